@@ -1,0 +1,209 @@
+package harness
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/nstest/nstest/topo"
+)
+
+// site is a lab under construction.
+type site struct {
+	plan    *topo.Plan
+	ipv6    bool
+	grounds map[string]*ground // by node
+	fabric  *ground
+	indexes map[spot]int // the interface of a node's port
+	outer   map[spot]int // in the fabric, the end at the switch
+	owners  map[string]*topo.NodePlan
+}
+
+// spot is a port by name.
+type spot struct{ node, port string }
+
+// build makes a network real. On an error nothing is left of it.
+func build(network *topo.Network) (*Lab, error) {
+	if network == nil {
+		return nil, errors.New("no network: declare one with topo.New")
+	}
+	plan, err := network.Plan()
+	if err != nil {
+		return nil, err
+	}
+	if err := preflight(plan); err != nil {
+		return nil, err
+	}
+	s := &site{plan: plan, ipv6: hasIPv6(plan)}
+	s.number()
+	if err := s.makeGrounds(); err != nil {
+		return nil, err
+	}
+	if err := s.makeLinks(); err != nil {
+		s.close()
+		return nil, err
+	}
+	lab := s.lab()
+	if err := lab.settle(s); err != nil {
+		lab.Down()
+		return nil, err
+	}
+	upLabs.Store(lab, true)
+	return lab, nil
+}
+
+// number gives every interface its index, so that nobody ever has to ask.
+func (s *site) number() {
+	s.indexes, s.outer = map[spot]int{}, map[spot]int{}
+	s.owners = map[string]*topo.NodePlan{}
+	for i := range s.plan.Nodes {
+		node := &s.plan.Nodes[i]
+		s.owners[node.Name] = node
+		for j, port := range node.Ports {
+			s.indexes[spot{node.Name, port.Name}] = firstIndex + j
+		}
+	}
+}
+
+func (s *site) hasSwitch() bool {
+	for _, segment := range s.plan.Segments {
+		if segment.Kind == topo.KindSwitch {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *site) makeGrounds() error {
+	var prepare []func() error
+	for i := range s.plan.Nodes {
+		node := &s.plan.Nodes[i]
+		prepare = append(prepare, func() error {
+			err := setBase(base(node, s.ipv6))
+			if err == nil {
+				err = setDeclared(node, false)
+			}
+			return at(err, "%s", title(node))
+		})
+	}
+	if s.hasSwitch() {
+		prepare = append(prepare, func() error {
+			if noIPv6() {
+				return nil
+			}
+			return at(setBase([]topo.Sysctl{silent6}), "fabric")
+		})
+	}
+	grounds, err := makeGrounds(prepare)
+	if err != nil {
+		return err
+	}
+	s.grounds = make(map[string]*ground, len(grounds))
+	for i := range s.plan.Nodes {
+		s.grounds[s.plan.Nodes[i].Name] = grounds[i]
+	}
+	if s.hasSwitch() {
+		s.fabric = grounds[len(grounds)-1]
+	}
+	return nil
+}
+
+func (s *site) close() {
+	for _, g := range s.grounds {
+		g.close()
+	}
+	s.fabric.close()
+}
+
+// title is a node's place in an error: "host bob", "router fw".
+func title(node *topo.NodePlan) string {
+	if node.Forward {
+		return "router " + node.Name
+	}
+	return "host " + node.Name
+}
+
+// makeLinks makes the pairs, then gives each node its addresses and routes,
+// then waits until they work. Pairs gain nothing from a second thread (rtnl),
+// the nodes' own batches a little.
+func (s *site) makeLinks() error {
+	if err := s.makePairs(); err != nil {
+		return err
+	}
+	if err := inParallel(s.plan.Nodes, s.configure); err != nil {
+		return err
+	}
+	return s.ready()
+}
+
+// inParallel does f for every node, on as many goroutines as there are builders.
+func inParallel(nodes []topo.NodePlan, f func(*topo.NodePlan) error) error {
+	errs := make([]error, builders)
+	var working sync.WaitGroup
+	for worker := range builders {
+		working.Go(func() {
+			for i := worker; i < len(nodes) && errs[worker] == nil; i += builders {
+				errs[worker] = f(&nodes[i])
+			}
+		})
+	}
+	working.Wait()
+	return errors.Join(errs...)
+}
+
+// configure brings a node's ports up with their addresses and adds its routes.
+// The outer end of a wire is up already.
+func (s *site) configure(node *topo.NodePlan) error {
+	b := new(batch)
+	b.setLink(loIndex, true, describe("port lo: set up"))
+	for _, prefix := range node.Loopback {
+		b.addAddr(loIndex, prefix, describe("port lo: set address %s", prefix))
+	}
+	for _, port := range node.Ports {
+		index := s.indexes[spot{node.Name, port.Name}]
+		for _, prefix := range port.Addrs {
+			b.addAddr(index, prefix, describe("port %s: set address %s", port.Name, prefix))
+		}
+		b.setLink(index, true, describe("port %s: set up", port.Name))
+	}
+	for _, route := range node.Routes {
+		b.addRoute(route, s.indexes[spot{node.Name, route.Dev}], describe("add route %s", routeText(route)))
+	}
+	return at(s.grounds[node.Name].rtnl.do(b), "%s", title(node))
+}
+
+func routeText(route topo.RoutePlan) string {
+	text := route.To.String()
+	if route.Type != topo.Unicast {
+		text = route.Type.String() + " " + text
+	}
+	if route.Via.IsValid() {
+		text += " via " + route.Via.String()
+	}
+	if route.Dev != "" {
+		text += " dev " + route.Dev
+	}
+	return text
+}
+
+// lab makes the lab of a finished site.
+func (s *site) lab() *Lab {
+	lab := &Lab{plan: s.plan, fabric: s.fabric, byName: map[string]*Node{}, tb: nobody{}}
+	lab.jail = newJail(lab)
+	for i := range s.plan.Nodes {
+		plan := &s.plan.Nodes[i]
+		node := newNode(lab, plan, s.grounds[plan.Name])
+		lab.nodes = append(lab.nodes, node)
+		lab.byName[plan.Name] = node
+	}
+	return lab
+}
+
+// settle does what needs a working network: the sysctls of ports, and the rules.
+func (l *Lab) settle(s *site) error {
+	for _, node := range l.nodes {
+		if err := node.settle(); err != nil {
+			return at(err, "%s", title(node.plan))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Feature is something that a test needs of the machine and that may be missing.
+type Feature struct {
+	name  string
+	check func() error
+}
+
+// String is the feature's name, as NSTEST_MISSING lists it.
+func (f Feature) String() string { return f.name }
+
+// What a kernel or a machine may lack.
+var (
+	// Root is real privilege over the machine, which Attach needs.
+	Root = Feature{"root", func() error {
+		if Rootless() || !privileged() {
+			return errors.New("the tests run as an ordinary user")
+		}
+		return nil
+	}}
+	// IPv6 is missing on a kernel that was started without it.
+	IPv6 = Feature{"ipv6", func() error {
+		if noIPv6() {
+			return errors.New("the kernel runs without IPv6")
+		}
+		return nil
+	}}
+	// NftTool is the nft program.
+	NftTool = Feature{"nft", func() error { _, err := tool("nft", "nftables"); return err }}
+	// IptablesTool is the iptables-restore program.
+	IptablesTool = Feature{"iptables", func() error { _, err := tool("iptables-restore", "iptables"); return err }}
+	// Netem is the qdisc that delays and loses packets.
+	Netem = Feature{"netem", checkNetem}
+	// VLAN, VRF, Dummy, WireGuard, IPVLAN, MACVLAN and VXLAN are kinds of link.
+	VLAN      = linkKind("vlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vlan{LinkAttrs: a, VlanId: 2} })
+	VRF       = linkKind("vrf", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vrf{LinkAttrs: a, Table: 10} })
+	Dummy     = linkKind("dummy", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Dummy{LinkAttrs: a} })
+	WireGuard = linkKind("wireguard", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Wireguard{LinkAttrs: a} })
+	IPVLAN    = linkKind("ipvlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.IPVlan{LinkAttrs: a} })
+	MACVLAN   = linkKind("macvlan", func(a netlink.LinkAttrs) netlink.Link {
+		return &netlink.Macvlan{LinkAttrs: a, Mode: netlink.MACVLAN_MODE_BRIDGE}
+	})
+	VXLAN = linkKind("vxlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vxlan{LinkAttrs: a, VxlanId: 2, Port: 4789} })
+)
+
+// Kernel is a kernel of at least that version: Kernel(6, 8).
+func Kernel(major, minor int) Feature {
+	return Feature{fmt.Sprintf("kernel-%d.%d", major, minor), func() error {
+		if !kernelAtLeast(major, minor) {
+			m, n := kernelVersion()
+			return fmt.Errorf("the kernel is %d.%d", m, n)
+		}
+		return nil
+	}}
+}
+
+// Tool is a program on this machine, sshd or the like.
+func Tool(name string) Feature {
+	return Feature{name, func() error { _, err := tool(name, name); return err }}
+}
+
+const (
+	strictVar  = "NSTEST_STRICT"
+	missingVar = "NSTEST_MISSING"
+)
+
+// Require skips the test where a feature is missing, and says which and why. It
+// is a test's first line. With NSTEST_STRICT=1 it fails the test instead, unless
+// NSTEST_MISSING lists the feature (names with commas between): so nobody skips
+// what they believe they test.
+func Require(tb TB, features ...Feature) {
+	tb.Helper()
+	for _, f := range features {
+		err := f.lacking()
+		if err == nil {
+			continue
+		}
+		listed := slices.Contains(strings.Split(os.Getenv(missingVar), ","), f.name)
+		if os.Getenv(strictVar) == "1" && !listed {
+			tb.Fatalf("require %s: %v; %s=1 allows no such skip: provide it, or list it in %s", f.name, err, strictVar, missingVar)
+			return
+		}
+		tb.Skipf("require %s: %v", f.name, err)
+		return
+	}
+}
+
+var lacks sync.Map // a feature's name to finding, found once
+
+type finding struct{ err error }
+
+func (f Feature) lacking() error {
+	if found, ok := lacks.Load(f.name); ok {
+		return found.(finding).err
+	}
+	err := f.check()
+	lacks.Store(f.name, finding{err})
+	return err
+}
+
+// linkKind is a kind of link, tried out in a namespace that ends with the trial.
+func linkKind(kind string, link func(netlink.LinkAttrs) netlink.Link) Feature {
+	return Feature{kind, func() error {
+		return inTrial(func(handle *netlink.Handle, parent int) error {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "trial"
+			switch kind {
+			case "vlan", "ipvlan", "macvlan":
+				attrs.ParentIndex = parent
+			}
+			return unsupported("link kind "+kind, handle.LinkAdd(link(attrs)))
+		})
+	}}
+}
+
+func checkNetem() error {
+	return inTrial(func(handle *netlink.Handle, parent int) error {
+		attrs := netlink.QdiscAttrs{LinkIndex: parent, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}
+		return unsupported("qdisc netem", handle.QdiscAdd(netlink.NewNetem(attrs, netlink.NetemQdiscAttrs{})))
+	})
+}
+
+// inTrial runs f with a handle in a namespace of its own that holds a veth pair.
+func inTrial(f func(handle *netlink.Handle, parent int) error) error {
+	grounds, err := makeGrounds([]func() error{func() error { return nil }})
+	if err != nil {
+		return err
+	}
+	defer grounds[0].close()
+	return once(grounds[0].enter, func() error {
+		handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer handle.Close()
+		pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "peer"}
+		pair.Name = "parent"
+		if err := handle.LinkAdd(pair); err != nil {
+			return err
+		}
+		link, err := handle.LinkByName("parent")
+		if err != nil {
+			return err
+		}
+		return f(handle, link.Attrs().Index)
+	})
+}
+
+// unsupported makes the errors by which a kernel says that it lacks something
+// satisfy errors.ErrUnsupported.
+func unsupported(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
+		return missing{what + " is not in this kernel"}
+	}
+	return err
+}

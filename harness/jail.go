@@ -1,0 +1,133 @@
+package harness
+
+import (
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// jail is the PID namespace that all commands of a lab share, made at the first
+// one. Its init is this test binary, which does nothing but reap. When init dies
+// the kernel kills everything in there: daemons that forked away as well.
+type jail struct {
+	lab *Lab
+
+	mu       sync.Mutex
+	starter  *thread // init's parent: a death signal is sent at the *thread's* end
+	init     *exec.Cmd
+	pidfd    int
+	closed   bool
+	commands map[*Cmd]bool // started, not yet waited for
+}
+
+func newJail(lab *Lab) *jail {
+	return &jail{lab: lab, pidfd: -1, commands: map[*Cmd]bool{}}
+}
+
+// initVar in the environment makes this binary a lab's init.
+const initVar = "NSTEST_LAB_INIT"
+
+func init() {
+	if os.Getenv(initVar) != "" {
+		reap()
+	}
+}
+
+// reap is what a lab's init does until it is killed.
+func reap() {
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE)
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, unix.SIGCHLD)
+	for {
+		for {
+			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+			if pid <= 0 && err != unix.EINTR {
+				break
+			}
+		}
+		<-ended
+	}
+}
+
+// join makes the calling thread's children members. It never leaves.
+func (j *jail) join() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return errDown
+	}
+	if j.init == nil {
+		if err := j.open(); err != nil {
+			return at(err, "start the lab's init")
+		}
+	}
+	return at(unix.Setns(j.pidfd, unix.CLONE_NEWPID), "enter the lab's PID namespace")
+}
+
+// open starts init. The caller holds j.mu.
+func (j *jail) open() error {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{"nstest-init " + j.lab.Name()}
+	cmd.Env = []string{initVar + "=1"}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &unix.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID,
+		Pdeathsig:  unix.SIGKILL,
+		Setpgid:    true,
+		PidFD:      &j.pidfd,
+	}
+	starter := newThread(func() error { return nil })
+	if err := starter.run(cmd.Start); err != nil {
+		starter.close()
+		return err
+	}
+	j.starter, j.init = starter, cmd
+	return nil
+}
+
+// start starts a command on the calling launcher's thread, unless the lab went
+// down meanwhile.
+func (j *jail) start(c *Cmd, command *exec.Cmd) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return errDown
+	}
+	if err := command.Start(); err != nil {
+		return pathless(err)
+	}
+	c.command = command
+	j.commands[c] = true
+	return nil
+}
+
+func (j *jail) forget(c *Cmd) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.commands, c)
+}
+
+// close kills everything in the PID namespace and waits until it is gone. The
+// kernel keeps init until the commands, whose parent we are, have been waited for.
+func (j *jail) close() {
+	j.mu.Lock()
+	j.closed = true
+	var running []*Cmd
+	for c := range j.commands {
+		running = append(running, c)
+	}
+	j.mu.Unlock()
+	if j.init == nil {
+		return
+	}
+	_ = j.init.Process.Kill()
+	for _, c := range running {
+		_ = c.Wait()
+	}
+	_ = j.init.Wait()
+	_ = unix.Close(j.pidfd)
+	j.starter.close()
+}

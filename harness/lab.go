@@ -1,0 +1,107 @@
+package harness
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/nstest/nstest/topo"
+)
+
+// Lab is a network that is up: a namespace for every node, the links between
+// them, and nothing in the machine's own network. Its methods may be called
+// from any goroutine.
+type Lab struct {
+	tb     TB
+	plan   *topo.Plan
+	nodes  []*Node
+	byName map[string]*Node
+	fabric *ground // the bridges of the lab's switches; nil without any
+	jail   *jail   // where the nodes' commands live
+
+	attached bool // somebody else's namespace: never configured
+
+	mu     sync.Mutex
+	isDown bool
+	onDown []func()
+}
+
+// Up builds the network for one test, and takes it down when the test ends. It
+// returns when a first packet will pass on every link. A declaration with
+// mistakes fails the test with every one of them; so does what the machine
+// lacks (privilege, descriptors, a missing nft), and then nothing is left.
+func Up(tb TB, network *topo.Network) *Lab {
+	tb.Helper()
+	lab, err := build(network)
+	if err != nil {
+		tb.Fatalf("%v", at(err, "up"))
+		return nil
+	}
+	lab.tb = tb
+	tb.Cleanup(lab.Down)
+	return lab
+}
+
+// Name is the network's name.
+func (l *Lab) Name() string { return l.plan.Name }
+
+// Plan is what was built: names, addresses and routes. It is not to be changed.
+func (l *Lab) Plan() *topo.Plan { return l.plan }
+
+// Nodes are the lab's nodes, in order of declaration.
+func (l *Lab) Nodes() []*Node { return append([]*Node(nil), l.nodes...) }
+
+// Node is the node of that name. A wrong name fails the test and lists the
+// right ones.
+func (l *Lab) Node(name string) *Node {
+	l.tb.Helper()
+	if node, ok := l.byName[name]; ok {
+		return node
+	}
+	var names []string
+	for _, node := range l.nodes {
+		names = append(names, node.name)
+	}
+	l.tb.Fatalf("lab %s has no node %q; it has: %s", l.plan.Name, name, strings.Join(names, ", "))
+	return nil
+}
+
+// Down takes the lab away: its commands and what they left running are killed,
+// its descriptors closed. The kernel clears the namespaces up behind it. Sockets
+// that the test itself holds keep their namespace until they are closed. It is
+// called when the test ends; a second call does nothing.
+func (l *Lab) Down() {
+	l.mu.Lock()
+	if l.isDown {
+		l.mu.Unlock()
+		return
+	}
+	l.isDown = true
+	last := l.onDown
+	l.onDown = nil
+	l.mu.Unlock()
+	for i := len(last) - 1; i >= 0; i-- {
+		last[i]()
+	}
+	l.jail.close()
+	for _, node := range l.nodes {
+		node.close()
+	}
+	l.fabric.close()
+	upLabs.Delete(l)
+}
+
+// upLabs are the labs that are up, for the leak check of Main.
+var upLabs sync.Map
+
+// OnDown registers f to run when the node's lab goes down, before its
+// descriptors close; what was registered last runs first. When the lab is down
+// already, f runs at once.
+func (n *Node) OnDown(f func()) {
+	n.lab.mu.Lock()
+	if !n.lab.isDown {
+		n.lab.onDown = append(n.lab.onDown, f)
+		f = func() {}
+	}
+	n.lab.mu.Unlock()
+	f()
+}

@@ -1,0 +1,138 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
+)
+
+// needs is what a lab will take.
+type needs struct {
+	namespaces, descriptors, threads int
+}
+
+// limits is what the machine and this process have; -1 is no limit.
+type limits struct {
+	namespaces          int // user.max_net_namespaces
+	descriptors, open   int // RLIMIT_NOFILE, and how many are in use
+	processes           int // RLIMIT_NPROC
+	cgroup, cgroupInUse int // pids.max, pids.current
+	threadsMax          int // kernel.threads-max
+	ownThreads          int
+	rootID              bool // uid 0 of the machine
+}
+
+// spare is how many descriptors and threads a lab leaves for the test itself:
+// the sockets of its probes, the runtime's own threads.
+const spare = 32
+
+// needsOf counts: a namespace and a netlink descriptor per node and for the
+// fabric, a thread per node at most for Do, and the builders.
+func needsOf(plan *topo.Plan) needs {
+	namespaces := len(plan.Nodes)
+	for _, segment := range plan.Segments {
+		if segment.Kind == topo.KindSwitch {
+			namespaces++
+			break
+		}
+	}
+	return needs{namespaces, 2*namespaces + spare, builders + spare}
+}
+
+// preflight says before anything is built what the machine lacks for the plan.
+func preflight(plan *topo.Plan) error {
+	if !privileged() {
+		return errors.New(noPrivilege())
+	}
+	return needsOf(plan).check(readLimits())
+}
+
+// check is every shortage at once, each with what to raise.
+func (n needs) check(have limits) error {
+	var short []error
+	report := func(what string, need, limit, used int, raise string) {
+		if limit >= 0 && need+used > limit {
+			short = append(short, fmt.Errorf("the lab needs %d %s, and %d of at most %d are in use: %s", need, what, used, limit, raise))
+		}
+	}
+	report("network namespaces", n.namespaces, have.namespaces, 0, "raise sysctl user.max_net_namespaces")
+	report("descriptors", n.descriptors, have.descriptors, have.open, "raise ulimit -n")
+	if !have.rootID { // root is not held to it (setrlimit(2))
+		report("threads", n.threads, have.processes, have.ownThreads, "raise ulimit -u")
+	}
+	report("threads", n.threads, have.cgroup, have.cgroupInUse, "raise pids.max of the control group (docker run --pids-limit)")
+	report("threads", n.threads, have.threadsMax, have.ownThreads, "raise sysctl kernel.threads-max")
+	return errors.Join(short...)
+}
+
+func readLimits() limits {
+	have := limits{
+		namespaces:  readNumber("/proc/sys/user/max_net_namespaces"),
+		descriptors: rlimit(unix.RLIMIT_NOFILE),
+		processes:   rlimit(unix.RLIMIT_NPROC),
+		threadsMax:  readNumber("/proc/sys/kernel/threads-max"),
+		open:        countEntries("/proc/self/fd"),
+		ownThreads:  countEntries("/proc/self/task"),
+		rootID:      os.Getuid() == 0 && !Rootless(),
+	}
+	have.cgroup, have.cgroupInUse = cgroupPids()
+	return have
+}
+
+func rlimit(resource int) int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(resource, &limit) != nil || limit.Cur > 1<<31 {
+		return -1
+	}
+	return int(limit.Cur)
+}
+
+// readNumber is the number in a file, or -1.
+func readNumber(path string) int {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return -1
+	}
+	number, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return -1 // "max"
+	}
+	return number
+}
+
+func countEntries(path string) int {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
+// cgroupPids is the limit and use of the process's own control group, v2 or v1.
+func cgroupPids() (limit, used int) {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return -1, 0
+	}
+	for line := range strings.Lines(string(text)) {
+		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(part) != 3 {
+			continue
+		}
+		dir := "/sys/fs/cgroup" + part[2]
+		if part[1] == "pids" {
+			dir = "/sys/fs/cgroup/pids" + part[2]
+		} else if part[1] != "" {
+			continue
+		}
+		if limit := readNumber(dir + "/pids.max"); limit >= 0 {
+			return limit, max(readNumber(dir+"/pids.current"), 0)
+		}
+	}
+	return -1, 0
+}

@@ -1,0 +1,132 @@
+package harness
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/nstest/nstest/topo"
+)
+
+// ready returns when a first packet will pass on every link.
+//
+// A link's carrier is known to the kernel at once, but acted upon by a work
+// item; until that ran, the end that went up first drops what it sends. One
+// GETLINK per end makes the kernel do that work now. Kernels before 6.8 do not,
+// so there an ARP request is sent on every segment until it is answered.
+//
+// An IPv6 address joins its solicited-node group, and a link-local address
+// becomes usable, in a work item that waits for the rtnl lock (addrconf_dad_work);
+// while other namespaces are being cleared up that lock is held for long. A
+// neighbour solicitation that comes too early is lost, and the kernel sends the
+// next one a second later. So each is solicited here until it answers.
+func (s *site) ready() error {
+	if err := s.carrier(); err != nil {
+		return err
+	}
+	var questions []question
+	for i := range s.plan.Segments {
+		questions = append(questions, s.questions(&s.plan.Segments[i])...)
+	}
+	return answered(questions)
+}
+
+// carrier makes the kernel act on the carrier of every end.
+func (s *site) carrier() error {
+	if s.fabric != nil {
+		b := new(batch)
+		for at, index := range s.outer {
+			b.getLink(index, describe("switch: look at port %s of %s", at.port, at.node))
+		}
+		if err := s.fabric.rtnl.do(b); err != nil {
+			return err
+		}
+	}
+	return inParallel(s.plan.Nodes, func(node *topo.NodePlan) error {
+		b := new(batch)
+		for i, port := range node.Ports {
+			b.getLink(firstIndex+i, describe("port %s: look at link", port.Name))
+		}
+		return at(s.grounds[node.Name].rtnl.do(b), "%s", title(node))
+	})
+}
+
+// question is one address to be asked for on a segment: does it answer yet?
+type question struct {
+	segment string
+	asker   spot
+	ground  *ground
+	index   int
+	mac     [6]byte
+	source  netip.Addr // IPv4 only
+	target  netip.Addr
+	at      spot
+}
+
+// questions makes the first port ask for every other, and the second for the
+// first. Addresses that are on the segment twice are left out: who answers is
+// not ours to say.
+func (s *site) questions(segment *topo.SegmentPlan) []question {
+	var all []question
+	seen := map[netip.Addr]int{}
+	for i, ref := range segment.Ports {
+		asker := segment.Ports[0]
+		if i == 0 {
+			if len(segment.Ports) == 1 {
+				return nil
+			}
+			asker = segment.Ports[1]
+		}
+		at := spot{ref.Node, ref.Port}
+		for _, target := range s.asked(at) {
+			seen[target]++
+			all = append(all, s.question(segment.Name, spot{asker.Node, asker.Port}, at, target))
+		}
+	}
+	kept := all[:0]
+	for _, q := range all {
+		if seen[q.target] == 1 && (q.target.Is6() || q.source.IsValid()) {
+			kept = append(kept, q)
+		}
+	}
+	return kept
+}
+
+// asked are the addresses of a port that a control asks for.
+func (s *site) asked(at spot) []netip.Addr {
+	port := s.port(at)
+	var asked []netip.Addr
+	if s.ipv6 && !noIPv6() && port.MAC != [6]byte{} && s.owners[at.node].HasIPv6() {
+		asked = append(asked, linkLocal(port.MAC))
+	}
+	for _, prefix := range port.Addrs {
+		if prefix.Addr().Is6() || !carrierBarrier() {
+			asked = append(asked, prefix.Addr())
+		}
+	}
+	return asked
+}
+
+func (s *site) question(segment string, asker, at spot, target netip.Addr) question {
+	q := question{
+		segment: segment, asker: asker, at: at, target: target,
+		ground: s.grounds[asker.node], index: s.indexes[asker], mac: s.port(asker).MAC,
+	}
+	for _, prefix := range s.port(asker).Addrs {
+		if prefix.Addr().Is4() && target.Is4() {
+			q.source = prefix.Addr()
+			break
+		}
+	}
+	return q
+}
+
+// linkLocal is the address that the kernel gives a port of that MAC: fe80::/64
+// and the modified EUI-64 (RFC 4291, appendix A).
+func linkLocal(mac [6]byte) netip.Addr {
+	return netip.AddrFrom16([16]byte{
+		0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],
+	})
+}
+
+// carrierBarrier says whether a GETLINK settles a link's carrier here.
+var carrierBarrier = sync.OnceValue(func() bool { return kernelAtLeast(6, 8) })

@@ -1,0 +1,125 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// Nft loads nftables text into the node's namespace, as nft -f does: all of it
+// or nothing. What nft says about the text comes back with the line. Without
+// nft on this machine the error is errors.ErrUnsupported.
+func (n *Node) Nft(text string) error { return at(n.loadNft(text), "node %s", n.name) }
+
+// Iptables loads iptables-save text into the node's namespace, as
+// iptables-restore --noflush does.
+func (n *Node) Iptables(text string) error {
+	return at(n.loadIptables("iptables-restore")(text), "node %s", n.name)
+}
+
+// Ip6tables is Iptables for IPv6.
+func (n *Node) Ip6tables(text string) error {
+	return at(n.loadIptables("ip6tables-restore")(text), "node %s", n.name)
+}
+
+// Nftables hands f a connection of google/nftables in the node's namespace, and
+// closes it afterwards. What f leaves unsent is flushed.
+func (n *Node) Nftables(f func(*nftables.Conn) error) error {
+	var conn *nftables.Conn
+	err := n.Do(func() error {
+		var err error
+		// Lasting: the socket is made here, where the thread is in the namespace.
+		conn, err = nftables.New(nftables.AsLasting())
+		return err
+	})
+	if err != nil {
+		return at(err, "node %s: open nftables connection", n.name)
+	}
+	err = f(conn)
+	if err == nil {
+		err = conn.Flush()
+	}
+	return at(errors.Join(err, conn.CloseLasting()), "node %s: nftables", n.name)
+}
+
+// loadNft runs nft on the node's own thread.
+func (n *Node) loadNft(text string) error {
+	path, err := tool("nft", "nftables")
+	if err != nil {
+		return at(err, "load nft ruleset")
+	}
+	out, err := n.pipe(text, path, "-f", "-")
+	if err != nil {
+		return at(&textError{"nft", out, err}, "load nft ruleset")
+	}
+	return nil
+}
+
+func (n *Node) loadIptables(name string) func(string) error {
+	return func(text string) error {
+		path, err := tool(name, "iptables")
+		if err != nil {
+			return at(err, "load %s text", strings.TrimSuffix(name, "-restore"))
+		}
+		if !strings.HasSuffix(text, "\n") {
+			text += "\n"
+		}
+		cmd := n.Command(path, "--noflush")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return at(&textError{name, out, err}, "load %s text", strings.TrimSuffix(name, "-restore"))
+		}
+		return nil
+	}
+}
+
+// pipe runs a program that ends by itself on the node's own thread.
+func (n *Node) pipe(input, path string, args ...string) (out []byte, err error) {
+	cmd := exec.Command(path, args...)
+	cmd.Stdin = strings.NewReader(input)
+	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	err = n.Do(func() error {
+		out, err = cmd.CombinedOutput()
+		return err
+	})
+	return out, err
+}
+
+// tool finds a program, also where an ordinary user's PATH does not look.
+func tool(name, debianPackage string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", missing{fmt.Sprintf("%s is not on this machine: apt-get install %s", name, debianPackage)}
+}
+
+// textError is a ruleset that its loader refused.
+type textError struct {
+	loader string
+	output []byte
+	err    error
+}
+
+// Error is what the loader said, with the line that it said it of.
+func (e *textError) Error() string {
+	said := strings.TrimSpace(strings.ReplaceAll(string(e.output), "/dev/stdin:", "line "))
+	if said == "" {
+		return fmt.Sprintf("%s: %v", e.loader, e.err)
+	}
+	return fmt.Sprintf("%s: %s", e.loader, said)
+}
+
+// Unwrap is how the loader ended.
+func (e *textError) Unwrap() error { return e.err }

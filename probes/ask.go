@@ -1,0 +1,159 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"golang.org/x/sys/unix"
+)
+
+// Ask asks one question and says how it ended. The error is for a probe that
+// could not be made: no such target, no descriptors, or a context that was over
+// before the probe's own bound. It is never a verdict.
+//
+// A target with several addresses is asked at all of them at once; see
+// Result.Each. Any number of goroutines may ask at once.
+func Ask(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, error) {
+	if from == nil {
+		return Result{}, fmt.Errorf("ask: no node to ask from")
+	}
+	if err := p.check(); err != nil {
+		return Result{}, fmt.Errorf("ask: %w", err)
+	}
+	addrs, name, err := addresses(from, to)
+	if err != nil {
+		return Result{}, fmt.Errorf("ask: %w", err)
+	}
+	results := make([]Result, len(addrs))
+	errs := make([]error, len(addrs))
+	var asking sync.WaitGroup
+	for i, addr := range addrs[1:] {
+		asking.Go(func() { results[i+1], errs[i+1] = askAddr(ctx, from, to, name, addr, p) })
+	}
+	results[0], errs[0] = askAddr(ctx, from, to, name, addrs[0], p)
+	asking.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return Result{}, fmt.Errorf("ask %s -> %s (%s) %s: %w", from, name, addrs[i], p, err)
+		}
+	}
+	return worst(results), nil
+}
+
+// worst is the first result that was not answered, or the first; with all of
+// them when there are several.
+func worst(results []Result) Result {
+	at := max(0, slices.IndexFunc(results, func(r Result) bool { return r.Outcome != Answered }))
+	result := results[at]
+	if len(results) > 1 {
+		result.Each = results
+	}
+	return result
+}
+
+// asking is one probe under way.
+type asking struct {
+	ctx      context.Context
+	from     *harness.Node
+	addr     netip.Addr
+	probe    Probe
+	start    time.Time
+	deadline time.Time
+	result   Result
+}
+
+func askAddr(ctx context.Context, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	a := &asking{ctx: ctx, from: from, addr: addr, probe: p}
+	a.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p, target: targetNode(to)}
+	var err error
+	switch p.kind {
+	case kindICMP:
+		err = a.icmp()
+	case kindTCP:
+		err = a.tcp(-1)
+	case kindUDP:
+		err = a.udp(-1)
+	}
+	return a.result, err
+}
+
+// begin starts the clock.
+func (a *asking) begin() {
+	a.start = time.Now()
+	a.deadline = a.start.Add(a.probe.bound())
+}
+
+// end notes the outcome; by is found from the sender's address.
+func (a *asking) end(outcome Outcome, sender netip.Addr) {
+	a.result.RTT = time.Since(a.start)
+	a.result.Outcome = outcome
+	if !sender.IsValid() {
+		return
+	}
+	a.result.Sender = sender
+	owners := a.from.Lab().Plan().Owners(sender)
+	if len(owners) == 1 {
+		a.result.By = owners[0]
+	} else {
+		a.result.owners = owners
+	}
+}
+
+// signed notes who signed the answer.
+func (a *asking) signed(by string) {
+	a.result.By, a.result.Proven, a.result.owners = by, true, nil
+}
+
+// unsent are the errors of connect and send that say that nothing left (ip(7),
+// send(2)): no route (also by an unreachable, prohibit or blackhole route), link
+// down, an output rule, a packet that is too large, no address to send from.
+var unsent = []unix.Errno{
+	unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL, unix.EPERM,
+	unix.EMSGSIZE, unix.ENETDOWN, unix.EADDRNOTAVAIL,
+}
+
+// refusedLocally ends the probe when err says that nothing was sent; any other
+// error is no verdict.
+func (a *asking) refusedLocally(err error) error {
+	errno, ok := err.(unix.Errno)
+	if !ok || !slices.Contains(unsent, errno) {
+		return err
+	}
+	a.end(Unsent, netip.Addr{})
+	a.result.Errno = errno
+	return nil
+}
+
+// silence ends the probe when its time is over, unless its context's is.
+func (a *asking) silence() error {
+	if err := a.ctx.Err(); err != nil {
+		return err
+	}
+	a.end(Silent, netip.Addr{})
+	return nil
+}
+
+// failed ends the probe with an entry of the error queue.
+func (a *asking) failed(q queued) {
+	a.result.Errno = q.errno
+	if q.origin == unix.SO_EE_ORIGIN_LOCAL || slices.Contains(a.from.Addrs(), q.offender) && q.offender != a.addr {
+		// The node's own kernel says so: too large, or nobody answered its
+		// neighbour requests.
+		a.end(Unsent, netip.Addr{})
+		return
+	}
+	outcome := Rejected
+	if q.offender == a.addr && q.closedPort() {
+		outcome = Refused
+	}
+	a.end(outcome, q.offender)
+	a.result.ICMP = &ICMPError{Type: q.kind, Code: q.code, Info: int(q.info)}
+}

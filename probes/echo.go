@@ -1,0 +1,196 @@
+package probes
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	echoRequest4, echoReply4 = 8, 0
+	echoRequest6, echoReply6 = 128, 129
+	echoHeader               = 8
+	nonceSize                = 16
+)
+
+// echoes is a socket for echo requests of one family.
+//
+// A ping socket (icmp(7)) hears the answers to its own requests, and the errors
+// about them, and nothing else: any number may ask at once. A raw socket hears
+// those of its whole namespace: it is for one that asks many in a row, or where
+// ping sockets may not be had. Either way an answer must have the sequence number
+// and the nonce of the request, and come from the address that was asked.
+type echoes struct {
+	*socket
+	v6, bare bool // bare is raw
+	id       uint16
+	seq      uint16
+	buf      []byte
+}
+
+func icmpProtocol(v6 bool) int {
+	if v6 {
+		return unix.IPPROTO_ICMPV6
+	}
+	return unix.IPPROTO_ICMP
+}
+
+// openPing makes a ping socket in the calling thread's namespace, which is
+// node's. New namespaces allow them to nobody (net.ipv4.ping_group_range, for
+// both families); a lab's is told to allow this process's group. An attached one
+// is left as it is: there it is a raw socket, if need be.
+func openPing(node *harness.Node, v6 bool) (*echoes, error) {
+	fd, err := openSocket(v6, unix.SOCK_DGRAM, icmpProtocol(v6))
+	if err == unix.EACCES {
+		if node.Attached() {
+			return openRaw(v6)
+		}
+		group := fmt.Sprintf("%[1]d %[1]d", unix.Getegid())
+		if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(group), 0); err != nil {
+			return openRaw(v6)
+		}
+		fd, err = openSocket(v6, unix.SOCK_DGRAM, icmpProtocol(v6))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newEchoes(fd, v6, false)
+}
+
+// openRaw makes a raw socket in the calling thread's namespace. Its filter lets
+// only echo replies through: else each would read its neighbours' requests.
+func openRaw(v6 bool) (*echoes, error) {
+	fd, err := openSocket(v6, unix.SOCK_RAW, icmpProtocol(v6))
+	if err != nil {
+		return nil, err
+	}
+	if v6 {
+		only := &unix.ICMPv6Filter{} // a set bit blocks (RFC 3542, 3.2)
+		for i := range only.Data {
+			only.Data[i] = ^uint32(0)
+		}
+		only.Data[echoReply6>>5] &^= 1 << (echoReply6 & 31)
+		err = unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, only)
+	} else {
+		err = unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, ^(1 << echoReply4))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return newEchoes(fd, v6, true)
+}
+
+func newEchoes(fd int, v6, bare bool) (*echoes, error) {
+	s, err := watch(fd)
+	if err != nil {
+		return nil, err
+	}
+	return &echoes{socket: s, v6: v6, bare: bare, id: uint16(rand.Uint32()), buf: make([]byte, 2048)}, nil
+}
+
+const icmpFilter = 1 // ICMP_FILTER, raw(7); a set bit blocks that type
+
+// clear forgets what an earlier probe left: an error not yet fetched, entries
+// of the error queue, late answers.
+func (e *echoes) clear() {
+	_, _ = unix.GetsockoptInt(e.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	for {
+		if _, more := readQueue(e.fd); !more {
+			break
+		}
+	}
+	for {
+		if _, _, err := unix.Recvfrom(e.fd, e.buf, unix.MSG_DONTWAIT); err != nil {
+			return
+		}
+	}
+}
+
+// request makes the next echo request with a nonce.
+func (e *echoes) request(size int, nonce [nonceSize]byte) []byte {
+	e.seq++
+	packet := make([]byte, echoHeader+size)
+	packet[0] = echoRequest4
+	if e.v6 {
+		packet[0] = echoRequest6
+	}
+	binary.BigEndian.PutUint16(packet[4:], e.id)
+	binary.BigEndian.PutUint16(packet[6:], e.seq)
+	copy(packet[echoHeader:], nonce[:])
+	if !e.v6 { // the kernel does it for ICMPv6: it needs the addresses
+		binary.BigEndian.PutUint16(packet[2:], checksum(packet))
+	}
+	return packet
+}
+
+// newNonce is what no other packet has.
+func newNonce() (nonce [nonceSize]byte) {
+	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
+	binary.NativeEndian.PutUint64(nonce[8:], rand.Uint64())
+	return nonce
+}
+
+// answers says whether a received packet is the reply to a request. A ping
+// socket's id is the kernel's own, which checked it.
+func (e *echoes) answers(packet, request []byte) bool {
+	packet, ok := e.stripped(packet)
+	if !ok {
+		return false
+	}
+	reply := byte(echoReply6)
+	if !e.v6 {
+		reply = echoReply4
+	}
+	size := echoHeader + nonceSize
+	return len(packet) >= size && packet[0] == reply && slices.Equal(packet[6:size], request[6:size]) &&
+		(!e.bare || slices.Equal(packet[4:6], request[4:6]))
+}
+
+// stripped is a received packet from its ICMP header on: a raw IPv4 socket hands
+// over the IP header as well.
+func (e *echoes) stripped(packet []byte) ([]byte, bool) {
+	if e.bare && !e.v6 {
+		return withoutIPv4(packet)
+	}
+	return packet, true
+}
+
+// withoutIPv4 takes the header off that a raw IPv4 socket hands over.
+func withoutIPv4(packet []byte) ([]byte, bool) {
+	if len(packet) < 20 {
+		return nil, false
+	}
+	header := int(packet[0]&15) * 4
+	if len(packet) < header {
+		return nil, false
+	}
+	return packet[header:], true
+}
+
+// about says whether an entry of the error queue is about a request.
+func (e *echoes) about(q queued, request []byte) bool {
+	return len(q.packet) >= echoHeader && q.packet[0] == request[0] && slices.Equal(q.packet[6:8], request[6:8]) &&
+		(!e.bare || slices.Equal(q.packet[4:6], request[4:6]))
+}
+
+// checksum is the Internet checksum (RFC 1071) of a packet whose own field is zero.
+func checksum(packet []byte) uint16 {
+	var sum uint32
+	for len(packet) >= 2 {
+		sum += uint32(binary.BigEndian.Uint16(packet))
+		packet = packet[2:]
+	}
+	if len(packet) == 1 {
+		sum += uint32(packet[0]) << 8
+	}
+	for sum>>16 != 0 {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}

@@ -1,0 +1,186 @@
+package probes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Matrix is what a survey found: a row for each asker, a column for each
+// target. A cell says ok when the target answered, else what came instead:
+// refused, rejected@NODE, wrong@NODE when somebody else answered, silent, or
+// unsent. "." was not asked.
+type Matrix struct {
+	rows, cols []string
+	results    map[[2]int][]Result
+}
+
+func newMatrix(rows, cols []string) *Matrix {
+	return &Matrix{rows, cols, map[[2]int][]Result{}}
+}
+
+// set puts the results of a cell: one for each probe and address.
+func (m *Matrix) set(row, col int, results []Result) { m.results[[2]int{row, col}] = results }
+
+// Cell is the word at a row and a column; "" when there is no such row or column.
+func (m *Matrix) Cell(from, to string) string {
+	row, col := slices.Index(m.rows, from), slices.Index(m.cols, to)
+	if row < 0 || col < 0 {
+		return ""
+	}
+	return m.cell(row, col)
+}
+
+// Results are those behind a cell, one for each probe and address.
+func (m *Matrix) Results(from, to string) []Result {
+	return slices.Clone(m.results[[2]int{slices.Index(m.rows, from), slices.Index(m.cols, to)}])
+}
+
+const notAsked = "."
+
+// cell joins the words of its results, each once: "ok,refused" when two ports
+// fared differently.
+func (m *Matrix) cell(row, col int) string {
+	results := m.results[[2]int{row, col}]
+	if len(results) == 0 {
+		return notAsked
+	}
+	var words []string
+	for _, r := range results {
+		if word := cellWord(r); !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+// cellWord is one result in a word.
+func cellWord(r Result) string {
+	switch r.Outcome {
+	case Answered:
+		if r.wrongOwner() {
+			return "wrong@" + r.By
+		}
+		return "ok"
+	case Rejected:
+		if r.By == "" {
+			return "rejected@" + r.Sender.String()
+		}
+		return "rejected@" + r.By
+	}
+	return r.Outcome.String()
+}
+
+// String is the matrix as a table, which a test can take as it is.
+func (m *Matrix) String() string { return m.table(m.cell) }
+
+// table lays out the names and what cell says.
+func (m *Matrix) table(cell func(row, col int) string) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "\t%s\n", strings.Join(m.cols, "\t"))
+	for i, row := range m.rows {
+		fmt.Fprint(w, row)
+		for j := range m.cols {
+			fmt.Fprintf(w, "\t%s", cell(i, j))
+		}
+		fmt.Fprintln(w)
+	}
+	_ = w.Flush()
+	lines := strings.Split(strings.TrimRight(text.String(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// expectation is a matrix as a test writes it.
+type expectation struct {
+	cols, rows []string
+	cells      [][]string
+}
+
+// parseMatrix reads a table: column names, then a line for each row with its
+// name and cells. Indentation and empty lines do not count; "." is not compared.
+func parseMatrix(text string) (*expectation, error) {
+	e := &expectation{}
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if e.cols == nil {
+			e.cols = fields
+			if name, twice := repeated(fields); twice {
+				return nil, fmt.Errorf("line %d: column %s stands there twice", number, name)
+			}
+			continue
+		}
+		if len(fields) != len(e.cols)+1 {
+			return nil, fmt.Errorf("line %d: row %s has %d cells for %d columns", number, fields[0], len(fields)-1, len(e.cols))
+		}
+		for i, cell := range fields[1:] {
+			if slices.Contains(strings.Split(cell, ","), Silent.String()) {
+				return nil, fmt.Errorf("line %d: row %s, column %s: silence is no evidence, so %q matches nothing:"+
+					" assert the Outcome of Ask beside a control", number, fields[0], e.cols[i], cell)
+			}
+		}
+		e.rows = append(e.rows, fields[0])
+		e.cells = append(e.cells, fields[1:])
+	}
+	if name, twice := repeated(e.rows); twice {
+		return nil, fmt.Errorf("row %s stands there twice", name)
+	}
+	if len(e.rows) == 0 {
+		return nil, fmt.Errorf("no rows: write a line of column names, then a line for each row")
+	}
+	return e, nil
+}
+
+func repeated(names []string) (string, bool) {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// difference is a cell that is not as expected.
+type difference struct {
+	from, to, want, got string
+	results             []Result
+}
+
+// compare finds the differing cells. Names that only one of the two has are an
+// error: a row that is left out would be a check that never ran.
+func (e *expectation) compare(m *Matrix) ([]difference, error) {
+	for _, axis := range []struct {
+		what       string
+		want, have []string
+	}{{"row", e.rows, m.rows}, {"column", e.cols, m.cols}} {
+		for _, name := range axis.want {
+			if !slices.Contains(axis.have, name) {
+				return nil, fmt.Errorf("the matrix has no %s %s; it has: %s", axis.what, name, strings.Join(axis.have, ", "))
+			}
+		}
+		for _, name := range axis.have {
+			if !slices.Contains(axis.want, name) {
+				return nil, fmt.Errorf("%s %s is missing from the text: add it, with \".\" for what is not to be compared", axis.what, name)
+			}
+		}
+	}
+	var differing []difference
+	for i, row := range e.rows {
+		for j, col := range e.cols {
+			want, got := e.cells[i][j], m.Cell(row, col)
+			if want != notAsked && want != got {
+				differing = append(differing, difference{row, col, want, got, m.Results(row, col)})
+			}
+		}
+	}
+	return differing, nil
+}

@@ -1,0 +1,108 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+)
+
+// Train is a row of echo requests. The zero value is five of them, 10 ms apart.
+type Train struct {
+	Count    int           // how many; 0 is 5
+	Interval time.Duration // from one to the next; 0 is 10 ms
+	Size     int           // payload in bytes, as Probe.Size
+	Within   time.Duration // the wait for each answer, as Probe.Within
+}
+
+// Stats is what came of a train. A round trip's times are to the nanosecond of
+// the clock; they are zero when nothing was received.
+type Stats struct {
+	Sent, Received        int
+	Min, Avg, Max, StdDev time.Duration
+	// Results are the single probes, in order.
+	Results []Result
+}
+
+// Loss is the part that was not answered, from 0 to 1.
+func (s Stats) Loss() float64 {
+	if s.Sent == 0 {
+		return 0
+	}
+	return 1 - float64(s.Received)/float64(s.Sent)
+}
+
+// String is the summary of ping(8).
+func (s Stats) String() string {
+	text := fmt.Sprintf("%d sent, %d received, %.0f%% loss", s.Sent, s.Received, 100*s.Loss())
+	if s.Received > 0 {
+		round := func(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
+		text += fmt.Sprintf(", rtt min/avg/max/stddev %s/%s/%s/%s", round(s.Min), round(s.Avg), round(s.Max), round(s.StdDev))
+	}
+	return text
+}
+
+// Ping sends a train of echo requests, each after the one before was answered or
+// given up and its interval is over. A context that is over ends it with an error.
+func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (Stats, error) {
+	if train.Count <= 0 {
+		train.Count = 5
+	}
+	if train.Interval <= 0 {
+		train.Interval = 10 * time.Millisecond
+	}
+	var stats Stats
+	ticker := time.NewTicker(train.Interval)
+	defer ticker.Stop()
+	for i := range train.Count {
+		if i > 0 {
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return stats, fmt.Errorf("ping %s -> %s: %w", from, to, ctx.Err())
+			}
+		}
+		result, err := Ask(ctx, from, to, ICMP().Size(train.Size).Within(train.Within))
+		if err != nil {
+			return stats, err
+		}
+		stats.add(result)
+	}
+	stats.finish()
+	return stats, nil
+}
+
+func (s *Stats) add(r Result) {
+	s.Results = append(s.Results, r)
+	if r.Outcome != Unsent {
+		s.Sent++
+	}
+	if r.Outcome != Answered {
+		return
+	}
+	if s.Received == 0 || r.RTT < s.Min {
+		s.Min = r.RTT
+	}
+	s.Max = max(s.Max, r.RTT)
+	s.Received++
+}
+
+// finish computes the mean and the standard deviation (of the population).
+func (s *Stats) finish() {
+	if s.Received == 0 {
+		return
+	}
+	var sum, squares float64
+	for _, r := range s.Results {
+		if r.Outcome == Answered {
+			sum += float64(r.RTT)
+			squares += float64(r.RTT) * float64(r.RTT)
+		}
+	}
+	n := float64(s.Received)
+	mean := sum / n
+	s.Avg = time.Duration(mean)
+	s.StdDev = time.Duration(math.Sqrt(max(0, squares/n-mean*mean)))
+}

@@ -1,0 +1,98 @@
+package probes
+
+import (
+	"fmt"
+	"time"
+)
+
+// Probe is a question to be asked: a value, which methods return changed copies of.
+type Probe struct {
+	kind   kind
+	port   uint16
+	within time.Duration
+	size   int
+}
+
+type kind int
+
+const (
+	kindICMP kind = iota + 1
+	kindTCP
+	kindUDP
+)
+
+const (
+	// DefaultWithin is how long a probe waits for an answer unless it says.
+	DefaultWithin = time.Second
+	// defaultSize is the payload of ping(8).
+	defaultSize = 56
+	// maxSize is the largest payload of an IPv4 datagram: 65,535 less the IP and
+	// the ICMP or UDP header (RFC 791, RFC 768).
+	maxSize = 65535 - 20 - 8
+)
+
+// ICMP asks with an echo request (RFC 792, RFC 4443).
+func ICMP() Probe { return Probe{kind: kindICMP} }
+
+// TCP asks by connecting to a port. Where a responder of Serve answers, it signs.
+func TCP(port uint16) Probe { return Probe{kind: kindTCP, port: port} }
+
+// UDP asks with a datagram to a port. A responder of Serve answers, and signs;
+// any answer counts; a port that nobody has is told by ICMP.
+func UDP(port uint16) Probe { return Probe{kind: kindUDP, port: port} }
+
+// Within bounds the wait for an answer. Zero or less is DefaultWithin, one second.
+func (p Probe) Within(d time.Duration) Probe {
+	p.within = d
+	return p
+}
+
+// Size sets the payload of an ICMP or UDP probe in bytes: 24 to 65,507, and 56
+// without it. Packets are not fragmented: one that is too large comes back as
+// Unsent, or is rejected on its way.
+func (p Probe) Size(bytes int) Probe {
+	p.size = bytes
+	return p
+}
+
+// String is the probe as matrices and messages have it: icmp, tcp/22, udp/53.
+func (p Probe) String() string {
+	switch p.kind {
+	case kindICMP:
+		return "icmp"
+	case kindTCP:
+		return fmt.Sprintf("tcp/%d", p.port)
+	case kindUDP:
+		return fmt.Sprintf("udp/%d", p.port)
+	}
+	return "no probe"
+}
+
+// bound is how long to wait.
+func (p Probe) bound() time.Duration {
+	if p.within <= 0 {
+		return DefaultWithin
+	}
+	return p.within
+}
+
+// payload is the size to send.
+func (p Probe) payload() int {
+	if p.size == 0 {
+		return defaultSize
+	}
+	return p.size
+}
+
+// check says what is wrong with a probe.
+func (p Probe) check() error {
+	switch {
+	case p.kind == 0:
+		return fmt.Errorf("the zero Probe asks nothing: use ICMP, TCP or UDP")
+	case p.size != 0 && (p.size < requestSize || p.size > maxSize):
+		return fmt.Errorf("probe %s: a payload of %d bytes: it is between %d and %d", p, p.size, requestSize, maxSize)
+	case p.kind != kindICMP && p.port == 0:
+		return fmt.Errorf("probe %s: there is no port 0", p)
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package probes
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Outcome is how a probe ended. The zero value is none.
+type Outcome int
+
+// The outcomes. A probe that could not be made is an error, never one of these.
+const (
+	Answered Outcome = iota + 1 // an answer came; Result.By is who sent it
+	Refused                     // the target itself said no: a reset, or port unreachable
+	Rejected                    // somebody on the way said no, with an ICMP error
+	Silent                      // it left the source, and nothing came back in time
+	Unsent                      // it never left the source: no route, link down, forbidden, too large
+)
+
+// String is the outcome in lower case, as a matrix has it.
+func (o Outcome) String() string {
+	switch o {
+	case Answered:
+		return "answered"
+	case Refused:
+		return "refused"
+	case Rejected:
+		return "rejected"
+	case Silent:
+		return "silent"
+	case Unsent:
+		return "unsent"
+	}
+	return "no outcome"
+}
+
+// ICMPError is an ICMP error that came back for a probe.
+type ICMPError struct {
+	Type, Code uint8 // RFC 792; RFC 4443 when the sender's address is IPv6
+	Info       int   // the MTU of "fragmentation needed" and "packet too big", in bytes
+}
+
+// Result is what one probe found out.
+type Result struct {
+	// From and To name the asker and the target.
+	From, To string
+	// Addr is the address that was asked.
+	Addr netip.Addr
+	// Probe is what was asked.
+	Probe Probe
+	// Outcome is how it ended.
+	Outcome Outcome
+	// By is the node that answered, refused or rejected; "" when nobody did, or
+	// when several nodes have Sender's address and none signed.
+	By string
+	// Proven is true when By signed the answer. Otherwise By is inferred from
+	// Sender's address. Who sent a reset is never proven.
+	Proven bool
+	// Sender is the address that the answer or the error came from.
+	Sender netip.Addr
+	// RTT is the time to the answer, or how long it was waited for.
+	RTT time.Duration
+	// Errno is the kernel's error behind Refused, Rejected and Unsent.
+	Errno unix.Errno
+	// ICMP is the ICMP error behind Refused and Rejected; nil without one.
+	ICMP *ICMPError
+	// Each has a Result for every address, when the target has several; the
+	// Result that holds it is the first that was not answered, or the first.
+	Each []Result
+
+	target string   // the node that is to answer; "" when the target is an address
+	owners []string // of Sender's address, where there are several
+}
+
+// String says in one line who asked whom with what, and what came of it.
+func (r Result) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s -> %s (%s) %s: %s", r.From, r.To, r.Addr, r.Probe, r.Outcome)
+	took := r.RTT.Round(time.Microsecond)
+	switch r.Outcome {
+	case Answered, Refused, Rejected:
+		fmt.Fprintf(&text, " by %s after %s", r.who(), took)
+		if r.ICMP != nil {
+			fmt.Fprintf(&text, ": %s", r.ICMP.text(r.Sender))
+		} else if r.Outcome != Answered && r.Errno != 0 {
+			fmt.Fprintf(&text, ": %s", r.Errno.Error())
+		}
+	case Silent:
+		fmt.Fprintf(&text, ": no answer in %s", took)
+	case Unsent:
+		fmt.Fprintf(&text, ": %s", r.Errno.Error())
+	}
+	return text.String()
+}
+
+// who is By with the address, and how sure that is.
+func (r Result) who() string {
+	by := r.By
+	switch {
+	case by == "" && len(r.owners) > 1:
+		by = "one of " + strings.Join(r.owners, ", ")
+	case by == "":
+		by = "somebody"
+	case r.Outcome == Refused && r.ICMP == nil:
+		by += " (unproven: a reset has no signature)"
+	}
+	if r.Sender.IsValid() && r.Sender != r.Addr {
+		return fmt.Sprintf("%s from %s", by, r.Sender)
+	}
+	return by
+}
+
+var icmp4Words = map[uint8]map[uint8]string{
+	3: {
+		0: "network unreachable", 1: "host unreachable", 2: "protocol unreachable", 3: "port unreachable",
+		4: "fragmentation needed", 9: "network prohibited", 10: "host prohibited", 13: "administratively prohibited",
+	},
+	11: {0: "time to live exceeded"},
+}
+
+var icmp6Words = map[uint8]map[uint8]string{
+	1: {
+		0: "no route", 1: "administratively prohibited", 2: "beyond scope", 3: "address unreachable",
+		4: "port unreachable", 5: "source address policy", 6: "route rejected",
+	},
+	2: {0: "packet too big"},
+	3: {0: "hop limit exceeded"},
+}
+
+// text is the error in words; sender tells the family.
+func (e *ICMPError) text(sender netip.Addr) string {
+	words, family := icmp4Words, "icmp"
+	if sender.Is6() {
+		words, family = icmp6Words, "icmpv6"
+	}
+	text := fmt.Sprintf("%s %d/%d", family, e.Type, e.Code)
+	if word, ok := words[e.Type][e.Code]; ok {
+		text = fmt.Sprintf("%s (%s)", word, text)
+	}
+	if e.Info != 0 {
+		text += fmt.Sprintf(", mtu %d", e.Info)
+	}
+	return text
+}
+
+// wrongOwner says whether another node than the target answered.
+func (r Result) wrongOwner() bool {
+	return r.Outcome == Answered && r.target != "" && r.By != "" && r.By != r.target
+}

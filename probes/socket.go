@@ -1,0 +1,109 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"golang.org/x/sys/unix"
+)
+
+// socket is a non-blocking socket that the runtime's poller watches: waiting
+// for it costs no thread.
+type socket struct {
+	fd    int
+	file  *os.File
+	raw   syscall.RawConn
+	spent bool // a context may still move its deadline: not to be used again
+}
+
+// openSocket makes a socket in the calling thread's namespace. Its error queue
+// is on, and packets are not fragmented.
+func openSocket(v6 bool, kind, protocol int) (int, error) {
+	domain := unix.AF_INET
+	if v6 {
+		domain = unix.AF_INET6
+	}
+	fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err != nil {
+		return -1, err
+	}
+	if v6 {
+		err = errors.Join(
+			unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 1),
+			unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE))
+	} else {
+		err = errors.Join(
+			unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1),
+			unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE))
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// openIn is openSocket in a node's namespace.
+func openIn(node *harness.Node, v6 bool, kind, protocol int) (fd int, err error) {
+	err = node.Do(func() error {
+		fd, err = openSocket(v6, kind, protocol)
+		return err
+	})
+	return fd, err
+}
+
+// watch hands a descriptor to the poller; the socket owns it from then on.
+func watch(fd int) (*socket, error) {
+	file := os.NewFile(uintptr(fd), "probe")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return &socket{fd: fd, file: file, raw: raw}, nil
+}
+
+func (s *socket) close() { _ = s.file.Close() }
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// wait calls try, and again whenever the socket becomes ready, until it says
+// that it is done or the deadline is over (false), or the context.
+func (s *socket) wait(ctx context.Context, deadline time.Time, write bool, try func() bool) (done bool, err error) {
+	if try() {
+		return true, nil
+	}
+	if err := s.file.SetDeadline(deadline); err != nil {
+		return false, err
+	}
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { _ = s.file.SetDeadline(past) })
+		defer func() { s.spent = s.spent || !stop() }()
+	}
+	attempt := func(uintptr) bool {
+		done = try()
+		return done
+	}
+	if write {
+		err = s.raw.Write(attempt)
+	} else {
+		err = s.raw.Read(attempt)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return done, err
+}
+
+func sockaddr(addr netip.Addr, port uint16) unix.Sockaddr {
+	if addr.Is4() {
+		return &unix.SockaddrInet4{Addr: addr.As4(), Port: int(port)}
+	}
+	return &unix.SockaddrInet6{Addr: addr.As16(), Port: int(port)}
+}

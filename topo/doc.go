@@ -1,0 +1,35 @@
+// Package topo says what a network is. A declaration is a pure value: it is
+// written in Go, checked, and planned, on any operating system and without a
+// kernel. Package harness makes a plan real.
+//
+//	office := topo.New("office")
+//	lan := office.Switch("lan", "10.0.1.0/24", "fd00:1::/64")
+//	dmz := office.Switch("dmz", "10.0.2.0/24", "fd00:2::/64")
+//	office.Host("client", lan)
+//	office.Host("server", dmz.At("10.0.2.80"))
+//	office.Router("fw", lan, dmz)
+//	fmt.Println(office)
+//
+// # Names
+//
+// A node's or a segment's name is up to 63 bytes long (RFC 1123), without white
+// space; it may have slashes: "tenant-3/server". An interface is named after the
+// last part of its segment's name, in 15 bytes; two of a node that would be
+// called the same, or lo, all or default, get -2, -3 and so on.
+//
+// # Addresses
+//
+// Every port gets an address of each prefix of its segment, in order of
+// declaration, node by node; chosen ones are left out of the count. IPv4 counts
+// from the network address plus one and stops before the broadcast address (a
+// /31 has neither, RFC 3021); IPv6 counts from one (zero is the routers' anycast
+// address, RFC 4291; a /127 has both, RFC 6164).
+//
+// # Routes
+//
+// Every node gets a route to every prefix that it can reach over routers, by the
+// fewest hops; of equal ways the one declared first. A host whose ways of one
+// family all begin at the same gateway gets a default route instead. Prefixes
+// may overlap: one that a node could take for either of two is left out, and the
+// plan's Notes say so.
+package topo

@@ -1,0 +1,99 @@
+package topo
+
+import (
+	"errors"
+	"strings"
+)
+
+// Network is the declaration of a network: segments, and nodes with ports on
+// them. Declaring never fails; Validate and Plan say everything that is wrong.
+// A declaration is for one goroutine at a time.
+type Network struct {
+	name     string
+	segments []*Segment
+	nodes    []*Node
+}
+
+// New starts a declaration.
+func New(name string) *Network { return &Network{name: name} }
+
+// Name is the network's name.
+func (n *Network) Name() string { return n.name }
+
+// Wire declares a segment of exactly two ports: one veth pair. The prefixes are
+// IPv4 or IPv6 in CIDR notation; every port gets an address of each.
+func (n *Network) Wire(name string, prefixes ...string) *Segment {
+	return n.segment(name, KindWire, prefixes)
+}
+
+// Switch declares a segment of any number of ports, up to 1,023: a bridge.
+func (n *Network) Switch(name string, prefixes ...string) *Segment {
+	return n.segment(name, KindSwitch, prefixes)
+}
+
+func (n *Network) segment(name string, kind Kind, prefixes []string) *Segment {
+	s := &Segment{network: n, name: name, kind: kind, texts: prefixes}
+	n.segments = append(n.segments, s)
+	return s
+}
+
+// Host declares a node that does not forward.
+func (n *Network) Host(name string, at ...Attachment) *Node { return n.node(name, false, at) }
+
+// Router declares a node that forwards between its segments.
+func (n *Network) Router(name string, at ...Attachment) *Node { return n.node(name, true, at) }
+
+func (n *Network) node(name string, router bool, at []Attachment) *Node {
+	node := &Node{name: name, router: router, forward: router}
+	for _, a := range at {
+		var p Port
+		if a != nil {
+			p = a.port()
+		}
+		node.ports = append(node.ports, p)
+	}
+	n.nodes = append(n.nodes, node)
+	return node
+}
+
+// Validate returns every mistake of the declaration at once, as Mistakes; nil
+// when there is none.
+func (n *Network) Validate() error {
+	_, err := n.Plan()
+	return err
+}
+
+// String is the plan as a table, or the mistakes.
+func (n *Network) String() string {
+	plan, err := n.Plan()
+	if err != nil {
+		return err.Error()
+	}
+	return plan.String()
+}
+
+// Mistakes is all that is wrong with a declaration: an error each, which names
+// the place and says what to do.
+type Mistakes struct {
+	Network string
+	List    []error
+}
+
+// Error lists the mistakes, a line each.
+func (m *Mistakes) Error() string {
+	lines := make([]string, len(m.List))
+	for i, err := range m.List {
+		lines[i] = err.Error()
+	}
+	if len(lines) == 1 {
+		return "network " + m.Network + ": " + lines[0]
+	}
+	return "network " + m.Network + " has " + plural(len(lines), "mistake") + ":\n  " + strings.Join(lines, "\n  ")
+}
+
+// Unwrap makes errors.Is and errors.As look at each mistake.
+func (m *Mistakes) Unwrap() []error { return m.List }
+
+var _ interface{ Unwrap() []error } = (*Mistakes)(nil)
+
+func mistake(text string) error { return errors.New(text) }

@@ -1,0 +1,115 @@
+package topo
+
+// Node is a host or a router: one network namespace.
+type Node struct {
+	name     string
+	router   bool
+	forward  bool
+	noRoutes bool
+	ports    []Port
+	loopback []string
+	routes   []Route
+	sysctls  []Sysctl
+	nft      []string
+	ip4, ip6 []string
+}
+
+// Name is the node's name.
+func (n *Node) Name() string { return n.name }
+
+// RouteType is what a route does with a packet.
+type RouteType int
+
+// The types of route (ip-route(8)).
+const (
+	Unicast     RouteType = iota // hands it on
+	Blackhole                    // drops it without a word
+	Unreachable                  // drops it, and sends "host unreachable"
+	Prohibit                     // drops it, and sends "administratively prohibited"
+)
+
+// String is the type's name in ip-route(8).
+func (t RouteType) String() string {
+	switch t {
+	case Blackhole:
+		return "blackhole"
+	case Unreachable:
+		return "unreachable"
+	case Prohibit:
+		return "prohibit"
+	}
+	return "unicast"
+}
+
+// Route is a route that a node is given besides those that the plan finds.
+type Route struct {
+	// To is a prefix, "10.1.0.0/16", or "default" (also ""), whose family is Via's.
+	To string
+	// Via is the gateway's address, on one of the node's segments. Optional.
+	Via string
+	// Dev is the segment to send on. Optional with Via.
+	Dev *Segment
+	// Type is Unicast unless said otherwise; the others need neither Via nor Dev.
+	Type RouteType
+	// Table is the routing table, 1 to 2^32-1; 0 is main.
+	Table int
+	// Metric is the preference, lower first; 0 is the kernel's default.
+	Metric int
+}
+
+// Sysctl is a kernel parameter and its value.
+type Sysctl struct {
+	// Key has dots: net.ipv4.ip_forward.
+	Key string
+	// Value is as in /proc/sys.
+	Value string
+}
+
+// Route adds routes.
+func (n *Node) Route(routes ...Route) *Node {
+	n.routes = append(n.routes, routes...)
+	return n
+}
+
+// NoRoutes keeps the plan from giving the node any route of its own finding.
+func (n *Node) NoRoutes() *Node {
+	n.noRoutes = true
+	return n
+}
+
+// NoForward turns forwarding off on a router. Others' routes still lead through
+// it, as they would through a box whose forwarding somebody forgot.
+func (n *Node) NoForward() *Node {
+	n.forward = false
+	return n
+}
+
+// Loopback adds addresses on the loopback, "192.0.2.1/32". Others get routes to them.
+func (n *Node) Loopback(prefixes ...string) *Node {
+	n.loopback = append(n.loopback, prefixes...)
+	return n
+}
+
+// Sysctl sets a parameter of the node's namespace; the key begins with "net.".
+func (n *Node) Sysctl(key, value string) *Node {
+	n.sysctls = append(n.sysctls, Sysctl{key, value})
+	return n
+}
+
+// Nft adds nftables text, as nft -f reads it.
+func (n *Node) Nft(text string) *Node {
+	n.nft = append(n.nft, text)
+	return n
+}
+
+// Iptables adds IPv4 rules, as iptables-restore reads them.
+func (n *Node) Iptables(text string) *Node {
+	n.ip4 = append(n.ip4, text)
+	return n
+}
+
+// Ip6tables adds IPv6 rules, as ip6tables-restore reads them.
+func (n *Node) Ip6tables(text string) *Node {
+	n.ip6 = append(n.ip6, text)
+	return n
+}

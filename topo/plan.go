@@ -1,0 +1,140 @@
+package topo
+
+import (
+	"net/netip"
+)
+
+// Plan is what a declaration comes to: names, addresses and routes, computed
+// without a kernel. The same declaration gives the same plan, always.
+type Plan struct {
+	Name     string
+	Segments []SegmentPlan
+	Nodes    []NodePlan
+	// Notes are what the plan left out and why: routes to prefixes that a node
+	// could take for either of two.
+	Notes []string
+
+	index *index
+}
+
+// SegmentPlan is a segment with its ports.
+type SegmentPlan struct {
+	Name     string
+	Kind     Kind
+	Prefixes []netip.Prefix // masked, in order of declaration
+	MTU      int            // bytes; 0 is 1,500
+	Bridge   string         // a switch's interface in the lab's fabric namespace
+	Ports    []PortRef      // in order of declaration
+}
+
+// PortRef names a port.
+type PortRef struct {
+	Node  string
+	Port  string // the interface in the node
+	Outer string // a switch's end of the pair, unique in the fabric
+}
+
+// NodePlan is a node with all it is given.
+type NodePlan struct {
+	Name     string
+	Forward  bool
+	Ports    []PortPlan
+	Loopback []netip.Prefix // addresses on lo
+	Routes   []RoutePlan
+	Sysctls  []Sysctl
+	Nft      []string
+	Iptables []string
+	// Ip6tables, as the other rule texts, is in order of declaration.
+	Ip6tables []string
+}
+
+// PortPlan is a port: an interface of a node.
+type PortPlan struct {
+	Segment string
+	Name    string // the interface's name
+	MAC     [6]byte
+	MTU     int            // bytes; 0 is 1,500
+	Addrs   []netip.Prefix // addresses with their prefix lengths, the primary ones first
+}
+
+// RoutePlan is a route.
+type RoutePlan struct {
+	Type   RouteType
+	To     netip.Prefix // 0.0.0.0/0 or ::/0 is the default route
+	Via    netip.Addr   // the gateway; the zero Addr for none
+	Dev    string       // the port's interface; may be ""
+	Table  int          // 0 is main
+	Metric int
+	Auto   bool // found by the plan rather than declared
+}
+
+// Node is the node of that name.
+func (p *Plan) Node(name string) (*NodePlan, bool) {
+	for i := range p.Nodes {
+		if p.Nodes[i].Name == name {
+			return &p.Nodes[i], true
+		}
+	}
+	return nil, false
+}
+
+// Segment is the segment of that name.
+func (p *Plan) Segment(name string) (*SegmentPlan, bool) {
+	for i := range p.Segments {
+		if p.Segments[i].Name == name {
+			return &p.Segments[i], true
+		}
+	}
+	return nil, false
+}
+
+// HasIPv4 says whether the node has an IPv4 address.
+func (n *NodePlan) HasIPv4() bool { return n.has(netip.Addr.Is4) }
+
+// HasIPv6 says whether the node has an IPv6 address.
+func (n *NodePlan) HasIPv6() bool { return n.has(netip.Addr.Is6) }
+
+func (n *NodePlan) has(family func(netip.Addr) bool) bool {
+	for _, prefix := range n.Loopback {
+		if family(prefix.Addr()) {
+			return true
+		}
+	}
+	for i := range n.Ports {
+		for _, prefix := range n.Ports[i].Addrs {
+			if family(prefix.Addr()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Owners are the names of the nodes that have the address, in order of
+// declaration; more than one where addresses overlap.
+func (p *Plan) Owners(addr netip.Addr) []string {
+	addr = addr.Unmap()
+	var owners []string
+	for i := range p.Nodes {
+		if p.Nodes[i].owns(addr) {
+			owners = append(owners, p.Nodes[i].Name)
+		}
+	}
+	return owners
+}
+
+func (n *NodePlan) owns(addr netip.Addr) bool {
+	for _, prefix := range n.Loopback {
+		if prefix.Addr() == addr {
+			return true
+		}
+	}
+	for i := range n.Ports {
+		for _, prefix := range n.Ports[i].Addrs {
+			if prefix.Addr() == addr {
+				return true
+			}
+		}
+	}
+	return false
+}
