@@ -30,6 +30,14 @@ var (
 		}
 		return nil
 	}}
+	// Users are more of them than root, which daemons need that change theirs. An
+	// ordinary user has them where newuidmap and /etc/subuid allow it.
+	Users = Feature{"users", func() error {
+		if mappedUsers() < 2 {
+			return errors.New("the sandbox has no user but root: apt-get install uidmap, and give this user a range in /etc/subuid and /etc/subgid")
+		}
+		return nil
+	}}
 	// IPv6 is missing on a kernel that was started without it.
 	IPv6 = Feature{"ipv6", func() error {
 		if noIPv6() {
