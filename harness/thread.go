@@ -3,6 +3,7 @@ package harness
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,9 +84,11 @@ func once(enter, f func() error) error {
 // thread is an OS thread that stays: it goes where enter takes it, and does
 // one piece of work after another there until it is closed.
 type thread struct {
-	mu    sync.Mutex // held while a piece of work runs
-	enter func() error
-	jobs  chan job
+	enter  func() error
+	closed atomic.Bool
+
+	mu   sync.Mutex // held while a piece of work runs
+	jobs chan job
 }
 
 type job struct {
@@ -97,6 +100,9 @@ func newThread(enter func() error) *thread { return &thread{enter: enter} }
 
 // start starts the OS thread if there is none. The caller holds t.mu.
 func (t *thread) start() error {
+	if t.closed.Load() {
+		return errDown
+	}
 	if t.jobs != nil {
 		return nil
 	}
@@ -138,6 +144,7 @@ func (t *thread) runLocked(f func() error) error {
 }
 
 func (t *thread) submit(f func() error) (verdict, error) {
+	defer t.endIfClosed()
 	defer t.mu.Unlock()
 	if err := t.start(); err != nil {
 		return verdict{}, err
@@ -151,13 +158,22 @@ func (t *thread) submit(f func() error) (verdict, error) {
 	return v, nil
 }
 
-// close ends the thread when its present work is done.
+// close ends the thread, now or when its present work is done. It does not wait:
+// the work may be somebody's that blocks for ever.
 func (t *thread) close() {
-	t.mu.Lock()
+	t.closed.Store(true)
+	t.endIfClosed()
+}
+
+// endIfClosed ends a closed thread unless it is busy; then who unlocks it comes
+// here again.
+func (t *thread) endIfClosed() {
+	if !t.closed.Load() || !t.mu.TryLock() {
+		return
+	}
 	defer t.mu.Unlock()
 	if t.jobs != nil {
 		close(t.jobs)
 		t.jobs = nil
 	}
-	t.enter = func() error { return errDown }
 }
