@@ -13,8 +13,9 @@ type site struct {
 	ipv6    bool
 	grounds map[string]*ground // by node
 	fabric  *ground
-	indexes map[spot]int // the interface of a node's port
-	outer   map[spot]int // in the fabric, the end at the switch
+	indexes map[spot]int  // the interface of a node's port
+	outer   map[spot]int  // in the fabric, the end at the switch
+	isUp    map[spot]bool // the outer ends of wires
 	owners  map[string]*topo.NodePlan
 }
 
@@ -53,7 +54,7 @@ func build(network *topo.Network) (*Lab, error) {
 
 // number gives every interface its index, so that nobody ever has to ask.
 func (s *site) number() {
-	s.indexes, s.outer = map[spot]int{}, map[spot]int{}
+	s.indexes, s.outer, s.isUp = map[spot]int{}, map[spot]int{}, map[spot]bool{}
 	s.owners = map[string]*topo.NodePlan{}
 	for i := range s.plan.Nodes {
 		node := &s.plan.Nodes[i]
@@ -151,7 +152,7 @@ func inParallel(nodes []topo.NodePlan, f func(*topo.NodePlan) error) error {
 }
 
 // configure brings a node's ports up with their addresses and adds its routes.
-// The outer end of a wire is up already.
+// The outer end of a wire is up since it was made.
 func (s *site) configure(node *topo.NodePlan) error {
 	b := new(batch)
 	b.setLink(loIndex, true, describe("port lo: set up"))
@@ -163,7 +164,9 @@ func (s *site) configure(node *topo.NodePlan) error {
 		for _, prefix := range port.Addrs {
 			b.addAddr(index, prefix, describe("port %s: set address %s", port.Name, prefix))
 		}
-		b.setLink(index, true, describe("port %s: set up", port.Name))
+		if at := (spot{node.Name, port.Name}); !s.isUp[at] {
+			b.setLink(index, true, describe("port %s: set up", port.Name))
+		}
 	}
 	for _, route := range node.Routes {
 		b.addRoute(route, s.indexes[spot{node.Name, route.Dev}], describe("add route %s", routeText(route)))
@@ -187,7 +190,7 @@ func routeText(route topo.RoutePlan) string {
 
 // lab makes the lab of a finished site.
 func (s *site) lab() *Lab {
-	lab := &Lab{plan: s.plan, fabric: s.fabric, byName: map[string]*Node{}, tb: nobody{}}
+	lab := &Lab{plan: s.plan, site: s, fabric: s.fabric, byName: map[string]*Node{}, tb: nobody{}}
 	lab.jail = newJail(lab)
 	for i := range s.plan.Nodes {
 		plan := &s.plan.Nodes[i]

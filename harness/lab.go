@@ -13,6 +13,7 @@ import (
 type Lab struct {
 	tb     TB
 	plan   *topo.Plan
+	site   *site // how it was built
 	nodes  []*Node
 	byName map[string]*Node
 	fabric *ground // the bridges of the lab's switches; nil without any

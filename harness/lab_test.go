@@ -217,27 +217,6 @@ func TestDownEndsTheNamespaces(t *testing.T) {
 	}
 }
 
-func TestPortDownAndUp(t *testing.T) {
-	t.Parallel()
-	lab := harness.Up(t, pair())
-	alice, bob := lab.Node("alice"), lab.Node("bob")
-	echo(t, bob, 80)
-	for _, addr := range bob.Addrs() {
-		if err := bob.Port("wire").Down(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ask(t, alice, addr, 80); err == nil {
-			t.Errorf("%s answers through a port that is down", addr)
-		}
-		if err := bob.Port("wire").Up(); err != nil {
-			t.Fatal(err)
-		}
-		if said, err := ask(t, alice, addr, 80); err != nil || said != "bob" {
-			t.Errorf("%s after up: %q, %v", addr, said, err)
-		}
-	}
-}
-
 func TestSysctls(t *testing.T) {
 	t.Parallel()
 	network := topo.New("sysctls")

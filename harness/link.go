@@ -125,6 +125,16 @@ func (b *batch) setAddr(index int, prefix netip.Prefix, flags uint16, what func(
 	b.end(what)
 }
 
+// forgetNeighbour removes a neighbour entry; ENOENT where there is none.
+func (b *batch) forgetNeighbour(index int, addr netip.Addr, what func() string) {
+	header := make([]byte, unix.SizeofNdMsg)
+	header[0] = family(addr)
+	binary.NativeEndian.PutUint32(header[4:], uint32(index))
+	b.begin(unix.RTM_DELNEIGH, 0, header)
+	b.addr(unix.NDA_DST, addr)
+	b.end(what)
+}
+
 // broadcast is the last address of an IPv4 prefix (RFC 919).
 func broadcast(prefix netip.Prefix) netip.Addr {
 	last := prefix.Addr().As4()

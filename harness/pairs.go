@@ -66,7 +66,9 @@ func (s *site) addWire(outer map[string]*batch, segment *topo.SegmentPlan) strin
 		b = new(batch)
 		outer[near.Node] = b
 	}
-	out := s.inner(spot{near.Node, near.Port})
+	at := spot{near.Node, near.Port}
+	s.isUp[at] = true
+	out := s.inner(at)
 	b.addVeth(out, s.inner(spot{far.Node, far.Port}), describe("port %s: make wire %s", near.Port, segment.Name))
 	return near.Node
 }

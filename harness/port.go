@@ -1,9 +1,11 @@
 package harness
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
 )
 
 // Port is a node's end on a segment.
@@ -32,9 +34,10 @@ func (p *Port) Name() string { return p.plan.Name }
 // Addrs are the port's planned addresses with their prefix lengths.
 func (p *Port) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), p.plan.Addrs...) }
 
-// Up brings the interface up, and returns when it passes packets again. The
-// kernel dropped the port's IPv6 addresses and the routes through it at Down;
-// addresses come back with Up, routes through a gateway do not.
+// Up brings the interface up, and returns when it passes packets again, both
+// ways, to those on the segment that are up themselves. The kernel dropped the
+// port's IPv6 addresses and the routes through it at Down; addresses come back
+// with Up, routes through a gateway do not.
 func (p *Port) Up() error {
 	b := new(batch)
 	b.setLink(p.index, true, describe("set up"))
@@ -44,7 +47,66 @@ func (p *Port) Up() error {
 		}
 	}
 	b.getLink(p.index, describe("look at link"))
-	return p.do(b)
+	if err := p.do(b); err != nil {
+		return err
+	}
+	return at(p.relink(), "node %s: port %s: wait for the link", p.node.name, p.plan.Name)
+}
+
+// relink settles the other ends: their carrier, what they remember of the time
+// when nobody answered, and the port's IPv6 addresses, as ready does.
+func (p *Port) relink() error {
+	lab, own := p.node.lab, spot{p.node.name, p.plan.Name}
+	if outer, ok := lab.site.outer[own]; ok {
+		b := new(batch)
+		b.getLink(outer, describe("look at the switch's end"))
+		if err := lab.fabric.rtnl.do(b); err != nil {
+			return err
+		}
+	}
+	var asker *spot
+	segment, _ := lab.plan.Segment(p.plan.Segment)
+	for _, ref := range segment.Ports {
+		peer := spot{ref.Node, ref.Port}
+		if peer == own {
+			continue
+		}
+		up, err := p.remind(peer)
+		if err != nil {
+			return err
+		}
+		if up && asker == nil {
+			asker = &peer
+		}
+	}
+	if asker == nil {
+		return nil // nobody to pass packets to
+	}
+	var questions []question
+	for _, target := range lab.site.asked(own) {
+		questions = append(questions, lab.site.question(p.plan.Segment, *asker, own, target))
+	}
+	return answered(unambiguous(questions, lab.site, segment))
+}
+
+// remind makes a peer forget its neighbour entries for the port's addresses: one
+// that is being asked for in vain fails later, although the port answers by now.
+// It says whether the peer is up.
+func (p *Port) remind(peer spot) (up bool, err error) {
+	lab, index := p.node.lab, p.node.lab.site.indexes[peer]
+	link, err := lab.byName[peer.node].Netlink().LinkByIndex(index)
+	if err != nil {
+		return false, at(err, "look at port %s of %s", peer.port, peer.node)
+	}
+	const works = unix.IFF_UP | unix.IFF_RUNNING
+	for _, prefix := range p.plan.Addrs {
+		b := new(batch)
+		b.forgetNeighbour(index, prefix.Addr(), describe("forget neighbour %s of %s", prefix.Addr(), peer.node))
+		if err := lab.byName[peer.node].ground.rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
+			return false, err
+		}
+	}
+	return link.Attrs().RawFlags&works == works, nil
 }
 
 // Down takes the interface down; the other end loses its carrier.

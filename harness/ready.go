@@ -2,6 +2,7 @@ package harness
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/nstest/nstest/topo"
@@ -63,11 +64,9 @@ type question struct {
 }
 
 // questions makes the first port ask for every other, and the second for the
-// first. Addresses that are on the segment twice are left out: who answers is
-// not ours to say.
+// first.
 func (s *site) questions(segment *topo.SegmentPlan) []question {
 	var all []question
-	seen := map[netip.Addr]int{}
 	for i, ref := range segment.Ports {
 		asker := segment.Ports[0]
 		if i == 0 {
@@ -78,17 +77,27 @@ func (s *site) questions(segment *topo.SegmentPlan) []question {
 		}
 		at := spot{ref.Node, ref.Port}
 		for _, target := range s.asked(at) {
-			seen[target]++
 			all = append(all, s.question(segment.Name, spot{asker.Node, asker.Port}, at, target))
 		}
 	}
-	kept := all[:0]
-	for _, q := range all {
-		if seen[q.target] == 1 && (q.target.Is6() || q.source.IsValid()) {
-			kept = append(kept, q)
+	return unambiguous(all, s, segment)
+}
+
+// unambiguous leaves out addresses that are on the segment twice: who answers is
+// not ours to say. It also leaves out what the asker cannot ask for.
+func unambiguous(all []question, s *site, segment *topo.SegmentPlan) []question {
+	if len(all) == 0 {
+		return nil
+	}
+	owners := map[netip.Addr]int{}
+	for _, ref := range segment.Ports {
+		for _, addr := range s.asked(spot{ref.Node, ref.Port}) {
+			owners[addr]++
 		}
 	}
-	return kept
+	return slices.DeleteFunc(all, func(q question) bool {
+		return owners[q.target] > 1 || q.target.Is4() && !q.source.IsValid()
+	})
 }
 
 // asked are the addresses of a port that a control asks for.
