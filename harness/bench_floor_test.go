@@ -28,9 +28,8 @@ func floorNamespaces(n int) []floorNS {
 	var wg sync.WaitGroup
 	for w := range 2 {
 		wg.Add(1)
-		go func() {
+		floorThread(func() {
 			defer wg.Done()
-			runtime.LockOSThread() // never unlocked: the thread ends here
 			for i := w; i < n; i += 2 {
 				if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 					panic(err)
@@ -38,7 +37,7 @@ func floorNamespaces(n int) []floorNS {
 				made[i].ns, _ = unix.Open("/proc/thread-self/ns/net", unix.O_CLOEXEC, 0)
 				made[i].rt, _ = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	return made
@@ -161,10 +160,15 @@ func floorDown(made []floorNS) {
 	}
 }
 
-// floorEnter takes the calling goroutine's thread into a namespace, for good.
-func floorEnter(ns int) {
-	runtime.LockOSThread()
-	if err := unix.Setns(ns, unix.CLONE_NEWNET); err != nil {
-		panic(err)
-	}
+// floorThread runs f on a thread that ends with it, and is not the main one.
+func floorThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends here
+		if unix.Gettid() == unix.Getpid() {
+			floorThread(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		f()
+	}()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,8 +91,8 @@ func (g *ground) close() {
 }
 
 // newGround makes a namespace. The calling thread is in it from then on, and
-// stays until it makes the next one. prepare runs there, before any link.
-func newGround(prepare func() error) (*ground, error) {
+// stays until it makes the next one.
+func newGround() (*ground, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, noNamespace(err)
 	}
@@ -100,13 +101,7 @@ func newGround(prepare func() error) (*ground, error) {
 		return nil, err
 	}
 	socket, err := openRTNL()
-	if err == nil {
-		err = prepare()
-	}
 	if err != nil {
-		if socket != nil {
-			socket.close()
-		}
 		ns.close()
 		return nil, err
 	}
@@ -130,29 +125,75 @@ func noNamespace(err error) error {
 // one's time; four gain nothing, since registration is serialised by rtnl.
 const builders = 2
 
-// makeGrounds makes one namespace per prepare func, in that order. On an error
-// none is left.
+// makeGrounds makes one namespace per prepare func, in that order; prepare runs
+// in it, before any link. On an error none is left.
 func makeGrounds(prepare []func() error) ([]*ground, error) {
-	grounds := make([]*ground, len(prepare))
+	y := &yard{prepare: prepare, grounds: make([]*ground, len(prepare)), bare: make(chan int, len(prepare))}
 	errs := make([]error, builders)
 	var working sync.WaitGroup
 	for worker := range min(builders, len(prepare)) {
 		working.Add(1)
 		onOwnThread(func() {
 			defer working.Done()
-			for i := worker; i < len(prepare) && errs[worker] == nil; i += builders {
-				grounds[i], errs[worker] = newGround(prepare[i])
-			}
+			errs[worker] = y.work()
 		})
 	}
 	working.Wait()
 	for _, err := range errs {
 		if err != nil {
-			for _, g := range grounds {
+			for _, g := range y.grounds {
 				g.close()
 			}
 			return nil, err
 		}
 	}
-	return grounds, nil
+	return y.grounds, nil
+}
+
+// yard is what the builder threads share. Whoever finds no namespace left to
+// make prepares those that are made, its own and the other's: in a lab of three
+// nodes one thread makes two, which takes as long as all the rest.
+type yard struct {
+	prepare []func() error
+	grounds []*ground
+	next    atomic.Int64
+	made    atomic.Int64
+	failed  atomic.Bool
+	bare    chan int // made and not yet prepared
+}
+
+func (y *yard) work() error {
+	err := y.makeAll()
+	for i := range y.bare {
+		if err != nil || y.failed.Load() {
+			continue
+		}
+		if err = y.grounds[i].enter(); err == nil {
+			err = y.prepare[i]()
+		}
+		if err != nil {
+			y.failed.Store(true)
+		}
+	}
+	return err
+}
+
+// makeAll makes namespaces until there are none left to make. After a failure
+// the rest is passed over, so that nobody waits for it.
+func (y *yard) makeAll() error {
+	var failure error
+	for i := y.next.Add(1) - 1; i < int64(len(y.grounds)); i = y.next.Add(1) - 1 {
+		if !y.failed.Load() {
+			var err error
+			if y.grounds[i], err = newGround(); err != nil {
+				failure = err
+				y.failed.Store(true)
+			}
+		}
+		y.bare <- int(i)
+		if y.made.Add(1) == int64(len(y.grounds)) {
+			close(y.bare)
+		}
+	}
+	return failure
 }

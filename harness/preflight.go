@@ -76,8 +76,8 @@ func readLimits() limits {
 		descriptors: rlimit(unix.RLIMIT_NOFILE),
 		processes:   rlimit(unix.RLIMIT_NPROC),
 		threadsMax:  readNumber("/proc/sys/kernel/threads-max"),
-		open:        countEntries("/proc/self/fd"),
-		ownThreads:  countEntries("/proc/self/task"),
+		open:        openDescriptors(),
+		ownThreads:  ownThreads(),
 		rootID:      os.Getuid() == 0 && !Rootless(),
 	}
 	have.cgroup, have.cgroupInUse = cgroupPids()
@@ -94,32 +94,51 @@ func rlimit(resource int) int {
 
 // readNumber is the number in a file, or -1.
 func readNumber(path string) int {
-	text, err := os.ReadFile(path)
+	number, err := strconv.Atoi(strings.TrimSpace(slurp(path)))
 	if err != nil {
-		return -1
-	}
-	number, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return -1 // "max"
+		return -1 // "max", or there is no such file
 	}
 	return number
 }
 
-func countEntries(path string) int {
-	entries, err := os.ReadDir(path)
+// slurp is the beginning of a file, "" when there is none. A small lab is built
+// in two milliseconds, of which os.ReadFile, which offers every file to the
+// runtime's poller, would take a quarter.
+func slurp(path string) string {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	var buf [1024]byte
+	n, _ := unix.Read(fd, buf[:])
+	return string(buf[:max(0, n)])
+}
+
+// openDescriptors is how many descriptors this process has open: the size of
+// its directory since Linux 6.2, which was zero before (proc_fd_getattr).
+func openDescriptors() int {
+	var stat unix.Stat_t
+	if unix.Stat("/proc/self/fd", &stat) == nil && stat.Size > 0 {
+		return int(stat.Size)
+	}
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}
+
+// ownThreads is how many threads this process has: each is a link of the
+// directory, besides its own two (proc_task_getattr).
+func ownThreads() int {
+	var stat unix.Stat_t
+	if unix.Stat("/proc/self/task", &stat) != nil {
 		return 0
 	}
-	return len(entries)
+	return int(stat.Nlink) - 2
 }
 
 // cgroupPids is the limit and use of the process's own control group, v2 or v1.
 func cgroupPids() (limit, used int) {
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return -1, 0
-	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(slurp("/proc/self/cgroup")) {
 		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(part) != 3 {
 			continue

@@ -13,9 +13,10 @@ import (
 // rtnl is a route netlink socket of one namespace. It is made by a thread that
 // is there, and used from anywhere: a socket stays in its namespace.
 type rtnl struct {
-	mu  sync.Mutex
-	fd  int
-	buf []byte
+	mu   sync.Mutex
+	fd   int
+	buf  []byte
+	sent int // requests so far: a test bounds what a lab may take
 }
 
 // openRTNL opens the socket in the calling thread's namespace.
@@ -108,6 +109,7 @@ func (r *rtnl) do(b *batch) error {
 			return at(err, "%s", b.what[first]())
 		}
 		sent = b.ends[last-1]
+		r.sent += last - first
 		if err := r.acknowledged(b, last-first); err != nil {
 			return err
 		}
