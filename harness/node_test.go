@@ -174,7 +174,7 @@ func TestSocketsAreUsedFromAnywhere(t *testing.T) {
 func TestNetlinkIsOpenedOnce(t *testing.T) {
 	t.Parallel()
 	bob := harness.Up(t, pair()).Node("bob")
-	if bob.Netlink() != bob.Netlink() {
+	if first, second := bob.Netlink(), bob.Netlink(); first != second {
 		t.Error("two handles")
 	}
 	links, err := bob.Netlink().LinkList()

@@ -1,0 +1,65 @@
+package harness_test
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+)
+
+var anyPort = netip.AddrPort{}
+
+// Up returns when a first packet will pass. A hundred labs one after the other
+// on each of two goroutines: so while one is built, others are being cleared up,
+// which is when first packets used to get lost. The packet is forwarded, and so
+// needs the neighbour entries of both links; the kernel asks for a neighbour
+// again after a second, so what comes later than that was lost at first.
+func TestTheFirstPacketPasses(t *testing.T) {
+	t.Parallel()
+	const labs, goroutines = 200, 2
+	var building sync.WaitGroup
+	lost := make(chan string, 2*labs)
+	for range goroutines {
+		building.Go(func() {
+			for range labs / goroutines {
+				lab := harness.Up(t, office())
+				for _, addr := range lab.Node("server").Addrs() {
+					if err := firstPacket(t, lab, addr); err != nil {
+						lost <- fmt.Sprintf("%s: %v", addr, err)
+					}
+				}
+				lab.Down()
+			}
+		})
+	}
+	building.Wait()
+	close(lost)
+	for l := range lost {
+		t.Error(l)
+	}
+}
+
+// firstPacket sends one datagram and waits for it at the other end.
+func firstPacket(t *testing.T, lab *harness.Lab, to netip.Addr) error {
+	server, err := lab.Node("server").ListenPacket(t.Context(), "udp", netip.AddrPortFrom(to, 0))
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	conn, err := lab.Node("client").Dial(t.Context(), "udp", netip.MustParseAddrPort(server.LocalAddr().String()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := server.SetReadDeadline(time.Now().Add(900 * time.Millisecond)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("first")); err != nil {
+		return err
+	}
+	_, _, err = server.ReadFrom(make([]byte, 8))
+	return err
+}
