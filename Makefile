@@ -41,9 +41,10 @@ check:
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) ./...
 
-# nft and iptables-restore load a user's rulesets. Without them all else still runs.
+# nft and iptables-restore load a user's rulesets, newuidmap gives the sandbox more
+# users. Without them all else still runs.
 rules:
-	@.ci/packages nftables iptables || echo 'going on: specs that load a ruleset are skipped'
+	@.ci/packages nftables iptables uidmap || echo 'going on: what needs them is skipped'
 
 # The race detector needs a C compiler.
 race:
