@@ -5,133 +5,118 @@ import (
 	"slices"
 )
 
-// findRivals notes for every target those that overlap it. Sorted by address,
-// a prefix comes before all that lie within it, so a stack of those that are
-// open finds every pair.
-func (t *targets) findRivals() {
-	order := make([]int, len(t.all))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		pa, pb := t.all[a].prefix, t.all[b].prefix
-		if c := pa.Addr().Compare(pb.Addr()); c != 0 {
-			return c
+// automaticRoutes gives every node its routes of each family.
+func (p *planner) automaticRoutes() {
+	walks := []*walk{newWalk(p.plan.index.graphs[0]), newWalk(p.plan.index.graphs[1])}
+	for i, node := range p.network.nodes {
+		if node.noRoutes {
+			continue
 		}
-		return pa.Bits() - pb.Bits()
-	})
-	var open []int
-	for _, i := range order {
-		for len(open) > 0 && !t.all[open[len(open)-1]].prefix.Overlaps(t.all[i].prefix) {
-			open = open[:len(open)-1]
+		plan, declared := &p.plan.Nodes[i], map[netip.Prefix]bool{}
+		for _, route := range plan.Routes {
+			if route.Table == 0 {
+				declared[route.To] = true
+			}
 		}
-		for _, j := range open {
-			t.all[i].rivals = append(t.all[i].rivals, j)
-			t.all[j].rivals = append(t.all[j].rivals, i)
+		for f, w := range walks {
+			p.find(w, i, f == 1, declared)
+			plan.Routes = append(slices.Grow(plan.Routes, len(w.routes)), w.routes...)
 		}
-		open = append(open, i)
 	}
 }
 
-// found is a target that a node reaches: how, and whether it is the node's own.
-type found struct {
-	target int
-	via    netip.Addr
-	port   int
-	own    bool
-}
-
-// automaticRoutes gives a node its routes of one family.
-func (p *planner) automaticRoutes(node int, v6 bool, t *targets) {
-	reached := p.reach(node, v6, t)
-	at := make(map[int]bool, len(reached))
-	for _, f := range reached {
-		at[f.target] = true
-	}
-	var routes []RoutePlan
-	oneGateway, ambiguous := true, false
-	plan := &p.plan.Nodes[node]
-	for _, f := range reached {
-		if f.own {
-			continue
-		}
-		goal := t.all[f.target]
-		rival := slices.IndexFunc(goal.rivals, func(r int) bool { return at[r] })
-		if rival >= 0 {
-			p.note(node, goal, t.all[goal.rivals[rival]])
-			ambiguous = true
-			continue
-		}
-		routes = append(routes, RoutePlan{To: goal.prefix, Via: f.via, Dev: plan.Ports[f.port].Name, Auto: true})
-		oneGateway = oneGateway && routes[0].Via == f.via && routes[0].Dev == plan.Ports[f.port].Name
-	}
-	if len(routes) == 0 {
+// find puts the routes that a node needs in one family into w.routes: one to every
+// target that it reaches over a gateway and has no route to, or a default route
+// where a host has but one gateway.
+func (p *planner) find(w *walk, node int, v6 bool, declared map[netip.Prefix]bool) {
+	w.routes = w.routes[:0]
+	all := defaultOf(v6)
+	host := !p.network.nodes[node].router && !declared[all]
+	further := p.furtherSubnets(node, v6)
+	if port, gateway, ok := w.graph.onlyGateway(node); ok && host && len(further) == 0 && !w.graph.overlap {
+		w.routes = append(w.routes, p.automaticRoute(node, port, all, gateway.addr))
 		return
 	}
-	if oneGateway && !ambiguous && !p.network.nodes[node].router && !declaresDefault(plan, v6) {
-		all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		if v6 {
-			all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	w.from(node)
+	ambiguous := p.leaveOut(w, node, further, declared)
+	var first *way
+	one := true
+	for i := range w.ways {
+		way := &w.ways[i]
+		if way.own() || way.left {
+			continue
 		}
-		routes = []RoutePlan{{To: all, Via: routes[0].Via, Dev: routes[0].Dev, Auto: true}}
+		if first == nil {
+			first = way
+		}
+		one = one && way.router && way.gateway == first.gateway && way.port == first.port
+		if to := w.graph.targets[way.target].prefix; !declared[to] {
+			w.routes = append(w.routes, p.automaticRoute(node, way.port, to, way.gateway))
+		}
 	}
-	declared := map[netip.Prefix]bool{}
-	for _, route := range plan.Routes {
-		if route.Table == 0 && !route.Auto {
-			declared[route.To] = true
-		}
-	}
-	for _, route := range routes {
-		if !declared[route.To] {
-			plan.Routes = append(plan.Routes, route)
-		}
+	if first != nil && one && host && !ambiguous {
+		w.routes = append(w.routes[:0], p.automaticRoute(node, first.port, all, first.gateway))
 	}
 }
 
-func declaresDefault(plan *NodePlan, v6 bool) bool {
-	return slices.ContainsFunc(plan.Routes, func(r RoutePlan) bool {
-		return r.Table == 0 && r.To.Bits() == 0 && r.To.Addr().Is6() == v6
-	})
+func (p *planner) automaticRoute(node, port int, to netip.Prefix, via netip.Addr) RoutePlan {
+	return RoutePlan{To: to, Via: via, Dev: p.plan.Nodes[node].Ports[port].Name, Auto: true}
 }
 
-// reach finds the targets that a node reaches, nearest first.
-func (p *planner) reach(node int, v6 bool, t *targets) []found {
-	var reached []found
-	loopbacks := map[int]bool{node: true}
-	for _, own := range t.ofNode[node] {
-		reached = append(reached, found{target: own, own: true})
+// furtherSubnets are the addresses given with Also that put the node on a subnet
+// which no segment declares.
+func (p *planner) furtherSubnets(node int, v6 bool) []netip.Prefix {
+	var further []netip.Prefix
+	for j := range p.network.nodes[node].ports {
+		if len(p.network.nodes[node].ports[j].also) == 0 {
+			continue
+		}
+		port := &p.plan.Nodes[node].Ports[j]
+		for _, addr := range port.Addrs {
+			segment := &p.plan.Segments[p.plan.index.segments[port.Segment]]
+			if addr.Addr().Is6() == v6 && !addr.IsSingleIP() && !slices.Contains(segment.Prefixes, addr.Masked()) {
+				further = append(further, addr)
+			}
+		}
 	}
-	p.plan.ways(node, v6, func(segment int, w way) {
-		var via netip.Addr
-		if w.hops > 0 {
-			via, _ = p.plan.onLink(w.first, v6)
-		}
-		for _, i := range t.ofSegment[segment] {
-			if t.all[i].prefix.Addr().Is6() == v6 {
-				reached = append(reached, found{i, via, w.port, w.hops == 0})
-			}
-		}
-		if len(t.all) == 0 {
-			return
-		}
-		for _, neighbour := range p.plan.index.on[segment] {
-			if loopbacks[neighbour.node] || len(t.ofNode[neighbour.node]) == 0 {
-				continue
-			}
-			next := via
-			if w.hops == 0 {
-				var ok bool
-				if next, ok = p.plan.onLink(neighbour, v6); !ok {
-					continue
+	return further
+}
+
+// leaveOut marks the ways that the node could take for one another: those to
+// targets that overlap. Notes say so. The answer is whether any is without a route
+// then; one that the declaration routes is not.
+func (p *planner) leaveOut(w *walk, node int, further []netip.Prefix, declared map[netip.Prefix]bool) bool {
+	ambiguous := false
+	w.overlaps(func(group []*way) {
+		var far, own, subnets places
+		for _, way := range group {
+			way.left = true
+			t := w.graph.targets[way.target]
+			if way.own() {
+				own.add(t)
+				if t.segment >= 0 {
+					subnets.add(t)
 				}
-			}
-			loopbacks[neighbour.node] = true
-			for _, i := range t.ofNode[neighbour.node] {
-				if t.all[i].prefix.Addr().Is6() == v6 {
-					reached = append(reached, found{i, next, w.port, false})
-				}
+			} else if !declared[t.prefix] {
+				far.add(t)
 			}
 		}
+		ambiguous = ambiguous || far.count > 0
+		p.noteOverlap(node, far, own, subnets)
 	})
-	return reached
+	for _, addr := range further {
+		var far places
+		for i := range w.ways {
+			way, t := &w.ways[i], w.graph.targets[w.ways[i].target]
+			if !way.own() && !way.left && !declared[t.prefix] && t.prefix.Overlaps(addr.Masked()) {
+				way.left = true
+				far.add(t)
+			}
+		}
+		if far.count > 0 {
+			ambiguous = true
+			p.noteLeft(node, far, "its own address "+addr.String()+" overlaps")
+		}
+	}
+	return ambiguous
 }

@@ -15,7 +15,8 @@
 // A node's or a segment's name is up to 63 bytes long (RFC 1123), without white
 // space; it may have slashes: "tenant-3/server". An interface is named after the
 // last part of its segment's name, in 15 bytes; two of a node that would be
-// called the same, or lo, all or default, get -2, -3 and so on.
+// called the same, or lo, all or default, get -2, -3 and so on, in order of
+// declaration.
 //
 // # Addresses
 //
@@ -27,9 +28,21 @@
 //
 // # Routes
 //
-// Every node gets a route to every prefix that it can reach over routers, by the
-// fewest hops; of equal ways the one declared first. A host whose ways of one
-// family all begin at the same gateway gets a default route instead. Prefixes
-// may overlap: one that a node could take for either of two is left out, and the
-// plan's Notes say so.
+// Every node gets a route to every prefix of a segment, and to every address on
+// a loopback, that it can reach over routers, by the fewest hops; of equal ways
+// the one declared first. A host whose ways of one family all begin at the same
+// router gets a default route instead. A router that was told not to forward
+// still counts as one.
+//
+// Prefixes may overlap, and be the same. Where a node could take one for
+// another it gets a route to neither, and the plan's Notes say so; a route that
+// the declaration gives it settles which is meant.
+//
+// # Mistakes
+//
+// Declaring never fails. Validate finds everything that is wrong in one go; each
+// mistake names the node and the segment and says what to do. What only looks
+// like one has a word of its own: Duplicate for an address or a MAC that is on a
+// segment twice, Also for an address outside its prefixes, NoAddress for a port
+// without.
 package topo

@@ -2,8 +2,6 @@ package topo
 
 import (
 	"fmt"
-	"hash/fnv"
-	"net"
 	"strings"
 )
 
@@ -58,37 +56,4 @@ func interfaceName(of string) string {
 		return "port"
 	}
 	return base
-}
-
-// makeMAC is a MAC made of names: locally administered and not a group's (IEEE
-// 802, the second and first lowest bit of the first byte), the same every time.
-func makeMAC(taken map[[6]byte]bool, parts ...string) [6]byte {
-	hash := fnv.New64a()
-	for _, part := range parts {
-		_, _ = hash.Write([]byte(part))
-		_, _ = hash.Write([]byte{0})
-	}
-	for sum := hash.Sum64(); ; sum++ {
-		mac := [6]byte{byte(sum>>40)&^3 | 2, byte(sum >> 32), byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}
-		if !taken[mac] {
-			taken[mac] = true
-			return mac
-		}
-	}
-}
-
-// parseMAC reads a chosen MAC: six bytes, not a group's.
-func parseMAC(text string) (mac [6]byte, err error) {
-	hardware, err := net.ParseMAC(text)
-	switch {
-	case err != nil || len(hardware) != len(mac):
-		return mac, fmt.Errorf("MAC %q: write it like 02:00:00:00:00:01", text)
-	case hardware[0]&1 != 0:
-		return mac, fmt.Errorf("MAC %q is a group's: clear the lowest bit of its first byte", text)
-	}
-	copy(mac[:], hardware)
-	if mac == [6]byte{} {
-		return mac, fmt.Errorf("MAC %q is no port's: choose another", text)
-	}
-	return mac, nil
 }

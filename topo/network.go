@@ -1,10 +1,5 @@
 package topo
 
-import (
-	"errors"
-	"strings"
-)
-
 // Network is the declaration of a network: segments, and nodes with ports on
 // them. Declaring never fails; Validate and Plan say everything that is wrong.
 // A declaration is for one goroutine at a time.
@@ -18,7 +13,12 @@ type Network struct {
 func New(name string) *Network { return &Network{name: name} }
 
 // Name is the network's name.
-func (n *Network) Name() string { return n.name }
+func (n *Network) Name() string {
+	if n == nil {
+		return ""
+	}
+	return n.name
+}
 
 // Wire declares a segment of exactly two ports: one veth pair. The prefixes are
 // IPv4 or IPv6 in CIDR notation; every port gets an address of each.
@@ -31,9 +31,12 @@ func (n *Network) Switch(name string, prefixes ...string) *Segment {
 	return n.segment(name, KindSwitch, prefixes)
 }
 
+// segment declares on a nil network as well: Plan says then what is wrong.
 func (n *Network) segment(name string, kind Kind, prefixes []string) *Segment {
-	s := &Segment{network: n, name: name, kind: kind, texts: prefixes}
-	n.segments = append(n.segments, s)
+	s := &Segment{network: n, name: name, kind: kind, texts: append([]string(nil), prefixes...)}
+	if n != nil {
+		n.segments = append(n.segments, s)
+	}
 	return s
 }
 
@@ -46,17 +49,15 @@ func (n *Network) Router(name string, at ...Attachment) *Node { return n.node(na
 func (n *Network) node(name string, router bool, at []Attachment) *Node {
 	node := &Node{name: name, router: router, forward: router}
 	for _, a := range at {
-		var p Port
-		if a != nil {
-			p = a.port()
-		}
-		node.ports = append(node.ports, p)
+		node.ports = append(node.ports, portOf(a))
 	}
-	n.nodes = append(n.nodes, node)
+	if n != nil {
+		n.nodes = append(n.nodes, node)
+	}
 	return node
 }
 
-// Validate returns every mistake of the declaration at once, as Mistakes; nil
+// Validate returns every mistake of the declaration at once, as *Mistakes; nil
 // when there is none.
 func (n *Network) Validate() error {
 	_, err := n.Plan()
@@ -71,29 +72,3 @@ func (n *Network) String() string {
 	}
 	return plan.String()
 }
-
-// Mistakes is all that is wrong with a declaration: an error each, which names
-// the place and says what to do.
-type Mistakes struct {
-	Network string
-	List    []error
-}
-
-// Error lists the mistakes, a line each.
-func (m *Mistakes) Error() string {
-	lines := make([]string, len(m.List))
-	for i, err := range m.List {
-		lines[i] = err.Error()
-	}
-	if len(lines) == 1 {
-		return "network " + m.Network + ": " + lines[0]
-	}
-	return "network " + m.Network + " has " + plural(len(lines), "mistake") + ":\n  " + strings.Join(lines, "\n  ")
-}
-
-// Unwrap makes errors.Is and errors.As look at each mistake.
-func (m *Mistakes) Unwrap() []error { return m.List }
-
-var _ interface{ Unwrap() []error } = (*Mistakes)(nil)
-
-func mistake(text string) error { return errors.New(text) }

@@ -43,15 +43,18 @@ func (t RouteType) String() string {
 
 // Route is a route that a node is given besides those that the plan finds.
 type Route struct {
-	// To is a prefix, "10.1.0.0/16", or "default" (also ""), whose family is Via's.
+	// To is a prefix, "10.1.0.0/16", or "default" (also ""), whose family is Via's;
+	// IPv4 without Via.
 	To string
-	// Via is the gateway's address, on one of the node's segments. Optional.
+	// Via is the gateway's address: on one of the node's segments, or where an
+	// earlier route without a gateway leads. Optional.
 	Via string
-	// Dev is the segment to send on. Optional with Via.
+	// Dev is the segment to send on. Optional with Via, unless that is link-local
+	// or on two of the node's segments.
 	Dev *Segment
 	// Type is Unicast unless said otherwise; the others need neither Via nor Dev.
 	Type RouteType
-	// Table is the routing table, 1 to 2^32-1; 0 is main.
+	// Table is the routing table, 1 to 2^32-1; 0 is main, and so is 254.
 	Table int
 	// Metric is the preference, lower first; 0 is the kernel's default.
 	Metric int
@@ -59,7 +62,8 @@ type Route struct {
 
 // Sysctl is a kernel parameter and its value.
 type Sysctl struct {
-	// Key has dots: net.ipv4.ip_forward.
+	// Key has dots: net.ipv4.ip_forward. Where an interface's name has dots of its
+	// own, all others are slashes: net/ipv4/conf/eth0.5/rp_filter.
 	Key string
 	// Value is as in /proc/sys.
 	Value string
@@ -90,7 +94,8 @@ func (n *Node) Loopback(prefixes ...string) *Node {
 	return n
 }
 
-// Sysctl sets a parameter of the node's namespace; the key begins with "net.".
+// Sysctl sets a parameter of the node's namespace; the key begins with "net.". An
+// interface in it is one of the node's own: "net.ipv4.conf.lan.rp_filter".
 func (n *Node) Sysctl(key, value string) *Node {
 	n.sysctls = append(n.sysctls, Sysctl{key, value})
 	return n

@@ -1,8 +1,6 @@
 package topo
 
-import (
-	"net/netip"
-)
+import "net/netip"
 
 // Plan is what a declaration comes to: names, addresses and routes, computed
 // without a kernel. The same declaration gives the same plan, always.
@@ -11,7 +9,7 @@ type Plan struct {
 	Segments []SegmentPlan
 	Nodes    []NodePlan
 	// Notes are what the plan left out and why: routes to prefixes that a node
-	// could take for either of two.
+	// could take for one another. They say as well where a node's own overlap.
 	Notes []string
 
 	index *index
@@ -70,6 +68,12 @@ type RoutePlan struct {
 
 // Node is the node of that name.
 func (p *Plan) Node(name string) (*NodePlan, bool) {
+	if p.index != nil {
+		if i, ok := p.index.nodes[name]; ok {
+			return &p.Nodes[i], true
+		}
+		return nil, false
+	}
 	for i := range p.Nodes {
 		if p.Nodes[i].Name == name {
 			return &p.Nodes[i], true
@@ -89,52 +93,33 @@ func (p *Plan) Segment(name string) (*SegmentPlan, bool) {
 }
 
 // HasIPv4 says whether the node has an IPv4 address.
-func (n *NodePlan) HasIPv4() bool { return n.has(netip.Addr.Is4) }
+func (n *NodePlan) HasIPv4() bool { _, ok := n.first(false); return ok }
 
 // HasIPv6 says whether the node has an IPv6 address.
-func (n *NodePlan) HasIPv6() bool { return n.has(netip.Addr.Is6) }
+func (n *NodePlan) HasIPv6() bool { _, ok := n.first(true); return ok }
 
-func (n *NodePlan) has(family func(netip.Addr) bool) bool {
-	for _, prefix := range n.Loopback {
-		if family(prefix.Addr()) {
-			return true
-		}
-	}
+// eachAddr calls f for the addresses of the ports, then of the loopback.
+func (n *NodePlan) eachAddr(f func(netip.Prefix)) {
 	for i := range n.Ports {
 		for _, prefix := range n.Ports[i].Addrs {
-			if family(prefix.Addr()) {
-				return true
-			}
+			f(prefix)
 		}
 	}
-	return false
+	for _, prefix := range n.Loopback {
+		f(prefix)
+	}
 }
 
 // Owners are the names of the nodes that have the address, in order of
 // declaration; more than one where addresses overlap.
 func (p *Plan) Owners(addr netip.Addr) []string {
-	addr = addr.Unmap()
+	x := p.index
+	if x == nil {
+		x = new(index)
+	}
 	var owners []string
-	for i := range p.Nodes {
-		if p.Nodes[i].owns(addr) {
-			owners = append(owners, p.Nodes[i].Name)
-		}
+	for _, i := range x.ownersOf(p, addr.Unmap().WithZone("")) {
+		owners = append(owners, p.Nodes[i].Name)
 	}
 	return owners
-}
-
-func (n *NodePlan) owns(addr netip.Addr) bool {
-	for _, prefix := range n.Loopback {
-		if prefix.Addr() == addr {
-			return true
-		}
-	}
-	for i := range n.Ports {
-		for _, prefix := range n.Ports[i].Addrs {
-			if prefix.Addr() == addr {
-				return true
-			}
-		}
-	}
-	return false
 }

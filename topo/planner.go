@@ -4,50 +4,61 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
-// planner turns a declaration into a plan and gathers what is wrong with it.
+// planner turns a declaration into a plan and gathers what is wrong with it. A
+// mistake ends nothing, so that all of them are found; what it leaves unknown is
+// noted, so that none is reported that only follows from another.
 type planner struct {
 	network  *Network
 	plan     *Plan
 	segments map[*Segment]int
-	used     []map[netip.Addr]int // by segment: an address's node
-	shared   map[use]bool         // addresses that are meant to be used twice
+	partial  []bool                 // by segment: a prefix of it was a mistake
+	doubt    []bool                 // by segment: an address on it was a mistake
+	unknown  map[end]bool           // ports of whose segment or addresses little is known
+	ends     [][]end                // by segment: its ports
+	used     []map[netip.Addr]claim // by segment
+	macs     []map[[6]byte]claim    // by segment: those that were chosen
 	mistakes []error
 }
 
-type use struct {
-	segment int
-	addr    netip.Addr
+// end is a node's port, by number.
+type end struct{ node, port int }
+
+// claim is who has an address or a MAC, and whether a second owner is meant.
+type claim struct {
+	end
+	meant bool
 }
 
-// Plan checks the declaration and plans it. The error is Mistakes, all of them.
+// Plan checks the declaration and plans it. The error is *Mistakes, all of them.
 func (n *Network) Plan() (*Plan, error) {
+	if n == nil {
+		p := new(planner)
+		p.wrong("there is none: declare one with New")
+		return nil, &Mistakes{List: p.mistakes}
+	}
 	p := &planner{
 		network:  n,
 		plan:     &Plan{Name: n.name},
 		segments: map[*Segment]int{},
-		shared:   map[use]bool{},
+		unknown:  map[end]bool{},
 	}
 	p.checkNames()
 	p.planSegments()
 	p.planNodes()
-	p.checkSegments()
-	if len(p.mistakes) == 0 {
-		p.planAddresses()
-	}
-	if len(p.mistakes) == 0 {
-		p.plan.index = newIndex(p.plan, n)
-		p.planRoutes()
-	}
+	p.checkPorts()
+	p.planAddresses()
+	p.checkMTUs()
+	p.declaredRoutes()
 	if len(p.mistakes) > 0 {
 		return nil, &Mistakes{Network: n.name, List: p.mistakes}
 	}
+	p.plan.index = newIndex(p.plan, n)
+	p.automaticRoutes()
 	return p.plan, nil
-}
-
-func (p *planner) wrong(format string, args ...any) {
-	p.mistakes = append(p.mistakes, mistake(fmt.Sprintf(format, args...)))
 }
 
 // maxName is the length of a host name's label (RFC 1123).
@@ -55,22 +66,16 @@ const maxName = 63
 
 func (p *planner) checkNames() {
 	p.checkName("network", p.network.name)
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for i, segment := range p.network.segments {
 		p.segments[segment] = i
 		p.checkName("segment", segment.name)
-		if seen[segment.name] {
-			p.wrong("segment %s: declared twice: give each a name of its own", segment.name)
-		}
-		seen[segment.name] = true
+		p.checkTwice("segment", segment.name, seen)
 	}
-	seen = map[string]bool{}
+	seen = map[string]int{}
 	for _, node := range p.network.nodes {
 		p.checkName("node", node.name)
-		if seen[node.name] {
-			p.wrong("node %s: declared twice: give each a name of its own", node.name)
-		}
-		seen[node.name] = true
+		p.checkTwice("node", node.name, seen)
 	}
 }
 
@@ -79,98 +84,34 @@ func (p *planner) checkName(what, name string) {
 	case name == "":
 		p.wrong("%s without a name: give it one", what)
 	case len(name) > maxName:
-		p.wrong("%s %s: the name has %d bytes: shorten it to %d", what, name, len(name), maxName)
-	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-		p.wrong("%s %q: the name has white space or control characters: take them out", what, name)
+		p.wrong("%s %s: the name has %d bytes: shorten it to %d", what, shown(name), len(name), maxName)
+	case shown(name) != name:
+		p.wrong("%s %s: the name has white space or control characters: take them out", what, shown(name))
 	}
 }
 
-func (p *planner) planSegments() {
-	names := newNamer()
-	for _, segment := range p.network.segments {
-		plan := SegmentPlan{Name: segment.name, Kind: segment.kind, MTU: segment.mtu}
-		for _, text := range segment.texts {
-			prefix, err := netip.ParsePrefix(text)
-			switch {
-			case err != nil:
-				p.wrong("segment %s: prefix %q: write it like 10.0.1.0/24 or fd00:1::/64", segment.name, text)
-				continue
-			case prefix.Addr().Is4In6():
-				p.wrong("segment %s: prefix %q: write an IPv4 prefix as such", segment.name, text)
-				continue
-			case overlapsAny(prefix, plan.Prefixes):
-				p.wrong("segment %s: prefix %s overlaps another of the segment: take one out", segment.name, prefix)
-				continue
-			}
-			plan.Prefixes = append(plan.Prefixes, prefix.Masked())
-		}
-		p.checkMTU("segment "+segment.name, segment.mtu, plan.Prefixes)
-		if segment.kind == KindSwitch {
-			plan.Bridge = names.name(segment.name)
-		}
-		p.plan.Segments = append(p.plan.Segments, plan)
-	}
-	p.used = make([]map[netip.Addr]int, len(p.plan.Segments))
-	for i := range p.used {
-		p.used[i] = map[netip.Addr]int{}
+// checkTwice reports a name once, however often it is used again.
+func (p *planner) checkTwice(what, name string, seen map[string]int) {
+	seen[name]++
+	if seen[name] == 2 && name != "" {
+		p.wrong("%s %s: declared twice: give each a name of its own", what, shown(name))
 	}
 }
 
-func overlapsAny(prefix netip.Prefix, others []netip.Prefix) bool {
-	for _, other := range others {
-		if prefix.Overlaps(other) {
-			return true
-		}
+// shown is a name as messages print it: quoted where it would not be a word.
+func shown(name string) string {
+	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsPrint(r)
+	}) {
+		return fmt.Sprintf("%q", name)
 	}
-	return false
+	return name
 }
 
-const (
-	minMTU4, minMTU6, maxMTU = 68, 1280, 65535 // RFC 791, RFC 8200
-	maxPorts                 = 1023            // BR_MAX_PORTS, net/bridge/br_private.h
-)
-
-func (p *planner) checkMTU(where string, mtu int, prefixes []netip.Prefix) {
-	least := minMTU4
-	for _, prefix := range prefixes {
-		if prefix.Addr().Is6() {
-			least = minMTU6
-		}
-	}
-	if mtu != 0 && (mtu < least || mtu > maxMTU) {
-		p.wrong("%s: MTU %d: it must be between %d and %d", where, mtu, least, maxMTU)
-	}
+// place is a node, and its port's segment, as messages begin with it.
+func (p *planner) place(at end) string {
+	node := p.network.nodes[at.node]
+	return "node " + shown(node.name) + ": segment " + shown(node.ports[at.port].segment.Name())
 }
 
-// checkSegments counts ports.
-func (p *planner) checkSegments() {
-	for i := range p.plan.Segments {
-		segment := &p.plan.Segments[i]
-		switch {
-		case segment.Kind == KindWire && len(segment.Ports) != 2:
-			p.wrong("segment %s: a wire has two ports, this one has %d%s: attach two nodes, or declare a switch",
-				segment.Name, len(segment.Ports), nodesOf(segment))
-		case len(segment.Ports) > maxPorts:
-			p.wrong("segment %s: a bridge has %d ports at most, this one has %d: spread them over several switches",
-				segment.Name, maxPorts, len(segment.Ports))
-		}
-	}
-}
-
-func nodesOf(segment *SegmentPlan) string {
-	if len(segment.Ports) == 0 {
-		return ""
-	}
-	var names []string
-	for _, ref := range segment.Ports {
-		names = append(names, ref.Node)
-	}
-	return " (" + strings.Join(names, ", ") + ")"
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func (p *planner) nodeName(node int) string { return shown(p.network.nodes[node].name) }

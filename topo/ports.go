@@ -1,100 +1,69 @@
 package topo
 
-import (
-	"net/netip"
-	"strings"
-)
+import "slices"
 
 // planNodes plans the nodes' ports and all that needs no address.
 func (p *planner) planNodes() {
-	macs := p.chosenMACs()
-	outer := newNamer()
+	p.ends = make([][]end, len(p.plan.Segments))
+	p.macs = make([]map[[6]byte]claim, len(p.plan.Segments))
+	macs, outer := p.chosenMACs(), newNamer()
 	for i := range p.plan.Segments {
+		p.macs[i] = map[[6]byte]claim{}
 		if bridge := p.plan.Segments[i].Bridge; bridge != "" {
 			outer.taken[bridge] = true
 		}
 	}
-	for _, node := range p.network.nodes {
-		plan := NodePlan{
-			Name: node.name, Forward: node.forward, Sysctls: node.sysctls,
-			Nft: node.nft, Iptables: node.ip4, Ip6tables: node.ip6,
+	for i, node := range p.network.nodes {
+		p.plan.Nodes = append(p.plan.Nodes, NodePlan{
+			Name: node.name, Forward: node.forward, Sysctls: slices.Clone(node.sysctls),
+			Nft: slices.Clone(node.nft), Iptables: slices.Clone(node.ip4), Ip6tables: slices.Clone(node.ip6),
+		})
+		names := newNamer()
+		p.plan.Nodes[i].Ports = make([]PortPlan, len(node.ports))
+		for j := range node.ports {
+			p.planPort(end{i, j}, names, macs, outer)
 		}
-		for _, s := range node.sysctls {
-			if !strings.HasPrefix(s.Key, "net.") && !strings.HasPrefix(s.Key, "net/") {
-				p.wrong("node %s: sysctl %q: only those of net. belong to a node", node.name, s.Key)
-			}
-		}
-		for _, text := range node.loopback {
-			if prefix, ok := p.parseAddress("node "+node.name+": loopback", text); ok {
-				plan.Loopback = append(plan.Loopback, prefix)
-			}
-		}
-		p.planPorts(node, &plan, macs, outer)
-		p.plan.Nodes = append(p.plan.Nodes, plan)
+		p.checkSysctls(i)
 	}
 }
 
-// chosenMACs are taken, so that none is made up that somebody chose.
-func (p *planner) chosenMACs() map[[6]byte]bool {
-	taken := map[[6]byte]bool{}
-	for _, node := range p.network.nodes {
-		for _, port := range node.ports {
-			if port.mac != "" {
-				if mac, err := parseMAC(port.mac); err == nil {
-					taken[mac] = true
-				}
-			}
-		}
+// planPort fills a port's plan in. That of a port on no segment of this network
+// stays empty.
+func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *namer) {
+	node := p.network.nodes[at.node]
+	port := &node.ports[at.port]
+	on, known := p.segments[port.segment]
+	if !known {
+		p.wrong("node %s: attached to %s: declare it in this network", shown(node.name), foreign(port.segment))
+		p.unknown[at] = true
+		return
 	}
-	return taken
+	segment := &p.plan.Segments[on]
+	plan := &p.plan.Nodes[at.node].Ports[at.port]
+	*plan = PortPlan{Segment: segment.Name, Name: names.name(segment.Name), MTU: port.mtu}
+	if plan.MTU == 0 {
+		plan.MTU = segment.MTU
+	}
+	if port.chosenMAC {
+		plan.MAC = p.chosenMAC(at, on)
+	} else {
+		plan.MAC = makeMAC(macs, p.network.name, node.name, segment.Name)
+	}
+	ref := PortRef{Node: node.name, Port: plan.Name}
+	if segment.Kind == KindSwitch {
+		ref.Outer = outer.name(node.name)
+	}
+	segment.Ports = append(segment.Ports, ref)
+	p.ends[on] = append(p.ends[on], at)
 }
 
-func (p *planner) planPorts(node *Node, plan *NodePlan, macs map[[6]byte]bool, outer *namer) {
-	names := newNamer()
-	for _, port := range node.ports {
-		at, known := p.segments[port.segment]
-		if !known {
-			p.wrong("node %s: attached to %s, which is no segment of this network: declare it here", node.name, foreign(port.segment))
-			// A place is kept, so that ports and their plans go in step.
-			plan.Ports = append(plan.Ports, PortPlan{})
-			continue
-		}
-		segment := &p.plan.Segments[at]
-		made := PortPlan{Segment: segment.Name, Name: names.name(segment.Name), MTU: port.mtu}
-		if made.MTU == 0 {
-			made.MTU = segment.MTU
-		}
-		where := "node " + node.name + ": segment " + segment.Name
-		p.checkMTU(where, port.mtu, segment.Prefixes)
-		if port.mac == "" {
-			made.MAC = makeMAC(macs, p.network.name, node.name, segment.Name)
-		} else if mac, err := parseMAC(port.mac); err != nil {
-			p.wrong("%s: %v", where, err)
-		} else {
-			made.MAC = mac
-		}
-		ref := PortRef{Node: node.name, Port: made.Name}
-		if segment.Kind == KindSwitch {
-			ref.Outer = outer.name(node.name)
-		}
-		segment.Ports = append(segment.Ports, ref)
-		plan.Ports = append(plan.Ports, made)
-	}
-}
-
+// foreign is what a segment that is not the network's is called.
 func foreign(s *Segment) string {
-	if s == nil {
-		return "nothing"
+	switch {
+	case s == nil:
+		return "no segment"
+	case s.network == nil:
+		return "segment " + shown(s.name) + " of no network"
 	}
-	return s.name
-}
-
-// parseAddress reads an address with its prefix length.
-func (p *planner) parseAddress(where, text string) (netip.Prefix, bool) {
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil || prefix.Addr().Is4In6() || prefix.Addr().IsUnspecified() || prefix.Addr().IsMulticast() {
-		p.wrong("%s: address %q: write it with its prefix length, like 192.0.2.1/32", where, text)
-		return netip.Prefix{}, false
-	}
-	return prefix, true
+	return "segment " + shown(s.name) + " of network " + shown(s.network.name)
 }

@@ -28,83 +28,18 @@ type Segment struct {
 }
 
 // Name is the segment's name.
-func (s *Segment) Name() string { return s.name }
+func (s *Segment) Name() string {
+	if s == nil {
+		return ""
+	}
+	return s.name
+}
 
 // MTU sets the greatest packet of every port, in bytes: 68 (RFC 791) to 65,535,
 // at least 1,280 with IPv6 (RFC 8200). Without it, 1,500.
 func (s *Segment) MTU(bytes int) *Segment {
-	s.mtu = bytes
+	if s != nil {
+		s.mtu = bytes
+	}
 	return s
-}
-
-// Attachment is where a node is put: a *Segment, or a Port when something about
-// it is chosen.
-type Attachment interface{ port() Port }
-
-// Port is a node's end on a segment, with what was chosen about it. It is a
-// value: each method returns a changed copy.
-type Port struct {
-	segment   *Segment
-	addrs     []string
-	also      []string
-	mac       string
-	mtu       int
-	duplicate bool
-	bare      bool
-}
-
-func (s *Segment) port() Port { return Port{segment: s} }
-func (p Port) port() Port     { return p }
-
-// At is a port with chosen addresses, without a prefix length: "10.0.1.9". They
-// lie in the segment's prefixes; a prefix for which none is chosen gives one itself.
-func (s *Segment) At(addrs ...string) Port { return s.port().At(addrs...) }
-
-// MAC is a port with a chosen MAC, "02:00:00:00:00:01". Without it the plan
-// makes one up from the names.
-func (s *Segment) MAC(mac string) Port { return s.port().MAC(mac) }
-
-// Also is a port with further addresses, as in Port.Also.
-func (s *Segment) Also(prefixes ...string) Port { return s.port().Also(prefixes...) }
-
-// NoAddress is a port that gets no address by itself.
-func (s *Segment) NoAddress() Port { return s.port().NoAddress() }
-
-// At chooses addresses, as in Segment.At.
-func (p Port) At(addrs ...string) Port {
-	p.addrs = append(append([]string(nil), p.addrs...), addrs...)
-	return p
-}
-
-// MAC chooses the MAC. The same may be chosen more than once.
-func (p Port) MAC(mac string) Port {
-	p.mac = mac
-	return p
-}
-
-// MTU sets the MTU of this port alone, in bytes; ends that differ lose packets
-// without a word.
-func (p Port) MTU(bytes int) Port {
-	p.mtu = bytes
-	return p
-}
-
-// Also adds addresses with prefix lengths of their own, in or outside the
-// segment's prefixes: "192.0.2.5/32".
-func (p Port) Also(prefixes ...string) Port {
-	p.also = append(append([]string(nil), p.also...), prefixes...)
-	return p
-}
-
-// Duplicate says that an address of this port may be on the segment twice: the
-// conflict is meant.
-func (p Port) Duplicate() Port {
-	p.duplicate = true
-	return p
-}
-
-// NoAddress keeps the plan from giving the port an address; At and Also still do.
-func (p Port) NoAddress() Port {
-	p.bare = true
-	return p
 }

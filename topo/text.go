@@ -2,49 +2,60 @@ package topo
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"text/tabwriter"
 )
 
-// String is the plan as a table: segments, then nodes with their ports and
-// routes, then the notes.
+// String is the plan as a table: segments, then nodes with their ports, their
+// routes and what else they are given, then the notes.
 func (p *Plan) String() string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "network %s\n\n", p.Name)
-	fmt.Fprintln(w, "SEGMENT\tKIND\tMTU\tPREFIXES\tNODES")
-	for _, s := range p.Segments {
-		var nodes []string
-		for _, ref := range s.Ports {
-			nodes = append(nodes, ref.Node)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", s.Name, s.Kind, effectiveMTU(s.MTU), list(s.Prefixes), strings.Join(nodes, ", "))
-	}
-	fmt.Fprintln(w, "\nNODE\tKIND\tPORT\tMAC\tADDRESSES")
-	for i := range p.Nodes {
-		writePorts(w, &p.Nodes[i])
-	}
-	routes := 0
-	for i := range p.Nodes {
-		routes += len(p.Nodes[i].Routes)
-	}
-	if routes > 0 {
-		fmt.Fprintln(w, "\nNODE\tROUTE\tVIA\tPORT")
-		for i := range p.Nodes {
-			writeRoutes(w, &p.Nodes[i])
-		}
+	fmt.Fprintf(w, "network %s\n", p.Name)
+	p.writeSegments(w)
+	p.writeNodes(w, "NODE\tKIND\tPORT\tMTU\tMAC\tADDRESSES", writePorts)
+	p.writeNodes(w, "NODE\tROUTE\tVIA\tPORT", writeRoutes)
+	p.writeNodes(w, "NODE\tSETTING", writeSettings)
+	if len(p.Notes) > 0 {
+		fmt.Fprintln(w)
 	}
 	for _, note := range p.Notes {
-		fmt.Fprintf(w, "\nnote: %s", note)
+		fmt.Fprintln(w, "note:", note)
 	}
 	_ = w.Flush()
 	lines := strings.Split(text.String(), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
 	}
-	return strings.TrimRight(strings.Join(lines, "\n"), "\n") + "\n"
+	return strings.Join(lines, "\n")
+}
+
+func (p *Plan) writeSegments(w io.Writer) {
+	if len(p.Segments) > 0 {
+		fmt.Fprintln(w, "\nSEGMENT\tKIND\tMTU\tPREFIXES\tNODES")
+	}
+	for i := range p.Segments {
+		s := &p.Segments[i]
+		var nodes []string
+		for _, ref := range s.Ports[:min(len(s.Ports), maxListed)] {
+			nodes = append(nodes, ref.Node)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", s.Name, s.Kind, effectiveMTU(s.MTU), list(s.Prefixes), orNone(andMore(nodes, len(s.Ports))))
+	}
+}
+
+// writeNodes writes a section, with its head only if a node has anything in it.
+func (p *Plan) writeNodes(w io.Writer, head string, write func(io.Writer, *NodePlan)) {
+	var section strings.Builder
+	for i := range p.Nodes {
+		write(&section, &p.Nodes[i])
+	}
+	if section.Len() > 0 {
+		fmt.Fprintf(w, "\n%s\n%s", head, section.String())
+	}
 }
 
 func effectiveMTU(mtu int) int {
@@ -55,34 +66,45 @@ func effectiveMTU(mtu int) int {
 }
 
 func list(prefixes []netip.Prefix) string {
-	if len(prefixes) == 0 {
-		return "-"
-	}
 	texts := make([]string, len(prefixes))
 	for i, prefix := range prefixes {
 		texts[i] = prefix.String()
 	}
-	return strings.Join(texts, " ")
+	return orNone(strings.Join(texts, " "))
 }
 
-func writePorts(w *tabwriter.Writer, n *NodePlan) {
+func orNone(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func writePorts(w io.Writer, n *NodePlan) {
 	kind := "host"
 	if n.Forward {
 		kind = "router"
 	}
 	for _, port := range n.Ports {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", n.Name, kind, port.Name, net.HardwareAddr(port.MAC[:]), list(port.Addrs))
+		name := port.Name
+		if name != port.Segment {
+			name += " (" + port.Segment + ")"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, name, effectiveMTU(port.MTU), net.HardwareAddr(port.MAC[:]), list(port.Addrs))
 	}
 	if len(n.Loopback) > 0 || len(n.Ports) == 0 {
-		fmt.Fprintf(w, "%s\t%s\tlo\t-\t%s\n", n.Name, kind, list(n.Loopback))
+		fmt.Fprintf(w, "%s\t%s\tlo\t-\t-\t%s\n", n.Name, kind, list(n.Loopback))
 	}
 }
 
-func writeRoutes(w *tabwriter.Writer, n *NodePlan) {
+func writeRoutes(w io.Writer, n *NodePlan) {
 	for _, r := range n.Routes {
-		to, via, dev := r.To.String(), "-", r.Dev
-		if r.To.Bits() == 0 {
-			to = "default"
+		to, via := r.To.String(), "-"
+		if r.Via.IsValid() {
+			via = r.Via.String()
+			if r.To.Bits() == 0 {
+				to = "default"
+			}
 		}
 		if r.Type != Unicast {
 			to = r.Type.String() + " " + to
@@ -90,12 +112,31 @@ func writeRoutes(w *tabwriter.Writer, n *NodePlan) {
 		if r.Table != 0 {
 			to += fmt.Sprintf(" table %d", r.Table)
 		}
-		if r.Via.IsValid() {
-			via = r.Via.String()
+		if r.Metric != 0 {
+			to += fmt.Sprintf(" metric %d", r.Metric)
 		}
-		if dev == "" {
-			dev = "-"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", n.Name, to, via, dev)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", n.Name, to, via, orNone(r.Dev))
 	}
+}
+
+func writeSettings(w io.Writer, n *NodePlan) {
+	for _, s := range n.Sysctls {
+		fmt.Fprintf(w, "%s\tsysctl %s=%s\n", n.Name, s.Key, shownValue(s.Value))
+	}
+	for _, rules := range []struct {
+		program string
+		texts   []string
+	}{{"nft", n.Nft}, {"iptables", n.Iptables}, {"ip6tables", n.Ip6tables}} {
+		for _, text := range rules.texts {
+			fmt.Fprintf(w, "%s\t%s, %s\n", n.Name, rules.program, plural(len(strings.Split(strings.TrimSpace(text), "\n")), "line"))
+		}
+	}
+}
+
+// shownValue is a sysctl's value, quoted where it would break the table.
+func shownValue(value string) string {
+	if strings.ContainsAny(value, "\t\r\n\v\f") {
+		return fmt.Sprintf("%q", value)
+	}
+	return value
 }
