@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -60,29 +61,53 @@ func worst(results []Result) Result {
 type asking struct {
 	ctx      context.Context
 	from     *harness.Node
-	addr     netip.Addr
+	addr     netip.Addr // without a zone
+	scope    uint32     // the zone's interface
 	probe    Probe
+	labs     [2]*harness.Lab // whose plans tell who has an address; nil is none
+	owners   []string        // of addr, where they were looked up already
 	start    time.Time
 	deadline time.Time
+	watched  *watched // nil for a bare probe
 	result   Result
+}
+
+func newAsking(ctx context.Context, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (asking, error) {
+	a := asking{ctx: ctx, from: from, addr: addr.WithZone(""), probe: p}
+	a.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p}
+	a.labs[0] = from.Lab()
+	if node := nodeOf(to); node != nil {
+		a.result.target = node.Name()
+		if node.Lab() != from.Lab() {
+			a.labs[1] = node.Lab()
+		}
+	}
+	var err error
+	a.scope, err = scopeOf(from, addr)
+	return a, err
 }
 
 func askAddr(ctx context.Context, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	a := &asking{ctx: ctx, from: from, addr: addr, probe: p}
-	a.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p, target: targetNode(to)}
-	var err error
-	switch p.kind {
-	case kindICMP:
-		err = a.icmp()
-	case kindTCP:
-		err = a.tcp(-1)
-	case kindUDP:
-		err = a.udp(-1)
+	a, err := newAsking(ctx, from, to, name, addr, p)
+	if err != nil {
+		return Result{}, err
 	}
+	err = a.ask()
 	return a.result, err
+}
+
+func (a *asking) ask() error {
+	switch a.probe.kind {
+	case kindICMP:
+		return a.icmp()
+	case kindTCP:
+		return a.tcp(-1)
+	default:
+		return a.udp(-1)
+	}
 }
 
 // begin starts the clock.
@@ -99,12 +124,29 @@ func (a *asking) end(outcome Outcome, sender netip.Addr) {
 		return
 	}
 	a.result.Sender = sender
-	owners := a.from.Lab().Plan().Owners(sender)
+	owners := a.owners
+	if sender != a.addr || owners == nil {
+		owners = a.ownersOf(sender)
+	}
 	if len(owners) == 1 {
 		a.result.By = owners[0]
 	} else {
 		a.result.owners = owners
 	}
+}
+
+// ownersOf are the nodes that have an address, by the first plan that knows it:
+// an attached asker's own plan is empty, and then the target's counts.
+func (a *asking) ownersOf(addr netip.Addr) []string {
+	for _, lab := range a.labs {
+		if lab == nil {
+			continue
+		}
+		if owners := lab.Plan().Owners(addr); len(owners) > 0 {
+			return owners
+		}
+	}
+	return nil
 }
 
 // signed notes who signed the answer.
@@ -144,7 +186,7 @@ func (a *asking) silence() error {
 // failed ends the probe with an entry of the error queue.
 func (a *asking) failed(q queued) {
 	a.result.Errno = q.errno
-	if q.origin == unix.SO_EE_ORIGIN_LOCAL || slices.Contains(a.from.Addrs(), q.offender) && q.offender != a.addr {
+	if q.origin == unix.SO_EE_ORIGIN_LOCAL || q.offender != a.addr && a.own(q.offender) {
 		// The node's own kernel says so: too large, or nobody answered its
 		// neighbour requests.
 		a.end(Unsent, netip.Addr{})
@@ -155,5 +197,26 @@ func (a *asking) failed(q queued) {
 		outcome = Refused
 	}
 	a.end(outcome, q.offender)
-	a.result.ICMP = &ICMPError{Type: q.kind, Code: q.code, Info: int(q.info)}
+	a.result.ICMP = &ICMPError{Type: q.kind, Code: q.code, Info: q.mtu()}
+}
+
+// own says whether the asker has an address. Where no plan knows it, its
+// interfaces are looked at: a test may add some, and attached nodes have no plan.
+func (a *asking) own(addr netip.Addr) bool {
+	if slices.Contains(a.from.Addrs(), addr) {
+		return true
+	}
+	if len(a.ownersOf(addr)) > 0 {
+		return false
+	}
+	found := false
+	_ = a.from.Do(func() error {
+		addrs, err := net.InterfaceAddrs()
+		found = slices.ContainsFunc(addrs, func(a net.Addr) bool {
+			prefix, err := netip.ParsePrefix(a.String())
+			return err == nil && prefix.Addr() == addr
+		})
+		return err
+	})
+	return found
 }

@@ -16,10 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A responder is this process too: on a busy machine it may take its time.
+const patience = 20 * time.Second
+
 var (
-	icmp = probes.ICMP()
-	web  = probes.TCP(80)
-	dns  = probes.UDP(53)
+	icmp = probes.ICMP().Within(patience)
+	web  = probes.TCP(80).Within(patience)
+	dns  = probes.UDP(53).Within(patience)
 	soon = 150 * time.Millisecond // for what must stay silent
 )
 
@@ -152,7 +155,7 @@ func TestSilent(t *testing.T) {
 		if len(r.Each) != 2 || r.Outcome != probes.Silent || r.Addr.Is6() || r.RTT < soon {
 			t.Errorf("%s: %+v", p, r)
 		}
-		if control := r.Each[1]; control.Outcome != probes.Answered || !control.Addr.Is6() {
+		if control := ask(t, client, r.Each[1].Addr, p); control.Outcome != probes.Answered || !control.Addr.Is6() {
 			t.Errorf("%s: the control: %+v", p, control)
 		}
 	}
@@ -306,23 +309,4 @@ func TestAThousandProbesAtOnce(t *testing.T) {
 func pprofThreads() int {
 	n, _ := runtime.ThreadCreateProfile(nil)
 	return n
-}
-
-func TestPingTrain(t *testing.T) {
-	t.Parallel()
-	lab := harness.Up(t, office(""))
-	stats, err := probes.Ping(t.Context(), lab.Node("client"), netip.MustParseAddr("10.0.2.1"), probes.Train{Count: 4, Interval: time.Millisecond})
-	if err != nil || stats.Sent != 4 || stats.Received != 4 || stats.Loss() != 0 {
-		t.Fatal(stats, err)
-	}
-	if stats.Min <= 0 || stats.Min > stats.Avg || stats.Avg > stats.Max {
-		t.Error(stats)
-	}
-	if err := lab.Node("fw").SetSysctl("net.ipv4.ip_forward", "0"); err != nil {
-		t.Fatal(err)
-	}
-	stats, err = probes.Ping(t.Context(), lab.Node("client"), netip.MustParseAddr("10.0.2.1"), probes.Train{Count: 2, Within: soon})
-	if err != nil || stats.Sent != 2 || stats.Received != 0 || stats.String() != "2 sent, 0 received, 100% loss" {
-		t.Error(stats, err)
-	}
 }

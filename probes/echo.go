@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
+	"syscall"
 
 	"github.com/nstest/nstest/harness"
 	"golang.org/x/sys/unix"
@@ -16,6 +18,10 @@ const (
 	echoRequest6, echoReply6 = 128, 129
 	echoHeader               = 8
 	nonceSize                = 16
+
+	// echoSeen is as much of an answer as is looked at: an IPv4 header, which has
+	// 60 bytes at most, the ICMP header, and the nonce. What follows is cut off.
+	echoSeen = 60 + echoHeader + nonceSize
 )
 
 // echoes is a socket for echo requests of one family.
@@ -30,7 +36,7 @@ type echoes struct {
 	v6, bare bool // bare is raw
 	id       uint16
 	seq      uint16
-	buf      []byte
+	out, in  []byte
 }
 
 func icmpProtocol(v6 bool) int {
@@ -91,32 +97,83 @@ func newEchoes(fd int, v6, bare bool) (*echoes, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &echoes{socket: s, v6: v6, bare: bare, id: uint16(rand.Uint32()), buf: make([]byte, 2048)}, nil
+	return &echoes{socket: s, v6: v6, bare: bare, id: uint16(rand.Uint32()), in: make([]byte, echoSeen)}, nil
 }
 
 const icmpFilter = 1 // ICMP_FILTER, raw(7); a set bit blocks that type
 
-// clear forgets what an earlier probe left: an error not yet fetched, entries
-// of the error queue, late answers.
+// clear forgets what an earlier probe left: entries of the error queue, an error
+// not yet fetched, answers that came twice.
 func (e *echoes) clear() {
+	e.forget()
 	_, _ = unix.GetsockoptInt(e.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	for {
-		if _, more := readQueue(e.fd); !more {
-			break
-		}
-	}
-	for {
-		if _, _, err := unix.Recvfrom(e.fd, e.buf, unix.MSG_DONTWAIT); err != nil {
+		_, _, err := e.receive()
+		if err != nil && err != unix.EINTR && !isQueued(err) {
 			return
 		}
 	}
 }
 
-// request makes the next echo request with a nonce.
+// forget empties the error queue, and says whether an ICMP error was in it.
+func (e *echoes) forget() (heard bool) {
+	for {
+		q, more := readQueue(e.fd)
+		if !more {
+			return heard
+		}
+		heard = heard || q.origin != unix.SO_EE_ORIGIN_LOCAL
+	}
+}
+
+// Each failure of sending that an ICMP error may be behind is followed by another
+// try: sendTries without such an error, sendLimit in all.
+const (
+	sendTries = 3
+	sendLimit = 1000
+)
+
+// send sends a request. The error that it gets may be an earlier request's, or
+// on a raw socket that of another's request, for which heard empties the error
+// queue: one of this request's own comes again when it is tried again. (The kernel
+// sets a socket's error after it has put the entry into the queue, so that there
+// may be one without an entry, but not several in a row.)
+func (e *echoes) send(request []byte, to unix.Sockaddr, heard func() bool) error {
+	for try, all := 1, 1; ; all++ {
+		err := unix.Sendto(e.fd, request, 0, to)
+		if err == nil || !isQueued(err) || try == sendTries || all == sendLimit {
+			return err
+		}
+		if !heard() {
+			try++
+		}
+	}
+}
+
+// receive reads an answer, as far as it is looked at, and who sent it. (That of
+// package unix makes a system call of its own for the sender.)
+func (e *echoes) receive() (packet []byte, from netip.Addr, err error) {
+	n, sender, err := syscall.Recvfrom(e.fd, e.in, unix.MSG_DONTWAIT)
+	if err != nil {
+		return nil, netip.Addr{}, err
+	}
+	switch sender := sender.(type) {
+	case *syscall.SockaddrInet4:
+		from = netip.AddrFrom4(sender.Addr)
+	case *syscall.SockaddrInet6:
+		from = netip.AddrFrom16(sender.Addr)
+	}
+	return e.in[:n], from, nil
+}
+
+// request makes the next echo request with a nonce. It is good until the next.
 func (e *echoes) request(size int, nonce [nonceSize]byte) []byte {
 	e.seq++
-	packet := make([]byte, echoHeader+size)
-	packet[0] = echoRequest4
+	if len(e.out) != echoHeader+size {
+		e.out = make([]byte, echoHeader+size)
+	}
+	packet := e.out
+	packet[0], packet[2], packet[3] = echoRequest4, 0, 0
 	if e.v6 {
 		packet[0] = echoRequest6
 	}
@@ -173,10 +230,17 @@ func withoutIPv4(packet []byte) ([]byte, bool) {
 	return packet[header:], true
 }
 
-// about says whether an entry of the error queue is about a request.
+// about says whether an entry of the error queue is about a request. Whoever
+// sent the error may have quoted its header alone (RFC 792), without the nonce.
 func (e *echoes) about(q queued, request []byte) bool {
 	return len(q.packet) >= echoHeader && q.packet[0] == request[0] && slices.Equal(q.packet[6:8], request[6:8]) &&
-		(!e.bare || slices.Equal(q.packet[4:6], request[4:6]))
+		quotes(q.packet, [nonceSize]byte(request[echoHeader:])) && (!e.bare || slices.Equal(q.packet[4:6], request[4:6]))
+}
+
+// quotes says whether a quoted request has the nonce, as far as it is quoted.
+func quotes(packet []byte, nonce [nonceSize]byte) bool {
+	quoted := packet[echoHeader:min(len(packet), echoHeader+nonceSize)]
+	return slices.Equal(quoted, nonce[:len(quoted)])
 }
 
 // checksum is the Internet checksum (RFC 1071) of a packet whose own field is zero.

@@ -11,19 +11,21 @@ func (a *asking) icmp() error {
 	if err != nil {
 		return err
 	}
-	defer shelf.give(e)
 	e.clear()
-	return a.echo(e)
+	err = a.echo(e)
+	if err != nil || a.result.Outcome == Silent {
+		e.spent = true // an answer or an error may yet come
+	}
+	shelf.give(e)
+	return err
 }
 
 // echo sends a request on a clear socket and waits for what comes of it.
 func (a *asking) echo(e *echoes) error {
+	request := e.request(a.probe.payload(), a.nonce())
+	to := a.sockaddr()
 	a.begin()
-	request := e.request(a.probe.payload(), newNonce())
-	if len(request)+60 > len(e.buf) { // an IPv4 header has 60 bytes at most
-		e.buf = make([]byte, len(request)+60)
-	}
-	if err := unix.Sendto(e.fd, request, 0, sockaddr(a.addr, 0)); err != nil {
+	if err := e.send(request, to, e.forget); err != nil {
 		return a.refusedLocally(err)
 	}
 	var failure error
@@ -44,9 +46,9 @@ func (a *asking) echo(e *echoes) error {
 // or nothing more.
 func (a *asking) echoAnswer(e *echoes, request []byte) (done bool, err error) {
 	for {
-		n, from, err := unix.Recvfrom(e.fd, e.buf, unix.MSG_DONTWAIT)
+		packet, from, err := e.receive()
 		if err == nil {
-			if addrOf(from) == a.addr && e.answers(e.buf[:n], request) {
+			if from == a.addr && e.answers(packet, request) {
 				a.end(Answered, a.addr)
 				return true, nil
 			}
@@ -54,7 +56,7 @@ func (a *asking) echoAnswer(e *echoes, request []byte) (done bool, err error) {
 		}
 		q, more := readQueue(e.fd)
 		switch {
-		case more && e.about(q, request):
+		case more && q.fatal() && e.about(q, request):
 			a.failed(q)
 			return true, nil
 		case more:
@@ -71,7 +73,8 @@ func (a *asking) echoAnswer(e *echoes, request []byte) (done bool, err error) {
 // isQueued says whether a read's error only announces an entry of the error queue.
 func isQueued(err error) bool {
 	switch err {
-	case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE, unix.EACCES, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP:
+	case unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EMSGSIZE, unix.EACCES, unix.EPROTO, unix.ENOPROTOOPT,
+		unix.EOPNOTSUPP, unix.EHOSTDOWN, unix.ENONET, unix.EREMOTEIO: // icmp_err_convert, ping_err
 		return true
 	}
 	return false

@@ -26,12 +26,10 @@ var _ types.GomegaMatcher = (*ReachMatcher)(nil)
 // no other node of the lab has the address that it came from.
 //
 // Where it does not hold it is an error, not false: so NotTo(Reach(...)) fails
-// as well, and a network that is merely broken proves no isolation. To say no,
-// assert the Outcome of Ask, beside a control that shows the same probe succeed.
+// as well, and a network that is merely broken proves no isolation. To say no, use
+// BeIsolatedFrom, BeRefusedBy or BeRejectedBy. The message has what the probe
+// comes to once more, under watch.
 func Reach(target Target, probes ...Probe) *ReachMatcher {
-	if len(probes) == 0 {
-		probes = []Probe{ICMP()}
-	}
 	return &ReachMatcher{target, probes, context.Background()}
 }
 
@@ -44,22 +42,32 @@ func (m *ReachMatcher) WithContext(ctx context.Context) *ReachMatcher {
 // Match asks, unless the actual is a Result; it is true, or an error that says
 // what came instead.
 func (m *ReachMatcher) Match(actual any) (bool, error) {
+	if _, err := nameOf(m.target); err != nil {
+		return false, fmt.Errorf("Reach: %w", err)
+	}
 	switch actual := actual.(type) {
 	case *harness.Node:
 		if actual == nil {
 			return false, fmt.Errorf("Reach: the node that asks is nil")
 		}
-		for _, p := range m.probes {
+		probes := m.probes
+		if len(probes) == 0 {
+			probes = []Probe{ICMP()}
+		}
+		for _, p := range probes {
 			result, err := Ask(m.ctx, actual, m.target, p)
 			if err != nil {
 				return false, err
 			}
 			if err := m.judge(result); err != nil {
-				return false, err
+				return false, watchOnPrint(m.ctx, err, actual, m.target, p)
 			}
 		}
 		return true, nil
 	case Result:
+		if err := concerns(actual, m.target, m.probes); err != nil {
+			return false, fmt.Errorf("Reach: %w", err)
+		}
 		if err := m.judge(actual); err != nil {
 			return false, err
 		}
@@ -68,15 +76,28 @@ func (m *ReachMatcher) Match(actual any) (bool, error) {
 	return false, fmt.Errorf("Reach wants the *harness.Node that asks, or a probes.Result; it got a %T", actual)
 }
 
+// concerns returns an error unless a Result is one of a matcher's questions:
+// that another target answered, or another probe, says nothing.
+func concerns(r Result, target Target, probes []Probe) error {
+	if r.Outcome == 0 {
+		return fmt.Errorf("the zero Result: nothing was asked")
+	}
+	if want := targetName(target); r.To != want {
+		return fmt.Errorf("the Result is about %s, not about %s", r.To, want)
+	}
+	for _, p := range probes {
+		if p.kind != r.Probe.kind || p.port != r.Probe.port {
+			return fmt.Errorf("the Result is about %s, not about %s", r.Probe, p)
+		}
+	}
+	return nil
+}
+
 // judge returns an error unless the target answered at every address.
 func (m *ReachMatcher) judge(result Result) error {
-	all := result.Each
-	if len(all) == 0 {
-		all = []Result{result}
-	}
 	var lines []string
 	failed := false
-	for _, r := range all {
+	for _, r := range result.all() {
 		lines = append(lines, "  "+r.String())
 		why := m.objection(r)
 		if why != "" {
@@ -88,13 +109,16 @@ func (m *ReachMatcher) judge(result Result) error {
 		return nil
 	}
 	return fmt.Errorf("%s does not reach %s with %s:\n%s\n"+
-		"(NotTo(Reach(...)) cannot hold either: to say no, assert the Outcome of probes.Ask beside a control)",
+		"(NotTo(Reach(...)) cannot hold either: to say no, use BeIsolatedFrom, BeRefusedBy or BeRejectedBy)",
 		result.From, targetName(m.target), result.Probe, strings.Join(lines, "\n"))
 }
 
 // objection is why a result does not show that the target answered; "" when it does.
 func (m *ReachMatcher) objection(r Result) string {
-	want := targetNode(m.target)
+	want := ""
+	if node := nodeOf(m.target); node != nil {
+		want = node.Name()
+	}
 	switch {
 	case r.Outcome != Answered:
 		return r.explain()
@@ -119,6 +143,9 @@ func (r Result) explain() string {
 	case Rejected:
 		return "somebody on the way says no"
 	case Silent:
+		if r.Probe.kind == kindTCP {
+			return "what became of it is not known, nor whether a rule of the source's own dropped it"
+		}
 		return "it left the source; what became of it is not known"
 	}
 	return "nothing was sent"
@@ -138,7 +165,7 @@ func (m *ReachMatcher) FailureMessage(any) string {
 
 // NegatedFailureMessage is for a NotTo whose target does answer.
 func (m *ReachMatcher) NegatedFailureMessage(actual any) string {
-	return fmt.Sprintf("%v does reach %s; and NotTo(Reach(...)) could never hold: to say no, assert the Outcome of probes.Ask beside a control",
+	return fmt.Sprintf("%v does reach %s; and NotTo(Reach(...)) could never hold: to say no, use BeIsolatedFrom, BeRefusedBy or BeRejectedBy",
 		actual, targetName(m.target))
 }
 
@@ -158,8 +185,11 @@ type matrixMatcher struct {
 // matrix, a text that is no table, and names that only one of them has.
 func (m *matrixMatcher) Match(actual any) (bool, error) {
 	matrix, ok := actual.(*Matrix)
-	if !ok || matrix == nil {
+	switch {
+	case !ok:
 		return false, fmt.Errorf("MatchMatrix wants a *probes.Matrix; it got a %T", actual)
+	case matrix == nil:
+		return false, fmt.Errorf("MatchMatrix wants a *probes.Matrix; it got a nil one")
 	}
 	want, err := parseMatrix(m.text)
 	if err != nil {

@@ -9,19 +9,22 @@ import (
 
 // Matrix is what a survey found: a row for each asker, a column for each
 // target. A cell says ok when the target answered, else what came instead:
-// refused, rejected@NODE, wrong@NODE when somebody else answered, silent, or
-// unsent. "." was not asked.
+// refused, rejected@NODE, wrong@NODE when another node answered, silent, or
+// unsent; of a survey under watch the cause and its node, drop@fw. "." was not
+// asked. An answer that nobody signed, from an address of
+// several nodes, counts as the target's: to tell them apart, ask with probes that
+// Serve signs.
 type Matrix struct {
 	rows, cols []string
-	results    map[[2]int][]Result
+	results    [][]Result // row by row
 }
 
 func newMatrix(rows, cols []string) *Matrix {
-	return &Matrix{rows, cols, map[[2]int][]Result{}}
+	return &Matrix{rows, cols, make([][]Result, len(rows)*len(cols))}
 }
 
-// set puts the results of a cell: one for each probe and address.
-func (m *Matrix) set(row, col int, results []Result) { m.results[[2]int{row, col}] = results }
+// at are the results of a cell: one for each probe and address.
+func (m *Matrix) at(row, col int) *[]Result { return &m.results[row*len(m.cols)+col] }
 
 // Cell is the word at a row and a column; "" when there is no such row or column.
 func (m *Matrix) Cell(from, to string) string {
@@ -32,9 +35,14 @@ func (m *Matrix) Cell(from, to string) string {
 	return m.cell(row, col)
 }
 
-// Results are those behind a cell, one for each probe and address.
+// Results are those behind a cell, one for each probe and address; none when
+// there is no such row or column.
 func (m *Matrix) Results(from, to string) []Result {
-	return slices.Clone(m.results[[2]int{slices.Index(m.rows, from), slices.Index(m.cols, to)}])
+	row, col := slices.Index(m.rows, from), slices.Index(m.cols, to)
+	if row < 0 || col < 0 {
+		return nil
+	}
+	return slices.Clone(*m.at(row, col))
 }
 
 const notAsked = "."
@@ -42,7 +50,7 @@ const notAsked = "."
 // cell joins the words of its results, each once: "ok,refused" when two ports
 // fared differently.
 func (m *Matrix) cell(row, col int) string {
-	results := m.results[[2]int{row, col}]
+	results := *m.at(row, col)
 	if len(results) == 0 {
 		return notAsked
 	}
@@ -63,6 +71,11 @@ func cellWord(r Result) string {
 			return "wrong@" + r.By
 		}
 		return "ok"
+	}
+	if r.Cause != nil {
+		return causeWord(r)
+	}
+	switch r.Outcome {
 	case Rejected:
 		if r.By == "" {
 			return "rejected@" + r.Sender.String()
@@ -72,8 +85,9 @@ func cellWord(r Result) string {
 	return r.Outcome.String()
 }
 
-// String is the matrix as a table, which a test can take as it is.
-func (m *Matrix) String() string { return m.table(m.cell) }
+// String is the matrix as a table, which a test can take as it is. Of a survey
+// under watch a legend of the causes follows, in lines that begin with #.
+func (m *Matrix) String() string { return m.table(m.cell) + m.legend() }
 
 // table lays out the names and what cell says.
 func (m *Matrix) table(cell func(row, col int) string) string {
@@ -102,14 +116,15 @@ type expectation struct {
 }
 
 // parseMatrix reads a table: column names, then a line for each row with its
-// name and cells. Indentation and empty lines do not count; "." is not compared.
+// name and cells. Indentation, empty lines and those that begin with # do not
+// count; "." is not compared.
 func parseMatrix(text string) (*expectation, error) {
 	e := &expectation{}
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
 		fields := strings.Fields(line)
-		if len(fields) == 0 {
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
 		if e.cols == nil {
@@ -120,12 +135,12 @@ func parseMatrix(text string) (*expectation, error) {
 			continue
 		}
 		if len(fields) != len(e.cols)+1 {
-			return nil, fmt.Errorf("line %d: row %s has %d cells for %d columns", number, fields[0], len(fields)-1, len(e.cols))
+			return nil, fmt.Errorf("line %d: row %s has %s for %s", number, fields[0], plural(len(fields)-1, "cell"), plural(len(e.cols), "column"))
 		}
 		for i, cell := range fields[1:] {
 			if slices.Contains(strings.Split(cell, ","), Silent.String()) {
 				return nil, fmt.Errorf("line %d: row %s, column %s: silence is no evidence, so %q matches nothing:"+
-					" assert the Outcome of Ask beside a control", number, fields[0], e.cols[i], cell)
+					" survey under watch, and write the cause", number, fields[0], e.cols[i], cell)
 			}
 		}
 		e.rows = append(e.rows, fields[0])
@@ -183,4 +198,11 @@ func (e *expectation) compare(m *Matrix) ([]difference, error) {
 		}
 	}
 	return differing, nil
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -11,62 +11,90 @@ import (
 )
 
 // enoughNeighbours refuses a survey that would fill half of the neighbour
-// table. It is one for the machine, and when it is full other namespaces fail as
-// well, with ENOBUFS. The limit is only to be seen in the machine's own
-// namespace, which this process is in.
-func enoughNeighbours(tasks []*task) error {
-	const file = "/proc/sys/net/ipv%d/neigh/default/gc_thresh3"
-	for _, v := range []int{4, 6} {
-		text, err := os.ReadFile(fmt.Sprintf(file, v))
-		if err != nil {
-			continue // another namespace: the kernel does not say
-		}
-		limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil {
+// table of a family. It is one for the machine, and when it is full other
+// namespaces fail as well, with ENOBUFS.
+func enoughNeighbours(tasks []*task, limit func(v6 bool) (int, bool)) error {
+	for _, v6 := range []bool{false, true} {
+		limit, known := limit(v6)
+		if !known {
 			continue
 		}
-		if need := neighbours(tasks, v == 6); need > limit/2 {
+		if need := neighbours(tasks, v6); need > limit/2 {
 			return fmt.Errorf("%d neighbour entries are needed, and half of the machine's table has %d:"+
-				" raise sysctl net.ipv%d.neigh.default.gc_thresh3, or ask fewer pairs at once", need, limit/2, v)
+				" raise sysctl net.ipv%d.neigh.default.gc_thresh3, or ask fewer pairs at once", need, limit/2, version(v6))
 		}
 	}
 	return nil
 }
 
-// neighbours counts the entries: one at each end for every two ports of a
-// segment that talk. A pair of different segments uses those of the routers
-// between, so it counts for the asker's own gateway only.
-func neighbours(tasks []*task, v6 bool) int {
-	type pair struct {
-		from *harness.Node
-		to   netip.Addr
+// neighbourLimit is how many entries the table holds. It is only to be seen in
+// the machine's own namespace, which this process is in.
+func neighbourLimit(v6 bool) (limit int, known bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/sys/net/ipv%d/neigh/default/gc_thresh3", version(v6)))
+	if err != nil {
+		return 0, false // another namespace: the kernel does not say
 	}
-	seen := map[pair]bool{}
+	limit, err = strconv.Atoi(strings.TrimSpace(string(text)))
+	return limit, err == nil
+}
+
+func version(v6 bool) int {
+	if v6 {
+		return 6
+	}
+	return 4
+}
+
+// entry is a row of the neighbour table: who has it, and about whom. The zero
+// Addr is the gateway of the other.
+type entry struct {
+	lab       *harness.Lab
+	segment   string
+	at, about netip.Addr
+}
+
+// neighbours counts the entries of a family that the tasks make: one at each end
+// for every two ports of a segment that talk. A pair of different segments has
+// one at each end, and one at each end's gateway; those of the routers between
+// are few.
+func neighbours(tasks []*task, v6 bool) int {
+	seen := map[entry]bool{}
 	for _, t := range tasks {
 		if t.addr.Is6() != v6 {
 			continue
 		}
-		to := t.addr
-		if !onSegment(t.from, to) {
-			to = netip.Addr{}
+		lab, gateway := t.from.Lab(), netip.Addr{}
+		segment, own, near := onSegment(t.from, t.addr)
+		if near {
+			seen[entry{lab, segment, own, t.addr}] = true
+			seen[entry{lab, segment, t.addr, own}] = true
+			continue
 		}
-		seen[pair{t.from, to}] = true
+		for _, end := range []netip.Addr{own, t.addr} {
+			seen[entry{lab, "", end, gateway}] = true
+			seen[entry{lab, "", gateway, end}] = true
+		}
 	}
 	return len(seen)
 }
 
-// onSegment says whether a node has the address on one of its segments.
-func onSegment(node *harness.Node, addr netip.Addr) bool {
-	plan, ok := node.Lab().Plan().Node(node.Name())
-	if !ok {
-		return true
+// onSegment is the segment on which a node sees an address, with the node's own
+// there; where the address is behind a gateway, false, with the node's first of
+// the family. What an attached node sees is not known: any address.
+func onSegment(node *harness.Node, addr netip.Addr) (segment string, own netip.Addr, near bool) {
+	if node.Attached() {
+		return "", netip.Addr{}, true
 	}
+	plan, _ := node.Lab().Plan().Node(node.Name())
 	for _, port := range plan.Ports {
 		for _, prefix := range port.Addrs {
 			if prefix.Contains(addr) {
-				return true
+				return port.Segment, prefix.Addr(), true
+			}
+			if !own.IsValid() && prefix.Addr().Is6() == addr.Is6() {
+				own = prefix.Addr()
 			}
 		}
 	}
-	return false
+	return "", own, false
 }

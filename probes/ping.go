@@ -26,10 +26,11 @@ type Stats struct {
 	Results []Result
 }
 
-// Loss is the part that was not answered, from 0 to 1.
+// Loss is the part that was not answered, from 0 to 1; also 1 when nothing was
+// sent, since a train that never left shows no way free of loss.
 func (s Stats) Loss() float64 {
 	if s.Sent == 0 {
-		return 0
+		return 1
 	}
 	return 1 - float64(s.Received)/float64(s.Sent)
 }
@@ -45,15 +46,16 @@ func (s Stats) String() string {
 }
 
 // Ping sends a train of echo requests, each after the one before was answered or
-// given up and its interval is over. A context that is over ends it with an error.
-func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (Stats, error) {
+// given up and its interval is over. A context that is over ends it with an
+// error, and the statistics so far.
+func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (stats Stats, err error) {
 	if train.Count <= 0 {
 		train.Count = 5
 	}
 	if train.Interval <= 0 {
 		train.Interval = 10 * time.Millisecond
 	}
-	var stats Stats
+	defer stats.finish()
 	ticker := time.NewTicker(train.Interval)
 	defer ticker.Stop()
 	for i := range train.Count {
@@ -70,7 +72,6 @@ func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (Stat
 		}
 		stats.add(result)
 	}
-	stats.finish()
 	return stats, nil
 }
 

@@ -35,6 +35,9 @@ const (
 func ICMP() Probe { return Probe{kind: kindICMP} }
 
 // TCP asks by connecting to a port. Where a responder of Serve answers, it signs.
+// The kernel repeats a request for a connection that nobody answers after one
+// second, three and seven: with a longer bound a later one may be answered. It
+// does not tell of one that an output rule of the asker's own drops: that is Silent.
 func TCP(port uint16) Probe { return Probe{kind: kindTCP, port: port} }
 
 // UDP asks with a datagram to a port. A responder of Serve answers, and signs;

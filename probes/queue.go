@@ -31,6 +31,27 @@ func (q queued) closedPort() bool {
 	return false
 }
 
+// fatal says whether it is the end of the packet that it is about. A redirect is
+// not: the router handed the packet on, and names a shorter way. Ping sockets
+// are told of it all the same.
+func (q queued) fatal() bool {
+	switch q.origin {
+	case unix.SO_EE_ORIGIN_ICMP: // unreachable, time exceeded, parameter problem (RFC 792)
+		return q.kind == 3 || q.kind == 11 || q.kind == 12
+	case unix.SO_EE_ORIGIN_ICMP6: // RFC 4443, 2.1: the errors
+		return q.kind < 128
+	}
+	return true
+}
+
+// mtu is the MTU that "fragmentation needed" and "packet too big" tell; else 0.
+func (q queued) mtu() int {
+	if q.origin == unix.SO_EE_ORIGIN_ICMP && q.kind == 3 && q.code == 4 || q.origin == unix.SO_EE_ORIGIN_ICMP6 && q.kind == 2 {
+		return int(q.info)
+	}
+	return 0
+}
+
 // readQueue takes one entry off the error queue; false when it is empty.
 func readQueue(fd int) (queued, bool) {
 	var packet [256]byte

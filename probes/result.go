@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,6 +69,11 @@ type Result struct {
 	Errno unix.Errno
 	// ICMP is the ICMP error behind Refused and Rejected; nil without one.
 	ICMP *ICMPError
+	// Cause is what stopped a probe under watch, see Watch; nil for one that was
+	// answered, or not watched.
+	Cause *evidence.Cause
+	// Timeline is what was seen of a probe under watch.
+	Timeline evidence.Timeline
 	// Each has a Result for every address, when the target has several; the
 	// Result that holds it is the first that was not answered, or the first.
 	Each []Result
@@ -105,10 +111,10 @@ func (r Result) who() string {
 		by = "one of " + strings.Join(r.owners, ", ")
 	case by == "":
 		by = "somebody"
-	case r.Outcome == Refused && r.ICMP == nil:
+	case r.Outcome == Refused && r.ICMP == nil && !r.Proven:
 		by += " (unproven: a reset has no signature)"
 	}
-	if r.Sender.IsValid() && r.Sender != r.Addr {
+	if r.Sender.IsValid() && r.Sender != r.Addr.WithZone("") {
 		return fmt.Sprintf("%s from %s", by, r.Sender)
 	}
 	return by

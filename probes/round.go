@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -12,19 +13,69 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// round is all echo requests of one node in one family: one socket, unconnected,
+// round is echo requests of one node in one family over one socket, unconnected,
 // the sequence number being the task's place.
 type round struct {
 	roundKey
 	tasks  []*task
+	held   int // bytes that the packets of tasks take in the socket's buffers
 	echoes *echoes
 	nonce  [nonceSize]byte
-	left   int
+	unsent int // tasks that were not asked yet
+	left   int // tasks that have no outcome yet
 }
 
 type roundKey struct {
 	from *harness.Node
 	v6   bool
+}
+
+// roundBuffer is what a raw socket holds in either direction, in bytes: twice its
+// SO_SNDBUF, by default (raw(7) says nothing of it; then it is ENOBUFS), and the
+// SO_RCVBUF that net.core.rmem_max allows, by default.
+const roundBuffer = 2 * 212992
+
+// takes is what the kernel counts for an echo of a task, at most: the room of
+// the packet, which is a power of two, and its own notes on it.
+func (t *task) takes() int { return 1024 + 2*t.probe.payload() }
+
+// rounds splits tasks so that no buffer overflows, were all requests to wait for
+// their neighbours, or all answers to be read. It is also far from 65,536, where
+// sequence numbers begin again.
+func rounds(tasks []*task) []*round {
+	var all []*round
+	last := map[roundKey]*round{}
+	for _, t := range tasks {
+		key := roundKey{t.from, t.addr.Is6()}
+		r := last[key]
+		if r == nil || r.held+t.takes() > roundBuffer {
+			r = &round{roundKey: key}
+			last[key] = r
+			all = append(all, r)
+		}
+		r.tasks = append(r.tasks, t)
+		r.held += t.takes()
+	}
+	return all
+}
+
+// open makes the socket in the calling thread's namespace.
+func (r *round) open() error {
+	var err error
+	if r.echoes, err = openRaw(r.v6); err != nil {
+		return err
+	}
+	if r.held <= roundBuffer/2 {
+		return nil // the default is enough
+	}
+	if err := unix.SetsockoptInt(r.echoes.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, roundBuffer/2); err != nil { // it grants twice that
+		return err
+	}
+	got, err := unix.GetsockoptInt(r.echoes.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err == nil && got < roundBuffer {
+		err = fmt.Errorf("its buffer has %d bytes, and %d are needed: raise sysctl net.core.rmem_max to %d", got, roundBuffer, roundBuffer/2)
+	}
+	return err
 }
 
 // askRounds makes the sockets on one thread and runs the rounds at once.
@@ -46,9 +97,8 @@ func askRounds(ctx context.Context, rounds []*round) error {
 	}()
 	err := harness.Visit(nodes, func(node *harness.Node) error {
 		for _, r := range byNode[node] {
-			var err error
-			if r.echoes, err = openRaw(r.v6); err != nil {
-				return err
+			if err := r.open(); err != nil {
+				return fmt.Errorf("node %s: open ICMP socket: %w", node, err)
 			}
 		}
 		return nil
@@ -68,17 +118,17 @@ func askRounds(ctx context.Context, rounds []*round) error {
 // run sends all requests, reading between them what has come: over veth pairs
 // an answer is mostly there when sending returns. Then it waits for the rest.
 func (r *round) run(ctx context.Context) error {
-	r.nonce, r.left = newNonce(), len(r.tasks)
+	r.nonce, r.unsent, r.left = newNonce(), len(r.tasks), len(r.tasks)
 	var last time.Time
 	for i, t := range r.tasks {
 		if err := r.send(uint16(i), t); err != nil {
-			return err
+			return t.failure(err)
 		}
 		if t.deadline.After(last) {
 			last = t.deadline
 		}
 		if err := r.read(); err != nil {
-			return err
+			return fmt.Errorf("node %s: read ICMP socket: %w", r.from, err)
 		}
 	}
 	var failure error
@@ -87,12 +137,12 @@ func (r *round) run(ctx context.Context) error {
 		return failure != nil || r.left == 0
 	})
 	if failure != nil || err != nil {
-		return firstError(failure, err)
+		return fmt.Errorf("node %s: read ICMP socket: %w", r.from, firstError(failure, err))
 	}
 	for _, t := range r.tasks {
 		if t.result.Outcome == 0 {
 			if err := t.silence(); err != nil {
-				return err
+				return t.failure(err)
 			}
 			t.result.RTT = t.probe.bound()
 		}
@@ -101,20 +151,11 @@ func (r *round) run(ctx context.Context) error {
 }
 
 func (r *round) send(seq uint16, t *task) error {
+	r.unsent--
 	r.echoes.seq = seq - 1 // request counts up
 	request := r.echoes.request(t.probe.payload(), r.nonce)
-	if len(request)+60 > len(r.echoes.buf) {
-		r.echoes.buf = make([]byte, len(request)+60)
-	}
 	t.begin()
-	err := unix.Sendto(r.echoes.fd, request, 0, sockaddr(t.addr, 0))
-	if err != nil && isQueued(err) {
-		// Perhaps the error of an earlier request, fetched by this call.
-		if failed := r.readErrors(); failed > 0 && t.result.Outcome == 0 {
-			t.begin()
-			err = unix.Sendto(r.echoes.fd, request, 0, sockaddr(t.addr, 0))
-		}
-	}
+	err := r.echoes.send(request, t.sockaddr(), r.readErrors)
 	if err == nil || t.result.Outcome != 0 {
 		return nil
 	}
@@ -122,37 +163,33 @@ func (r *round) send(seq uint16, t *task) error {
 	return t.refusedLocally(err)
 }
 
-// read takes what has come, answers and errors.
+// read takes what has come, answers and errors, while anything is to come.
 func (r *round) read() error {
-	buf := r.echoes.buf
-	for {
-		n, from, err := unix.Recvfrom(r.echoes.fd, buf, unix.MSG_DONTWAIT)
-		if err == nil {
-			r.answer(buf[:n], from)
-			continue
-		}
-		if r.readErrors() > 0 {
-			continue
-		}
+	for r.left > r.unsent {
+		packet, from, err := r.echoes.receive()
 		switch {
+		case err == nil:
+			r.answer(packet, from)
 		case err == unix.EAGAIN:
 			return nil
-		case err != unix.EINTR && !isQueued(err):
+		case isQueued(err):
+			r.readErrors()
+		case err != unix.EINTR:
 			return err
 		}
 	}
+	return nil
 }
 
-// readErrors takes the error queue's entries and counts them.
-func (r *round) readErrors() int {
-	taken := 0
+// readErrors empties the error queue, and says whether an ICMP error was in it.
+func (r *round) readErrors() (heard bool) {
 	for {
 		q, ok := readQueue(r.echoes.fd)
 		if !ok {
-			return taken
+			return heard
 		}
-		taken++
-		if len(q.packet) >= echoHeader {
+		heard = heard || q.origin != unix.SO_EE_ORIGIN_LOCAL
+		if q.fatal() && len(q.packet) >= echoHeader && quotes(q.packet, r.nonce) {
 			if t := r.task(q.packet); t != nil {
 				t.failed(q)
 				r.left--
@@ -162,7 +199,7 @@ func (r *round) readErrors() int {
 }
 
 // answer notes a reply, when it is one to this round and from whom it should be.
-func (r *round) answer(packet []byte, from unix.Sockaddr) {
+func (r *round) answer(packet []byte, from netip.Addr) {
 	packet, ok := r.echoes.stripped(packet)
 	if !ok {
 		return
@@ -170,7 +207,7 @@ func (r *round) answer(packet []byte, from unix.Sockaddr) {
 	if len(packet) < echoHeader+nonceSize || !slices.Equal(packet[echoHeader:echoHeader+nonceSize], r.nonce[:]) {
 		return
 	}
-	if t := r.task(packet); t != nil && t.addr == addrOf(from) {
+	if t := r.task(packet); t != nil && t.addr == from {
 		t.end(Answered, t.addr)
 		r.left--
 	}
@@ -183,14 +220,4 @@ func (r *round) task(header []byte) *task {
 		return nil
 	}
 	return r.tasks[seq]
-}
-
-func addrOf(from unix.Sockaddr) netip.Addr {
-	switch from := from.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrFrom4(from.Addr)
-	case *unix.SockaddrInet6:
-		return netip.AddrFrom16(from.Addr)
-	}
-	return netip.Addr{}
 }

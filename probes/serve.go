@@ -51,8 +51,9 @@ func serve(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func
 		if err != nil {
 			return nil, err
 		}
-		closers = append(closers, func() { _ = listener.Close() })
-		running.Go(func() { answerStreams(listener, node.Name(), running) })
+		ctx, stop := context.WithCancel(context.Background())
+		closers = append(closers, func() { _ = listener.Close(); stop() })
+		running.Go(func() { answerStreams(ctx, listener, node.Name(), running) })
 	case kindUDP:
 		for _, network := range []string{"udp4", "udp6"} {
 			conn, err := node.ListenPacket(context.Background(), network, at)
@@ -75,13 +76,16 @@ func serve(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func
 // streamBound is how long a connected asker may take over its request.
 const streamBound = 5 * time.Second
 
-func answerStreams(listener net.Listener, name string, running *sync.WaitGroup) {
+// answerStreams answers until the listener is closed; connections that are
+// still open then end with ctx.
+func answerStreams(ctx context.Context, listener net.Listener, name string, running *sync.WaitGroup) {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			return
 		}
 		running.Go(func() {
+			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(streamBound))
 			request := make([]byte, requestSize)

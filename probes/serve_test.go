@@ -53,10 +53,10 @@ func TestServeAnswersFromTheAddressThatWasAsked(t *testing.T) {
 	network := topo.New("multi")
 	wire := network.Wire("wire", "10.0.0.0/24", "fd00::/64")
 	network.Host("a", wire)
-	network.Host("b", wire.At("10.0.0.7", "10.0.0.9", "fd00::9")).Loopback("192.0.2.1/32")
+	network.Host("b", wire.At("10.0.0.7", "10.0.0.9", "fd00::9", "fd00::a")).Loopback("192.0.2.1/32")
 	lab := harness.Up(t, network)
 	probes.Serve(t, lab.Node("b"), dns)
-	for _, addr := range []string{"10.0.0.7", "10.0.0.9", "fd00::9", "192.0.2.1"} {
+	for _, addr := range []string{"10.0.0.7", "10.0.0.9", "fd00::9", "fd00::a", "192.0.2.1"} {
 		if r := ask(t, lab.Node("a"), netip.MustParseAddr(addr), dns); r.Outcome != probes.Answered || r.By != "b" || !r.Proven {
 			t.Errorf("%+v", r)
 		}

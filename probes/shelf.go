@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/nstest/nstest/harness"
@@ -52,10 +53,11 @@ func (s *shelf) borrow(node *harness.Node, v6 bool) (*echoes, error) {
 	}
 	s.mu.Unlock()
 	var e *echoes
-	err := node.Do(func() error {
-		var err error
-		e, err = openPing(node, v6)
-		return err
+	err := node.Do(func() (err error) {
+		if e, err = openPing(node, v6); err != nil {
+			return fmt.Errorf("open ICMP socket: %w", err)
+		}
+		return nil
 	})
 	return e, err
 }

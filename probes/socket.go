@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"syscall"
@@ -51,8 +52,10 @@ func openSocket(v6 bool, kind, protocol int) (int, error) {
 // openIn is openSocket in a node's namespace.
 func openIn(node *harness.Node, v6 bool, kind, protocol int) (fd int, err error) {
 	err = node.Do(func() error {
-		fd, err = openSocket(v6, kind, protocol)
-		return err
+		if fd, err = openSocket(v6, kind, protocol); err != nil {
+			return fmt.Errorf("open socket: %w", err)
+		}
+		return nil
 	})
 	return fd, err
 }
@@ -73,8 +76,8 @@ func (s *socket) close() { _ = s.file.Close() }
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
-// wait calls try, and again whenever the socket becomes ready, until it says
-// that it is done or the deadline is over (false), or the context.
+// wait calls try, again whenever the socket becomes ready, and once more at the
+// end, until it says that it is done or the deadline is over (false), or the context.
 func (s *socket) wait(ctx context.Context, deadline time.Time, write bool, try func() bool) (done bool, err error) {
 	if try() {
 		return true, nil
@@ -96,14 +99,26 @@ func (s *socket) wait(ctx context.Context, deadline time.Time, write bool, try f
 		err = s.raw.Read(attempt)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = nil
+		// On a busy machine both may have come by the time that this runs.
+		done, err = done || try(), nil
 	}
 	return done, err
 }
 
-func sockaddr(addr netip.Addr, port uint16) unix.Sockaddr {
-	if addr.Is4() {
-		return &unix.SockaddrInet4{Addr: addr.As4(), Port: int(port)}
+// sockaddr is the address that is asked, with the probe's port.
+func (a *asking) sockaddr() unix.Sockaddr {
+	if a.addr.Is4() {
+		return &unix.SockaddrInet4{Addr: a.addr.As4(), Port: int(a.probe.port)}
 	}
-	return &unix.SockaddrInet6{Addr: addr.As16(), Port: int(port)}
+	return &unix.SockaddrInet6{Addr: a.addr.As16(), Port: int(a.probe.port), ZoneId: a.scope}
+}
+
+func addrPortOf(from unix.Sockaddr) netip.AddrPort {
+	switch from := from.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(from.Addr), uint16(from.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(from.Addr), uint16(from.Port))
+	}
+	return netip.AddrPort{}
 }

@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -25,6 +26,8 @@ type Grid struct {
 	From   []*harness.Node
 	To     []Target
 	Probes []Probe // none is ICMP
+	// Watch asks under watch: a cell that is not ok says what stopped the probe.
+	Watch bool
 }
 
 // task is one probe of a survey.
@@ -33,38 +36,67 @@ type task struct {
 	row, col int
 }
 
+// failure is the task's error, with who was to ask whom.
+func (t *task) failure(err error) error {
+	r := t.result
+	return fmt.Errorf("%s -> %s (%s) %s: %w", r.From, r.To, r.Addr, r.Probe, err)
+}
+
 // Survey asks, and returns the matrix. The error is for what could not be asked,
 // as with Ask; then there is no matrix.
 func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	if len(g.Probes) == 0 {
 		g.Probes = []Probe{ICMP()}
 	}
+	rows, cols, err := g.names()
+	if err != nil {
+		return nil, fmt.Errorf("survey: %w", err)
+	}
 	tasks, err := g.tasks(ctx)
 	if err == nil {
-		err = enoughNeighbours(tasks)
+		err = enoughNeighbours(tasks, neighbourLimit)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case g.Watch:
+		err = g.watchAll(tasks)
+	default:
 		err = askAll(ctx, tasks)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("survey: %w", err)
 	}
-	var rows, cols []string
+	matrix := newMatrix(rows, cols)
+	for _, t := range tasks {
+		cell := matrix.at(t.row, t.col)
+		*cell = append(*cell, t.result)
+	}
+	return matrix, nil
+}
+
+// names are those of the rows and columns. One that stands for two would hide a
+// row or column.
+func (g Grid) names() (rows, cols []string, err error) {
 	for _, from := range g.From {
+		if from == nil {
+			return nil, nil, fmt.Errorf("a node that asks is nil")
+		}
 		rows = append(rows, from.Name())
 	}
 	for _, to := range g.To {
-		cols = append(cols, to.String())
+		name, err := nameOf(to)
+		if err != nil {
+			return nil, nil, err
+		}
+		cols = append(cols, name)
 	}
-	matrix := newMatrix(rows, cols)
-	cells := map[[2]int][]Result{}
-	for _, t := range tasks {
-		cells[[2]int{t.row, t.col}] = append(cells[[2]int{t.row, t.col}], t.result)
+	if name, twice := repeated(rows); twice {
+		return nil, nil, fmt.Errorf("two rows are called %s", name)
 	}
-	for at, results := range cells {
-		matrix.set(at[0], at[1], results)
+	if name, twice := repeated(cols); twice {
+		return nil, nil, fmt.Errorf("two columns are called %s", name)
 	}
-	return matrix, nil
+	return rows, cols, nil
 }
 
 func (g Grid) tasks(ctx context.Context) ([]*task, error) {
@@ -74,26 +106,51 @@ func (g Grid) tasks(ctx context.Context) ([]*task, error) {
 		}
 	}
 	var tasks []*task
+	known := map[whose][]string{}
 	for row, from := range g.From {
 		for col, to := range g.To {
-			if to == Target(from) {
+			if nodeOf(to) == from {
 				continue
 			}
-			if e, ok := to.(harness.Endpoint); ok && e.Node == from {
-				continue
-			}
-			addrs, name, err := addresses(from, to)
+			pair, err := g.pair(ctx, from, to)
 			if err != nil {
 				return nil, err
 			}
-			for _, p := range g.Probes {
-				for _, addr := range addrs {
-					t := &task{row: row, col: col}
-					t.asking = asking{ctx: ctx, from: from, addr: addr, probe: p}
-					t.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p, target: targetNode(to)}
-					tasks = append(tasks, t)
+			for _, t := range pair {
+				key := whose{t.labs, t.addr}
+				if _, looked := known[key]; !looked {
+					known[key] = t.ownersOf(t.addr)
 				}
+				t.row, t.col, t.owners = row, col, known[key]
 			}
+			tasks = append(tasks, pair...)
+		}
+	}
+	if len(tasks) == 0 {
+		return nil, fmt.Errorf("there is nobody to ask, or nothing to ask about")
+	}
+	return tasks, nil
+}
+
+// whose is an address whose owners are looked up once, not for each asker.
+type whose struct {
+	labs [2]*harness.Lab
+	addr netip.Addr
+}
+
+// pair is what one node asks about one target.
+func (g Grid) pair(ctx context.Context, from *harness.Node, to Target) (tasks []*task, err error) {
+	addrs, name, err := addresses(from, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range g.Probes {
+		for _, addr := range addrs {
+			t := new(task)
+			if t.asking, err = newAsking(ctx, from, to, name, addr, p); err != nil {
+				return nil, t.failure(err)
+			}
+			tasks = append(tasks, t)
 		}
 	}
 	return tasks, nil
@@ -105,22 +162,15 @@ func askAll(ctx context.Context, tasks []*task) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var single []*task
-	rounds := map[roundKey]*round{}
-	var order []*round
+	var echo, single []*task
 	for _, t := range tasks {
-		if t.probe.kind != kindICMP {
+		if t.probe.kind == kindICMP {
+			echo = append(echo, t)
+		} else {
 			single = append(single, t)
-			continue
 		}
-		key := roundKey{t.from, t.addr.Is6()}
-		if rounds[key] == nil {
-			rounds[key] = &round{roundKey: key}
-			order = append(order, rounds[key])
-		}
-		rounds[key].tasks = append(rounds[key].tasks, t)
 	}
-	if err := askRounds(ctx, order); err != nil {
+	if err := askRounds(ctx, rounds(echo)); err != nil {
 		return err
 	}
 	for chunk := range slices.Chunk(single, maxInFlight) {
@@ -136,6 +186,32 @@ const maxInFlight = 1024
 
 // askChunk makes the sockets of TCP and UDP probes in one go, and asks.
 func askChunk(chunk []*task) error {
+	fds, err := openAll(chunk)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(chunk))
+	var asking sync.WaitGroup
+	for i, t := range chunk {
+		asking.Go(func() {
+			if t.probe.kind == kindTCP {
+				errs[i] = t.tcp(fds[i])
+			} else {
+				errs[i] = t.udp(fds[i])
+			}
+		})
+	}
+	asking.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return chunk[i].failure(err)
+		}
+	}
+	return nil
+}
+
+// openAll makes a socket for each task, on one thread; on an error none is left.
+func openAll(chunk []*task) ([]int, error) {
 	fds := make([]int, len(chunk))
 	for i := range fds {
 		fds[i] = -1
@@ -156,7 +232,7 @@ func askChunk(chunk []*task) error {
 			}
 			fd, err := openSocket(chunk[i].addr.Is6(), kind, 0)
 			if err != nil {
-				return err
+				return chunk[i].failure(fmt.Errorf("open socket: %w", err))
 			}
 			fds[i] = fd
 		}
@@ -168,19 +244,6 @@ func askChunk(chunk []*task) error {
 				_ = unix.Close(fd)
 			}
 		}
-		return err
 	}
-	errs := make([]error, len(chunk))
-	var asking sync.WaitGroup
-	for i, t := range chunk {
-		asking.Go(func() {
-			if t.probe.kind == kindTCP {
-				errs[i] = t.tcp(fds[i])
-			} else {
-				errs[i] = t.udp(fds[i])
-			}
-		})
-	}
-	asking.Wait()
-	return firstError(errs...)
+	return fds, err
 }

@@ -2,8 +2,10 @@ package probes
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/nstest/nstest/harness"
 )
@@ -13,25 +15,46 @@ import (
 // asker, of every family that both have. Anything else is an error.
 type Target = fmt.Stringer
 
-// addresses are those of a target that from can ask, with the target's name.
-func addresses(from *harness.Node, to Target) (addrs []netip.Addr, name string, err error) {
+// nameOf is a target's name; the error is for what is none.
+func nameOf(to Target) (string, error) {
 	switch target := to.(type) {
 	case nil:
-		return nil, "", fmt.Errorf("no target: pass a *harness.Node, node.On(segment) or a netip.Addr")
+		return "", fmt.Errorf("no target: pass a *harness.Node, node.On(segment) or a netip.Addr")
 	case *harness.Node:
 		if target == nil {
-			return nil, "", fmt.Errorf("the target is a nil node")
+			return "", fmt.Errorf("the target is a nil node")
 		}
-		addrs, name = ofNode(from, target), target.Name()
 	case harness.Endpoint:
-		addrs, name = inFamily(from, target.Addrs()), target.String()
-	case netip.Addr:
-		if !target.IsValid() {
-			return nil, "", fmt.Errorf("the target is the zero address")
+		if target.Node == nil {
+			return "", fmt.Errorf("the target is the zero Endpoint: use node.On(segment)")
 		}
-		return []netip.Addr{target.Unmap()}, target.String(), nil
+	case netip.Addr:
+		switch {
+		case !target.IsValid():
+			return "", fmt.Errorf("the target is the zero address")
+		case target.Unmap().IsUnspecified():
+			return "", fmt.Errorf("the target is %s, which is nobody's address", target)
+		case target.Unmap().IsMulticast():
+			return "", fmt.Errorf("the target is %s, a multicast address: ask its members one by one", target)
+		}
 	default:
-		return nil, "", fmt.Errorf("a target of type %T: pass a *harness.Node, node.On(segment) or a netip.Addr", to)
+		return "", fmt.Errorf("a target of type %T: pass a *harness.Node, node.On(segment) or a netip.Addr", to)
+	}
+	return to.String(), nil
+}
+
+// addresses are those of a target that from can ask, with the target's name.
+func addresses(from *harness.Node, to Target) (addrs []netip.Addr, name string, err error) {
+	if name, err = nameOf(to); err != nil {
+		return nil, "", err
+	}
+	switch target := to.(type) {
+	case netip.Addr:
+		return []netip.Addr{target.Unmap()}, name, nil
+	case *harness.Node:
+		addrs = ofNode(from, target)
+	case harness.Endpoint:
+		addrs = inFamily(from, target.Addrs())
 	}
 	if len(addrs) == 0 {
 		return nil, "", fmt.Errorf("%s and %s have no family of addresses in common", from, name)
@@ -78,13 +101,37 @@ func has(from *harness.Node, v6 bool) bool {
 	return len(own) == 0 || slices.ContainsFunc(own, func(a netip.Addr) bool { return a.Is6() == v6 })
 }
 
-// targetNode is the name of the node that is to answer; "" for an address.
-func targetNode(t Target) string {
+// scopeOf is the index of the interface that an address's zone names in the
+// asker's namespace: an IPv6 link-local address means nothing without one.
+func scopeOf(from *harness.Node, addr netip.Addr) (scope uint32, err error) {
+	zone := addr.Zone()
+	if zone == "" {
+		if addr.Is6() && addr.IsLinkLocalUnicast() {
+			return 0, fmt.Errorf("a link-local address needs an interface of the asker, as in %s%%eth0", addr)
+		}
+		return 0, nil
+	}
+	if index, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(index), nil
+	}
+	err = from.Do(func() error {
+		link, err := net.InterfaceByName(zone)
+		if err != nil {
+			return fmt.Errorf("node %s has no interface %s", from, zone)
+		}
+		scope = uint32(link.Index)
+		return nil
+	})
+	return scope, err
+}
+
+// nodeOf is the node that is to answer; nil for an address.
+func nodeOf(t Target) *harness.Node {
 	switch t := t.(type) {
 	case *harness.Node:
-		return t.Name()
+		return t
 	case harness.Endpoint:
-		return t.Node.Name()
+		return t.Node
 	}
-	return ""
+	return nil
 }

@@ -19,8 +19,11 @@ func (a *asking) tcp(fd int) error {
 		return err
 	}
 	defer s.close()
+	if err := a.watched.bind(a, fd); err != nil {
+		return err
+	}
 	a.begin()
-	switch err := unix.Connect(fd, sockaddr(a.addr, a.probe.port)); err {
+	switch err := unix.Connect(fd, a.sockaddr()); err {
 	case nil, unix.EINPROGRESS:
 	default:
 		return a.refusedLocally(err)
@@ -43,11 +46,27 @@ func (a *asking) tcp(fd int) error {
 	if errno != 0 {
 		return a.notConnected(unix.Errno(errno))
 	}
+	if metItself(fd) {
+		return a.notConnected(unix.ECONNREFUSED)
+	}
 	a.end(Answered, a.addr)
-	if isServed(served{a.from.Lab(), kindTCP, a.probe.port}) {
-		return a.signature(s)
+	for _, lab := range a.labs {
+		if lab != nil && isServed(served{lab, kindTCP, a.probe.port}) {
+			return a.signature(s)
+		}
 	}
 	return nil
+}
+
+// metItself says whether a socket is connected to itself: to a port of its own
+// node that nobody had, and that the kernel then chose as the socket's own.
+func metItself(fd int) bool {
+	own, err := unix.Getsockname(fd)
+	if err != nil {
+		return false
+	}
+	peer, err := unix.Getpeername(fd)
+	return err == nil && addrPortOf(own) == addrPortOf(peer)
 }
 
 // ready says whether poll(2) reports an event, or an error, now.

@@ -17,13 +17,16 @@ func (a *asking) udp(fd int) error {
 		return err
 	}
 	defer s.close()
-	a.begin()
-	if err := unix.Connect(fd, sockaddr(a.addr, a.probe.port)); err != nil {
-		return a.refusedLocally(err)
-	}
-	nonce := newNonce()
+	nonce := a.nonce()
 	request := make([]byte, a.probe.payload())
 	copy(request, makeRequest(nonce))
+	a.begin()
+	if err := unix.Connect(fd, a.sockaddr()); err != nil {
+		return a.refusedLocally(err)
+	}
+	if metItself(fd) {
+		return a.notConnected(unix.ECONNREFUSED)
+	}
 	if err := unix.Send(fd, request, 0); err != nil {
 		if q, ok := readQueue(fd); ok {
 			a.failed(q)

@@ -1,0 +1,54 @@
+// Package probes asks who can reach whom in a lab of package harness, and says
+// how the answer came about: who answered, refused or rejected, or that nothing
+// came back, or that nothing was sent. It needs no ping and no nc.
+//
+//	func TestOffice(t *testing.T) {
+//		office := topo.New("office")
+//		lan := office.Switch("lan", "10.0.1.0/24", "fd00:1::/64")
+//		dmz := office.Switch("dmz", "10.0.2.0/24", "fd00:2::/64")
+//		office.Host("client", lan)
+//		office.Host("server", dmz)
+//		office.Router("fw", lan, dmz)
+//		lab := harness.Up(t, office)
+//		client, server := lab.Node("client"), lab.Node("server")
+//		probes.Serve(t, server, probes.TCP(80))
+//
+//		result, err := probes.Ask(t.Context(), client, server, probes.TCP(80))
+//		if err != nil {
+//			t.Fatal(err) // it could not be asked
+//		}
+//		fmt.Println(result) // client -> server (10.0.2.1) tcp/80: answered by server after 182µs
+//
+//		g := gomega.NewWithT(t)
+//		g.Expect(client).To(probes.Reach(server, probes.TCP(80)))
+//		g.Expect(probes.Survey(t.Context(), lab, probes.ICMP())).To(probes.MatchMatrix(`
+//			        client  server  fw
+//			client  .       ok      ok
+//			server  ok      .       ok
+//			fw      ok      ok      .
+//		`))
+//	}
+//
+// # Outcomes
+//
+// A probe is Answered, Refused by the target itself, Rejected by somebody on the
+// way, Silent, or Unsent. What could not be asked (no such target, no descriptors,
+// no buffer space, a context that is over) is an error, and never one of these:
+// a broken test shows nothing about the network.
+//
+// # Who answered
+//
+// An address does not say who answered where several nodes have it. A responder of
+// Serve signs: Result.Proven is true then. Otherwise Result.By is the only node of
+// the lab that has the sender's address, or "" when there are several.
+//
+// # Yes and no
+//
+// Reach says yes, or is an error: NotTo(Reach(...)) never holds, since a network
+// that is merely broken reaches nobody. BeIsolatedFrom says no: only where the
+// probe was seen to leave and to be stopped by a rule, a route or the like, which
+// it names. BeRefusedBy and BeRejectedBy tell who refused it. To wait for
+// something, poll:
+//
+//	Eventually(probes.Ask).WithContext(ctx).WithArguments(client, server, probes.TCP(80)).Should(probes.Reach(server))
+package probes

@@ -1,0 +1,305 @@
+package evidence
+
+import (
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// row is a scene, what happened in it, and what is to be said about it.
+type row struct {
+	protocol Protocol
+	v6       bool
+	happen   func(*scene)
+	kind     Kind
+	word     string
+	text     string
+	policy   bool
+}
+
+func explained(t *testing.T, rows map[string]row) {
+	t.Helper()
+	for name, r := range rows {
+		if r.protocol == 0 {
+			r.protocol = UDP
+		}
+		s := newScene(r.protocol, r.v6)
+		r.happen(s)
+		c := Explain(s.Observation)
+		if c.Kind != r.kind || c.Word() != r.word || c.String() != r.text || c.Policy() != r.policy {
+			t.Errorf("%s:\n got %s, %s, policy %v: %s\nwant %s, %s, policy %v: %s", name, c.Kind, c.Word(), c.Policy(), c, r.kind, r.word, r.policy, r.text)
+		}
+	}
+}
+
+var rejecting = Rule{Family: "ip", Table: "filter", Chain: "FORWARD", Handle: 5, Text: "tcp dport 22 reject", Rejects: true}
+
+func (s *scene) rule(role Role, node string, rule *Rule) *Sighting {
+	seen := s.see(role, node)
+	seen.Rule = rule
+	return seen
+}
+
+var ruleRows = map[string]row{
+	"a rule": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.rule(Request, "fw", &commented)
+	}, kind: Drop, word: "drop@fw", policy: true, text: `the request was dropped at fw by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"a policy": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.rule(Request, "fw", &policy)
+	}, kind: Drop, word: "drop@fw", policy: true, text: "the request was dropped at fw by policy drop of inet filter forward"},
+	"a reject": {protocol: TCP, happen: func(s *scene) {
+		s.arrived("fw")
+		s.rule(Request, "fw", &rejecting)
+		s.see(Refusal, "fw/lan out", "client/lan in")
+	}, kind: Reject, word: "reject@fw", policy: true, text: `the request was rejected at fw by rule "tcp dport 22 reject" of ip filter FORWARD`},
+	"the asker's own": {happen: func(s *scene) {
+		s.rule(Request, "client", &commented)
+	}, kind: Drop, word: "drop@client", policy: true, text: `the request was dropped at client by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"the target's": {v6: true, happen: func(s *scene) {
+		s.arrived("server")
+		s.rule(Request, "server", &commented)
+	}, kind: Drop, word: "drop@server", policy: true, text: `the request was dropped at server by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"of the answer": {happen: func(s *scene) {
+		s.came("fw")
+		s.rule(Answer, "fw", &commented)
+	}, kind: Drop, word: "drop@fw", policy: true, text: `the request arrived; the answer was dropped at fw by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"of the answer, where one of the request was as well": {protocol: TCP, happen: func(s *scene) {
+		s.arrived("fw")
+		s.rule(Request, "fw", &commented)
+		s.came("fw") // sent again
+		s.rule(Answer, "fw", &policy)
+	}, kind: Drop, word: "drop@fw", policy: true, text: "the request arrived; the answer was dropped at fw by policy drop of inet filter forward"},
+	"beats all else": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.rule(Request, "fw", &commented)
+		s.see(Refusal, "server/dmz out")
+		s.on("fw", "dmz").Up = false
+		s.States["fw"].Sysctls["net/ipv4/conf/lan/forwarding"] = "0"
+		s.Heard.Errno = unix.ENETUNREACH
+	}, kind: Drop, word: "drop@fw", policy: true, text: `the request was dropped at fw by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"the last of two": {protocol: TCP, happen: func(s *scene) {
+		s.arrived("fw")
+		s.rule(Request, "fw", &policy)
+		s.arrived("fw")
+		s.rule(Request, "fw", &commented)
+	}, kind: Drop, word: "drop@fw", policy: true, text: `the request was dropped at fw by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+}
+
+func TestExplainRules(t *testing.T) {
+	t.Parallel()
+	explained(t, ruleRows)
+	for node, router := range map[string]bool{"client": false, "fw": true, "server": false} {
+		s := newScene(UDP, false)
+		s.rule(Request, node, &commented)
+		if c := Explain(s.Observation); c.Router != router || c.Rule != &commented || c.Leg != Request {
+			t.Errorf("at %s: %+v", node, c)
+		}
+	}
+}
+
+var openRows = map[string]row{
+	"answered": {happen: func(s *scene) {
+		s.came("client")
+		s.rule(Request, "fw", &commented) // of one that was sent before
+		s.Lost, s.Heard.Answered = "everything", true
+	}, text: "inconclusive: "},
+	"lost events": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.rule(Request, "fw", &commented)
+		s.Lost = "node fw: packets were lost at the tap"
+	}, kind: Unknown, word: "unknown", text: "inconclusive: node fw: packets were lost at the tap"},
+	"unread states": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.forget("fw")
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: the node's state was not read"},
+	"the asker's state unread": {happen: func(s *scene) { s.forget("client") }, kind: Unknown, word: "unknown@client",
+		text: "inconclusive: the request was last seen at client: the asker's state was not read"},
+	"nothing seen": {happen: func(*scene) {}, kind: Unknown, word: "unknown@client",
+		text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
+	"nothing seen, and an error": {happen: func(s *scene) { s.Heard.Errno = unix.EPERM }, kind: Unknown, word: "unknown@client",
+		text: `inconclusive: the request was last seen at client: nothing was seen to leave; the kernel says "operation not permitted"`},
+	"nothing asked": {happen: func(s *scene) { clear(s.States["client"].Lookups) }, kind: Unknown, word: "unknown@client",
+		text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
+	"on the way": {happen: func(s *scene) { s.arrived("client") }, kind: Unknown, word: "unknown@client",
+		text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
+	"on the way, and nobody to look at": {happen: func(s *scene) {
+		s.arrived("client")
+		s.forget("fw")
+	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
+	"at a router": {happen: func(s *scene) { s.arrived("fw") }, kind: Unknown, word: "unknown@fw",
+		text: "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end"},
+	"at a router, and no lookup": {happen: func(s *scene) {
+		s.arrived("fw")
+		clear(s.States["fw"].Lookups)
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: its route was not looked up"},
+	"at the target": {happen: func(s *scene) { s.arrived("server") }, kind: Unknown, word: "unknown@server",
+		text: "inconclusive: the request was last seen at server/dmz: nothing there accounts for the silence"},
+	"at the target, and no lookup": {happen: func(s *scene) {
+		s.arrived("server")
+		clear(s.States["server"].Lookups)
+	}, kind: Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server/dmz: nothing there accounts for the silence"},
+	"the answer at the router": {happen: func(s *scene) { s.came("fw") }, kind: Unknown, word: "unknown@fw",
+		text: "inconclusive: the request arrived; the answer was last seen at fw/dmz: nothing there accounts for its end"},
+	"the answer at the asker": {happen: func(s *scene) { s.came("client") }, kind: Unknown, word: "unknown@client",
+		text: "inconclusive: the request arrived; the answer was last seen at client/lan: it came back to the asker, who did not hear it"},
+	// What a switch floods to others is no sighting of the packet's way.
+	"flooded": {happen: func(s *scene) {
+		s.arrived("client")
+		s.see(Request, "server/dmz in").Foreign = true
+	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
+	"sent again": {protocol: TCP, happen: func(s *scene) {
+		s.arrived("server")
+		s.arrived("fw")
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end"},
+}
+
+func TestExplainWithoutAVerdict(t *testing.T) {
+	t.Parallel()
+	explained(t, openRows)
+}
+
+// refusedAt is a request that came as far as a node, and a refusal of it on its way.
+func (s *scene) refusedAt(node string, way ...string) {
+	s.arrived(node)
+	s.see(Refusal, way...)
+}
+
+var refusalRows = map[string]row{
+	"nobody listens": {happen: func(s *scene) {
+		s.refusedAt("server", answered...)
+		delete(s.States["server"].UDP, 53)
+	}, kind: NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
+	"nobody listens to TCP": {protocol: TCP, v6: true, happen: func(s *scene) {
+		s.refusedAt("server", answered...)
+		delete(s.States["server"].TCP, 53)
+	}, kind: NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
+	"somebody listens": {protocol: TCP, happen: func(s *scene) { s.refusedAt("server", answered...) }, kind: Unknown, word: "unknown@server",
+		text: "inconclusive: the request was last seen at server/dmz: it refused the probe, and no rule of it was seen to"},
+	"by the router, which says nothing of it": {protocol: TCP, happen: func(s *scene) { s.refusedAt("fw", "fw/lan out") }, kind: Unknown, word: "unknown@fw",
+		text: "inconclusive: the request was last seen at fw/lan: it refused the probe, and no rule of it was seen to"},
+	"by the router, which has such a route": {happen: func(s *scene) {
+		s.refusedAt("fw", "fw/lan out")
+		s.routed("fw", unix.RTN_PROHIBIT, unix.EACCES)
+	}, kind: Prohibit, word: "prohibit@fw", policy: true, text: "the request was refused at fw/lan: prohibit route 10.0.2.0/24"},
+	"by one who did not get it": {happen: func(s *scene) {
+		s.arrived("client")
+		s.see(Refusal, "fw/lan out")
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw: it refused what it was not seen to get"},
+	"by one who handed it on": {happen: func(s *scene) {
+		s.arrived("server")
+		s.see(Refusal, "fw/lan out")
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw: it refused what it was not seen to get"},
+	"of nothing": {happen: func(s *scene) { s.see(Refusal, "fw/lan out") }, kind: Unknown, word: "unknown@fw",
+		text: "inconclusive: the request was last seen at fw: it refused what it was not seen to get"},
+	"by one whose state was not read": {happen: func(s *scene) {
+		s.refusedAt("server", answered...)
+		s.forget("server")
+	}, kind: Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server: its state was not read"},
+	"that nobody was seen to send": {happen: func(s *scene) {
+		s.refusedAt("fw", "client/lan in")
+		s.States["fw"].Sysctls["net/ipv4/conf/lan/forwarding"] = "0"
+	}, kind: NoForward, word: "noforward@fw", policy: true, text: "the request was not forwarded at fw/lan: net.ipv4.conf.lan.forwarding=0"},
+	"of an echo request": {protocol: ICMP, happen: func(s *scene) { s.refusedAt("server", answered...) }, kind: Unknown, word: "unknown@server",
+		text: "inconclusive: the request was last seen at server/dmz: it refused the probe, and no rule of it was seen to"},
+	// An error about the answer goes to who answered: it is no refusal.
+	"of the answer": {happen: func(s *scene) {
+		s.came("fw")
+		s.see(Undone, "fw/dmz out", "server/dmz in")
+		s.answers("fw", s.Timeline[0].Source, Lookup{Errno: unix.ENETUNREACH})
+	}, kind: NoRoute, word: "noroute@fw", policy: true, text: "the request arrived; the answer was not routed at fw/dmz: no route to 10.0.1.1"},
+}
+
+func TestExplainRefusals(t *testing.T) {
+	t.Parallel()
+	explained(t, refusalRows)
+}
+
+var away = netip.MustParseAddr("192.0.2.9") // where nobody is
+
+var unsentRows = map[string]row{
+	"no route": {happen: func(s *scene) { s.answers("client", server4, Lookup{Errno: unix.ENETUNREACH}) }, kind: NoRoute, word: "noroute@client",
+		text: "the request was not routed at client: no route to 10.0.2.1"},
+	"a link that is down, and took the route with it": {happen: func(s *scene) {
+		s.on("client", "lan").Up = false
+		s.answers("client", server4, Lookup{Errno: unix.ENETUNREACH})
+		s.Heard.Errno = unix.ENETUNREACH
+	}, kind: LinkDown, word: "linkdown@client", text: "the request was lost at client/lan: the link is down, and with it the route"},
+	"a link that is down, and leads elsewhere": {happen: func(s *scene) {
+		s.on("client", "lan").Up = false
+		s.Flow.Addr = away
+		s.answers("client", away, Lookup{Errno: unix.ENETUNREACH})
+	}, kind: NoRoute, word: "noroute@client", text: "the request was not routed at client: no route to 192.0.2.9"},
+	"a link that is down, with a route": {happen: func(s *scene) { s.on("client", "lan").Up = false }, kind: LinkDown, word: "linkdown@client",
+		text: "the request was lost at client/lan: the link is down"},
+	"the other end is down": {v6: true, happen: func(s *scene) {
+		s.on("client", "lan").Carrier = false
+		s.on("fw", "lan").Up = false
+	}, kind: LinkDown, word: "linkdown@fw", text: "the request was lost at fw/lan: the link is down"},
+	"no carrier": {happen: func(s *scene) { s.on("client", "lan").Carrier = false }, kind: NoCarrier, word: "nocarrier@client",
+		text: "the request was lost at client/lan: the link has no carrier"},
+	"no carrier, and nobody to look at": {happen: func(s *scene) {
+		s.on("client", "lan").Carrier = false
+		s.forget("fw")
+	}, kind: NoCarrier, word: "nocarrier@client", text: "the request was lost at client/lan: the link has no carrier"},
+	"too large": {happen: func(s *scene) { s.Heard.Errno = unix.EMSGSIZE }, kind: MTU, word: "mtu@client",
+		text: "the request was too large at client: the packet is larger than the link takes"},
+	"a tentative source": {v6: true, happen: func(s *scene) { s.own("client").Tentative = true }, kind: Tentative, word: "tentative@client",
+		text: "the request was not delivered at client: fd00:1::1 is tentative"},
+	"a tentative address of another family": {v6: true, happen: func(s *scene) {
+		*s.own("client") = AddrState{Index: 2, Prefix: netip.MustParsePrefix("10.0.1.1/24"), Tentative: true}
+	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
+	"a tentative link-local address": {v6: true, happen: func(s *scene) {
+		*s.own("client") = AddrState{Index: 2, Prefix: netip.MustParsePrefix("fe80::1/64"), Tentative: true}
+	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
+	"the router does not answer": {happen: func(s *scene) {
+		s.States["client"].Neighbours = []NeighbourState{{Index: 2, Addr: fwLan4, State: unix.NUD_INCOMPLETE}}
+	}, kind: Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: fw has 10.0.1.2, and does not answer for it"},
+	"the router did not answer": {v6: true, happen: func(s *scene) {
+		s.States["client"].Neighbours = []NeighbourState{{Index: 2, Addr: fwLan6, State: unix.NUD_FAILED}}
+	}, kind: Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: fw has fd00:1::2, and does not answer for it"},
+	"nobody answers": {happen: func(s *scene) {
+		s.Flow.Addr = netip.MustParseAddr("10.0.1.77")
+		s.answers("client", s.Flow.Addr, Lookup{Type: 1, Out: 2})
+		s.States["client"].Neighbours = []NeighbourState{{Index: 2, Addr: s.Flow.Addr, State: unix.NUD_INCOMPLETE}}
+	}, kind: Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody answers for 10.0.1.77"},
+	"nobody to look at answers": {happen: func(s *scene) {
+		s.States["client"].Neighbours = []NeighbourState{{Index: 2, Addr: fwLan4, State: unix.NUD_INCOMPLETE}}
+		s.forget("fw")
+	}, kind: Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody answers for 10.0.1.2"},
+	"other neighbours do not answer": {happen: func(s *scene) {
+		s.States["client"].Neighbours = []NeighbourState{
+			{Index: 2, Addr: server4, State: unix.NUD_FAILED}, {Index: 1, Addr: fwLan4, State: unix.NUD_FAILED}, {Index: 2, Addr: fwLan4, State: unix.NUD_REACHABLE},
+		}
+	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
+	"a blackhole": {happen: func(s *scene) { s.routed("client", unix.RTN_BLACKHOLE, unix.EINVAL) }, kind: Blackhole, word: "blackhole@client",
+		policy: true, text: "the request was swallowed at client: blackhole route 10.0.2.0/24"},
+	"an unreachable route": {v6: true, happen: func(s *scene) { s.routed("client", unix.RTN_UNREACHABLE, unix.EHOSTUNREACH) }, kind: Unreachable,
+		word: "unreachable@client", policy: true, text: "the request was refused at client: unreachable route fd00:2::/64"},
+	"a lookup that says something else": {happen: func(s *scene) { s.answers("client", server4, Lookup{Errno: unix.EINVAL}) }, kind: Unknown,
+		word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
+	"a link that is not there any more": {happen: func(s *scene) { s.answers("client", server4, Lookup{Type: 1, Out: 9}) }, kind: Unknown,
+		word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
+}
+
+func TestExplainWhatIsUnsent(t *testing.T) {
+	t.Parallel()
+	explained(t, unsentRows)
+}
+
+// routed gives a node a route of a type to the target, among others, and the
+// lookup's error.
+func (s *scene) routed(node string, kind int, errno unix.Errno) {
+	prefix := netip.PrefixFrom(s.Flow.Addr, 24).Masked()
+	everywhere, one := netip.MustParsePrefix("0.0.0.0/0"), netip.PrefixFrom(s.Flow.Addr, 32)
+	if s.Flow.Addr.Is6() {
+		prefix, everywhere, one = netip.PrefixFrom(s.Flow.Addr, 64).Masked(), netip.MustParsePrefix("::/0"), netip.PrefixFrom(s.Flow.Addr, 128)
+	}
+	s.States[node].Routes = []RouteState{
+		{Table: 254, Type: kind, To: everywhere}, {Table: 254, Type: kind, To: prefix}, {Table: 254, Type: unix.RTN_UNICAST, To: one},
+		{Table: 254, Type: kind, To: netip.MustParsePrefix("198.51.100.0/24")},
+	}
+	s.answers(node, s.Flow.Addr, Lookup{Errno: errno})
+}

@@ -1,0 +1,119 @@
+package evidence
+
+// hearFrame finds the flow that a frame belongs to.
+func (w *Watch) hearFrame(t *tap, f frame) {
+	w.heard.keep(t.end(f.index), f)
+	p, ok := parseIP(f.data)
+	if !ok {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noteFrame(t, f, p)
+	w.catchUp()
+}
+
+func (w *Watch) noteFrame(t *tap, f frame, p *packet) {
+	trail, role := w.find(t.node.Name(), p)
+	if role == 0 {
+		w.putOff(p, func() { w.noteFrame(t, f, p) })
+		return
+	}
+	trail.see(Sighting{
+		At: f.at, Node: t.node.Name(), Interface: t.names[f.index], Index: f.index, Direction: f.direction,
+		Role: role, Foreign: f.foreign && !t.ports[f.index], Source: p.src, Destination: p.dst,
+		Length: p.length, TTL: int(p.ttl), Text: p.String(),
+	})
+}
+
+// putOff keeps for later a packet that is nobody's and may turn out to be
+// somebody's: a connection's initial sequence number is known when the asker's own
+// tap was read, and others may be read before.
+func (w *Watch) putOff(p *packet, again func()) bool {
+	const most = 1 << 16
+	isn, ok := isnOf(p)
+	if !ok || len(w.trails.waiting) == 0 || w.late >= most {
+		return false
+	}
+	w.early[isn] = append(w.early[isn], again)
+	w.late++
+	return true
+}
+
+// catchUp goes again through what came too early, when its sequence number was
+// learned.
+func (w *Watch) catchUp() {
+	for len(w.learned) > 0 {
+		isn := w.learned[0]
+		w.learned = w.learned[1:]
+		again := w.early[isn]
+		delete(w.early, isn)
+		for _, f := range again {
+			f()
+		}
+	}
+}
+
+// find is the flow that a packet belongs to, and what it is to it.
+func (w *Watch) find(node string, p *packet) (*Trail, Role) {
+	for _, trail := range w.trails.candidates(p) {
+		role := trail.follower.role(node, p)
+		if role == 0 {
+			continue
+		}
+		if isn, fresh := trail.follower.learned(); fresh {
+			w.trails.learn(trail, isn)
+			w.learned = append(w.learned, isn)
+		}
+		return trail, role
+	}
+	return nil, 0
+}
+
+// hearEvent notes what a rule did with a packet of a flow: that it dropped it, or
+// gave it other addresses.
+func (w *Watch) hearEvent(t *tracer, e traceEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noteEvent(t, e)
+	w.catchUp()
+}
+
+func (w *Watch) noteEvent(t *tracer, e traceEvent) {
+	id := traceID{t.node.Name(), e.id}
+	if e.packet != nil {
+		trail, role := w.find(t.node.Name(), e.packet)
+		if role == 0 {
+			delete(w.traced, id)
+			if w.putOff(e.packet, func() { w.noteEvent(t, e) }) {
+				w.traced[id] = &tracedPacket{early: true, packet: *e.packet}
+			}
+			return
+		}
+		if before := w.traced[id]; before != nil && before.trail == trail && before.tuple() != e.packet.tuple() {
+			trail.see(ruleSighting(t, e, role, e.packet))
+		}
+		w.traced[id] = &tracedPacket{trail: trail, role: role, packet: *e.packet}
+	}
+	known := w.traced[id]
+	switch {
+	case known == nil || !e.dropped():
+		return
+	case known.early:
+		w.putOff(&known.packet, func() { w.noteEvent(t, e) })
+		return
+	}
+	s := ruleSighting(t, e, known.role, &known.packet)
+	s.event = &e // it is read later: here the next event waits
+	s.Rule = &Rule{Family: familyNames[e.family], Table: e.table, Chain: e.chain, Handle: e.handle}
+	known.trail.see(s)
+}
+
+// ruleSighting is a packet in the hands of a node's rules. An event has no time of
+// its own but that of its reading: see Timeline.order.
+func ruleSighting(at *tracer, e traceEvent, role Role, p *packet) Sighting {
+	return Sighting{
+		At: e.at, Node: at.node.Name(), Index: e.iif, Role: role, Source: p.src, Destination: p.dst,
+		Length: p.length, TTL: int(p.ttl), Text: p.String(),
+	}
+}

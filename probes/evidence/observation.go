@@ -1,0 +1,55 @@
+package evidence
+
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// Heard is the prober's own view of how the probe ended.
+type Heard struct {
+	// Answered is true when an answer came.
+	Answered bool
+	// Errno is the error of connect, send or the socket; 0 for none.
+	Errno unix.Errno
+	// ICMP is true when an ICMP error is behind it, of that Type and Code.
+	ICMP       bool
+	Type, Code uint8
+}
+
+// End is a node's end of a link.
+type End struct{ Node, Interface string }
+
+// PortState is what a node's end of a link is meant to have.
+type PortState struct {
+	End
+	Addrs []netip.Prefix
+	// Routes are the destinations that are meant to be reached over it.
+	Routes []netip.Prefix
+}
+
+// Observation is all that is known of one probe. It is data: Explain needs no
+// kernel.
+type Observation struct {
+	Flow     Flow
+	Heard    Heard
+	Timeline Timeline
+	// States are those of the nodes that matter, by name.
+	States map[string]*State
+	// Ports are the planned ports of every node, by name.
+	Ports map[string][]PortState
+	// Peers are the other ends of a link.
+	Peers map[End][]End
+	// Lost says what was not seen for want of space; "" when nothing was lost.
+	Lost string
+}
+
+// questions are the route lookups that explaining a packet at a place needs.
+func questions(s Sighting) []Question {
+	return []Question{
+		{From: s.Source, To: s.Destination, In: s.Index},
+		{From: s.Destination, To: s.Source},
+		{To: s.Source},
+		{To: s.Destination},
+	}
+}

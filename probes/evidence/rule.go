@@ -1,0 +1,165 @@
+package evidence
+
+import (
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
+	"github.com/nstest/nstest/harness"
+)
+
+// Rule is what decided about a packet: an nftables rule, or a chain's policy.
+type Rule struct {
+	Family, Table, Chain string
+	// Handle is the rule's number in its table; 0 for a policy.
+	Handle uint64
+	// Text is the rule as nft prints it, without comment and counters; "" where it
+	// cannot be had.
+	Text string
+	// Comment is the rule's comment.
+	Comment string
+	// Rejects is true when the rule does not only drop, but says so to the sender.
+	Rejects bool
+}
+
+// IsPolicy says whether it is a chain's policy.
+func (r *Rule) IsPolicy() bool { return r.Handle == 0 }
+
+// Name is what a test may call it by: the comment, else the rule's text, else its
+// place; a policy is "policy inet filter forward".
+func (r *Rule) Name() string {
+	place := strings.Join([]string{r.Family, r.Table, r.Chain}, " ")
+	switch {
+	case r.IsPolicy():
+		return "policy " + place
+	case r.Comment != "":
+		return r.Comment
+	case r.Text != "":
+		return r.Text
+	}
+	return fmt.Sprintf("%s handle %d", place, r.Handle)
+}
+
+// Is says whether name means this rule: the exact comment, the exact text (white
+// space aside), the policy, or its place where it has neither.
+func (r *Rule) Is(name string) bool {
+	text := strings.Join(strings.Fields(name), " ")
+	return text != "" && (name == r.Comment || text == r.Text || r.Comment == "" && text == r.Name())
+}
+
+// String is the rule with its place.
+func (r *Rule) String() string {
+	place := strings.Join([]string{r.Family, r.Table, r.Chain}, " ")
+	if r.IsPolicy() {
+		return "policy drop of " + place
+	}
+	text := fmt.Sprintf("rule %d of %s", r.Handle, place)
+	if r.Text != "" {
+		text = fmt.Sprintf("rule %q of %s", r.Text, place)
+	}
+	if r.Comment != "" {
+		text += fmt.Sprintf(" (%q)", r.Comment)
+	}
+	return text
+}
+
+var familyNames = map[nftables.TableFamily]string{
+	nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6",
+	nftables.TableFamilyBridge: "bridge", nftables.TableFamilyNetdev: "netdev", nftables.TableFamilyARP: "arp",
+}
+
+// ruleOf is the rule or policy that an event is about, read from the node while
+// it is as it was.
+func ruleOf(node *harness.Node, e traceEvent) (*Rule, error) {
+	r := &Rule{Family: familyNames[e.family], Table: e.table, Chain: e.chain, Handle: e.handle}
+	if e.kind == tracePolicy {
+		r.Handle = 0
+		return r, nil
+	}
+	err := node.Nftables(func(conn *nftables.Conn) error {
+		table := &nftables.Table{Family: e.family, Name: e.table}
+		rules, err := conn.GetRules(table, &nftables.Chain{Name: e.chain, Table: table})
+		for _, rule := range rules {
+			if rule.Handle == e.handle {
+				r.describe(rule)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	r.Text = ruleText(node, r)
+	return r, nil
+}
+
+// describe takes what the rule's expressions say.
+func (r *Rule) describe(rule *nftables.Rule) {
+	if comment, ok := userdata.GetString(rule.UserData, userdata.TypeComment); ok {
+		r.Comment = comment
+	}
+	for _, e := range rule.Exprs {
+		switch e := e.(type) {
+		case *expr.Reject:
+			r.Rejects = true
+		case *expr.Target:
+			r.Rejects = r.Rejects || e.Name == "REJECT"
+		case *expr.Match: // iptables' own comment
+			if comment, ok := e.Info.(*xt.Comment); ok {
+				r.Comment, _, _ = strings.Cut(string(*comment), "\x00")
+			}
+		}
+	}
+}
+
+var (
+	counters = regexp.MustCompile(`counter packets \d+ bytes \d+`)
+	comments = regexp.MustCompile(` comment "[^"]*"$`) // the rule's own: elements and log prefixes may hold the word
+)
+
+// ruleText is the rule as nft prints it; "" without nft.
+func ruleText(node *harness.Node, r *Rule) string {
+	nft := nftPath()
+	if nft == "" {
+		return ""
+	}
+	var out []byte
+	err := node.Do(func() error {
+		var err error // the program starts from this thread, and so in the namespace
+		out, err = exec.Command(nft, "-a", "list", "chain", r.Family, r.Table, r.Chain).Output()
+		return err
+	})
+	if err != nil {
+		return ""
+	}
+	return textOf(string(out), r.Handle)
+}
+
+// textOf finds a rule in what nft -a prints, and leaves out what is no part of it.
+func textOf(listing string, handle uint64) string {
+	for line := range strings.Lines(listing) {
+		text, ok := strings.CutSuffix(strings.TrimSpace(line), fmt.Sprintf(" # handle %d", handle))
+		if ok {
+			text = comments.ReplaceAllString(text, "")
+			text = counters.ReplaceAllString(text, "counter")
+			return strings.Join(strings.Fields(text), " ")
+		}
+	}
+	return ""
+}
+
+// nftPath is where nft is, also where an ordinary user's PATH does not look.
+var nftPath = sync.OnceValue(func() string {
+	for _, path := range []string{"nft", "/usr/sbin/nft", "/sbin/nft"} {
+		if found, err := exec.LookPath(path); err == nil {
+			return found
+		}
+	}
+	return ""
+})

@@ -1,0 +1,185 @@
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+)
+
+// Watch follows probes through nodes: a tap in each, and where a node has nftables
+// rules a trace of what they do. Close takes all of it away.
+type Watch struct {
+	nodes   map[string]*harness.Node
+	mark    mark
+	taps    []*tap
+	tracers []*tracer
+	reading sync.WaitGroup
+	hearing sync.RWMutex // held by readers between taking something and having heard it
+	plan    wiring
+
+	mu      sync.Mutex
+	trails  book
+	traced  map[traceID]*tracedPacket
+	early   map[uint32][]func() // what was heard before the flow's own first packet, by sequence number
+	late    int                 // how often something was
+	learned []uint32            // sequence numbers, to go through early for
+	lost    string
+
+	heard    Capture
+	settling sync.Mutex
+	settled  time.Time // when everything until then was heard
+	rules    ruleBook
+	states   stateBook
+}
+
+// traceID is a packet under trace: the kernel's numbers are a namespace's own.
+type traceID struct {
+	node string
+	id   uint32
+}
+
+type tracedPacket struct {
+	trail *Trail
+	role  Role
+	early bool // it is not known yet whose it is
+	packet
+}
+
+// Trail is what a watch sees of one flow.
+type Trail struct {
+	Flow Flow
+
+	follower *follower
+	timeline Timeline
+	changed  chan struct{} // has room for one: something new was seen
+}
+
+// Open begins to watch at the nodes. The flows say which protocols and ports are
+// to be heard; nothing else of them counts yet. Namespaces that were attached get
+// taps only.
+func Open(nodes []*harness.Node, flows ...Flow) (*Watch, error) {
+	w := &Watch{
+		nodes: map[string]*harness.Node{}, mark: newMark(),
+		traced: map[traceID]*tracedPacket{}, plan: wiringOf(nodes), trails: newBook(), early: map[uint32][]func(){},
+	}
+	program, err := filter(udpPorts(flows))
+	if err != nil {
+		return nil, err
+	}
+	stamps, err := askForStamps()
+	if err != nil {
+		return nil, err
+	}
+	defer stamps.close()
+	err = harness.Visit(nodes, func(node *harness.Node) error {
+		w.nodes[node.Name()] = node
+		t, err := openTap(node, program)
+		if err != nil {
+			return fmt.Errorf("node %s: open tap: %w", node, err)
+		}
+		w.taps = append(w.taps, t)
+		if node.Attached() {
+			return nil
+		}
+		tracer, err := openTracer(node, w.mark, flows)
+		if err != nil {
+			return fmt.Errorf("node %s: trace rules: %w", node, err)
+		}
+		if tracer != nil {
+			w.tracers = append(w.tracers, tracer)
+		}
+		return nil
+	})
+	if err == nil {
+		err = w.nameInterfaces()
+	}
+	if err == nil {
+		err = stamps.await()
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	w.start()
+	return w, nil
+}
+
+// nameInterfaces notes what the interfaces that packets are seen at are called.
+func (w *Watch) nameInterfaces() error {
+	for _, t := range w.taps {
+		links, err := t.node.Netlink().LinkList()
+		if err != nil {
+			return fmt.Errorf("node %s: list links: %w", t.node, err)
+		}
+		t.names, t.ports = make(map[int]string, len(links)), map[int]bool{}
+		bridges := map[int]bool{}
+		for _, link := range links {
+			a := link.Attrs()
+			t.names[a.Index], bridges[a.Index] = a.Name, link.Type() == "bridge"
+		}
+		for _, link := range links {
+			a := link.Attrs()
+			t.ports[a.Index] = bridges[a.MasterIndex]
+		}
+	}
+	return nil
+}
+
+func (w *Watch) start() {
+	for _, t := range w.taps {
+		w.reading.Go(func() { t.read(w.hearing.RLocker(), w.hearFrame) })
+	}
+	for _, t := range w.tracers {
+		w.reading.Go(func() {
+			t.read(w.hearing.RLocker(), w.hearEvent, func(err error) { w.lose(fmt.Sprintf("node %s: %v", t.node, err)) })
+		})
+	}
+}
+
+func (w *Watch) lose(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost = what
+}
+
+// Follow begins a flow, and gives it its nonce. It is to be called before the
+// probe sends.
+func (w *Watch) Follow(f Flow) *Trail {
+	f.Nonce = w.mark.nonce(f.Protocol)
+	t := &Trail{Flow: f, follower: follow(f), changed: make(chan struct{}, 1)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trails.add(t)
+	return t
+}
+
+// see adds a sighting.
+func (t *Trail) see(s Sighting) {
+	t.timeline = append(t.timeline, s)
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the watch. The trace tables are gone when it returns; taps close
+// beside.
+func (w *Watch) Close() error {
+	for _, t := range w.taps {
+		t.stop()
+	}
+	for _, t := range w.tracers {
+		t.stop()
+	}
+	w.reading.Wait()
+	errs := make([]error, len(w.tracers))
+	var taking sync.WaitGroup
+	for i, t := range w.tracers {
+		taking.Go(func() { errs[i] = t.close() })
+	}
+	taking.Wait()
+	closeTaps(w.taps)
+	return errors.Join(errs...)
+}

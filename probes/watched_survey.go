@@ -1,0 +1,103 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// WatchSurvey is Survey under watch: a cell that is not ok is the cause and where
+// it is, drop@fw, and the matrix ends with what the causes are.
+func WatchSurvey(ctx context.Context, lab *harness.Lab, probes ...Probe) (*Matrix, error) {
+	grid := Grid{From: lab.Nodes(), Probes: probes, Watch: true}
+	for _, node := range grid.From {
+		grid.To = append(grid.To, node)
+	}
+	return grid.Survey(ctx)
+}
+
+// watchAll asks all tasks under one watch.
+func (g Grid) watchAll(tasks []*task) error {
+	nodes := g.labNodes()
+	var flows []evidence.Flow
+	for _, p := range g.Probes {
+		flows = append(flows, evidence.Flow{Protocol: protocols[p.kind], Port: p.port})
+	}
+	watch, err := evidence.Open(nodes, flows...)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(tasks, maxInFlight) {
+		if err = watchChunk(watch, chunk); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, watch.Close())
+}
+
+// labNodes are the nodes of all labs that the grid is of.
+func (g Grid) labNodes() (nodes []*harness.Node) {
+	seen := map[*harness.Lab]bool{}
+	add := func(node *harness.Node) {
+		if node != nil && !seen[node.Lab()] {
+			seen[node.Lab()] = true
+			nodes = append(nodes, node.Lab().Nodes()...)
+		}
+	}
+	for _, from := range g.From {
+		add(from)
+	}
+	for _, to := range g.To {
+		add(nodeOf(to))
+	}
+	return nodes
+}
+
+func watchChunk(watch *evidence.Watch, chunk []*task) error {
+	errs := make([]error, len(chunk))
+	var asking sync.WaitGroup
+	for i, t := range chunk {
+		asking.Go(func() {
+			if err := t.askUnder(watch); err != nil {
+				errs[i] = t.failure(err)
+			}
+		})
+	}
+	asking.Wait()
+	return firstError(errs...)
+}
+
+// causeWord is what a probe under watch came to, in a word.
+func causeWord(r Result) string {
+	switch r.Cause.Kind {
+	case evidence.Unknown:
+		return r.Outcome.String()
+	case evidence.NoListener:
+		return Refused.String()
+	}
+	return r.Cause.Word()
+}
+
+// legend tells what the causes of a matrix are, a line each.
+func (m *Matrix) legend() string {
+	var lines []string
+	for _, results := range m.results {
+		for _, r := range results {
+			if r.Cause == nil || r.Cause.Kind == evidence.NoListener {
+				continue
+			}
+			line := fmt.Sprintf("# %s: %s\n", causeWord(r), *r.Cause)
+			if !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
