@@ -38,6 +38,8 @@ func TestGatewayWhereTheNodesSegmentsOverlap(t *testing.T) {
 		"0.0.0.0/0 via 10.0.0.77 dev site-b": between(via("10.0.0.77"), "site-b"),
 		// The node's own address on site-a is a neighbour's on site-b.
 		"0.0.0.0/0 via 10.0.0.9 dev site-b": between(via("10.0.0.9"), "", onB("10.0.0.9")),
+		// One that nobody chose counts as well.
+		"0.0.0.0/0 via 10.0.0.1 dev site-b": between(via("10.0.0.1"), "", func(_, b *topo.Segment) topo.Attachment { return b }),
 		"::/0 via fd00::7 dev site-a":       between(via("fd00::7"), "", onA("fd00::7")),
 	} {
 		network := topo.New("sites")

@@ -47,6 +47,8 @@ func TestInterfaceIsNamedAfterItsSegment(t *testing.T) {
 		{". .. lan/ /", "port port-2 port-3 port-4"},
 		{"abcdefghijklmnü", "abcdefghijklmn_"},
 		{"LAN lan", "LAN lan"},
+		{"AZaz09-_.", "AZaz09-_."}, // what a plain name may be made of
+		{"@[`{:;~", "_______"},
 	} {
 		ports, _, bridges := interfaces(t, "a", strings.Fields(row.segments)...)
 		if got := strings.Join(ports, " "); got != row.want {

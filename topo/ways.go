@@ -36,7 +36,6 @@ func (w *walk) from(node int) {
 	g := w.graph
 	w.turn++
 	w.ways = w.ways[:0]
-	w.passed[node] = w.turn
 	for _, s := range g.seats[node] {
 		w.add(way{target: s.subnet, port: s.port})
 	}
