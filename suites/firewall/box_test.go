@@ -19,17 +19,24 @@ var (
 	quick = 200 * time.Millisecond // for what nobody is to answer
 )
 
-// box is the firewall box. Its management interface is in the default namespace,
-// "box"; its service interfaces are in the firewall's, "fw". The management
-// network and the lan have the same addresses, on purpose.
-type box struct {
-	lab                        *harness.Lab
-	admin, box, fw, lan, wanPC *harness.Node
+// office is a firewall box and who is around it. The box's management interface
+// is in its default namespace, "box"; its service interfaces are in the
+// firewall's, "fw". The management network and the lan have the same addresses,
+// on purpose.
+//
+//	admin --mgmt-- box        desk --lan-- fw --wan-- inet
+type office struct{ admin, box, fw, desk, inet *harness.Node }
+
+func up(rules string) office {
+	GinkgoHelper()
+	if rules != "" {
+		harness.Require(GinkgoTB(), harness.NftTool)
+	}
+	return newOffice(GinkgoTB(), rules)
 }
 
-func up(rules string) box {
-	GinkgoHelper()
-	network := topo.New("box")
+func newOffice(tb harness.TB, rules string) office {
+	network := topo.New("office")
 	mgmt := network.Switch("mgmt", "10.0.1.0/24", "fd00:1::/64")
 	lan := network.Switch("lan", "10.0.1.0/24", "fd00:1::/64")
 	wan := network.Switch("wan", "198.51.100.0/24", "fd00:2::/64")
@@ -39,12 +46,14 @@ func up(rules string) box {
 	network.Host("desk", lan)
 	network.Host("inet", wan)
 	if rules != "" {
-		harness.Require(GinkgoTB(), harness.NftTool)
 		fw.Nft(rules)
 	}
-	lab := harness.Up(GinkgoTB(), network)
-	return box{lab, lab.Node("admin"), lab.Node("box"), lab.Node("fw"), lab.Node("desk"), lab.Node("inet")}
+	lab := harness.Up(tb, network)
+	return office{lab.Node("admin"), lab.Node("box"), lab.Node("fw"), lab.Node("desk"), lab.Node("inet")}
 }
+
+// both are the addresses that the box and the firewall have.
+var both = []netip.Addr{netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("fd00:1::1")}
 
 // ask is one address's result; both are families of one target.
 func ask(ctx SpecContext, from *harness.Node, to probes.Target, p probes.Probe) []probes.Result {
@@ -62,40 +71,3 @@ func outcome(o probes.Outcome) OmegaMatcher { return HaveEach(HaveField("Outcome
 func answeredBy(name string) OmegaMatcher {
 	return HaveEach(And(HaveField("Outcome", probes.Answered), HaveField("By", name)))
 }
-
-var (
-	box4 = netip.MustParseAddr("10.0.1.1")
-	box6 = netip.MustParseAddr("fd00:1::1")
-)
-
-var _ = Describe("management", func() {
-	It("is reachable in the default namespace and not through the firewall's", func(ctx SpecContext) {
-		b := up("")
-		banner := serveSSH(b.box)
-		AddReportEntry("service", banner)
-		for _, addr := range []netip.Addr{box4, box6} {
-			Expect(ask(ctx, b.admin, addr, ssh)).To(outcome(probes.Answered))
-			Expect(ask(ctx, b.lan, addr, ssh)).To(outcome(probes.Refused), "the firewall's namespace has nobody at port 22")
-		}
-		Expect(ask(ctx, b.lan, b.fw, probes.ICMP())).To(outcome(probes.Answered), "the desk does reach the firewall")
-
-		By("putting a service into the firewall's namespace, as the control")
-		probes.Serve(GinkgoTB(), b.fw, ssh)
-		for _, addr := range []netip.Addr{box4, box6} {
-			Expect(ask(ctx, b.lan, addr, ssh)).To(answeredBy("fw"))
-		}
-	})
-
-	It("has the same addresses in both namespaces, and each answers for itself", func(ctx SpecContext) {
-		b := up("")
-		probes.Serve(GinkgoTB(), b.box, web, dns)
-		probes.Serve(GinkgoTB(), b.fw, web, dns)
-		for _, addr := range []netip.Addr{box4, box6} {
-			for _, p := range []probes.Probe{web, dns} {
-				Expect(ask(ctx, b.admin, addr, p)).To(answeredBy("box"))
-				Expect(ask(ctx, b.lan, addr, p)).To(answeredBy("fw"))
-			}
-		}
-	})
-
-})

@@ -1,6 +1,8 @@
 package firewall_test
 
 import (
+	"strings"
+
 	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -8,50 +10,69 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-const stateful = `table inet filter {
+const (
+	established = "ct state established,related accept"
+	stateful    = `table inet filter {
 	chain forward {
 		type filter hook forward priority 0; policy drop;
-		ct state established,related accept
+		` + established + `
 		iifname "lan" tcp dport 80 accept
 		iifname "lan" udp dport 53 accept
 		iifname "lan" meta l4proto { icmp, icmpv6 } accept
 	}
 }`
+)
 
 // accept puts a rule before the others of the forward chain.
-func accept(b box, rule string) {
+func accept(fw *harness.Node, rule string) {
 	GinkgoHelper()
-	Expect(b.fw.Nft("insert rule inet filter forward " + rule)).To(Succeed())
+	Expect(fw.Nft("insert rule inet filter forward " + rule)).To(Succeed())
 }
 
 var _ = Describe("the rules", func() {
 	It("let allowed traffic pass, and forbidden not", func(ctx SpecContext) {
-		b := up(stateful)
-		probes.Serve(GinkgoTB(), b.wanPC, web, dns, ssh)
-		Expect(ask(ctx, b.lan, b.wanPC, web)).To(answeredBy("inet"))
-		Expect(ask(ctx, b.lan, b.wanPC, dns)).To(answeredBy("inet"))
-		Expect(ask(ctx, b.lan, b.wanPC, ssh.Within(quick))).To(outcome(probes.Silent))
+		o := up(stateful)
+		probes.Serve(GinkgoTB(), o.inet, web, dns, ssh)
+		for _, p := range []probes.Probe{web, dns} {
+			Expect(ask(ctx, o.desk, o.inet, p)).To(answeredBy("inet"))
+		}
+		Expect(ask(ctx, o.desk, o.inet, ssh.Within(quick))).To(outcome(probes.Silent))
 
 		By("allowing it, as the control")
-		accept(b, "tcp dport 22 accept")
-		Expect(ask(ctx, b.lan, b.wanPC, ssh)).To(answeredBy("inet"))
+		accept(o.fw, "tcp dport 22 accept")
+		Expect(ask(ctx, o.desk, o.inet, ssh)).To(answeredBy("inet"))
 	})
 
-	It("let answers back in, and nothing that nobody asked for", func(ctx SpecContext) {
-		b := up(stateful)
-		probes.Serve(GinkgoTB(), b.lan, web)
-		Expect(ask(ctx, b.lan, b.wanPC, probes.ICMP())).To(outcome(probes.Answered), "its answers are let in")
-		Expect(ask(ctx, b.wanPC, b.lan, probes.ICMP().Within(quick))).To(outcome(probes.Silent))
-		Expect(ask(ctx, b.wanPC, b.lan, web.Within(quick))).To(outcome(probes.Silent))
+	It("let nothing in that nobody asked for", func(ctx SpecContext) {
+		o := up(stateful)
+		probes.Serve(GinkgoTB(), o.desk, web)
+		for _, p := range []probes.Probe{probes.ICMP(), web} {
+			Expect(ask(ctx, o.inet, o.desk, p.Within(quick))).To(outcome(probes.Silent))
+		}
 
 		By("allowing it, as the control")
-		accept(b, `iifname "wan" accept`)
-		Expect(ask(ctx, b.wanPC, b.lan, probes.ICMP())).To(outcome(probes.Answered))
-		Expect(ask(ctx, b.wanPC, b.lan, web)).To(answeredBy("desk"))
+		accept(o.fw, `iifname "wan" accept`)
+		Expect(ask(ctx, o.inet, o.desk, probes.ICMP())).To(outcome(probes.Answered))
+		Expect(ask(ctx, o.inet, o.desk, web)).To(answeredBy("desk"))
+	})
+
+	It("let answers in because they know who asked", func(ctx SpecContext) {
+		o := up(strings.Replace(stateful, established, "", 1))
+		probes.Serve(GinkgoTB(), o.inet, web, dns)
+		asked := []probes.Probe{probes.ICMP(), web, dns}
+		for _, p := range asked {
+			Expect(ask(ctx, o.desk, o.inet, p.Within(quick))).To(outcome(probes.Silent))
+		}
+
+		By("letting them know, as the control")
+		accept(o.fw, established)
+		for _, p := range asked {
+			Expect(ask(ctx, o.desk, o.inet, p)).To(answeredBy("inet"))
+		}
 	})
 
 	It("say drop, reject and reset, each another outcome", func(ctx SpecContext) {
-		b := up(`table inet filter {
+		o := up(`table inet filter {
 			chain forward {
 				type filter hook forward priority 0; policy accept;
 				tcp dport 22 drop
@@ -59,66 +80,76 @@ var _ = Describe("the rules", func() {
 				tcp dport 80 reject with tcp reset
 			}
 		}`)
-		probes.Serve(GinkgoTB(), b.wanPC, ssh, mail, web)
-		Expect(ask(ctx, b.lan, b.wanPC, ssh.Within(quick))).To(outcome(probes.Silent))
-		rejected := ask(ctx, b.lan, b.wanPC, mail)
+		probes.Serve(GinkgoTB(), o.inet, ssh, mail, web)
+		Expect(ask(ctx, o.desk, o.inet, ssh.Within(quick))).To(outcome(probes.Silent))
+		rejected := ask(ctx, o.desk, o.inet, mail)
 		// The box has the sender's address as well, so only the address is known.
-		Expect(rejected).To(HaveEach(And(HaveField("Outcome", probes.Rejected), HaveField("Sender", BeElementOf(box4, box6)))))
-		reset := ask(ctx, b.lan, b.wanPC, web)
+		Expect(rejected).To(HaveEach(And(HaveField("Outcome", probes.Rejected), HaveField("Sender", BeElementOf(both)))))
+		reset := ask(ctx, o.desk, o.inet, web)
 		Expect(reset).To(HaveEach(And(HaveField("Outcome", probes.Refused), HaveField("Proven", false))))
 
 		By("taking the rules away, as the control")
-		Expect(b.fw.Nft("flush chain inet filter forward")).To(Succeed())
+		Expect(o.fw.Nft("flush chain inet filter forward")).To(Succeed())
 		for _, p := range []probes.Probe{ssh, mail, web} {
-			Expect(ask(ctx, b.lan, b.wanPC, p)).To(answeredBy("inet"))
+			Expect(ask(ctx, o.desk, o.inet, p)).To(answeredBy("inet"))
 		}
 	})
 
 	It("in one namespace change nothing in the other", func(ctx SpecContext) {
-		b := up("")
+		o := up("")
 		harness.Require(GinkgoTB(), harness.NftTool)
-		probes.Serve(GinkgoTB(), b.box, ssh)
-		probes.Serve(GinkgoTB(), b.fw, ssh)
-		closed := "table inet closed { chain input { type filter hook input priority 0; policy drop; }; }"
+		probes.Serve(GinkgoTB(), o.box, ssh)
+		probes.Serve(GinkgoTB(), o.fw, ssh)
+		// The two ends of each namespace: who asks it, and it.
+		type side struct{ asks, is *harness.Node }
+		management, service := side{o.admin, o.box}, side{o.desk, o.fw}
+		for _, s := range []struct{ closed, open side }{{service, management}, {management, service}} {
+			Expect(s.closed.is.Nft("table inet closed { chain input { type filter hook input priority 0; tcp dport 22 drop; }; }")).To(Succeed())
+			Expect(tables(s.closed.is)).To(ConsistOf("closed"))
+			Expect(tables(s.open.is)).To(BeEmpty())
+			for _, addr := range both {
+				Expect(ask(ctx, s.closed.asks, addr, ssh.Within(quick))).To(outcome(probes.Silent))
+				Expect(ask(ctx, s.open.asks, addr, ssh)).To(answeredBy(s.open.is.Name()))
+			}
 
-		Expect(b.fw.Nft(closed)).To(Succeed())
-		Expect(ask(ctx, b.lan, box4, ssh.Within(quick))).To(outcome(probes.Silent))
-		Expect(ask(ctx, b.admin, box4, ssh)).To(answeredBy("box"))
-		Expect(tables(b.fw)).To(ConsistOf("closed"))
-		Expect(tables(b.box)).To(BeEmpty())
-
-		Expect(b.fw.Nft("delete table inet closed")).To(Succeed())
-		Expect(b.box.Nft(closed)).To(Succeed())
-		Expect(ask(ctx, b.lan, box4, ssh)).To(answeredBy("fw"))
-		Expect(ask(ctx, b.admin, box4, ssh.Within(quick))).To(outcome(probes.Silent))
+			By("taking the rules away, as the control")
+			Expect(s.closed.is.Nft("delete table inet closed")).To(Succeed())
+			for _, addr := range both {
+				Expect(ask(ctx, s.closed.asks, addr, ssh)).To(answeredBy(s.closed.is.Name()))
+			}
+		}
 	})
 
 	It("change the matrix when they change", func(ctx SpecContext) {
-		b := up("table inet filter { chain forward { type filter hook forward priority 0; policy accept; }; }")
-		nodes := []*harness.Node{b.lan, b.fw, b.wanPC}
+		o := up("table inet filter { chain forward { type filter hook forward priority 0; policy accept; }; }")
+		nodes := []*harness.Node{o.desk, o.fw, o.inet}
 		grid := probes.Grid{From: nodes, Probes: []probes.Probe{probes.ICMP()}}
 		for _, node := range nodes {
 			grid.To = append(grid.To, node)
 		}
-		matrix, err := grid.Survey(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		AddReportEntry("before", matrix.String())
-		Expect(matrix).To(probes.MatchMatrix(`
+		survey := func(when string) *probes.Matrix {
+			GinkgoHelper()
+			matrix, err := grid.Survey(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			AddReportEntry(when, matrix.String())
+			return matrix
+		}
+		open := probes.MatchMatrix(`
 			      desk  fw  inet
 			desk   .    ok   ok
 			fw    ok     .   ok
 			inet  ok    ok    .
-		`))
-		Expect(b.fw.Nft(`add rule inet filter forward iifname "wan" ct state new reject with icmpx admin-prohibited`)).To(Succeed())
-		matrix, err = grid.Survey(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		AddReportEntry("after", matrix.String())
-		Expect(matrix).To(probes.MatchMatrix(`
+		`)
+		Expect(survey("before")).To(open)
+		Expect(o.fw.Nft(`add rule inet filter forward iifname "wan" ct state new reject with icmpx admin-prohibited`)).To(Succeed())
+		Expect(survey("with the rule")).To(probes.MatchMatrix(`
 			      desk         fw  inet
 			desk   .           ok   ok
 			fw    ok            .   ok
 			inet  rejected@fw  ok    .
 		`))
+		Expect(o.fw.Nft("flush chain inet filter forward")).To(Succeed())
+		Expect(survey("without it again")).To(open)
 	})
 })
 

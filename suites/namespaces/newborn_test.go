@@ -2,9 +2,14 @@ package namespaces_test
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
+	"os"
 	"os/exec"
+	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
@@ -36,9 +41,12 @@ func bear(name string) newborn {
 		}
 	}
 	DeferCleanup(n.leave)
-	n.Node = harness.Attach(GinkgoTB(), name, fmt.Sprintf("/proc/%d/ns/net", n.pid))
+	n.Node = harness.Attach(GinkgoTB(), name, n.file())
 	return n
 }
+
+// file is the file that stands for the namespace while its process is there.
+func (n newborn) file() string { return fmt.Sprintf("/proc/%d/ns/net", n.pid) }
 
 // delete takes the namespace away: nothing holds it any more.
 func (n newborn) delete() {
@@ -74,7 +82,42 @@ func (n newborn) address(name, prefix string) {
 	GinkgoHelper()
 	addr, err := netlink.ParseAddr(prefix)
 	Expect(err).NotTo(HaveOccurred())
+	if addr.IP.To4() == nil {
+		addr.Flags = unix.IFA_F_NODAD // usable at once
+	}
 	Expect(n.Netlink().AddrAdd(n.link(name), addr)).To(Succeed())
+}
+
+// addresses are those on an interface, but for the link-local ones that the
+// kernel makes.
+func (n newborn) addresses(name string) (texts []string) {
+	GinkgoHelper()
+	addrs, err := n.Netlink().AddrList(n.link(name), netlink.FAMILY_ALL)
+	Expect(err).NotTo(HaveOccurred())
+	for _, addr := range addrs {
+		if !addr.IP.IsLinkLocalUnicast() {
+			texts = append(texts, addr.IPNet.String())
+		}
+	}
+	return texts
+}
+
+// route adds a route, through a gateway or over an interface.
+func (n newborn) route(to, via, dev string) {
+	GinkgoHelper()
+	_, prefix, err := net.ParseCIDR(to)
+	Expect(err).NotTo(HaveOccurred())
+	route := &netlink.Route{Dst: prefix, Gw: net.ParseIP(via)}
+	if dev != "" {
+		route.LinkIndex, route.Scope = n.link(dev).Attrs().Index, netlink.SCOPE_LINK
+	}
+	Expect(n.Netlink().RouteAdd(route)).To(Succeed())
+}
+
+// routed says whether the namespace would know where to send.
+func (n newborn) routed(addr string) error {
+	_, err := n.Netlink().RouteGet(net.ParseIP(addr))
+	return err
 }
 
 // move puts an interface into another namespace, and returns what the kernel says.
@@ -83,7 +126,9 @@ func (n newborn) move(name string, to newborn) error {
 	fd, err := unix.Open(to.Path(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	Expect(err).NotTo(HaveOccurred())
 	defer unix.Close(fd)
-	return n.Netlink().LinkSetNsFd(n.link(name), fd)
+	link := n.link(name)
+	// By a socket of its own, which asks for the kernel's words: see words_test.go.
+	return n.Do(func() error { return netlink.LinkSetNsFd(link, fd) })
 }
 
 // pair makes a veth pair in the namespace.
@@ -94,19 +139,88 @@ func (n newborn) pair(name, peer string) {
 	Expect(n.Netlink().LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peer})).To(Succeed())
 }
 
-// connected are two namespaces with a pair between them, up, with addresses.
+// connected are two namespaces with a pair between them, up, with addresses of
+// both families, and packets pass.
 func connected() (outside, within newborn) {
 	GinkgoHelper()
 	outside, within = bear("outside"), bear("inside")
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	ipv6 := err == nil
+	for _, n := range []newborn{outside, within} {
+		for _, key := range []string{"net.ipv6.conf.all.accept_dad", "net.ipv6.conf.default.accept_dad"} {
+			if ipv6 {
+				Expect(n.SetSysctl(key, "0")).To(Succeed())
+			}
+		}
+		n.up("lo")
+	}
 	outside.pair("near", "far")
 	Expect(outside.move("far", within)).To(Succeed())
-	outside.address("near", "10.0.0.1/24")
-	within.address("far", "10.0.0.2/24")
-	for _, name := range []string{"lo", "near"} {
-		outside.up(name)
+	for _, f := range []family{v4, v6} {
+		if f != v6 || ipv6 {
+			outside.address("near", f.outside+f.bits)
+			within.address("far", f.within+f.bits)
+		}
 	}
-	for _, name := range []string{"lo", "far"} {
-		within.up(name)
-	}
+	outside.up("near")
+	within.up("far")
+	settle(outside, within, ipv6)
 	return outside, within
+}
+
+// settle waits until packets pass. Both ends are up; the kernel acts upon their
+// carrier a moment later, or when it is asked about the link.
+func settle(outside, within newborn, ipv6 bool) {
+	GinkgoHelper()
+	outside.link("near")
+	within.link("far")
+	for _, f := range []family{v4, v6} {
+		if f != v6 || ipv6 {
+			settled(outside, f.within)
+		}
+	}
+}
+
+// settled waits until an address answers that is to do so from now on. An IPv6
+// address is one only when a work item of the kernel has run.
+func settled(from newborn, addr string) {
+	GinkgoHelper()
+	Eventually(func() probes.Outcome {
+		return ask(from, addr, probes.ICMP().Within(quick)).Outcome
+	}, "20s").Should(Equal(probes.Answered))
+}
+
+// family is addresses of one family.
+type family struct {
+	outside, within, bits string // the pair's
+	other, others         string // one of another interface, and its prefix
+	nowhere               string // a prefix that nobody has
+	inNowhere             string
+}
+
+var (
+	v4 = family{"10.0.0.1", "10.0.0.2", "/24", "192.168.7.1", "192.168.7.0/24", "10.7.0.0/16", "10.7.0.1"}
+	v6 = family{"fd00::1", "fd00::2", "/64", "fd00:7::1", "fd00:7::/64", "fd07::/32", "fd07::1"}
+)
+
+// require skips where the kernel lacks the family.
+func (f family) require() {
+	if f == v6 {
+		harness.Require(GinkgoTB(), harness.IPv6)
+	}
+}
+
+// quick is for what nobody is to answer.
+const quick = 200 * time.Millisecond
+
+func ask(from newborn, addr string, p probes.Probe) probes.Result {
+	GinkgoHelper()
+	result, err := probes.Ask(GinkgoT().Context(), from.Node, netip.MustParseAddr(addr), p)
+	Expect(err).NotTo(HaveOccurred())
+	return result
+}
+
+// unsent is what a probe comes to that has no way out.
+func unsent(errno unix.Errno) OmegaMatcher {
+	return And(HaveField("Outcome", probes.Unsent), HaveField("Errno", errno))
 }

@@ -13,69 +13,137 @@ import (
 
 const tenantCount = 10
 
-// Every tenant has a client, a gateway and a server, with the same addresses,
+// The addresses of every tenant's gateway, seen from the client, and server.
+var (
+	gateways = addrs("10.0.0.2", "fd00::2")
+	servers  = addrs("10.0.1.1", "fd00:1::1")
+)
+
+func tenant(i int, part string) string { return fmt.Sprintf("tenant-%d/%s", i, part) }
+
+// tenants have a client, a gateway and a server each, with the same addresses,
 // routes and MACs as every other's.
+func tenants() *topo.Network {
+	network := topo.New("tenants")
+	for i := range tenantCount {
+		lan := network.Wire(tenant(i, "lan"), "10.0.0.0/24", "fd00::/64")
+		dmz := network.Wire(tenant(i, "dmz"), "10.0.1.0/24", "fd00:1::/64")
+		network.Host(tenant(i, "client"), lan.MAC("02:00:00:00:00:01"))
+		network.Host(tenant(i, "server"), dmz.MAC("02:00:00:00:00:02"))
+		network.Router(tenant(i, "gw"), lan.MAC("02:00:00:00:00:03"), dmz.MAC("02:00:00:00:00:04"))
+	}
+	return network
+}
+
 var _ = Describe("ten tenants with the same addresses, routes and MACs", func() {
 	var lab *harness.Lab
 
-	node := func(tenant int, role string) *harness.Node {
-		return lab.Node(fmt.Sprintf("tenant-%d/%s", tenant, role))
-	}
+	node := func(i int, role string) *harness.Node { return lab.Node(tenant(i, role)) }
 
 	BeforeEach(func() {
-		network := topo.New("tenants")
-		for i := range tenantCount {
-			name := func(part string) string { return fmt.Sprintf("tenant-%d/%s", i, part) }
-			lan := network.Wire(name("lan"), "10.0.0.0/24", "fd00::/64")
-			dmz := network.Wire(name("dmz"), "10.0.1.0/24", "fd00:1::/64")
-			network.Host(name("client"), lan.MAC("02:00:00:00:00:01"))
-			network.Host(name("server"), dmz.MAC("02:00:00:00:00:02"))
-			network.Router(name("gw"), lan.MAC("02:00:00:00:00:03"), dmz.MAC("02:00:00:00:00:04"))
-		}
-		lab = harness.Up(GinkgoTB(), network)
+		lab = harness.Up(GinkgoTB(), tenants())
 		for i := range tenantCount {
 			probes.Serve(GinkgoTB(), node(i, "server"), probes.TCP(80), probes.UDP(53))
+			probes.Serve(GinkgoTB(), node(i, "gw"), probes.TCP(80))
 		}
 	})
 
-	It("gives each the same plan", func() {
-		first, _ := lab.Plan().Node("tenant-0/client")
-		for i := range tenantCount {
-			plan, _ := lab.Plan().Node(fmt.Sprintf("tenant-%d/client", i))
-			Expect(plan.Routes).To(Equal(first.Routes))
-			Expect(plan.Ports[0].Addrs).To(Equal(first.Ports[0].Addrs))
-			Expect(plan.Ports[0].MAC).To(Equal(first.Ports[0].MAC))
-		}
-		Expect(lab.Plan().Owners(netip.MustParseAddr("10.0.1.1"))).To(HaveLen(tenantCount))
-	})
-
-	It("lets each client reach its own server, which proves that it answered", func(ctx SpecContext) {
-		for i := range tenantCount {
-			for _, probe := range []probes.Probe{probes.TCP(80), probes.UDP(53)} {
-				Expect(node(i, "client")).To(probes.Reach(node(i, "server"), probe).WithContext(ctx))
+	It("have the same plan", func() {
+		for _, role := range []string{"client", "gw", "server"} {
+			first, _ := lab.Plan().Node(tenant(0, role))
+			for i := range tenantCount {
+				plan, _ := lab.Plan().Node(tenant(i, role))
+				Expect(plan.Routes).To(HaveLen(len(first.Routes)))
+				for j, port := range plan.Ports {
+					Expect(port.Addrs).To(Equal(first.Ports[j].Addrs))
+					Expect(port.MAC).To(Equal(first.Ports[j].MAC))
+				}
 			}
 		}
+		for _, addr := range servers {
+			Expect(lab.Plan().Owners(addr)).To(HaveLen(tenantCount))
+		}
 	})
 
-	It("names the wrong owner when one answers", func(ctx SpecContext) {
+	It("reach their own neighbours each, which prove that they answered", func(ctx SpecContext) {
+		for i := range tenantCount {
+			for _, addr := range gateways {
+				Expect(ask(ctx, node(i, "client"), addr, probes.TCP(80))).To(provenBy(tenant(i, "gw")))
+			}
+			for _, addr := range servers {
+				for _, probe := range []probes.Probe{probes.TCP(80), probes.UDP(53)} {
+					Expect(ask(ctx, node(i, "client"), addr, probe)).To(provenBy(tenant(i, "server")))
+				}
+			}
+			Expect(node(i, "client")).To(probes.Reach(node(i, "server"), probes.TCP(80), probes.UDP(53)).WithContext(ctx))
+		}
+	})
+
+	It("are told apart when the wrong one answers", func(ctx SpecContext) {
 		// tenant-3's client is asked about tenant-7's server: the address is right,
 		// and the one that answers is not.
 		_, err := probes.Reach(node(7, "server"), probes.TCP(80)).WithContext(ctx).Match(node(3, "client"))
-		Expect(err).To(MatchError(ContainSubstring("tenant-3/server")))
-		Expect(err).To(MatchError(ContainSubstring("tenant-7/server")))
+		for _, addr := range servers {
+			Expect(err).To(MatchError(ContainSubstring("%s was answered by tenant-3/server, not by tenant-7/server", addr)))
+		}
 	})
 
-	It("takes one tenant's server away without touching the others'", func(ctx SpecContext) {
-		Expect(node(4, "server").Port("tenant-4/dmz").Down()).To(Succeed())
+	It("do not lose their servers when one of them does", func(ctx SpecContext) {
+		Expect(node(4, "gw").Port(tenant(4, "dmz")).Down()).To(Succeed())
 		for i := range tenantCount {
-			addr := netip.MustParseAddr("10.0.1.1")
-			result, err := probes.Ask(ctx, node(i, "client"), addr, probes.TCP(80).Within(silence))
-			Expect(err).NotTo(HaveOccurred())
-			if i == 4 {
-				Expect(result.Outcome).To(Equal(probes.Silent))
-				continue
+			for _, addr := range servers {
+				result := ask(ctx, node(i, "client"), addr, probes.TCP(80))
+				if i == 4 {
+					Expect(result).To(And(HaveField("Outcome", probes.Rejected), HaveField("Sender", BeElementOf(gateways))))
+					continue
+				}
+				Expect(result).To(provenBy(tenant(i, "server")))
 			}
-			Expect(result).To(And(HaveField("Outcome", probes.Answered), HaveField("By", fmt.Sprintf("tenant-%d/server", i))))
+		}
+		By("bringing it back, as the control")
+		Expect(node(4, "gw").Port(tenant(4, "dmz")).Up()).To(Succeed())
+		for _, addr := range servers {
+			Expect(ask(ctx, node(4, "client"), addr, probes.TCP(80))).To(provenBy(tenant(4, "server")))
+		}
+	})
+
+	It("have rules of their own", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		closed := "table inet closed { chain forward { type filter hook forward priority 0; policy drop; }; }"
+		Expect(node(5, "gw").Nft(closed)).To(Succeed())
+		for i := range tenantCount {
+			for _, addr := range servers {
+				result := ask(ctx, node(i, "client"), addr, probes.UDP(53).Within(silence))
+				if i == 5 {
+					Expect(result.Outcome).To(Equal(probes.Silent))
+					continue
+				}
+				Expect(result).To(provenBy(tenant(i, "server")))
+			}
+		}
+		By("taking them away, as the control")
+		Expect(node(5, "gw").Nft("delete table inet closed")).To(Succeed())
+		for _, addr := range servers {
+			Expect(ask(ctx, node(5, "client"), addr, probes.UDP(53))).To(provenBy(tenant(5, "server")))
 		}
 	})
 })
+
+func addrs(texts ...string) (list []netip.Addr) {
+	for _, text := range texts {
+		list = append(list, netip.MustParseAddr(text))
+	}
+	return list
+}
+
+func ask(ctx SpecContext, from *harness.Node, addr netip.Addr, p probes.Probe) probes.Result {
+	GinkgoHelper()
+	result, err := probes.Ask(ctx, from, addr, p)
+	Expect(err).NotTo(HaveOccurred())
+	return result
+}
+
+// provenBy is an answer that the node itself signed.
+func provenBy(name string) OmegaMatcher {
+	return And(HaveField("Outcome", probes.Answered), HaveField("By", name), HaveField("Proven", true))
+}
