@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -18,6 +19,7 @@ type jail struct {
 	mu       sync.Mutex
 	starter  *thread // init's parent: a death signal is sent at the *thread's* end
 	init     *exec.Cmd
+	hold     *os.File // init's end is its stdin: it lives while this is open
 	pidfd    int
 	closed   bool
 	commands map[*Cmd]bool // started, not yet waited for
@@ -41,6 +43,12 @@ func reap() {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE)
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGCHLD)
+	// The death signal alone would not do: init asks for it a moment after it was
+	// forked, and a parent that died before sends none.
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
 	for {
 		for {
 			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
@@ -79,12 +87,19 @@ func (j *jail) open() error {
 		Setpgid:    true,
 		PidFD:      &j.pidfd,
 	}
+	stdin, hold, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer stdin.Close()
+	cmd.Stdin = stdin
 	starter := newThread(func() error { return nil })
 	if err := starter.run(cmd.Start); err != nil {
 		starter.close()
+		_ = hold.Close()
 		return err
 	}
-	j.starter, j.init = starter, cmd
+	j.starter, j.init, j.hold = starter, cmd, hold
 	return nil
 }
 
@@ -129,5 +144,6 @@ func (j *jail) close() {
 	}
 	_ = j.init.Wait()
 	_ = unix.Close(j.pidfd)
+	_ = j.hold.Close()
 	j.starter.close()
 }
