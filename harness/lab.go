@@ -21,15 +21,18 @@ type Lab struct {
 
 	attached bool // somebody else's namespace: never configured
 
-	mu     sync.Mutex
-	isDown bool
-	onDown []func()
+	mu        sync.Mutex
+	isEnding  bool // Down was called
+	isDown    bool // and nothing may be left for it to do
+	onDown    []func()
+	onFailure []record
 }
 
 // Up builds the network for one test, and takes it down when the test ends. It
 // returns when a first packet will pass on every link. A declaration with
 // mistakes fails the test with every one of them; so does what the machine
-// lacks (privilege, descriptors, a missing nft), and then nothing is left.
+// lacks (privilege, descriptors, a missing nft), and then nothing is left. When the
+// test has failed, a bundle of what the network was like stays: see Lab.OnFailure.
 func Up(tb TB, network *topo.Network) *Lab {
 	tb.Helper()
 	lab, err := build(network)
@@ -72,10 +75,16 @@ func (l *Lab) Node(name string) *Node {
 // called when the test ends; a second call does nothing.
 func (l *Lab) Down() {
 	l.mu.Lock()
-	if l.isDown {
+	if l.isEnding {
 		l.mu.Unlock()
 		return
 	}
+	l.isEnding = true
+	records := l.onFailure
+	l.onFailure = nil
+	l.mu.Unlock()
+	l.writeBundle(records)
+	l.mu.Lock()
 	l.isDown = true
 	last := l.onDown
 	l.onDown = nil

@@ -58,29 +58,20 @@ func gone(t *testing.T, what string, most int) {
 	g.Eventually(func() int { return sockets(t) }).WithTimeout(10*time.Second).Should(gomega.BeNumerically("<=", most), what)
 }
 
-func TestNothingOutlivesItsContext(t *testing.T) {
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which closes what is forgotten
-	before := sockets(t)
-	lab := harness.Up(t, office(""))
-	client, server := lab.Node("client"), lab.Node("server")
-	if err := server.SetSysctl("net.ipv4.icmp_echo_ignore_all", "1"); err != nil {
-		t.Fatal(err)
+// endless are questions that only their context ends: nobody has the one address,
+// and the other's kernel is told to be silent.
+func endless(lab *harness.Lab) map[string]func(context.Context) error {
+	client, silent, absent := lab.Node("client"), netip.MustParseAddr("10.0.2.1"), netip.MustParseAddr("10.0.1.77")
+	asked := func(to netip.Addr, p probes.Probe) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := probes.Ask(ctx, client, to, p.Within(time.Hour))
+			return err
+		}
 	}
-	silent, absent := netip.MustParseAddr("10.0.2.1"), netip.MustParseAddr("10.0.1.77")
-	up := sockets(t)
-	for what, f := range map[string]func(context.Context) error{
-		"Ask ICMP": func(ctx context.Context) error {
-			_, err := probes.Ask(ctx, client, silent, icmp.Within(time.Hour))
-			return err
-		},
-		"Ask TCP": func(ctx context.Context) error {
-			_, err := probes.Ask(ctx, client, absent, web.Within(time.Hour))
-			return err
-		},
-		"Ask UDP": func(ctx context.Context) error {
-			_, err := probes.Ask(ctx, client, absent, dns.Within(time.Hour))
-			return err
-		},
+	return map[string]func(context.Context) error{
+		"Ask ICMP": asked(silent, icmp),
+		"Ask TCP":  asked(absent, web),
+		"Ask UDP":  asked(absent, dns),
 		"Ping": func(ctx context.Context) error {
 			_, err := probes.Ping(ctx, client, silent, probes.Train{Within: time.Hour})
 			return err
@@ -93,7 +84,18 @@ func TestNothingOutlivesItsContext(t *testing.T) {
 			_, err := grid.Survey(ctx)
 			return err
 		},
-	} {
+	}
+}
+
+func TestNothingOutlivesItsContext(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which closes what is forgotten
+	before := sockets(t)
+	lab := harness.Up(t, office(""))
+	if err := lab.Node("server").SetSysctl("net.ipv4.icmp_echo_ignore_all", "1"); err != nil {
+		t.Fatal(err)
+	}
+	up := sockets(t)
+	for what, f := range endless(lab) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var asking sync.WaitGroup
 		for range 50 {

@@ -145,8 +145,8 @@ func FuzzParseMatrix(f *testing.F) {
 				t.Fatalf("row %s: %v for %v", e.rows[i], cells, e.cols)
 			}
 		}
-		if strings.ContainsAny(text, "\xff\v\f") || !printable(e) {
-			return // tabwriter has its own use for these
+		if !printable(e) {
+			return // tabwriter has its own use for some
 		}
 		again, err := parseMatrix(e.String())
 		if err != nil || again.String() != e.String() {

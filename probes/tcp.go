@@ -35,18 +35,23 @@ func (a *asking) tcp(fd int) error {
 	if !done {
 		return a.silence()
 	}
-	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	return a.settled(s)
+}
+
+// settled ends the probe when its connection is made, or has failed.
+func (a *asking) settled(s *socket) error {
+	errno, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return err
 	}
-	if q, ok := readQueue(fd); ok {
+	if q, ok := readQueue(s.fd); ok {
 		a.failed(q)
 		return nil
 	}
 	if errno != 0 {
 		return a.notConnected(unix.Errno(errno))
 	}
-	if metItself(fd) {
+	if metItself(s.fd) {
 		return a.notConnected(unix.ECONNREFUSED)
 	}
 	a.end(Answered, a.addr)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"sync"
 	"time"
@@ -42,10 +43,41 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 	}
 	asking.Wait()
 	errs[len(addrs)] = watch.Close()
+	keep(from.Lab(), watch, fmt.Sprintf("probes/%s-%s-%s", from, name, p), func(w io.Writer) error { return tell(w, results) })
 	if err := errors.Join(errs...); err != nil {
 		return Result{}, fmt.Errorf("watch %s -> %s %s: %w", from, name, p, err)
 	}
 	return worst(results), nil
+}
+
+// captures are what watches heard, by lab: one file of the failure bundle.
+var captures sync.Map // *harness.Lab to *evidence.Capture
+
+// keep puts into the failure bundle what a watch saw: the packets, and what tell
+// writes of them.
+func keep(lab *harness.Lab, watch *evidence.Watch, name string, tell func(io.Writer) error) {
+	made, had := captures.LoadOrStore(lab, &evidence.Capture{})
+	all := made.(*evidence.Capture)
+	if !had {
+		lab.OnFailure("packets.pcapng", all.WritePcap)
+		lab.Nodes()[0].OnDown(func() { captures.Delete(lab) })
+	}
+	all.Add(watch.Capture())
+	lab.OnFailure(name+".txt", tell)
+}
+
+// tell writes results with their causes and timelines.
+func tell(w io.Writer, results []Result) error {
+	for _, r := range results {
+		cause := "answered"
+		if r.Cause != nil {
+			cause = r.Cause.String()
+		}
+		if _, err := fmt.Fprintf(w, "%s\n  %s\n%s\n\n", r, cause, seen(r)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var protocols = map[kind]evidence.Protocol{kindICMP: evidence.ICMP, kindTCP: evidence.TCP, kindUDP: evidence.UDP}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +39,15 @@ func (g Grid) watchAll(tasks []*task) error {
 			break
 		}
 	}
-	return errors.Join(err, watch.Close())
+	err = errors.Join(err, watch.Close())
+	keep(g.From[0].Lab(), watch, "probes/survey", func(w io.Writer) error {
+		var results []Result
+		for _, t := range tasks {
+			results = append(results, t.result)
+		}
+		return tell(w, results)
+	})
+	return err
 }
 
 // labNodes are the nodes of all labs that the grid is of.

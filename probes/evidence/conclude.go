@@ -16,6 +16,9 @@ const (
 	// patience is how long it must be for causes that may pass by themselves, as a
 	// neighbour that has not answered yet.
 	patience = 50 * time.Millisecond
+	// settleBound is how long the readers may take to read what is there: on a busy
+	// machine they wait for their turn.
+	settleBound = 2 * time.Second
 )
 
 // Conclude returns as soon as what was seen accounts for the end of the probe, or
@@ -79,7 +82,7 @@ func (w *Watch) settle() {
 		return // another has just done so
 	}
 	begun := time.Now()
-	for !w.drained() && time.Since(begun) < patience {
+	for !w.drained() && time.Since(begun) < settleBound {
 		runtime.Gosched()
 	}
 	w.hearing.Lock() // who has taken something has heard it by now

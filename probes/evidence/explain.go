@@ -12,11 +12,24 @@ import (
 // node's kernel would do with it. What nothing accounts for is Unknown, with
 // what is known. A probe that was answered has no cause: the zero Cause.
 func Explain(o Observation) Cause {
+	c := o.explain()
+	if state := o.States[c.Node]; c.Kind == Unknown && state != nil && state.Legacy {
+		c.Detail += "; it has rules of iptables-legacy, which are not traced"
+	}
+	return c
+}
+
+func (o Observation) explain() Cause {
 	if o.Heard.Answered {
 		return Cause{}
 	}
 	if o.Lost != "" {
 		return Cause{Kind: Unknown, Detail: o.Lost}
+	}
+	for _, leg := range []Role{Request, Answer} {
+		if s, ok := o.forked(leg); ok {
+			return o.at(s, leg, Unknown, "it was sent on twice, and what became of which is not known")
+		}
 	}
 	if s, ok := o.dropped(); ok {
 		c := Cause{Kind: Drop, Node: s.Node, Leg: s.Role, Rule: s.Rule, Router: s.Node != o.Flow.From && s.Node != o.Flow.To}

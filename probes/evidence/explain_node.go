@@ -47,7 +47,7 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 
 // notBridged explains a frame that a bridge's port got.
 func (o Observation) notBridged(c Cause, in LinkState, state *State, to netip.Addr) Cause {
-	if state.isolates(in) {
+	if o.isolates(state, in, to) {
 		c.Kind, c.Detail = PortIsolated, fmt.Sprintf("port %s is isolated, as is the one it was for", in.Name)
 		return c
 	}
@@ -65,11 +65,26 @@ func (o Observation) notBridged(c Cause, in LinkState, state *State, to netip.Ad
 	return c
 }
 
-// isolates says whether a port is isolated, and another of its bridge as well.
-func (s *State) isolates(port LinkState) bool {
-	return port.Isolated && slices.ContainsFunc(s.Links, func(l LinkState) bool {
-		return l.Isolated && l.Master == port.Master && l.Index != port.Index
-	})
+// isolates says whether a bridge's port is isolated, and with it the one that an
+// address is behind; where that is not known, every other.
+func (o Observation) isolates(state *State, in LinkState, to netip.Addr) bool {
+	if !in.Isolated {
+		return false
+	}
+	var others, leading []LinkState
+	for _, l := range state.Links {
+		if l.Master != in.Master || l.Index == in.Index {
+			continue
+		}
+		others = append(others, l)
+		if slices.ContainsFunc(o.Peers[End{state.Node, l.Name}], func(peer End) bool { return o.has(peer, to) }) {
+			leading = append(leading, l)
+		}
+	}
+	if len(leading) > 0 {
+		others = leading
+	}
+	return len(others) > 0 && !slices.ContainsFunc(others, func(l LinkState) bool { return !l.Isolated })
 }
 
 // sendFailure explains why a node cannot send a packet of its own.
@@ -111,6 +126,11 @@ func (o Observation) noWay(c *Cause, state *State, errno unix.Errno, to netip.Ad
 	switch errno {
 	case unix.ENETUNREACH:
 		c.Kind, c.Detail = NoRoute, fmt.Sprintf("no route to %s", to)
+		for _, port := range o.Ports[state.Node] {
+			if link := state.named(port.Interface); link.Index != 0 && !link.Up {
+				c.Kind, c.Detail = Unknown, fmt.Sprintf("no route to %s; link %s is down, and may have taken one along", to, link.Name)
+			}
+		}
 		return
 	case unix.EACCES: // there is no such route
 		c.Kind, c.Detail = Prohibit, "a rule of the routing policy"
@@ -186,7 +206,7 @@ func (o Observation) ownerIsMute(c *Cause, name string, addr netip.Addr) bool {
 			found.Kind, found.Detail = Tentative, fmt.Sprintf("%s is tentative", addr)
 		case !own && o.has(peer, addr):
 			found.Kind, found.Detail = NoAddress, fmt.Sprintf("it does not have %s", addr)
-		case there.isolates(there.named(peer.Interface)):
+		case o.isolates(there, there.named(peer.Interface), addr):
 			found = o.notBridged(found, there.named(peer.Interface), there, addr)
 		case own:
 			found = *c

@@ -49,8 +49,12 @@ var routerRows = map[string]row{
 	}, kind: Prohibit, word: "prohibit@fw", policy: true, text: "the request was refused at fw/lan: prohibit route fd00:2::/64"},
 	"such a route, and another error": {happen: func(s *scene) {
 		s.arrived("fw")
-		s.routed("fw", unix.RTN_BLACKHOLE, unix.EACCES)
-	}, kind: Unknown, word: "unknown@fw", text: `inconclusive: the request was last seen at fw/lan: the route lookup of 10.0.2.1 says "permission denied"`},
+		s.routed("fw", unix.RTN_BLACKHOLE, unix.EHOSTUNREACH)
+	}, kind: Unknown, word: "unknown@fw", text: `inconclusive: the request was last seen at fw/lan: the route lookup of 10.0.2.1 says "no route to host"`},
+	"a rule of the routing policy": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.answers("fw", server4, Lookup{Errno: unix.EACCES})
+	}, kind: Prohibit, word: "prohibit@fw", policy: true, text: "the request was refused at fw/lan: a rule of the routing policy"},
 	"such a route elsewhere": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Routes = []RouteState{{Type: unix.RTN_BLACKHOLE, To: netip.MustParsePrefix("10.0.3.0/24")}}

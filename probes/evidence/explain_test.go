@@ -131,6 +131,11 @@ var openRows = map[string]row{
 	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
 	"at a router": {happen: func(s *scene) { s.arrived("fw") }, kind: Unknown, word: "unknown@fw",
 		text: "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end"},
+	"at a router with rules that are not traced": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.States["fw"].Legacy = true
+	}, kind: Unknown, word: "unknown@fw",
+		text: "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end; it has rules of iptables-legacy, which are not traced"},
 	"at a router, and no lookup": {happen: func(s *scene) {
 		s.arrived("fw")
 		clear(s.States["fw"].Lookups)
@@ -217,7 +222,10 @@ func TestExplainRefusals(t *testing.T) {
 	explained(t, refusalRows)
 }
 
-var away = netip.MustParseAddr("192.0.2.9") // where nobody is
+var (
+	away      = netip.MustParseAddr("192.0.2.9") // where nobody is
+	linkLocal = netip.MustParseAddr("fe80::1")
+)
 
 var unsentRows = map[string]row{
 	"no route": {happen: func(s *scene) { s.answers("client", server4, Lookup{Errno: unix.ENETUNREACH}) }, kind: NoRoute, word: "noroute@client",
@@ -248,6 +256,20 @@ var unsentRows = map[string]row{
 		text: "the request was too large at client: the packet is larger than the link takes"},
 	"a tentative source": {v6: true, happen: func(s *scene) { s.own("client").Tentative = true }, kind: Tentative, word: "tentative@client",
 		text: "the request was not delivered at client: fd00:1::1 is tentative"},
+	"a link-local source, for want of another": {v6: true, happen: func(s *scene) {
+		s.arrived("server")
+		s.Timeline[0].Source = linkLocal
+		s.own("client").Tentative = true
+	}, kind: Tentative, word: "tentative@client", text: "the request was not delivered at client/lan: fd00:1::1 is tentative, and fe80::1 was the source"},
+	"a link-local source, with another": {v6: true, happen: func(s *scene) {
+		s.arrived("server")
+		s.Timeline[0].Source = linkLocal
+	}, kind: Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server/dmz: nothing there accounts for the silence"},
+	"a link-local target": {v6: true, happen: func(s *scene) {
+		s.arrived("client")
+		s.Timeline[0].Source, s.Timeline[0].Destination = linkLocal, netip.MustParseAddr("fe80::2")
+		s.own("client").Tentative = true
+	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
 	"a tentative address of another family": {v6: true, happen: func(s *scene) {
 		*s.own("client") = AddrState{Index: 2, Prefix: netip.MustParsePrefix("10.0.1.1/24"), Tentative: true}
 	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},

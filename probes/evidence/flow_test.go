@@ -188,9 +188,10 @@ func TestFlowsDoNotMix(t *testing.T) {
 		},
 	} {
 		a, b := follow(p.a), follow(p.b)
-		if p.b.Protocol == TCP {
+		switch p.b.Protocol {
+		case TCP:
 			b.role("client", parsed(tcp(ap(client4, 40001), inner, tcpSYN, 77, 0)))
-		} else if p.b.Protocol == UDP {
+		case UDP:
 			b.role("client", parsed(udp(ap(client4, 40001), inner, request(two))))
 		}
 		for i, data := range p.ofA {

@@ -22,17 +22,24 @@ func (w *Watch) noteFrame(t *tap, f frame, p *packet) {
 	trail.see(Sighting{
 		At: f.at, Node: t.node.Name(), Interface: t.names[f.index], Index: f.index, Direction: f.direction,
 		Role: role, Foreign: f.foreign && !t.ports[f.index], Source: p.src, Destination: p.dst,
-		Length: p.length, TTL: int(p.ttl), Text: p.String(),
+		Length: p.length, TTL: int(p.ttl), Text: p.String(), bridged: t.ports[f.index],
 	})
 }
+
+// mostLate bounds what is put off: other connections' packets stay until the last
+// of the probes has been seen.
+const mostLate = 1 << 16
 
 // putOff keeps for later a packet that is nobody's and may turn out to be
 // somebody's: a connection's initial sequence number is known when the asker's own
 // tap was read, and others may be read before.
 func (w *Watch) putOff(p *packet, again func()) bool {
-	const most = 1 << 16
 	isn, ok := isnOf(p)
-	if !ok || len(w.trails.waiting) == 0 || w.late >= most {
+	if !ok || len(w.trails.waiting) == 0 {
+		return false
+	}
+	if w.late >= mostLate {
+		w.lost = "more connections were opened than the watch could keep apart"
 		return false
 	}
 	w.early[isn] = append(w.early[isn], again)
@@ -51,6 +58,10 @@ func (w *Watch) catchUp() {
 		for _, f := range again {
 			f()
 		}
+	}
+	if len(w.trails.waiting) == 0 && w.late > 0 {
+		clear(w.early)
+		w.late = 0
 	}
 }
 

@@ -26,6 +26,10 @@ func (s *State) readProc() error {
 			s.Counters[fields[0]], _ = strconv.ParseInt(fields[1], 10, 64)
 		}
 	}
+	for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
+		names, _ := os.ReadFile(dir + file)
+		s.Legacy = s.Legacy || len(names) > 0
+	}
 	s.TCP, s.UDP = map[uint16]bool{}, map[uint16]bool{}
 	const listening, unconnected = "0A", "07" // net/tcp_states.h: TCP_LISTEN, TCP_CLOSE
 	for file, ports := range map[string]map[uint16]bool{"tcp": s.TCP, "tcp6": s.TCP, "udp": s.UDP, "udp6": s.UDP} {

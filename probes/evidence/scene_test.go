@@ -85,10 +85,10 @@ func (s *scene) link(a, b End) {
 func (s *scene) answers(node string, to netip.Addr, l Lookup) {
 	lookups := s.States[node].Lookups
 	lookups[Question{To: to}] = l
-	for _, link := range s.States[node].Links {
-		for _, from := range []netip.Addr{client4, server4, client6, server6, fwLan4} {
+	for _, from := range []netip.Addr{client4, server4, client6, server6, fwLan4} {
+		for in := range len(s.States[node].Links) + 1 { // 0 is what the node sends itself
 			if from != to {
-				lookups[Question{From: from, To: to, In: link.Index}] = l
+				lookups[Question{From: from, To: to, In: in}] = l
 			}
 		}
 	}

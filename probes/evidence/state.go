@@ -27,6 +27,9 @@ type State struct {
 	Counters map[string]int64
 	// TCP and UDP are the ports that somebody has.
 	TCP, UDP map[uint16]bool
+	// Legacy is true when there are tables of iptables-legacy. An ordinary user may
+	// not know.
+	Legacy bool
 	// Listeners are those of TCP, with their queues.
 	Listeners []ListenerState
 }

@@ -33,7 +33,8 @@ type Sighting struct {
 	// Text is the packet in a few words.
 	Text string
 
-	event *traceEvent // of a rule that is not read yet
+	event   *traceEvent // of a rule that is not read yet
+	bridged bool        // at a port of a bridge
 }
 
 // Dropped says whether a rule ended the packet's way here.
@@ -79,16 +80,6 @@ func (t Timeline) ruleTime(rule Sighting) time.Time {
 		return out.Add(-1)
 	}
 	return rule.At
-}
-
-// last is the last sighting of a role.
-func (t Timeline) last(role Role) (Sighting, bool) {
-	for i := len(t) - 1; i >= 0; i-- {
-		if t[i].Role == role {
-			return t[i], true
-		}
-	}
-	return Sighting{}, false
 }
 
 // first is the first sighting of a role in a direction.

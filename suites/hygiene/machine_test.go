@@ -19,24 +19,27 @@ func machine() ([]string, error) {
 	return append(all, rest...), err
 }
 
-// surroundings are mounts and names. Every other program's namespace with a name
-// is in the mount table too.
+// surroundings are mounts and names. What another program does with either in the
+// meantime would be found as well.
 func surroundings() ([]string, error) {
 	lines, err := mounts()
 	if err != nil {
 		return nil, err
 	}
-	// Where ip-netns(8) keeps names; iptables-legacy's lock.
-	for _, pattern := range []string{"/run/netns/*", "/run/xtables.lock"} {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range names {
-			lines = append(lines, "file "+name)
-		}
+	names, err := files("/run/netns") // where ip-netns(8) keeps them
+	return append(lines, names...), err
+}
+
+// files are those of a directory.
+func files(dir string) (lines []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	return lines, nil
+	for _, entry := range entries {
+		lines = append(lines, "file "+filepath.Join(dir, entry.Name()))
+	}
+	return lines, err
 }
 
 // mounts are those that this process sees.

@@ -1,0 +1,100 @@
+package harness
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// nftables writes the ruleset with its counters and handles as nft prints it;
+// without nft what tables and chains there are.
+func (s *state) nftables(w io.Writer) error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	tables, err := conn.ListTables()
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	path, missing := tool("nft", "nftables")
+	if missing == nil {
+		return s.program(w, path, "-a", "list", "ruleset")
+	}
+	fmt.Fprintf(w, "Names only, without rules: %v\n", missing)
+	return chainNames(w, conn, tables)
+}
+
+// chainNames writes what can be said of a ruleset without nft.
+func chainNames(w io.Writer, conn *nftables.Conn, tables []*nftables.Table) error {
+	for _, table := range tables {
+		fmt.Fprintf(w, "table %s %s\n", tableFamily(table.Family), table.Name)
+	}
+	chains, err := conn.ListChains()
+	for _, chain := range chains {
+		rules, _ := conn.GetRules(chain.Table, chain)
+		fmt.Fprintf(w, "chain %s %s %s: %d rules", tableFamily(chain.Table.Family), chain.Table.Name, chain.Name, len(rules))
+		if chain.Policy != nil {
+			fmt.Fprintf(w, ", policy %s", map[nftables.ChainPolicy]string{nftables.ChainPolicyDrop: "drop", nftables.ChainPolicyAccept: "accept"}[*chain.Policy])
+		}
+		fmt.Fprintln(w)
+	}
+	return err
+}
+
+func tableFamily(family nftables.TableFamily) string {
+	names := map[nftables.TableFamily]string{
+		nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6",
+		nftables.TableFamilyARP: "arp", nftables.TableFamilyBridge: "bridge", nftables.TableFamilyNetdev: "netdev",
+	}
+	if name, ok := names[family]; ok {
+		return name
+	}
+	return fmt.Sprint(family)
+}
+
+// iptables writes a family's iptables rules with their counters, where there are
+// any: of either kind, since a node may have both.
+func (s *state) iptables(family int) func(io.Writer) error {
+	name, legacyTables, tableFamily := "iptables", "ip_tables_names", nftables.TableFamilyIPv4
+	if family == unix.AF_INET6 {
+		name, legacyTables, tableFamily = "ip6tables", "ip6_tables_names", nftables.TableFamilyIPv6
+	}
+	return func(w io.Writer) error {
+		if slurp("/proc/thread-self/net/"+legacyTables) != "" {
+			if err := s.save(w, name+"-legacy-save", name+"-save"); err != nil {
+				return err
+			}
+		}
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		tables, err := conn.ListTablesOfFamily(tableFamily)
+		if err != nil || !slices.ContainsFunc(tables, ofIptables) {
+			return err
+		}
+		return s.save(w, name+"-nft-save", name+"-save")
+	}
+}
+
+// ofIptables says whether an nftables table is one of those that iptables-nft makes.
+func ofIptables(table *nftables.Table) bool {
+	return slices.Contains([]string{"filter", "nat", "mangle", "raw", "security"}, table.Name)
+}
+
+// save runs the first of the programs that is on this machine.
+func (s *state) save(w io.Writer, names ...string) error {
+	var missing error
+	for _, name := range names {
+		path, err := tool(name, "iptables")
+		if err == nil {
+			return s.program(w, path, "-c")
+		}
+		missing = err
+	}
+	return missing
+}

@@ -1,0 +1,48 @@
+package evidence
+
+import (
+	"slices"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"golang.org/x/sys/unix"
+)
+
+// HoldRules keeps the watch from reading rules until release is called.
+func (w *Watch) HoldRules() (release func()) {
+	w.rules.mu.Lock()
+	return w.rules.mu.Unlock
+}
+
+// Unread is how many rules were seen to drop something and are not read yet.
+func (w *Watch) Unread(t *Trail) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(slices.DeleteFunc(slices.Clone(t.timeline), func(s Sighting) bool { return s.event == nil }))
+}
+
+// Shrink leaves the taps, or the traces, room for next to nothing.
+func (w *Watch) Shrink(taps, traces bool) {
+	for _, t := range w.taps {
+		if taps {
+			_ = unix.SetsockoptInt(t.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1)
+		}
+	}
+	for _, t := range w.tracers {
+		if traces {
+			_ = t.events.SetReadBuffer(1)
+		}
+	}
+}
+
+// Hold keeps the watch from hearing anything until release is called.
+func (w *Watch) Hold() (release func()) {
+	w.hearing.Lock()
+	return w.hearing.Unlock
+}
+
+// ReadState reads a node's state, its listening sockets as well.
+func ReadState(node *harness.Node, questions ...Question) (*State, error) {
+	var states stateBook
+	return states.state(node, time.Now(), questions, true)
+}

@@ -1,0 +1,253 @@
+package causes_test
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/topo"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// provesNothing says that a probe shows neither that the target is isolated nor
+// that it is not reached, and why.
+func provesNothing(ctx context.Context, from *harness.Node, to probes.Target, p probes.Probe, why ...string) {
+	GinkgoHelper()
+	noVerdict(probes.BeIsolatedFrom(to, p).WithContext(ctx), from, why...)
+	unreached := InterceptGomegaFailures(func() {
+		Expect(from).NotTo(probes.Reach(to, p.Within(silence)).WithContext(ctx))
+	})
+	Expect(unreached).NotTo(BeEmpty(), "NotTo(Reach(...)) holds")
+}
+
+// Each of these passes somewhere for an isolation.
+var _ = Describe("it proves no isolation", func() {
+	It("that the networks know nothing of each other", func(ctx SpecContext) {
+		o := up()
+		network := topo.New("island")
+		network.Host("islander", network.Switch("shore", "192.0.2.0/24", "fd00:99::/64"))
+		island := harness.Up(GinkgoTB(), network).Node("islander")
+		for _, p := range all {
+			provesNothing(ctx, island, o.server, p, "unsent", "the request was not routed at islander", `Because("noroute")`)
+		}
+
+		By("asking the other way round, which a router ends, as the control")
+		isolated(ctx, o.server, island, "fw", evidence.NoRoute, "", all...)
+	})
+
+	It("that another lab's node has the same address and name", func(ctx SpecContext) {
+		asked, answers := up(), up()
+		for _, p := range all {
+			holds, _ := probes.BeIsolatedFrom(asked.server, p).WithContext(ctx).Match(answers.client)
+			Expect(holds).To(BeFalse())
+		}
+	})
+
+	It("that they have no family of addresses in common", func(ctx SpecContext) {
+		network := topo.New("families")
+		lan := network.Switch("lan", "10.0.0.0/24", "fd00::/64")
+		network.Host("old", lan.NoAddress().At("10.0.0.4"))
+		network.Host("new", lan.NoAddress().At("fd00::6"))
+		network.Host("none", lan.NoAddress())
+		lab := harness.Up(GinkgoTB(), network)
+		provesNothing(ctx, lab.Node("old"), lab.Node("new"), icmp, "old and new have no family of addresses in common")
+		provesNothing(ctx, lab.Node("old"), lab.Node("none"), icmp, "old and none have no family of addresses in common")
+	})
+
+	It("that the asker has no route", func(ctx SpecContext) {
+		o := up()
+		takeRoutes(o.client, "0.0.0.0/0", "::/0")
+		for _, p := range all {
+			provesNothing(ctx, o.client, o.server, p, "unsent: network is unreachable", "the request was not routed at client")
+		}
+	})
+
+	It("that the asker's own rule keeps the probe, where the firewall's is meant", func(ctx SpecContext) {
+		o := ruled(atClient, `table inet filter { chain output { type filter hook output priority 0; meta l4proto { tcp, udp } drop comment "closed"; }; }`)
+		for _, p := range []probes.Probe{web, dns} {
+			noVerdict(probes.BeIsolatedFrom(o.server, p).At("fw").By("closed").WithContext(ctx), o.client, "was dropped at client", "not at fw")
+			noVerdict(probes.Reach(o.server, p.Within(silence)).WithContext(ctx), o.client)
+		}
+	})
+
+	It("that the packet is too large to be sent", func(ctx SpecContext) {
+		o := up()
+		shrink("lan", o.client)
+		for _, p := range large {
+			provesNothing(ctx, o.client, o.server, p, "unsent: message too long", "the request was too large at client")
+		}
+	})
+
+	It("that nobody listens, or not yet", func(ctx SpecContext) {
+		o := up()
+		for _, p := range []probes.Probe{probes.TCP(81), probes.UDP(54)} {
+			provesNothing(ctx, o.client, o.server, p, "the request was refused at server", "nobody has port", `Because("nolistener")`)
+		}
+	})
+
+	It("that nobody listens behind a rule for another port", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; tcp dport 22 drop comment "no ssh"; }; }`)
+		noVerdict(probes.BeIsolatedFrom(o.server, probes.TCP(81)).At("fw").By("no ssh").WithContext(ctx), o.client, "refused at server")
+		isolated(ctx, o.client, o.server, "fw", evidence.Drop, "no ssh", probes.TCP(22))
+	})
+
+	DescribeTable("that a link is down", func(ctx SpecContext, node func(office) *harness.Node, port string) {
+		o := up()
+		Expect(node(o).Port(port).Down()).To(Succeed())
+		for _, p := range all {
+			provesNothing(ctx, o.client, o.server, p, "at "+node(o).Name()+"/"+port, "the link is down", `Because("linkdown")`)
+		}
+	},
+		Entry("at the client", atClient, "lan"),
+		Entry("at fw", atFw, "lan"),
+		Entry("behind fw", atFw, "dmz"),
+		Entry("at the server", atServer, "dmz"),
+	)
+
+	It("that a link is still coming up", func(ctx SpecContext) {
+		o := up()
+		for range 5 {
+			Expect(o.server.Netlink().LinkSetDown(link(o.server, "dmz"))).To(Succeed())
+			Expect(o.server.Netlink().LinkSetUp(link(o.server, "dmz"))).To(Succeed())
+			for _, p := range all {
+				holds, _ := probes.BeIsolatedFrom(o.server, p.Within(silence)).WithContext(ctx).Match(o.client)
+				Expect(holds).To(BeFalse())
+			}
+		}
+	})
+
+	It("that an address is not settled, or lost, or that nobody has it", func(ctx SpecContext) {
+		o := up()
+		provesNothing(ctx, o.client, netip.MustParseAddr("10.0.2.99"), icmp, "nobody answers for 10.0.2.99", `Because("neighbour")`)
+		unsettle(o.server, "dmz", "fd00:2::1/64")
+		provesNothing(ctx, o.client, server6, web, "fd00:2::1 is tentative", `Because("tentative")`)
+		take(o.server, "dmz", "10.0.2.1/24")
+		provesNothing(ctx, o.client, server4, web, "it does not have 10.0.2.1", `Because("noaddress")`)
+	})
+
+	It("that only one of the families is", func(ctx SpecContext) {
+		o := ruled(atFw, `table ip filter { chain forward { type filter hook forward priority 0; policy drop; }; }`)
+		for _, p := range all {
+			provesNothing(ctx, o.client, o.server, p, "server was reached")
+		}
+		isolated(ctx, o.client, server4, "fw", evidence.Drop, "policy ip filter forward", all...)
+	})
+
+	It("that only one of the ports is", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; tcp dport 80 drop; }; }`)
+		noVerdict(probes.BeIsolatedFrom(o.server, web, dns).WithContext(ctx), o.client, "server was reached")
+		noVerdict(probes.BeIsolatedFrom(o.server, dns, web).WithContext(ctx), o.client, "server was reached")
+		isolated(ctx, o.client, o.server, "fw", evidence.Drop, "tcp dport 80 drop", web)
+	})
+
+	It("that a rule has a name like that", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; policy drop;
+			tcp dport 80 drop comment "no web from the lan"; }; }`)
+		for _, name := range []string{"no web", "No web from the lan", "drop", "tcp dport 80", "policy inet filter forward", "forward"} {
+			noVerdict(probes.BeIsolatedFrom(o.server, web).By(name).WithContext(ctx), o.client, "not by")
+		}
+		for _, name := range []string{"policy", "drop", "policy inet filter", "policy drop", "policy inet filter forward2", "no web from the lan"} {
+			noVerdict(probes.BeIsolatedFrom(o.server, dns).By(name).WithContext(ctx), o.client, "not by")
+		}
+		for _, name := range []string{"f", "firewall", "FW", "fw/lan"} {
+			noVerdict(probes.BeIsolatedFrom(o.server, web).At(name).WithContext(ctx), o.client, "has no node")
+		}
+		Expect(o.client).To(probes.BeIsolatedFrom(o.server, web).At("fw").By("no web from the lan").WithContext(ctx))
+		Expect(o.client).To(probes.BeIsolatedFrom(o.server, dns).At("fw").By("policy inet filter forward").WithContext(ctx))
+	})
+
+	It("that another policy isolates than is meant", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; tcp dport 80 drop comment "no web"; }; }`)
+		Expect(o.fw.SetSysctl("net.ipv4.ip_forward", "0")).To(Succeed())
+		noVerdict(probes.BeIsolatedFrom(server4, web).At("fw").By("no web").WithContext(ctx), o.client, "was not forwarded at fw", "not by")
+		noVerdict(probes.BeIsolatedFrom(server4, web).Because(evidence.Drop).WithContext(ctx), o.client, "not because of drop")
+		Expect(o.fw.SetSysctl("net.ipv4.ip_forward", "1")).To(Succeed())
+		Expect(o.client).To(probes.BeIsolatedFrom(server4, web).At("fw").By("no web").WithContext(ctx))
+	})
+
+	It("that the server refuses by itself, where the firewall is meant", func(ctx SpecContext) {
+		o := ruled(atServer, `table inet filter { chain input { type filter hook input priority 0; tcp dport 80 reject with tcp reset; }; }`)
+		noVerdict(probes.BeIsolatedFrom(o.server, web).At("fw").WithContext(ctx), o.client, "was rejected at server", "not at fw")
+		noVerdict(probes.BeRejectedBy("fw", o.server, web).WithContext(ctx), o.client, "was rejected at server")
+	})
+
+	It("that the question could not be asked", func(ctx SpecContext) {
+		o := up()
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		provesNothing(over, o.client, o.server, web, "context canceled")
+		provesNothing(ctx, o.client, o.server, probes.Probe{}, "the zero Probe asks nothing")
+		provesNothing(ctx, o.client, o.server, probes.TCP(0), "there is no port 0")
+		provesNothing(ctx, o.client, o.server, icmp.Size(70000), "a payload of 70000 bytes")
+		provesNothing(ctx, o.client, nil, web, "no target")
+		provesNothing(ctx, o.client, (*harness.Node)(nil), web, "a nil node")
+		provesNothing(ctx, nil, o.server, web, "the node that asks is nil")
+	})
+
+	It("that there are no descriptors to ask with", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }`)
+		var kept unix.Rlimit
+		Expect(unix.Getrlimit(unix.RLIMIT_NOFILE, &kept)).To(Succeed())
+		DeferCleanup(func() { Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &kept)).To(Succeed()) })
+		Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: kept.Max})).To(Succeed())
+		_, isolation := probes.BeIsolatedFrom(o.server, web).WithContext(ctx).Match(o.client)
+		_, reach := probes.Reach(o.server, web).WithContext(ctx).Match(o.client)
+		Expect(unix.Setrlimit(unix.RLIMIT_NOFILE, &kept)).To(Succeed())
+		Expect(isolation).To(MatchError(unix.EMFILE))
+		Expect(reach).To(MatchError(unix.EMFILE))
+		isolated(ctx, o.client, o.server, "fw", evidence.Drop, "policy inet filter forward", web)
+	})
+
+	It("that the lab is gone", func(ctx SpecContext) {
+		o := up()
+		o.client.Lab().Down()
+		for _, p := range all {
+			provesNothing(ctx, o.client, o.server, p)
+		}
+	})
+
+	It("that the checker has nothing to check", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }`)
+		var none *harness.Node
+		for actual, why := range map[any]string{
+			nil: "it got a <nil>", none: "the node that asks is nil", "client": "it got a string", true: "it got a bool",
+		} {
+			noVerdict(probes.BeIsolatedFrom(o.server, web), actual, why)
+		}
+		noVerdict(probes.BeIsolatedFrom(o.server, web), probes.Result{}, "the zero Result: nothing was asked")
+		bare, err := probes.Ask(ctx, o.client, o.server, web.Within(silence))
+		Expect(err).NotTo(HaveOccurred())
+		noVerdict(probes.BeIsolatedFrom(o.server, web), bare, "not of a probe under watch")
+		watched, err := probes.Watch(ctx, o.client, o.server, web)
+		Expect(err).NotTo(HaveOccurred())
+		noVerdict(probes.BeIsolatedFrom(o.fw, web), watched, "the Result is about server, not about fw")
+		noVerdict(probes.BeIsolatedFrom(o.server, dns), watched, "the Result is about tcp/80, not about udp/53")
+		Expect(watched).To(probes.BeIsolatedFrom(o.server, web))
+	})
+
+	It("that a matrix is silent", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; policy drop; }; }`)
+		matrix, err := probes.Survey(ctx, o.client.Lab(), icmp.Within(silence))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(matrix.Cell("client", "server")).To(Equal("silent"))
+		noVerdict(probes.MatchMatrix(`
+			        client  server  fw
+			client  .       silent  ok
+			server  silent  .       ok
+			fw      ok      ok      .
+		`), matrix, "silent")
+	})
+})
+
+var _ = Describe("it proves an isolation", func() {
+	It("without any program on the machine", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; tcp dport 80 drop comment "no web"; }; }`)
+		GinkgoTB().Setenv("PATH", "/nonexistent")
+		isolated(ctx, o.client, o.server, "fw", evidence.Drop, "no web", web)
+		o.reaches(ctx, icmp, dns)
+	})
+})

@@ -1,0 +1,164 @@
+package causes_test
+
+import (
+	"net/netip"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const table = 100
+
+// choose gives a node rules of its routing policy for packets from addresses.
+func choose(node *harness.Node, rule netlink.Rule, froms ...netip.Addr) (forget func()) {
+	GinkgoHelper()
+	var rules []netlink.Rule
+	for _, from := range froms {
+		rule := rule
+		rule.Src, rule.Family, rule.Priority = prefix(hostPrefix(from).String()), netlink.FAMILY_V4, 90
+		if from.Is6() {
+			rule.Family = netlink.FAMILY_V6
+		}
+		Expect(node.Netlink().RuleAdd(&rule)).To(Succeed())
+		rules = append(rules, rule)
+	}
+	return func() {
+		GinkgoHelper()
+		for _, rule := range rules {
+			Expect(node.Netlink().RuleDel(&rule)).To(Succeed())
+		}
+	}
+}
+
+func lookup() netlink.Rule {
+	rule := netlink.NewRule()
+	rule.Table = table
+	return *rule
+}
+
+// action is a rule that ends packets by itself.
+func action(routeType uint8) netlink.Rule {
+	rule := netlink.NewRule()
+	rule.Type = routeType
+	return *rule
+}
+
+// inTable puts routes into the other table.
+func inTable(node *harness.Node, routes ...netlink.Route) {
+	GinkgoHelper()
+	for _, route := range routes {
+		route.Table = table
+		Expect(node.Netlink().RouteAdd(&route)).To(Succeed(), "%s", route)
+	}
+}
+
+var _ = Describe("a routing policy", func() {
+	It("that leads to a blackhole isolates", func(ctx SpecContext) {
+		o := up()
+		inTable(o.fw, netlink.Route{Dst: prefix("0.0.0.0/0"), Type: unix.RTN_BLACKHOLE}, netlink.Route{Dst: prefix("::/0"), Type: unix.RTN_BLACKHOLE})
+		o.reaches(ctx, all...)
+		forgetIt := choose(o.fw, lookup(), client4, client6)
+		isolated(ctx, o.client, o.server, "fw", evidence.Blackhole, "", all...)
+		Expect(o.server).To(probes.Reach(o.fw.On("lan"), icmp).WithContext(ctx), "others are not chosen")
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	})
+
+	It("that leads to a gateway that nobody is is named", func(ctx SpecContext) {
+		o := up()
+		inTable(o.fw,
+			netlink.Route{Dst: prefix("0.0.0.0/0"), Gw: netip.MustParseAddr("10.0.2.77").AsSlice()},
+			netlink.Route{Dst: prefix("::/0"), Gw: netip.MustParseAddr("fd00:2::77").AsSlice()})
+		forgetIt := choose(o.fw, lookup(), client4, client6)
+		results := broken(ctx, o.client, o.server, "fw", evidence.Neighbour, all...)
+		Expect(results).To(HaveEach(HaveField("Cause.Detail", HaveSuffix("77"))))
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	})
+
+	It("that leads to the wrong link is named", func(ctx SpecContext) {
+		o := up()
+		lan := link(o.fw, "lan").Attrs().Index
+		inTable(o.fw,
+			netlink.Route{Dst: prefix(dmz4.String()), LinkIndex: lan, Scope: netlink.SCOPE_LINK},
+			netlink.Route{Dst: prefix(dmz6.String()), LinkIndex: lan})
+		forgetIt := choose(o.fw, lookup(), client4, client6)
+		results := broken(ctx, o.client, o.server, "fw", evidence.Neighbour, all...)
+		Expect(results).To(HaveEach(HaveField("Cause.Interface", "lan")))
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	})
+
+	It("of the server's for its answers is asked about their source", func(ctx SpecContext) {
+		o := up()
+		inTable(o.server, netlink.Route{Dst: prefix("0.0.0.0/0"), Type: unix.RTN_PROHIBIT}, netlink.Route{Dst: prefix("::/0"), Type: unix.RTN_PROHIBIT})
+		forgetIt := choose(o.server, lookup(), server4, server6)
+		Expect(isolated(ctx, o.client, o.server, "server", evidence.Prohibit, "", all...)).To(onItsWay(evidence.Answer))
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	})
+
+	DescribeTable("that ends packets by itself isolates", func(ctx SpecContext, ends uint8, kind evidence.Kind) {
+		o := up()
+		forgetIt := choose(o.fw, action(ends), client4, client6)
+		isolated(ctx, o.client, o.server, "fw", kind, "", all...)
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	},
+		Entry("prohibit", uint8(unix.RTN_PROHIBIT), evidence.Prohibit),
+		// The kernel says of it what it says where there is no route.
+		Entry("unreachable", uint8(unix.RTN_UNREACHABLE), evidence.NoRoute),
+	)
+
+	It("that swallows packets by itself is not understood", func(ctx SpecContext) {
+		o := up()
+		forgetIt := choose(o.fw, action(unix.RTN_BLACKHOLE), client4, client6)
+		inconclusive(ctx, o.client, o.server, `says "invalid argument"`, icmp.Within(silence), dns.Within(silence))
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	})
+
+	It("of IPsec that blocks is not understood", func(ctx SpecContext) {
+		o := up()
+		block := &netlink.XfrmPolicy{Src: prefix(hostPrefix(client4).String()), Dst: prefix(hostPrefix(server4).String()),
+			Dir: netlink.XFRM_DIR_FWD, Action: netlink.XFRM_POLICY_BLOCK}
+		// In the node: its netlink handle has no socket for that.
+		Expect(o.fw.Do(func() error { return netlink.XfrmPolicyAdd(block) })).To(Succeed())
+		inconclusive(ctx, o.client, server4, "nothing there accounts for its end", icmp.Within(silence), dns.Within(silence))
+
+		By("blocking no more, as the control")
+		Expect(o.fw.Do(func() error { return netlink.XfrmPolicyDel(block) })).To(Succeed())
+		o.reaches(ctx, all...)
+	})
+
+	It("by a mark, which a lookup does not have, is not understood", func(ctx SpecContext) {
+		o := ruled(atFw, `table inet mangle { chain in { type filter hook prerouting priority -150; iifname "lan" udp dport 53 meta mark set 7; }; }`)
+		inTable(o.fw, netlink.Route{Dst: prefix("0.0.0.0/0"), Type: unix.RTN_BLACKHOLE}, netlink.Route{Dst: prefix("::/0"), Type: unix.RTN_BLACKHOLE})
+		rule := lookup()
+		rule.Mark = 7
+		forgetIt := choose(o.fw, rule, client4, client6)
+		inconclusive(ctx, o.client, o.server, "nothing there accounts for its end", dns.Within(silence))
+		o.reaches(ctx, icmp, web)
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	})
+})

@@ -1,0 +1,17 @@
+package causes_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/nstest/nstest/harness"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+func TestSuite(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "What stopped a packet")
+}
