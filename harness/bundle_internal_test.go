@@ -14,6 +14,9 @@ import (
 	"github.com/nstest/nstest/topo"
 )
 
+// Patient lets bundles take their time.
+func Patient() { bundleBound, nodesBound = time.Minute, time.Minute }
+
 func TestSafeName(t *testing.T) {
 	long := strings.Repeat("long ", 40)
 	for name, want := range map[string]string{

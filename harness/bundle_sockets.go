@@ -13,7 +13,11 @@ import (
 // sockets writes who listens, and what is connected. What the test itself has
 // closed by now is not there any more.
 func (s *state) sockets(w io.Writer) error {
-	for _, kind := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "icmp", "icmp6", "raw", "raw6"} {
+	count := slurp("/proc/thread-self/net/sockstat") + slurp("/proc/thread-self/net/sockstat6")
+	for _, kind := range []string{"tcp", "tcp6", "udp", "udp6", "icmp", "icmp6", "raw", "raw6"} {
+		if strings.Contains(count, strings.ToUpper(kind)+": inuse 0") {
+			continue // spared, since the kernel goes through the machine's whole table
+		}
 		file, err := own(kind)
 		if err != nil {
 			return err

@@ -14,12 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// answerBound is how long the kernel may take for one answer.
-	answerBound = 2 * time.Second
-	// programBound is how long nft or iptables-save may take.
-	programBound = 2 * time.Second
-)
+// answerBound is how long the kernel may take for one answer, and a program that
+// was killed for its end.
+const answerBound = 2 * time.Second
 
 // state reads what a namespace's kernel knows, as text for people. All of it runs
 // on one thread that is in there.
@@ -96,12 +93,10 @@ func whole(err error) error {
 
 // program runs one that reads and ends by itself, in the namespace.
 func (s *state) program(w io.Writer, path string, args ...string) error {
-	ctx, cancel := context.WithTimeout(s.ctx, programBound)
-	defer cancel()
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, args...)
+	cmd := exec.CommandContext(s.ctx, path, args...)
 	cmd.Stdout, cmd.Stderr = w, &said
-	cmd.WaitDelay = programBound
+	cmd.WaitDelay = answerBound
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := cmd.Run(); err != nil {
 		return &saidError{at(err, "%s", path), string(bytes.TrimSpace(said.Bytes()))}

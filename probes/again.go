@@ -10,6 +10,10 @@ import (
 	"github.com/nstest/nstest/harness"
 )
 
+// lookBound is how long looking into a failure may take besides its probe, on a
+// machine that is busy.
+const lookBound = 10 * time.Second
+
 // onceMore is a failure that is looked into when somebody reads it: the probe is
 // asked once more, under watch. An Eventually makes many failures, and prints one.
 type onceMore struct {
@@ -23,7 +27,7 @@ type onceMore struct {
 func watchOnPrint(ctx context.Context, err error, from *harness.Node, to Target, p Probe) error {
 	return &onceMore{text: err.Error(), watch: func() string {
 		// The failure may be that the context is over.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.bound()+time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.bound()+lookBound)
 		defer cancel()
 		return lookInto(ctx, from, to, p)
 	}}

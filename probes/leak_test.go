@@ -94,6 +94,7 @@ func TestNothingOutlivesItsContext(t *testing.T) {
 	if err := lab.Node("server").SetSysctl("net.ipv4.icmp_echo_ignore_all", "1"); err != nil {
 		t.Fatal(err)
 	}
+	patient(t, "lan", lab.Node("client"), lab.Node("fw"))
 	up := sockets(t)
 	for what, f := range endless(lab) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -112,6 +112,7 @@ func TestReachSaysWhatCameInstead(t *testing.T) {
 		chain forward {
 			type filter hook forward priority 0; policy accept;
 			tcp dport 22 drop
+			ip daddr 10.0.2.77 drop
 			tcp dport 25 reject with tcp reset
 			ip daddr 10.0.2.1 udp dport 53 reject with icmpx admin-prohibited
 		}

@@ -41,3 +41,17 @@ func each(r probes.Result) []probes.Result {
 	}
 	return []probes.Result{r}
 }
+
+// patient makes nodes ask for a neighbour once in a minute, so that an address
+// that nobody has stays silent: by itself the kernel gives up after three seconds,
+// which a busy machine may take over anything.
+func patient(t *testing.T, port string, nodes ...*harness.Node) {
+	t.Helper()
+	for _, node := range nodes {
+		for _, v := range []string{"ipv4", "ipv6"} {
+			if err := node.SetSysctl("net."+v+".neigh."+port+".retrans_time_ms", "60000"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -251,6 +251,7 @@ func TestSurveyMistakes(t *testing.T) {
 func TestSurveyEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	lab := harness.Up(t, office(""))
+	patient(t, "lan", lab.Node("client"))
 	absent := probes.Grid{From: []*harness.Node{lab.Node("client")}}
 	for i := range 20 {
 		absent.To = append(absent.To, netip.AddrFrom4([4]byte{10, 0, 1, byte(100 + i)}))
@@ -278,21 +279,22 @@ func TestSurveyEndsWithItsContext(t *testing.T) {
 func TestSurveyOfManyWhoAreNotThere(t *testing.T) {
 	t.Parallel()
 	network := topo.New("empty")
-	lan := network.Switch("lan", "10.0.0.0/24").MTU(9000)
+	lan := network.Switch("lan", "10.0.0.0/24", "fd00::/64").MTU(9000)
 	network.Host("a", lan)
 	network.Host("b", lan.At("10.0.0.254"))
 	lab := harness.Up(t, network)
+	patient(t, "lan", lab.Node("a"))
 	grid := probes.Grid{From: []*harness.Node{lab.Node("a")}, Probes: []probes.Probe{icmp.Size(8900).Within(soon)}}
 	for i := range 60 {
 		grid.To = append(grid.To, netip.AddrFrom4([4]byte{10, 0, 0, byte(2 + i)}))
 	}
 	absent := slices.Clone(grid.To)
-	grid.To = append(grid.To, lab.Node("b"))
+	grid.To = append(grid.To, lab.Node("b").On("lan"))
 	matrix, err := grid.Survey(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := matrix.Cell("a", "b"); got != "ok" {
+	if got := matrix.Cell("a", "b/lan"); got != "ok" {
 		t.Error("the control: ", got)
 	}
 	for _, to := range absent {

@@ -46,6 +46,26 @@ func TestValidateReportsEveryMistakeAtOnce(t *testing.T) {
 	}
 }
 
+// A mistake hides no other where what is meant is known.
+func TestMistakesBesideOthers(t *testing.T) {
+	t.Parallel()
+	check(t, []mistake{
+		{"a prefix with bits after its length", func(n *topo.Network) {
+			lan := n.Switch("lan", "10.0.1.5/24", "10.0.1.0/25")
+			n.Host("a", lan.At("10.0.9.9").Also("192.0.2.5/32"))
+			n.Host("b", n.Switch("dmz", "10.0.2.5/24").At("10.0.9.9")).Route(topo.Route{Via: "10.0.9.1"})
+		}, []string{
+			"segment lan: prefix 10.0.1.5/24 has bits after its length: write 10.0.1.0/24, and choose a port's address with At",
+			"segment lan: prefix 10.0.1.0/25 overlaps 10.0.1.0/24 of the same segment: take one out",
+			"segment dmz: prefix 10.0.2.5/24 has bits after its length: write 10.0.2.0/24, and choose a port's address with At",
+			"node b: segment dmz: address 10.0.9.9 is in none of the segment's prefixes: choose one that is, or use Also",
+			"node b: route to default: gateway 10.0.9.1 is on none of the node's segments: choose one that is"}},
+		{"addresses that are right leave no doubt", func(n *topo.Network) {
+			n.Host("a", n.Switch("lan", "10.0.1.0/24").NoAddress().At("10.0.1.9").Also("192.0.2.5/24")).Route(topo.Route{Via: "10.0.9.1"})
+		}, []string{"node a: route to default: gateway 10.0.9.1 is on none of the node's segments: choose one that is"}},
+	})
+}
+
 // A mistake does not make others that are none.
 func TestOneMistakeIsOneMessage(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ func (p *planner) parsePrefix(segment *Segment, text string, others []netip.Pref
 		return prefix, false
 	case prefix != prefix.Masked():
 		p.wrong("%s: prefix %s has bits after its length: write %s, and choose a port's address with At", where, prefix, prefix.Masked())
-		return prefix, false
+		prefix = prefix.Masked() // what is meant is known
 	}
 	for _, r := range reserved {
 		if prefix.Overlaps(r.prefix) {

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"context"
+	"maps"
 	"runtime"
 	"slices"
 	"time"
@@ -126,8 +127,15 @@ func (w *Watch) Explain(t *Trail, heard Heard) Cause {
 		Flow: t.Flow, Heard: heard, Timeline: w.Timeline(t),
 		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*State{}, Lost: w.losses(),
 	}
-	if _, dropped := o.dropped(); !dropped && !heard.Answered {
+	s, dropped := o.dropped()
+	switch {
+	case heard.Answered:
+	case !dropped:
 		w.capture(&o)
+	case s.Node != o.Flow.From && s.Node != o.Flow.To: // had it any business there?
+		if state, err := w.states.state(w.nodes[s.Node], time.Now(), nil, false); err == nil {
+			o.States[s.Node] = state
+		}
 	}
 	return Explain(o)
 }
@@ -159,7 +167,7 @@ func (w *Watch) capture(o *Observation) {
 		}
 		asks[s.Node] = append(asks[s.Node], questions(s)...)
 	}
-	for name := range asks {
+	for _, name := range slices.Collect(maps.Keys(asks)) { // those that are added are not gone through
 		for _, port := range o.Ports[name] {
 			for _, peer := range o.Peers[port.End] {
 				if _, ok := asks[peer.Node]; !ok && len(o.Peers[port.End]) <= mostPeers {

@@ -26,12 +26,10 @@ func (o Observation) explain() Cause {
 	if o.Lost != "" {
 		return Cause{Kind: Unknown, Detail: o.Lost}
 	}
-	for _, leg := range []Role{Request, Answer} {
-		if s, ok := o.forked(leg); ok {
-			return o.at(s, leg, Unknown, "it was sent on twice, and what became of which is not known")
-		}
-	}
 	if s, ok := o.dropped(); ok {
+		if o.strayed(s) {
+			return o.at(s, s.Role, Unknown, "a rule dropped it there, where it was not to come by")
+		}
 		c := Cause{Kind: Drop, Node: s.Node, Leg: s.Role, Rule: s.Rule, Router: s.Node != o.Flow.From && s.Node != o.Flow.To}
 		if s.Rule.Rejects {
 			c.Kind = Reject
@@ -63,6 +61,22 @@ func (o Observation) dropped() (Sighting, bool) {
 		}
 	}
 	return Sighting{}, false
+}
+
+// strayed says whether a packet came to a node that it was not for, and that hands
+// nothing on: a copy for one that looks into packets, or one with a wrong MAC. What
+// is dropped there would have gone nowhere from there.
+func (o Observation) strayed(s Sighting) bool {
+	state := o.States[s.Node]
+	if state == nil || s.Index == 0 || s.Node == o.Flow.From || s.Node == o.Flow.To {
+		return false
+	}
+	if _, own := state.has(s.Destination); own {
+		return false
+	}
+	in := state.link(s.Index)
+	_, off := state.forwardsNot(in, s.Destination)
+	return off && in.Master == 0 && in.Kind != "bridge"
 }
 
 // lastSeen is where a leg's packet was last seen. What a switch flooded to those
@@ -109,7 +123,7 @@ func (o Observation) refused() (Cause, bool) {
 		return o.at(request, Request, NoListener, fmt.Sprintf("nobody has port %d", o.Flow.Port)), true
 	}
 	c := o.stopped(request, Request)
-	if c.Kind == Unknown {
+	if c.Kind == Unknown && (c.Detail == noReason || c.Detail == noSilence) {
 		c.Detail = "it refused the probe, and no rule of it was seen to"
 	}
 	return c, true
@@ -129,6 +143,12 @@ func (o Observation) nobodyListens(s *State) bool {
 func (o Observation) at(s Sighting, leg Role, kind Kind, detail string) Cause {
 	return Cause{Kind: kind, Node: s.Node, Interface: s.Interface, Leg: leg, Detail: detail}
 }
+
+// Where a node's state tells nothing.
+const (
+	noReason  = "nothing there accounts for its end"
+	noSilence = "nothing there accounts for the silence"
+)
 
 // stopped explains a packet that was last seen at a place.
 func (o Observation) stopped(s Sighting, leg Role) Cause {
@@ -167,7 +187,7 @@ func (o Observation) atTheEnd(s Sighting, leg Role, state *State, addr AddrState
 	if o.sendFailure(&answer, state, Question{From: s.Destination, To: s.Source}) {
 		return answer
 	}
-	return o.at(s, leg, Unknown, "nothing there accounts for the silence")
+	return o.at(s, leg, Unknown, noSilence)
 }
 
 // unserved is why a node that got the request has nothing to say to it.

@@ -178,6 +178,25 @@ var bridgeRows = map[string]row{
 		s.on("fw", "lan").Isolated, s.on("fw", "dmz").Isolated = true, true
 		s.on("fw", "dmz").Master = 7
 	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: the bridge did not hand it on"},
+	"two isolated ports, and the one it was for is none": {happen: func(s *scene) {
+		s.bridged().arrived("fw")
+		s.on("fw", "lan").Isolated = true
+		s.States["fw"].Links = append(s.States["fw"].Links, LinkState{Index: 5, Name: "spare", Master: 4, Up: true, Isolated: true})
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: the bridge did not hand it on"},
+	"isolated ports, and nobody knows which it was for": {happen: func(s *scene) {
+		s.bridged().arrived("fw").Destination = away
+		s.on("fw", "lan").Isolated, s.on("fw", "dmz").Isolated = true, true
+	}, kind: PortIsolated, word: "isolated@fw", policy: true, text: "the request was not bridged at fw/lan: port lan is isolated, as is the one it was for"},
+	"an isolated port among others, and nobody knows which it was for": {happen: func(s *scene) {
+		s.bridged().arrived("fw").Destination = away
+		s.on("fw", "lan").Isolated, s.on("fw", "dmz").Isolated = true, true
+		s.States["fw"].Links = append(s.States["fw"].Links, LinkState{Index: 5, Name: "spare", Master: 4, Up: true})
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: the bridge did not hand it on"},
+	"an isolated port that is alone": {happen: func(s *scene) {
+		s.bridged().arrived("fw")
+		s.on("fw", "lan").Isolated = true
+		s.on("fw", "dmz").Master = 0
+	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: the bridge did not hand it on"},
 	"the bridge is down": {happen: func(s *scene) {
 		s.bridged().arrived("fw")
 		s.on("fw", "br").Up = false

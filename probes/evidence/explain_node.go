@@ -41,7 +41,7 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 	if o.outFailure(&c, state, l, s.Destination, s.Length) {
 		return c
 	}
-	c.Kind, c.Detail = Unknown, "nothing there accounts for its end"
+	c.Kind, c.Detail = Unknown, noReason
 	return c
 }
 

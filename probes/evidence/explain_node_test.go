@@ -30,6 +30,12 @@ var routerRows = map[string]row{
 		s.Timeline[len(s.Timeline)-1].Destination = netip.MustParseAddr("10.9.1.1")
 		s.answers("fw", netip.MustParseAddr("10.9.1.1"), Lookup{Errno: unix.EHOSTUNREACH})
 	}, kind: LinkDown, word: "linkdown@fw", text: "the request was lost at fw/dmz: the link is down, and with it the route"},
+	"a link that is down, and may have taken the route with it": {happen: func(s *scene) {
+		s.arrived("fw").Destination = away
+		s.on("fw", "dmz").Up = false
+		s.answers("fw", away, Lookup{Errno: unix.ENETUNREACH})
+	}, kind: Unknown, word: "unknown@fw",
+		text: "inconclusive: the request was last seen at fw/lan: no route to 192.0.2.9; link dmz is down, and may have taken one along"},
 	"a link that is gone": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Links = s.States["fw"].Links[:2]

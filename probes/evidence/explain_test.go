@@ -33,6 +33,18 @@ func explained(t *testing.T, rows map[string]row) {
 	}
 }
 
+// sniffed is a request of which another node got a copy, with its rules' sighting of
+// it; forwarding is that node's.
+func (s *scene) sniffed(forwarding string) *Sighting {
+	s.node("ids", port{"tap", netip.MustParseAddr("10.0.1.9"), netip.MustParsePrefix("10.0.1.0/24"), nil})
+	s.States["ids"].Sysctls["net/ipv4/conf/tap/forwarding"] = forwarding
+	s.arrived("server")
+	s.see(Request, "fw/lan out", "ids/tap in")
+	seen := s.see(Request, "ids")
+	seen.Index = 2
+	return seen
+}
+
 var rejecting = Rule{Family: "ip", Table: "filter", Chain: "FORWARD", Handle: 5, Text: "tcp dport 22 reject", Rejects: true}
 
 func (s *scene) rule(role Role, node string, rule *Rule) *Sighting {
@@ -69,7 +81,8 @@ var ruleRows = map[string]row{
 	"of the answer, where one of the request was as well": {protocol: TCP, happen: func(s *scene) {
 		s.arrived("fw")
 		s.rule(Request, "fw", &commented)
-		s.came("fw") // sent again
+		s.again()
+		s.came("fw")
 		s.rule(Answer, "fw", &policy)
 	}, kind: Drop, word: "drop@fw", policy: true, text: "the request arrived; the answer was dropped at fw by policy drop of inet filter forward"},
 	"beats all else": {happen: func(s *scene) {
@@ -80,9 +93,24 @@ var ruleRows = map[string]row{
 		s.States["fw"].Sysctls["net/ipv4/conf/lan/forwarding"] = "0"
 		s.Heard.Errno = unix.ENETUNREACH
 	}, kind: Drop, word: "drop@fw", policy: true, text: `the request was dropped at fw by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"one that only looks into packets": {happen: func(s *scene) {
+		s.sniffed("0").Rule = &commented
+	}, kind: Unknown, word: "unknown@ids", text: "inconclusive: the request was last seen at ids: a rule dropped it there, where it was not to come by"},
+	"one that looks into packets on its way": {happen: func(s *scene) {
+		s.sniffed("1").Rule = &commented
+	}, kind: Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"one that has the address, and is not the target": {happen: func(s *scene) {
+		s.sniffed("0").Rule = &commented
+		s.States["ids"].Addrs = append(s.States["ids"].Addrs, AddrState{Prefix: netip.PrefixFrom(server4, 32)})
+	}, kind: Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"one that bridges": {happen: func(s *scene) {
+		s.sniffed("0").Rule = &commented
+		s.on("ids", "tap").Master = 7
+	}, kind: Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
 	"the last of two": {protocol: TCP, happen: func(s *scene) {
 		s.arrived("fw")
 		s.rule(Request, "fw", &policy)
+		s.again()
 		s.arrived("fw")
 		s.rule(Request, "fw", &commented)
 	}, kind: Drop, word: "drop@fw", policy: true, text: `the request was dropped at fw by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
@@ -157,6 +185,7 @@ var openRows = map[string]row{
 	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
 	"sent again": {protocol: TCP, happen: func(s *scene) {
 		s.arrived("server")
+		s.again()
 		s.arrived("fw")
 	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end"},
 }
@@ -239,7 +268,7 @@ var unsentRows = map[string]row{
 		s.on("client", "lan").Up = false
 		s.Flow.Addr = away
 		s.answers("client", away, Lookup{Errno: unix.ENETUNREACH})
-	}, kind: NoRoute, word: "noroute@client", text: "the request was not routed at client: no route to 192.0.2.9"},
+	}, kind: Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
 	"a link that is down, with a route": {happen: func(s *scene) { s.on("client", "lan").Up = false }, kind: LinkDown, word: "linkdown@client",
 		text: "the request was lost at client/lan: the link is down"},
 	"the other end is down": {v6: true, happen: func(s *scene) {

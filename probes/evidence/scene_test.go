@@ -10,7 +10,10 @@ import (
 
 // scene is the office, client - fw - server, as Explain sees it: a healthy network
 // in which nothing was seen yet. Its links have the indexes 2 and 3.
-type scene struct{ Observation }
+type scene struct {
+	Observation
+	clock time.Duration // since dawn
+}
 
 var (
 	fwLan4, fwDmz4 = netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("10.0.2.2")
@@ -21,7 +24,7 @@ const sceneLength = 52 // of a packet, in bytes
 
 // newScene is of a probe of a protocol from the client to the server's port 53.
 func newScene(protocol Protocol, v6 bool) *scene {
-	s := &scene{Observation{
+	s := &scene{Observation: Observation{
 		Flow: Flow{From: "client", To: "server", Addr: server4, Protocol: protocol, Port: 53}, States: map[string]*State{},
 		Ports: map[string][]PortState{}, Peers: map[End][]End{},
 	}}
@@ -109,7 +112,7 @@ func (s *scene) see(role Role, places ...string) *Sighting {
 		where, way, _ := strings.Cut(place, " ")
 		node, name, _ := strings.Cut(where, "/")
 		seen := Sighting{
-			At: dawn.Add(time.Duration(len(s.Timeline)) * time.Microsecond), Node: node, Interface: name, Role: role, Length: sceneLength, TTL: 64,
+			At: dawn.Add(s.clock), Node: node, Interface: name, Role: role, Length: sceneLength, TTL: 64,
 			Direction: map[string]Direction{"in": In, "out": Out}[way], Source: s.States["client"].Addrs[0].Prefix.Addr(), Destination: s.Flow.Addr,
 		}
 		if state := s.States[node]; state != nil && name != "" {
@@ -119,6 +122,7 @@ func (s *scene) see(role Role, places ...string) *Sighting {
 			seen.Source, seen.Destination = seen.Destination, seen.Source
 		}
 		s.Timeline = append(s.Timeline, seen)
+		s.clock += time.Microsecond
 	}
 	return &s.Timeline[len(s.Timeline)-1]
 }
@@ -139,6 +143,9 @@ func (s *scene) came(node string) *Sighting {
 	s.arrived("server")
 	return s.see(Answer, answered[:map[string]int{"server": 1, "fw": 2, "client": 4}[node]]...)
 }
+
+// again is the time after which a connection's request is repeated.
+func (s *scene) again() { s.clock += time.Second }
 
 // forget is a node whose state nobody read.
 func (s *scene) forget(nodes ...string) {

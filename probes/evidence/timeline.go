@@ -33,8 +33,7 @@ type Sighting struct {
 	// Text is the packet in a few words.
 	Text string
 
-	event   *traceEvent // of a rule that is not read yet
-	bridged bool        // at a port of a bridge
+	event *traceEvent // of a rule that is not read yet
 }
 
 // Dropped says whether a rule ended the packet's way here.
