@@ -65,14 +65,7 @@ func parseTrace(data []byte) (event traceEvent, ok bool) {
 		case unix.NFTA_TRACE_TYPE:
 			event.kind = decoder.Uint32()
 		case unix.NFTA_TRACE_VERDICT:
-			decoder.Nested(func(nested *netlink.AttributeDecoder) error {
-				for nested.Next() {
-					if nested.Type() == unix.NFTA_VERDICT_CODE {
-						event.verdict = int32(nested.Uint32())
-					}
-				}
-				return nil
-			})
+			decoder.Nested(event.readVerdict)
 		case unix.NFTA_TRACE_ID:
 			event.id = decoder.Uint32()
 		case unix.NFTA_TRACE_NETWORK_HEADER:
@@ -94,4 +87,13 @@ func parseTrace(data []byte) (event traceEvent, ok bool) {
 		event.packet, _ = parseIP(append(append([]byte(nil), network...), transport...))
 	}
 	return event, true
+}
+
+func (e *traceEvent) readVerdict(nested *netlink.AttributeDecoder) error {
+	for nested.Next() {
+		if nested.Type() == unix.NFTA_VERDICT_CODE {
+			e.verdict = int32(nested.Uint32())
+		}
+	}
+	return nil
 }
