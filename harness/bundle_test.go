@@ -40,6 +40,9 @@ func has(t *testing.T, feature harness.Feature) bool {
 }
 
 func init() {
+	if os.Getenv(fixtureVar) != "" {
+		harness.Patient()
+	}
 	fixtures["falls"] = func(t *testing.T) {
 		use(t, harness.Up(t, firewall()))
 		if os.Getenv("NSTEST_TEST_PASSES") == "" {

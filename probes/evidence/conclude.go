@@ -61,12 +61,13 @@ func (w *Watch) hasDropped(t *Trail) bool {
 // drained says whether everything that the kernel has told so far was read.
 func (w *Watch) drained() bool {
 	var fds []unix.PollFd
+	add := func(fd uintptr) { fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) }
 	for _, t := range w.taps {
-		fds = append(fds, unix.PollFd{Fd: int32(t.fd), Events: unix.POLLIN})
+		_ = t.raw.Control(add) // none of one that is closed
 	}
 	for _, t := range w.tracers {
 		if raw, err := t.events.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) })
+			_ = raw.Control(add)
 		}
 	}
 	n, err := unix.Poll(fds, 0)

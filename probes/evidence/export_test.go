@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// SettleBound is how long a watch waits at most for what it has not read yet.
+const SettleBound = settleBound
+
 // HoldRules keeps the watch from reading rules until release is called.
 func (w *Watch) HoldRules() (release func()) {
 	w.rules.mu.Lock()

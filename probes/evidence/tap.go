@@ -130,12 +130,14 @@ func newFrame(from *unix.SockaddrLinklayer, data, control []byte) frame {
 }
 
 // lost is how many packets did not fit into the tap's buffer since the last call.
-func (t *tap) lost() int {
-	stats, err := unix.GetsockoptTpacketStats(t.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
-	if err != nil {
-		return 0
-	}
-	return int(stats.Drops)
+// A closed tap's number may be another's by now.
+func (t *tap) lost() (count int) {
+	_ = t.raw.Control(func(fd uintptr) {
+		if stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+			count = int(stats.Drops)
+		}
+	})
+	return count
 }
 
 // stop ends read.

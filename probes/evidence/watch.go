@@ -29,6 +29,7 @@ type Watch struct {
 	lost    string
 
 	heard    Capture
+	closed   sync.Once
 	settling sync.Mutex
 	settled  time.Time // when everything until then was heard
 	rules    ruleBook
@@ -165,8 +166,14 @@ func (t *Trail) see(s Sighting) {
 }
 
 // Close ends the watch. The trace tables are gone when it returns; taps close
-// beside.
-func (w *Watch) Close() error {
+// beside. A second call does nothing: connections that are closed would be opened
+// again, and not where they were.
+func (w *Watch) Close() (err error) {
+	w.closed.Do(func() { err = w.close() })
+	return err
+}
+
+func (w *Watch) close() error {
 	for _, t := range w.taps {
 		t.stop()
 	}

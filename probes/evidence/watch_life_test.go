@@ -196,7 +196,11 @@ func TestCloseTwice(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	a.says(evidence.Drop, noDNS) // what was seen is still there
+	begun := time.Now()
+	a.says(evidence.Drop, noDNS) // what was seen is still there, and nothing to wait for
+	if took := time.Since(begun); took > evidence.SettleBound {
+		t.Errorf("it took %s to settle what is closed", took)
+	}
 }
 
 func TestOpenOfALabThatIsDown(t *testing.T) {
