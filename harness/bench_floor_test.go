@@ -160,15 +160,22 @@ func floorDown(made []floorNS) {
 	}
 }
 
-// floorThread runs f on a thread that ends with it, and is not the main one.
+// floorThread runs f on a thread that ends with it, and is not the main one: who
+// is given that holds it until another is found.
 func floorThread(f func()) {
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends here
-		if unix.Gettid() == unix.Getpid() {
-			floorThread(f)
-			runtime.UnlockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			f()
 			return
 		}
-		f()
+		held := make(chan bool)
+		go func() {
+			runtime.LockOSThread()
+			close(held)
+			f()
+		}()
+		<-held
+		runtime.UnlockOSThread()
 	}()
 }
