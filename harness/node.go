@@ -105,7 +105,7 @@ func (n *Node) Netlink() *netlink.Handle {
 }
 
 // Addrs are the node's planned addresses, port by port, then those of its
-// loopback. An attached node's are those that its interfaces have now.
+// loopback. An attached node has no plan, and so none here.
 func (n *Node) Addrs() []netip.Addr {
 	var addrs []netip.Addr
 	for _, port := range n.plan.Ports {
