@@ -159,6 +159,13 @@ func (o Observation) stopped(s Sighting, leg Role) Cause {
 	if s.Direction == Out {
 		return o.onTheLink(s, leg, state)
 	}
+	if s.Index == 0 { // a rule saw what the node itself sends
+		own := Cause{Node: s.Node, Leg: leg}
+		if o.sendFailure(&own, state, s.onward()) {
+			return own
+		}
+		return o.at(s, leg, Unknown, noReason)
+	}
 	if detail, ok := state.martian(s); ok {
 		return o.at(s, leg, Martian, detail)
 	}

@@ -29,7 +29,7 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 		c.Kind, c.Detail = RPFilter, detail
 		return c
 	}
-	l, asked := state.Lookups[Question{From: s.Source, To: s.Destination, In: s.Index}]
+	l, asked := state.Lookups[s.onward()]
 	if !asked {
 		c.Kind, c.Detail = Unknown, "its route was not looked up"
 		return c
@@ -125,18 +125,30 @@ func (o Observation) noWay(c *Cause, state *State, errno unix.Errno, to netip.Ad
 	}
 	switch errno {
 	case unix.ENETUNREACH:
-		c.Kind, c.Detail = NoRoute, fmt.Sprintf("no route to %s", to)
-		for _, port := range o.Ports[state.Node] {
-			if link := state.named(port.Interface); link.Index != 0 && !link.Up {
-				c.Kind, c.Detail = Unknown, fmt.Sprintf("no route to %s; link %s is down, and may have taken one along", to, link.Name)
-			}
-		}
+		o.noRoute(c, state, to)
 		return
 	case unix.EACCES: // there is no such route
 		c.Kind, c.Detail = Prohibit, "a rule of the routing policy"
 		return
 	}
 	c.Kind, c.Detail = Unknown, fmt.Sprintf("the route lookup of %s says %q", to, errno.Error())
+}
+
+// noRoute tells a route that a node is not to have from one that it lost with an
+// address, or may have lost with a link.
+func (o Observation) noRoute(c *Cause, state *State, to netip.Addr) {
+	c.Kind, c.Detail = NoRoute, fmt.Sprintf("no route to %s", to)
+	for _, port := range o.Ports[state.Node] {
+		for _, prefix := range port.Addrs {
+			if _, has := state.has(prefix.Addr()); !has && prefix.Masked().Contains(to) {
+				c.Kind, c.Interface, c.Router, c.Detail = NoAddress, port.Interface, false, fmt.Sprintf("it does not have %s", prefix)
+				return
+			}
+		}
+		if link := state.named(port.Interface); link.Index != 0 && !link.Up {
+			c.Kind, c.Detail = Unknown, fmt.Sprintf("no route to %s; link %s is down, and may have taken one along", to, link.Name)
+		}
+	}
 }
 
 // downTowards is a planned port of the node that leads to the address, and is down.
@@ -262,7 +274,7 @@ func (s *State) forwardsNot(in LinkState, to netip.Addr) (string, bool) {
 	if to.Is6() { // where a link's own says but whether it is a router's (ip-sysctl.rst)
 		key, all = "net/ipv6/conf/all/forwarding", "net/ipv6/conf/all/forwarding"
 	}
-	if s.Sysctls[key] != "0" {
+	if s.Sysctls[key] != "0" || to.Is6() && s.Sysctls["net/ipv6/conf/"+in.Name+"/force_forwarding"] == "1" {
 		return "", false
 	}
 	if s.Sysctls[all] == "0" {
@@ -299,7 +311,7 @@ func (s *State) martian(at Sighting) (string, bool) {
 	if s.link(at.Index).Name == "lo" {
 		return "", false
 	}
-	refused := s.Lookups[Question{From: at.Source, To: at.Destination, In: at.Index}].Errno == unix.EINVAL
+	refused := s.Lookups[at.onward()].Errno == unix.EINVAL
 	_, own := s.has(at.Source)
 	switch {
 	case at.Source.IsLoopback() && (refused || at.Source.Is6()):

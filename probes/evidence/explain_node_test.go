@@ -36,6 +36,16 @@ var routerRows = map[string]row{
 		s.answers("fw", away, Lookup{Errno: unix.ENETUNREACH})
 	}, kind: Unknown, word: "unknown@fw",
 		text: "inconclusive: the request was last seen at fw/lan: no route to 192.0.2.9; link dmz is down, and may have taken one along"},
+	"an address that is gone, and took the route with it": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
+		s.answers("fw", server4, Lookup{Errno: unix.ENETUNREACH})
+	}, kind: NoAddress, word: "noaddress@fw", text: "the request was not delivered at fw/dmz: it does not have 10.0.2.2/24"},
+	"an address that is gone, and led elsewhere": {happen: func(s *scene) {
+		s.arrived("fw").Destination = away
+		s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
+		s.answers("fw", away, Lookup{Errno: unix.ENETUNREACH})
+	}, kind: NoRoute, word: "noroute@fw", policy: true, text: "the request was not routed at fw/lan: no route to 192.0.2.9"},
 	"a link that is gone": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Links = s.States["fw"].Links[:2]
@@ -143,14 +153,15 @@ var elsewhere, nowhere = &Lookup{Type: 1, Out: 3}, &Lookup{Errno: unix.ENETUNREA
 func TestExplainForwarding(t *testing.T) {
 	t.Parallel()
 	for name, j := range map[string]judged{
-		"off":                      {at: "fw", sysctls: forward + "=0 " + lanForward + "=0", want: "the request was not forwarded at fw/lan: net.ipv4.ip_forward=0"},
-		"off at the link":          {at: "fw", sysctls: lanForward + "=0", want: "the request was not forwarded at fw/lan: net.ipv4.conf.lan.forwarding=0"},
-		"off, but on at the link":  {at: "fw", sysctls: forward + "=0", want: stays},
-		"off at the other link":    {at: "fw", sysctls: "net/ipv4/conf/dmz/forwarding=0", want: stays},
-		"off for v6, and asked v4": {at: "fw", sysctls: forward6 + "=0 " + lanForward6 + "=0", want: stays},
-		"off for v6":               {v6: true, at: "fw", sysctls: forward6 + "=0", want: "the request was not forwarded at fw/lan: net.ipv6.conf.all.forwarding=0"},
-		"off for v6 at the link":   {v6: true, at: "fw", sysctls: lanForward6 + "=0", want: stays},
-		"off for v4, and asked v6": {v6: true, at: "fw", sysctls: forward + "=0 " + lanForward + "=0", want: stays},
+		"off":                                {at: "fw", sysctls: forward + "=0 " + lanForward + "=0", want: "the request was not forwarded at fw/lan: net.ipv4.ip_forward=0"},
+		"off at the link":                    {at: "fw", sysctls: lanForward + "=0", want: "the request was not forwarded at fw/lan: net.ipv4.conf.lan.forwarding=0"},
+		"off, but on at the link":            {at: "fw", sysctls: forward + "=0", want: stays},
+		"off at the other link":              {at: "fw", sysctls: "net/ipv4/conf/dmz/forwarding=0", want: stays},
+		"off for v6, and asked v4":           {at: "fw", sysctls: forward6 + "=0 " + lanForward6 + "=0", want: stays},
+		"off for v6":                         {v6: true, at: "fw", sysctls: forward6 + "=0", want: "the request was not forwarded at fw/lan: net.ipv6.conf.all.forwarding=0"},
+		"off for v6 at the link":             {v6: true, at: "fw", sysctls: lanForward6 + "=0", want: stays},
+		"off for v6, and forced at the link": {v6: true, at: "fw", sysctls: forward6 + "=0 net/ipv6/conf/lan/force_forwarding=1", want: stays},
+		"off for v4, and asked v6":           {v6: true, at: "fw", sysctls: forward + "=0 " + lanForward + "=0", want: stays},
 		"off for the answer": {
 			at: "answer fw", sysctls: forward + "=0 net/ipv4/conf/dmz/forwarding=0", want: "the request arrived; the answer was not forwarded at fw/dmz: net.ipv4.ip_forward=0",
 		},

@@ -1,5 +1,7 @@
 package evidence
 
+import "fmt"
+
 // hearFrame finds the flow that a frame belongs to.
 func (w *Watch) hearFrame(t *tap, f frame) {
 	w.heard.keep(t.end(f.index), f)
@@ -101,10 +103,10 @@ func (w *Watch) noteEvent(t *tracer, e traceEvent) {
 			}
 			return
 		}
-		if before := w.traced[id]; before != nil && before.trail == trail && before.tuple() != e.packet.tuple() {
+		if before := w.traced[id]; before != nil && before.trail == trail && (before.tuple() != e.packet.tuple() || before.mark != e.mark) {
 			trail.see(ruleSighting(t, e, role, e.packet))
 		}
-		w.traced[id] = &tracedPacket{trail: trail, role: role, packet: *e.packet}
+		w.traced[id] = &tracedPacket{trail: trail, role: role, packet: *e.packet, mark: e.mark}
 	}
 	known := w.traced[id]
 	switch {
@@ -123,8 +125,12 @@ func (w *Watch) noteEvent(t *tracer, e traceEvent) {
 // ruleSighting is a packet in the hands of a node's rules. An event has no time of
 // its own but that of its reading: see Timeline.order.
 func ruleSighting(at *tracer, e traceEvent, role Role, p *packet) Sighting {
-	return Sighting{
+	s := Sighting{
 		At: e.at, Node: at.node.Name(), Index: e.iif, Role: role, Source: p.src, Destination: p.dst,
-		Length: p.length, TTL: int(p.ttl), Text: p.String(),
+		Length: p.length, TTL: int(p.ttl), Text: p.String(), Mark: e.mark,
 	}
+	if s.Mark != 0 {
+		s.Text += fmt.Sprintf(" mark %#x", s.Mark)
+	}
+	return s
 }

@@ -44,10 +44,15 @@ type Observation struct {
 	Lost string
 }
 
+// onward asks where the packet would go from there.
+func (s Sighting) onward() Question {
+	return Question{From: s.Source, To: s.Destination, In: s.Index, Mark: s.Mark}
+}
+
 // questions are the route lookups that explaining a packet at a place needs.
 func questions(s Sighting) []Question {
 	return []Question{
-		{From: s.Source, To: s.Destination, In: s.Index},
+		s.onward(),
 		{From: s.Destination, To: s.Source},
 		{To: s.Source},
 		{To: s.Destination},

@@ -46,7 +46,8 @@ func (s *State) readProc() error {
 	}
 	for _, l := range s.Links {
 		keys = append(keys, "net/ipv4/conf/"+l.Name+"/rp_filter", "net/ipv4/conf/"+l.Name+"/forwarding",
-			"net/ipv6/conf/"+l.Name+"/forwarding", "net/ipv6/conf/"+l.Name+"/disable_ipv6")
+			"net/ipv6/conf/"+l.Name+"/forwarding", "net/ipv6/conf/"+l.Name+"/disable_ipv6",
+			"net/ipv6/conf/"+l.Name+"/force_forwarding") // there is none before Linux 6.17
 	}
 	for _, key := range keys {
 		if value, err := os.ReadFile("/proc/sys/" + key); err == nil {

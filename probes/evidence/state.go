@@ -75,10 +75,11 @@ type NeighbourState struct {
 }
 
 // Question is a route lookup: where would a packet from here to there go? With
-// In it is one that came in at that interface.
+// In it is one that came in at that interface; Mark is what rules gave it.
 type Question struct {
 	From, To netip.Addr
 	In       int
+	Mark     uint32
 }
 
 // Lookup is the kernel's answer.
@@ -163,7 +164,7 @@ func routeState(r netlink.Route) RouteState {
 // EHOSTUNREACH an unreachable route, or forwarding that is off, EACCES a
 // prohibit route, EINVAL a blackhole route, or a source that may not come in there.
 func lookup(h *netlink.Handle, q Question) Lookup {
-	options := &netlink.RouteGetOptions{IifIndex: q.In}
+	options := &netlink.RouteGetOptions{IifIndex: q.In, Mark: q.Mark}
 	if q.From.IsValid() {
 		options.SrcAddr = q.From.AsSlice()
 	}

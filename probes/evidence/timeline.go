@@ -30,6 +30,8 @@ type Sighting struct {
 	Length int
 	// TTL is the time to live, or hop limit, that it has left.
 	TTL int
+	// Mark is the kernel's own mark on it, where a rule saw it.
+	Mark uint32
 	// Text is the packet in a few words.
 	Text string
 

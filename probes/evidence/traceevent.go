@@ -24,6 +24,7 @@ type traceEvent struct {
 	packet  *packet // only in the first event of each base chain
 	iif     int
 	oif     int
+	mark    uint32
 }
 
 // What an event is about (nft_trace_types).
@@ -76,6 +77,8 @@ func parseTrace(data []byte) (event traceEvent, ok bool) {
 			event.iif = int(decoder.Uint32())
 		case unix.NFTA_TRACE_OIF:
 			event.oif = int(decoder.Uint32())
+		case unix.NFTA_TRACE_MARK:
+			event.mark = decoder.Uint32()
 		case unix.NFTA_TRACE_POLICY:
 			event.policy = decoder.Uint32()
 		}

@@ -46,6 +46,7 @@ type tracedPacket struct {
 	trail *Trail
 	role  Role
 	early bool // it is not known yet whose it is
+	mark  uint32
 	packet
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
@@ -219,10 +220,11 @@ func detour(t *testing.T, lab *harness.Lab) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	must(t, conn.SetDeadline(time.Now().Add(soon)))
 	_, err = conn.Write([]byte(evidence.RequestWord + "who are you?"))
-	if _, readErr := conn.Read(make([]byte, 512)); err != nil || readErr != nil {
-		t.Fatal(err, readErr)
-	}
+	must(t, err)
+	_, err = conn.Read(make([]byte, 512))
+	must(t, err)
 	h := lab.Node("fw").Netlink()
 	link, err := h.LinkByName("dmz")
 	if err != nil {

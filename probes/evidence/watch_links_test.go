@@ -160,16 +160,26 @@ func TestWatchOfATentativeAddress(t *testing.T) {
 }
 
 // A link of a router's own says whether it is one there; whether it forwards IPv6
-// says the one for all.
+// says the one for all, unless it is forced to.
 func TestForwardingOfALink(t *testing.T) {
 	t.Parallel()
 	lab := harness.Up(t, office(""))
 	serve(t, lab.Node("server"), 53)
-	sysctls("fw", "net.ipv6.conf.lan.forwarding", "0")(t, lab)
-	a := ask(t, lab.Node("client"), to(udp, server6, 53))
-	if by := a.answered().Answerer(); by != "server" {
-		t.Errorf("off at the link: answered by %q\n%s", by, a.timeline())
+	passes := func(how string) {
+		t.Helper()
+		a := ask(t, lab.Node("client"), to(udp, server6, 53))
+		if by := a.answered().Answerer(); by != "server" {
+			t.Errorf("%s: answered by %q\n%s", how, by, a.timeline())
+		}
 	}
+	sysctls("fw", "net.ipv6.conf.lan.forwarding", "0")(t, lab)
+	passes("off at the link")
 	sysctls("fw", "net.ipv6.conf.all.forwarding", "0", "net.ipv6.conf.lan.forwarding", "1")(t, lab)
 	ask(t, lab.Node("client"), to(udp, server6, 53)).says(evidence.NoForward, "the request was not forwarded at fw/lan: net.ipv6.conf.all.forwarding=0")
+	const forced = "force_forwarding"
+	if _, err := lab.Node("fw").Sysctl("net.ipv6.conf.lan." + forced); err != nil {
+		return // before Linux 6.17
+	}
+	sysctls("fw", "net.ipv6.conf.lan."+forced, "1", "net.ipv6.conf.dmz."+forced, "1")(t, lab)
+	passes("forced")
 }

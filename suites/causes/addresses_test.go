@@ -83,6 +83,24 @@ var _ = Describe("an address", func() {
 		o.reaches(ctx, all...)
 	})
 
+	It("that fw has lost, and with it a route, is named and does not isolate", func(ctx SpecContext) {
+		o := up()
+		kept := routesOf(o.fw)
+		lost := []string{"10.0.2.2/24", "fd00:2::2/64"}
+		for _, address := range lost {
+			take(o.fw, "dmz", address)
+		}
+		results := broken(ctx, o.client, o.server, "fw", evidence.NoAddress, all...)
+		Expect(results).To(HaveEach(HaveField("Cause.Interface", "dmz")))
+
+		By("giving it back, as the control")
+		for _, address := range lost {
+			give(o.fw, "dmz", address)
+		}
+		giveRoutes(o.fw, kept)
+		o.reaches(ctx, all...)
+	})
+
 	It("that the server has lost is named", func(ctx SpecContext) {
 		o := up()
 		kept := routesOf(o.server)

@@ -25,6 +25,9 @@ var (
 // silence is how long a probe waits whose end nothing accounts for.
 const silence = 200 * time.Millisecond
 
+// soon is when a watch has long seen what ends a probe, however busy the machine.
+const soon = 2500 * time.Millisecond
+
 // The addresses of the office, and the prefixes of both segments.
 var (
 	client4, client6 = netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("fd00:1::1")
@@ -73,7 +76,7 @@ func (o office) reaches(ctx SpecContext, asked ...probes.Probe) {
 // that kind: a rule, unless by is "".
 func isolated(ctx SpecContext, from *harness.Node, to probes.Target, at string, kind evidence.Kind, by string, asked ...probes.Probe) []probes.Result {
 	GinkgoHelper()
-	results := watch(ctx, from, to, asked...)
+	results := seen(ctx, from, to, asked...)
 	for _, r := range results {
 		Expect(r).To(probes.BeIsolatedFrom(to).At(at).By(by))
 		Expect(r).To(probes.BeIsolatedFrom(to).At(at).By(by).Because(kind))
@@ -85,7 +88,7 @@ func isolated(ctx SpecContext, from *harness.Node, to probes.Target, at string, 
 // for who expects that kind, and for nobody else.
 func broken(ctx SpecContext, from *harness.Node, to probes.Target, at string, kind evidence.Kind, asked ...probes.Probe) []probes.Result {
 	GinkgoHelper()
-	results := watch(ctx, from, to, asked...)
+	results := seen(ctx, from, to, asked...)
 	for _, r := range results {
 		Expect(r).To(probes.BeIsolatedFrom(to).At(at).Because(kind))
 		noVerdict(probes.BeIsolatedFrom(to), r, fmt.Sprintf("no policy, but the network that is broken (Because(%q) would expect it)", kind))
@@ -103,6 +106,19 @@ func inconclusive(ctx SpecContext, from *harness.Node, to probes.Target, known s
 		noVerdict(probes.BeIsolatedFrom(to), r, "inconclusive: ", known)
 		noVerdict(probes.BeIsolatedFrom(to).Because(evidence.Unknown), r, "inconclusive: ", known)
 	}
+	return results
+}
+
+// seen asks under watch what ends before its time: nothing waits for a timeout whose
+// end can be seen.
+func seen(ctx SpecContext, from *harness.Node, to probes.Target, asked ...probes.Probe) []probes.Result {
+	GinkgoHelper()
+	var patient []probes.Probe
+	for _, p := range asked {
+		patient = append(patient, p.Within(soon))
+	}
+	results := watch(ctx, from, to, patient...)
+	Expect(results).To(HaveEach(HaveField("RTT", BeNumerically("<", soon))))
 	return results
 }
 

@@ -148,17 +148,60 @@ var _ = Describe("a routing policy", func() {
 		o.reaches(ctx, all...)
 	})
 
-	It("by a mark, which a lookup does not have, is not understood", func(ctx SpecContext) {
-		o := ruled(atFw, `table inet mangle { chain in { type filter hook prerouting priority -150; iifname "lan" udp dport 53 meta mark set 7; }; }`)
+	It("by a mark of nftables isolates those that have it", func(ctx SpecContext) {
+		o := ruled(atFw, markDNS)
 		inTable(o.fw, netlink.Route{Dst: prefix("0.0.0.0/0"), Type: unix.RTN_BLACKHOLE}, netlink.Route{Dst: prefix("::/0"), Type: unix.RTN_BLACKHOLE})
-		rule := lookup()
-		rule.Mark = 7
-		forgetIt := choose(o.fw, rule, client4, client6)
-		inconclusive(ctx, o.client, o.server, "nothing there accounts for its end", dns.Within(silence))
+		forgetIt := choose(o.fw, marked(), client4, client6)
+		isolated(ctx, o.client, o.server, "fw", evidence.Blackhole, "", dns)
 		o.reaches(ctx, icmp, web)
 
 		By("forgetting the rule, as the control")
 		forgetIt()
 		o.reaches(ctx, all...)
 	})
+
+	It("by a mark leads where no other packet goes, and what is broken there is no policy", func(ctx SpecContext) {
+		o := ruled(atFw, markDNS)
+		dmz := link(o.fw, "dmz").Attrs().Index
+		inTable(o.fw, netlink.Route{Dst: prefix(dmz4.String()), LinkIndex: dmz, Scope: netlink.SCOPE_LINK}, netlink.Route{Dst: prefix(dmz6.String()), LinkIndex: dmz})
+		choose(o.fw, marked(), client4, client6)
+		giveBack := takeRoutes(o.fw, dmz4.String(), dmz6.String())
+		o.reaches(ctx, dns)
+		isolated(ctx, o.client, o.server, "fw", evidence.NoRoute, "", icmp, web)
+		take(o.server, "dmz", "10.0.2.1/24")
+		take(o.server, "dmz", "fd00:2::1/64")
+		forget(o.fw, "dmz", server4, server6)
+		broken(ctx, o.client, o.server, "server", evidence.NoAddress, dns)
+		give(o.server, "dmz", "10.0.2.1/24")
+		give(o.server, "dmz", "fd00:2::1/64")
+		giveRoutes(o.server, []netlink.Route{
+			{Dst: prefix("0.0.0.0/0"), Gw: netip.MustParseAddr("10.0.2.2").AsSlice()}, {Dst: prefix("::/0"), Gw: netip.MustParseAddr("fd00:2::2").AsSlice()}})
+
+		By("having the route for all, as the control")
+		giveBack()
+		forget(o.fw, "dmz", server4, server6)
+		o.reaches(ctx, all...)
+	})
+
+	// Rules of the old kind are not traced, and so the mark is not known.
+	It("by a mark of iptables-legacy is not understood", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.Tool("iptables-legacy"))
+		o := up()
+		o.iptables("iptables-legacy", "-t", "mangle", "-A", "PREROUTING", "-p", "udp", "--dport", "53", "-j", "MARK", "--set-mark", "7")
+		inTable(o.fw, netlink.Route{Dst: prefix("0.0.0.0/0"), Type: unix.RTN_BLACKHOLE})
+		forgetIt := choose(o.fw, marked(), client4)
+		inconclusive(ctx, o.client, server4, "nothing there accounts for its end", dns.Within(silence))
+
+		By("forgetting the rule, as the control")
+		forgetIt()
+		o.reaches(ctx, all...)
+	})
 })
+
+const markDNS = `table inet mangle { chain in { type filter hook prerouting priority -150; udp dport 53 meta mark set 7; }; }`
+
+func marked() netlink.Rule {
+	rule := lookup()
+	rule.Mark = 7
+	return rule
+}

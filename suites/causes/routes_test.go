@@ -119,6 +119,31 @@ var _ = Describe("forwarding", func() {
 		Entry("for IPv6", "net.ipv6.conf.all.forwarding", server6, server4),
 		Entry("for what comes in at one interface", "net.ipv4.conf.lan.forwarding", server4, server6),
 	)
+
+	It("that is off at one interface isolates nobody in IPv6, where it means another thing", func(ctx SpecContext) {
+		o := up()
+		Expect(o.fw.SetSysctl("net.ipv6.conf.lan.forwarding", "0")).To(Succeed())
+		o.reaches(ctx, all...)
+		block := &netlink.XfrmPolicy{Src: prefix(hostPrefix(client6).String()), Dst: prefix(hostPrefix(server6).String()),
+			Dir: netlink.XFRM_DIR_FWD, Action: netlink.XFRM_POLICY_BLOCK}
+		Expect(o.fw.Do(func() error { return netlink.XfrmPolicyAdd(block) })).To(Succeed())
+		inconclusive(ctx, o.client, server6, "nothing there accounts for its end", dns.Within(silence))
+	})
+
+	It("that is off everywhere but forced at one interface isolates nobody", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.Kernel(6, 17))
+		o := up()
+		Expect(o.fw.SetSysctl("net.ipv6.conf.all.forwarding", "0")).To(Succeed()) // it takes the others away
+		for _, name := range []string{"lan", "dmz"} {                             // for the request, and for the answer
+			Expect(o.fw.SetSysctl("net.ipv6.conf."+name+".force_forwarding", "1")).To(Succeed())
+		}
+		giveBack := takeRoutes(o.server, "::/0")
+		broken(ctx, o.client, server6, "server", evidence.NoRoute, all...)
+
+		By("having a route for the answer, as the control")
+		giveBack()
+		o.reaches(ctx, all...)
+	})
 })
 
 func prefix(text string) *net.IPNet {

@@ -132,7 +132,7 @@ var _ = Describe("a rule of nftables", func() {
 		o := ruled(atClient, "table inet filter { chain output { type filter hook output priority 0; icmpv6 type nd-neighbor-solicit accept; "+rule+"; }; }")
 		results := isolated(ctx, o.client, o.server, "client", evidence.Drop, rule, icmp, dns)
 		for _, r := range results {
-			if r.Probe == icmp && r.Addr.Is6() {
+			if r.Probe.String() == icmp.String() && r.Addr.Is6() {
 				Expect(r.Outcome).To(Equal(probes.Silent), "the kernel does not tell an ICMPv6 socket")
 				continue
 			}

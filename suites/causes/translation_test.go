@@ -9,6 +9,7 @@ import (
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
 )
 
 // farm is the office with a second server in the dmz, and with a public address at
@@ -107,6 +108,31 @@ var _ = Describe("a translated packet", func() {
 			Expect(f.client).To(probes.Reach(to, all...).WithContext(ctx))
 		}
 		giveBack()
+	})
+
+	// The kernel looks for the new route as it translates, and gives up without a word.
+	It("that its sender has no route for is not understood", func(ctx SpecContext) {
+		f := newFarm()
+		Expect(f.client.Nft(`table inet nat { chain out { type nat hook output priority -100;
+			ip daddr ` + public4.String() + ` dnat ip to 10.0.2.1
+			ip6 daddr ` + public6.String() + ` dnat ip6 to fd00:2::1
+		}; }`)).To(Succeed())
+		kept := routesOf(f.client)
+		takeRoutes(f.client, "0.0.0.0/0", "::/0")
+		var toPublic []netlink.Route
+		for i, to := range publics {
+			toPublic = append(toPublic, netlink.Route{Dst: prefix(hostPrefix(to).String()), Gw: gateways[i].AsSlice()})
+		}
+		giveRoutes(f.client, toPublic)
+		for _, to := range publics {
+			inconclusive(ctx, f.client, to, "nothing was seen to leave", dns.Within(silence), web.Within(silence))
+		}
+
+		By("having a route, as the control")
+		giveRoutes(f.client, kept)
+		for _, to := range publics {
+			Expect(f.client).To(probes.Reach(to, all...).WithContext(ctx))
+		}
 	})
 
 	It("to an address that nobody has is named", func(ctx SpecContext) {
