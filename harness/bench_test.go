@@ -169,6 +169,9 @@ func drain(b *testing.B) {
 	made[1].close()
 	for {
 		n, _, err := unix.Recvfrom(watch, buf, 0)
+		if err == unix.EINTR {
+			continue
+		}
 		if err != nil {
 			b.Fatal("wait for the kernel's clean-up: ", err)
 		}

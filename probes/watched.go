@@ -145,12 +145,13 @@ func watchAddr(ctx context.Context, watch *evidence.Watch, from *harness.Node, t
 	if err != nil {
 		return Result{}, err
 	}
-	err = a.askUnder(watch)
+	err = a.askUnder(watch, func() {})
 	return a.result, err
 }
 
-// askUnder asks under a watch, until the probe ends or its end is seen.
-func (a *asking) askUnder(watch *evidence.Watch) error {
+// askUnder asks under a watch, until the probe ends or its end is seen. It calls
+// passed once what its first packets did was heard.
+func (a *asking) askUnder(watch *evidence.Watch, passed func()) error {
 	ctx := a.ctx
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -166,17 +167,36 @@ func (a *asking) askUnder(watch *evidence.Watch) error {
 	}()
 	select {
 	case <-a.watched.begun:
+		proved := make(chan struct{})
+		defer close(proved)
+		go func() {
+			select {
+			case <-a.watched.trail.Passed():
+			case <-proved: // nothing was heard of it
+			}
+			passed()
+		}()
 		watch.Conclude(within, a.watched.trail)
 		cancel()
 	case <-within.Done():
 	}
 	err := <-ended
-	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+	short := errors.Is(err, unix.ENOBUFS)
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() == nil:
 		// Its end was seen: there is nothing to wait for.
 		a.result.Outcome, a.result.RTT, err = Silent, time.Since(a.start), nil
+	case short:
+		// A full neighbour table, which is no verdict; or what a driver or a rule
+		// on the way out says when it drops, which can be seen.
+		a.end(Unsent, netip.Addr{})
+		a.result.Errno = unix.ENOBUFS
+	case err != nil:
+		return err
 	}
-	if err == nil {
-		a.prove()
+	a.prove()
+	if short && a.result.Cause.Kind != evidence.Unknown {
+		return nil
 	}
 	return err
 }

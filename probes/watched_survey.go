@@ -68,12 +68,17 @@ func (g Grid) labNodes() (nodes []*harness.Node) {
 	return nodes
 }
 
+// watchChunk asks at once, as far as the watch has room for what begins.
 func watchChunk(watch *evidence.Watch, chunk []*task) error {
 	errs := make([]error, len(chunk))
+	room := make(chan struct{}, watch.Room())
 	var asking sync.WaitGroup
 	for i, t := range chunk {
+		room <- struct{}{}
 		asking.Go(func() {
-			if err := t.askUnder(watch); err != nil {
+			passed := sync.OnceFunc(func() { <-room })
+			defer passed()
+			if err := t.askUnder(watch, passed); err != nil {
 				errs[i] = t.failure(err)
 			}
 		})

@@ -58,7 +58,7 @@ func halves(n int) *topo.Network {
 func TestWatchSurveyOfManyHasACauseForEach(t *testing.T) {
 	harness.Require(t, harness.NftTool)
 	t.Parallel()
-	const hosts = 12
+	const hosts = 30 // so many that a trace overflows when all begin at once
 	lab := harness.Up(t, halves(hosts))
 	for _, p := range []probes.Probe{icmp, web, dns} {
 		matrix, err := probes.WatchSurvey(t.Context(), lab, p)

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/nstest/nstest/harness"
 )
@@ -121,54 +120,4 @@ func (b *ruleBook) rule(node *harness.Node, e traceEvent) *Rule {
 		b.rules[key] = rule
 	}
 	return rule
-}
-
-// stateBook remembers the states that were read: hundreds of probes may ask for
-// one at once.
-type stateBook struct {
-	mu    sync.Mutex
-	nodes map[string]*stateEntry
-}
-
-type stateEntry struct {
-	mu    sync.Mutex
-	at    time.Time
-	state *State
-}
-
-// state is a node's, read at since or later, with answers to the questions, and
-// with the listening sockets if asked for, which take as long as all the rest.
-func (b *stateBook) state(node *harness.Node, since time.Time, questions []Question, listeners bool) (*State, error) {
-	b.mu.Lock()
-	if b.nodes == nil {
-		b.nodes = map[string]*stateEntry{}
-	}
-	entry := b.nodes[node.Name()]
-	if entry == nil {
-		entry = &stateEntry{}
-		b.nodes[node.Name()] = entry
-	}
-	b.mu.Unlock()
-	entry.mu.Lock()
-	if entry.state == nil || entry.at.Before(since) {
-		at := time.Now()
-		state, err := capture(node, nil)
-		if err != nil {
-			entry.mu.Unlock()
-			return nil, err
-		}
-		entry.at, entry.state = at, state
-	}
-	own := *entry.state
-	entry.mu.Unlock()
-	if listeners {
-		if err := node.Do(own.readListeners); err != nil {
-			return nil, err
-		}
-	}
-	own.Lookups = make(map[Question]Lookup, len(questions))
-	for _, q := range questions {
-		own.Lookups[q] = lookup(node.Netlink(), q)
-	}
-	return &own, nil
 }

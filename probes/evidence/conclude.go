@@ -2,7 +2,7 @@ package evidence
 
 import (
 	"context"
-	"maps"
+	"net/netip"
 	"runtime"
 	"slices"
 	"time"
@@ -26,7 +26,7 @@ const (
 // when the context is over; then it says the best that is known. A cause that
 // comes with a refusal is left for the prober to hear.
 func (w *Watch) Conclude(ctx context.Context, t *Trail) Cause {
-	pause, quiet := firstPause, time.Now()
+	pause := firstPause
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
@@ -34,7 +34,7 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) Cause {
 		case <-ctx.Done():
 			return w.Explain(t, Heard{})
 		case <-t.changed:
-			quiet, pause = time.Now(), firstPause
+			pause = firstPause
 			timer.Reset(pause)
 			if !w.hasDropped(t) {
 				continue
@@ -43,10 +43,11 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) Cause {
 			pause *= 2
 			timer.Reset(pause)
 		}
+		quiet := time.Since(w.lastOf(t)) >= patience
 		c := w.Explain(t, Heard{})
 		switch {
 		case c.Kind == Unknown || c.Kind == Reject:
-		case c.Policy() || time.Since(quiet) >= patience:
+		case c.Policy() || quiet:
 			return c
 		}
 	}
@@ -87,6 +88,11 @@ func (w *Watch) settle() {
 	for !w.drained() && time.Since(begun) < settleBound {
 		runtime.Gosched()
 	}
+	for _, t := range w.taps {
+		if n := t.lost(); n > 0 {
+			w.lose("node " + t.node.Name() + ": packets were lost at the tap")
+		}
+	}
 	w.hearing.Lock() // who has taken something has heard it by now
 	defer w.hearing.Unlock()
 	w.settled = begun
@@ -97,8 +103,11 @@ func (w *Watch) Timeline(t *Trail) Timeline {
 	w.settle()
 	for {
 		w.mu.Lock()
-		timeline := slices.Clone(t.timeline)
+		timeline, last := slices.Clone(t.timeline), t.last
 		w.mu.Unlock()
+		if len(timeline) > 0 || time.Since(last) >= patience {
+			t.once.Do(func() { close(t.passed) })
+		}
 		if !slices.ContainsFunc(timeline, func(s Sighting) bool { return s.event != nil }) {
 			timeline.order()
 			return timeline
@@ -122,71 +131,105 @@ func (w *Watch) readRules(t *Trail, seen Timeline) {
 }
 
 // Explain says what stopped the probe, from what was seen until now and the state
-// of the kernels' that matter.
+// of the kernels' that matter. A state counts that was read after the last that was
+// seen, and when that is long ago, after patience.
 func (w *Watch) Explain(t *Trail, heard Heard) Cause {
 	o := Observation{
 		Flow: t.Flow, Heard: heard, Timeline: w.Timeline(t),
 		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*State{}, Lost: w.losses(),
 	}
+	since := w.lastOf(t)
+	if settled := since.Add(patience); time.Now().After(settled) {
+		since = settled
+	}
 	s, dropped := o.dropped()
 	switch {
 	case heard.Answered:
 	case !dropped:
-		w.capture(&o)
+		w.capture(&o, since)
 	case s.Node != o.Flow.From && s.Node != o.Flow.To: // had it any business there?
-		if state, err := w.states.state(w.nodes[s.Node], time.Now(), nil, false); err == nil {
-			o.States[s.Node] = state
-		}
+		w.read(&o, s.Node, since, inquiry{links: []int{s.Index}})
 	}
 	return Explain(o)
 }
 
+// lastOf is when the last of the flow was seen; before anything was, when it began.
+func (w *Watch) lastOf(t *Trail) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return t.last
+}
+
 // losses says what taps or traces could not hold.
 func (w *Watch) losses() string {
-	for _, t := range w.taps {
-		if n := t.lost(); n > 0 {
-			w.lose("node " + t.node.Name() + ": packets were lost at the tap")
-		}
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.lost
 }
 
-// capture reads the state of the asker, of the nodes where packets were last seen,
-// and of the other ends of their links.
-func (w *Watch) capture(o *Observation) {
-	now := time.Now()
-	asks := map[string][]Question{o.Flow.From: {{To: o.Flow.Addr}}}
+// capture reads the state of the asker, of the target and of the nodes where
+// packets were last seen, and then of those at the other ends of the links that
+// these would send by.
+func (w *Watch) capture(o *Observation, since time.Time) {
+	asks := map[string]*inquiry{o.Flow.From: {questions: []Question{{To: o.Flow.Addr}}}}
 	if o.Flow.To != "" && o.Flow.To != o.Flow.From {
-		asks[o.Flow.To] = nil
+		asks[o.Flow.To] = &inquiry{sockets: o.Flow.Protocol}
 	}
+	var left []Sighting
 	for _, leg := range []Role{Request, Answer} {
 		s, ok := o.lastSeen(leg)
 		if !ok {
 			continue
 		}
-		asks[s.Node] = append(asks[s.Node], questions(s)...)
+		if asks[s.Node] == nil {
+			asks[s.Node] = &inquiry{sockets: o.Flow.Protocol}
+		}
+		asks[s.Node].about(s)
+		if s.Direction == Out {
+			left = append(left, s)
+		}
 	}
-	for _, name := range slices.Collect(maps.Keys(asks)) { // those that are added are not gone through
-		for _, port := range o.Ports[name] {
-			for _, peer := range o.Peers[port.End] {
-				if _, ok := asks[peer.Node]; !ok && len(o.Peers[port.End]) <= mostPeers {
-					asks[peer.Node] = nil
-				}
+	for name, what := range asks {
+		w.read(o, name, since, *what)
+	}
+	for _, s := range left {
+		w.readPeers(o, End{s.Node, s.Interface}, s.Destination, since)
+	}
+	for name := range asks {
+		state := o.States[name]
+		if state == nil {
+			continue
+		}
+		for q, l := range state.Lookups {
+			if next := l.next(q); l.Errno == 0 {
+				w.readPeers(o, End{name, state.link(l.Out).Name}, next, since)
 			}
 		}
 	}
-	for name, questions := range asks {
-		node := w.nodes[name]
-		if node == nil {
-			continue
-		}
-		if state, err := w.states.state(node, now, questions, o.Flow.Protocol == TCP); err == nil {
-			o.States[name] = state
-		}
+}
+
+// read reads the state of a node. One that cannot be read is left out, and what is
+// there to be told of it stays untold.
+func (w *Watch) read(o *Observation, name string, since time.Time, what inquiry) {
+	node := w.nodes[name]
+	if node == nil || o.States[name] != nil {
+		return
+	}
+	if state, err := w.states.state(node, since, what); err == nil {
+		o.States[name] = state
 	}
 }
 
 // mostPeers bounds whom to look at on a switch: a state takes a millisecond.
 const mostPeers = 8
+
+// readPeers reads the states of the other ends of a link; where there are many, of
+// those that have the address.
+func (w *Watch) readPeers(o *Observation, at End, next netip.Addr, since time.Time) {
+	peers := o.Peers[at]
+	for _, peer := range peers {
+		if len(peers) <= mostPeers || o.has(peer, next) {
+			w.read(o, peer.Node, since, inquiry{})
+		}
+	}
+}

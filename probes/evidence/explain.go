@@ -132,7 +132,7 @@ func (o Observation) refused() (Cause, bool) {
 func (o Observation) nobodyListens(s *State) bool {
 	switch o.Flow.Protocol {
 	case TCP:
-		return !s.TCP[o.Flow.Port]
+		return !s.listens(o.Flow.Port)
 	case UDP:
 		return !s.UDP[o.Flow.Port]
 	}

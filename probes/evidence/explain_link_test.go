@@ -18,7 +18,7 @@ var targetRows = map[string]row{
 	}, kind: NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"nobody listens to TCP": {protocol: TCP, v6: true, happen: func(s *scene) {
 		s.arrived("server")
-		delete(s.States["server"].TCP, 53)
+		s.States["server"].Listeners = nil
 	}, kind: NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"echo requests are ignored": {protocol: ICMP, happen: func(s *scene) {
 		s.arrived("server")

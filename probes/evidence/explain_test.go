@@ -208,7 +208,7 @@ var refusalRows = map[string]row{
 	}, kind: NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"nobody listens to TCP": {protocol: TCP, v6: true, happen: func(s *scene) {
 		s.refusedAt("server", answered...)
-		delete(s.States["server"].TCP, 53)
+		s.States["server"].Listeners = nil
 	}, kind: NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"somebody listens": {protocol: TCP, happen: func(s *scene) { s.refusedAt("server", answered...) }, kind: Unknown, word: "unknown@server",
 		text: "inconclusive: the request was last seen at server/dmz: it refused the probe, and no rule of it was seen to"},

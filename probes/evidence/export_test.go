@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"slices"
-	"time"
 
 	"github.com/nstest/nstest/harness"
 	"golang.org/x/sys/unix"
@@ -38,14 +37,28 @@ func (w *Watch) Shrink(taps, traces bool) {
 	}
 }
 
+// RoomNow is the room for probes that the traces' buffers have now.
+func (w *Watch) RoomNow() int { return roomOf(w.tracers) }
+
 // Hold keeps the watch from hearing anything until release is called.
 func (w *Watch) Hold() (release func()) {
 	w.hearing.Lock()
 	return w.hearing.Unlock
 }
 
-// ReadState reads a node's state, its listening sockets as well.
+// ReadState reads a node's state with the sysctls of all its links and its sockets.
 func ReadState(node *harness.Node, questions ...Question) (*State, error) {
-	var states stateBook
-	return states.state(node, time.Now(), questions, true)
+	s, err := capture(node)
+	if err != nil {
+		return nil, err
+	}
+	all := inquiry{questions: questions, sockets: TCP}
+	for _, l := range s.Links {
+		all.links = append(all.links, l.Index)
+	}
+	if err := s.fill(node, all); err != nil {
+		return nil, err
+	}
+	all.sockets = UDP
+	return s, s.fill(node, all)
 }

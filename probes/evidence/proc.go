@@ -1,95 +1,113 @@
 package evidence
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// readProc reads what netlink does not tell. The calling thread is in the node's
-// namespace; /proc/net would be that of the process's main thread.
-func (s *State) readProc() error {
-	const dir = "/proc/thread-self/net/"
-	s.Counters = map[string]int64{}
-	for _, file := range []string{"snmp", "netstat"} {
-		text, _ := os.ReadFile(dir + file)
-		addPairs(s.Counters, string(text))
-	}
-	text, _ := os.ReadFile(dir + "snmp6") // there is none without IPv6
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 2 {
-			s.Counters[fields[0]], _ = strconv.ParseInt(fields[1], 10, 64)
+// ownSysctls are those of a node that decide about packets.
+var ownSysctls = []string{
+	"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter",
+	"net/ipv4/icmp_echo_ignore_all", "net/ipv6/icmp/echo_ignore_all",
+}
+
+// sysctls are the node's own, and those of the links.
+func (s *State) sysctls(links []int) []string {
+	keys := slices.Clone(ownSysctls)
+	for _, index := range links {
+		if name := s.link(index).Name; name != "" {
+			keys = append(keys, "net/ipv4/conf/"+name+"/rp_filter", "net/ipv4/conf/"+name+"/forwarding",
+				"net/ipv6/conf/"+name+"/forwarding", "net/ipv6/conf/"+name+"/force_forwarding") // there is no force before Linux 6.17
 		}
 	}
+	return keys
+}
+
+// readSysctls reads sysctls; one that is not there is "". The calling thread is in
+// the node's namespace.
+func (s *State) readSysctls(keys []string) {
+	for _, key := range keys {
+		value, _ := os.ReadFile("/proc/sys/" + key)
+		s.Sysctls[key] = strings.TrimSpace(string(value))
+	}
+}
+
+// procNet is the calling thread's namespace: /proc/net would be that of the
+// process's main thread.
+const procNet = "/proc/thread-self/net/"
+
+// readNames reads whether there are tables of iptables-legacy. The calling thread
+// is in the node's namespace.
+func (s *State) readNames() error {
 	for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
-		names, _ := os.ReadFile(dir + file)
+		names, _ := os.ReadFile(procNet + file)
 		s.Legacy = s.Legacy || len(names) > 0
 	}
-	s.TCP, s.UDP = map[uint16]bool{}, map[uint16]bool{}
-	const listening, unconnected = "0A", "07" // net/tcp_states.h: TCP_LISTEN, TCP_CLOSE
-	for file, ports := range map[string]map[uint16]bool{"tcp": s.TCP, "tcp6": s.TCP, "udp": s.UDP, "udp6": s.UDP} {
-		text, _ := os.ReadFile(dir + file)
-		state := listening
-		if strings.HasPrefix(file, "udp") {
-			state = unconnected
-		}
-		addPorts(ports, string(text), state)
-	}
-	keys := []string{
-		"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/rp_filter",
-		"net/ipv4/icmp_echo_ignore_all", "net/ipv6/icmp/echo_ignore_all",
-	}
-	for _, l := range s.Links {
-		keys = append(keys, "net/ipv4/conf/"+l.Name+"/rp_filter", "net/ipv4/conf/"+l.Name+"/forwarding",
-			"net/ipv6/conf/"+l.Name+"/forwarding", "net/ipv6/conf/"+l.Name+"/disable_ipv6",
-			"net/ipv6/conf/"+l.Name+"/force_forwarding") // there is none before Linux 6.17
-	}
-	for _, key := range keys {
-		if value, err := os.ReadFile("/proc/sys/" + key); err == nil {
-			s.Sysctls[key] = strings.TrimSpace(string(value))
-		}
-	}
 	return nil
 }
 
-// readListeners reads the listening sockets. The calling thread is in the node's
+// readUDP reads the ports of sockets that are not connected. The calling thread is
+// in the node's namespace.
+func (s *State) readUDP() {
+	s.UDP = map[uint16]bool{}
+	for _, file := range []string{"udp", "udp6"} {
+		text, _ := os.ReadFile(procNet + file)
+		addPorts(s.UDP, string(text))
+	}
+}
+
+// listens says whether somebody listens at a TCP port.
+func (s *State) listens(port uint16) bool {
+	return slices.ContainsFunc(s.Listeners, func(l ListenerState) bool { return l.Port == port })
+}
+
+// readListeners reads the listening TCP sockets (sock_diag(7)): only those, since the
+// table of all others is the whole machine's. The calling thread is in the node's
 // namespace.
 func (s *State) readListeners() error {
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		sockets, err := netlink.SocketDiagTCP(family)
-		if err != nil {
-			return err
-		}
-		for _, socket := range sockets {
-			if socket.State == netlink.TCP_LISTEN {
-				s.Listeners = append(s.Listeners, ListenerState{socket.ID.SourcePort, socket.RQueue, socket.WQueue})
+	const (
+		listen      = 1 << 10 // TCPF_LISTEN in net/tcp_states.h
+		requestSize = 56      // struct inet_diag_req_v2
+		messageSize = 72      // struct inet_diag_msg
+	)
+	s.Listeners = []ListenerState{}
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		request := make([]byte, requestSize)
+		request[0], request[1] = family, unix.IPPROTO_TCP
+		binary.NativeEndian.PutUint32(request[4:], listen)
+		r := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+		r.AddRawData(request)
+		err := r.ExecuteIter(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY, func(m []byte) bool {
+			if len(m) >= messageSize {
+				s.Listeners = append(s.Listeners, ListenerState{
+					Port: binary.BigEndian.Uint16(m[4:]), Waiting: binary.NativeEndian.Uint32(m[56:]), Most: binary.NativeEndian.Uint32(m[60:]),
+				})
 			}
+			return true
+		})
+		if err != nil {
+			return fmt.Errorf("list listeners: %w", err)
 		}
 	}
 	return nil
 }
 
-// addPairs reads pairs of lines, names and numbers: "Ip: A B", "Ip: 1 2".
-func addPairs(counters map[string]int64, text string) {
-	lines := strings.Split(text, "\n")
-	for i := 0; i+1 < len(lines); i += 2 {
-		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
-		for j := 1; j < len(names) && j < len(values); j++ {
-			counters[strings.TrimSuffix(names[0], ":")+"."+names[j]], _ = strconv.ParseInt(values[j], 10, 64)
-		}
-	}
-}
-
-// addPorts reads the local ports of sockets in a state (proc_net_tcp).
-func addPorts(ports map[uint16]bool, text, state string) {
+// addPorts reads the local ports of UDP sockets that anybody may send to, in the
+// form of /proc/net/udp.
+func addPorts(ports map[uint16]bool, text string) {
+	const unconnected = "07" // TCP_CLOSE in net/tcp_states.h
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
-		if len(fields) < 4 || fields[3] != state {
+		if len(fields) < 4 || fields[3] != unconnected {
 			continue
 		}
 		_, port, _ := strings.Cut(fields[1], ":")

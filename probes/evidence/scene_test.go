@@ -61,7 +61,7 @@ type port struct {
 
 func (s *scene) node(name string, ports ...port) {
 	state := &State{
-		Node: name, Lookups: map[Question]Lookup{}, TCP: map[uint16]bool{53: true}, UDP: map[uint16]bool{53: true},
+		Node: name, Lookups: map[Question]Lookup{}, Listeners: []ListenerState{{Port: 53, Most: 128}}, UDP: map[uint16]bool{53: true},
 		Links: []LinkState{{Index: 1, Name: "lo", Kind: "device", Up: true, Carrier: true, MTU: 65536}},
 		Sysctls: map[string]string{
 			"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv4/conf/all/rp_filter": "0",

@@ -21,17 +21,16 @@ type State struct {
 	Neighbours []NeighbourState
 	// Lookups are the route lookups that were asked for.
 	Lookups map[Question]Lookup
-	// Sysctls are those that decide about packets, those of the links among them.
+	// Sysctls are those that decide about packets: the node's, and those of the links
+	// that were asked for.
 	Sysctls map[string]string
-	// Counters are /proc/net/snmp, netstat and snmp6, as "Ip.InNoRoutes".
-	Counters map[string]int64
-	// TCP and UDP are the ports that somebody has.
-	TCP, UDP map[uint16]bool
 	// Legacy is true when there are tables of iptables-legacy. An ordinary user may
 	// not know.
 	Legacy bool
-	// Listeners are those of TCP, with their queues.
+	// Listeners are those of TCP, with their queues, if they were asked for.
 	Listeners []ListenerState
+	// UDP are the ports that somebody waits at, if they were asked for.
+	UDP map[uint16]bool
 }
 
 // ListenerState is a listening socket: how many connections wait to be accepted,
@@ -90,8 +89,8 @@ type Lookup struct {
 	Out   int
 }
 
-// capture reads a node's state, and asks it the questions.
-func capture(node *harness.Node, questions []Question) (*State, error) {
+// capture reads what a node's kernel lists: all but what fill adds.
+func capture(node *harness.Node) (*State, error) {
 	s := &State{Node: node.Name(), Lookups: map[Question]Lookup{}, Sysctls: map[string]string{}}
 	h := node.Netlink()
 	links, err := h.LinkList()
@@ -124,10 +123,7 @@ func capture(node *harness.Node, questions []Question) (*State, error) {
 			s.Neighbours = append(s.Neighbours, NeighbourState{n.LinkIndex, addr.Unmap(), n.State})
 		}
 	}
-	for _, q := range questions {
-		s.Lookups[q] = lookup(h, q)
-	}
-	return s, node.Do(s.readProc)
+	return s, node.Do(s.readNames)
 }
 
 func linkState(h *netlink.Handle, link netlink.Link) LinkState {
@@ -181,6 +177,14 @@ func lookup(h *netlink.Handle, q Question) Lookup {
 		l.Via = via.Unmap()
 	}
 	return l
+}
+
+// next is whom the packet is handed to on the link: a router, or who it is for.
+func (l Lookup) next(q Question) netip.Addr {
+	if l.Via.IsValid() {
+		return l.Via
+	}
+	return q.To
 }
 
 // link is the interface of an index; the zero LinkState when there is none.

@@ -192,6 +192,31 @@ func transport(offset uint32, data ...byte) []expr.Any {
 // errTraceLost says that the kernel had more to tell than the socket could hold.
 var errTraceLost = errors.New("events of the rule trace were lost")
 
+// perProbe is what the events of a probe take of a trace's buffer at most, in bytes:
+// of its request and its answer, each passing a dozen rules and policies that say
+// something, with 2.3 kB for each.
+const perProbe = 64 << 10
+
+// manyProbes is the room of a watch that traces nothing.
+const manyProbes = 1 << 10
+
+// roomOf is how many probes' events the smallest buffer holds.
+func roomOf(tracers []*tracer) int {
+	room := manyProbes
+	for _, t := range tracers {
+		raw, err := t.events.SyscallConn()
+		if err != nil {
+			continue
+		}
+		_ = raw.Control(func(fd uintptr) {
+			if size, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil {
+				room = min(room, max(1, size/perProbe))
+			}
+		})
+	}
+	return room
+}
+
 // read hands every event to hear until the tracer is stopped; hearing is held
 // between taking one and having heard it. What was not to be had it tells lose at
 // once: errTraceLost when the trace has gaps.

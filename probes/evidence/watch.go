@@ -34,6 +34,7 @@ type Watch struct {
 	settled  time.Time // when everything until then was heard
 	rules    ruleBook
 	states   stateBook
+	room     int
 }
 
 // traceID is a packet under trace: the kernel's numbers are a namespace's own.
@@ -57,7 +58,14 @@ type Trail struct {
 	follower *follower
 	timeline Timeline
 	changed  chan struct{} // has room for one: something new was seen
+	last     time.Time     // when something new was seen, or the trail began
+	passed   chan struct{}
+	once     sync.Once // closes passed
 }
+
+// Passed is closed when all was heard that the probe's first packets had the nodes
+// tell, or nothing is to be expected any more: there is room for another.
+func (t *Trail) Passed() <-chan struct{} { return t.passed }
 
 // Open begins to watch at the nodes. The flows say which protocols and ports are
 // to be heard; nothing else of them counts yet. Namespaces that were attached get
@@ -104,9 +112,14 @@ func Open(nodes []*harness.Node, flows ...Flow) (*Watch, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
+	w.room = roomOf(w.tracers)
 	w.start()
 	return w, nil
 }
+
+// Room is how many probes may begin at once without a node telling more than its
+// trace has room for, which would leave them all inconclusive; at least 1.
+func (w *Watch) Room() int { return w.room }
 
 // nameInterfaces notes what the interfaces that packets are seen at are called.
 func (w *Watch) nameInterfaces() error {
@@ -150,16 +163,17 @@ func (w *Watch) lose(what string) {
 // probe sends.
 func (w *Watch) Follow(f Flow) *Trail {
 	f.Nonce = w.mark.nonce(f.Protocol)
-	t := &Trail{Flow: f, follower: follow(f), changed: make(chan struct{}, 1)}
+	t := &Trail{Flow: f, follower: follow(f), changed: make(chan struct{}, 1), passed: make(chan struct{})}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	t.last = time.Now()
 	w.trails.add(t)
 	return t
 }
 
 // see adds a sighting.
 func (t *Trail) see(s Sighting) {
-	t.timeline = append(t.timeline, s)
+	t.timeline, t.last = append(t.timeline, s), time.Now()
 	select {
 	case t.changed <- struct{}{}:
 	default:

@@ -48,6 +48,21 @@ func TestWatchThatLosesSomething(t *testing.T) {
 	}
 }
 
+// The room for probes is what the smallest trace holds: no more begin at once.
+func TestRoomOfAWatch(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	flow := to(udp, server4, 53)
+	free := open(t, harness.Up(t, office("")).Nodes(), flow)
+	ruled := open(t, harness.Up(t, office(dropUDP)).Nodes(), flow)
+	if all, some := free.Room(), ruled.Room(); some < 1 || some >= all {
+		t.Errorf("with rules %d, without %d", some, all)
+	}
+	if ruled.Shrink(false, true); ruled.RoomNow() != 1 {
+		t.Errorf("of the smallest buffer: %d", ruled.RoomNow())
+	}
+}
+
 // Where a namespace is not the harness's own no table is put there: taps only.
 func TestWatchOfAttachedNodes(t *testing.T) {
 	t.Parallel()
