@@ -31,6 +31,11 @@ func build(network *topo.Network) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	return buildPlan(plan)
+}
+
+// buildPlan makes a plan real, as often as it is called.
+func buildPlan(plan *topo.Plan) (*Lab, error) {
 	if err := preflight(plan); err != nil {
 		return nil, err
 	}

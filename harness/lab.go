@@ -26,6 +26,7 @@ type Lab struct {
 	isDown    bool // and nothing may be left for it to do
 	onDown    []func()
 	onFailure []record
+	done      []deed // what was done to it since it is up
 }
 
 // Up builds the network for one test, and takes it down when the test ends. It

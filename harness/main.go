@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
@@ -38,6 +39,7 @@ func Main(m interface{ Run() int }) int {
 	}
 	before := takeStock()
 	status := m.Run()
+	writeEnd(os.Stderr)
 	if left := before.left(); left != "" {
 		fmt.Fprintf(os.Stderr, "nstest: the tests left behind:\n%s", left)
 		if status == 0 {
@@ -69,4 +71,28 @@ func noPrivilege() string {
 	}
 	return "network namespaces need privilege: let the package's TestMain enter the sandbox" +
 		" (func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }), or run the tests as root"
+}
+
+// ends are what is written when the tests have ended.
+var ends struct {
+	sync.Mutex
+	writers []func(io.Writer) error
+}
+
+// OnEnd registers f to write to the standard error when Main's tests have ended, on
+// success too: what was counted over all of them.
+func OnEnd(f func(io.Writer) error) {
+	ends.Lock()
+	defer ends.Unlock()
+	ends.writers = append(ends.writers, f)
+}
+
+func writeEnd(w io.Writer) {
+	ends.Lock()
+	defer ends.Unlock()
+	for _, f := range ends.writers {
+		if err := f(w); err != nil {
+			fmt.Fprintln(w, "nstest:", err)
+		}
+	}
 }

@@ -39,6 +39,13 @@ func (p *Port) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), p.pla
 // port's IPv6 addresses and the routes through it at Down; addresses come back
 // with Up, routes through a gateway do not.
 func (p *Port) Up() error {
+	return p.node.did(p.up(), func(n *Node) error { return p.of(n).up() })
+}
+
+// of is the same port of another lab's node.
+func (p *Port) of(n *Node) *Port { return &Port{node: n, index: p.index, plan: p.plan} }
+
+func (p *Port) up() error {
 	b := new(batch)
 	b.setLink(p.index, true, describe("set up"))
 	for _, prefix := range p.plan.Addrs {
@@ -50,7 +57,7 @@ func (p *Port) Up() error {
 	if err := p.do(b); err != nil {
 		return err
 	}
-	return at(p.relink(), "node %s: port %s: wait for the link", p.node.name, p.plan.Name)
+	return at(p.relink(), "port %s: wait for the link", p.plan.Name)
 }
 
 // relink settles the other ends: their carrier, what they remember of the time
@@ -111,11 +118,15 @@ func (p *Port) remind(peer spot) (up bool, err error) {
 
 // Down takes the interface down; the other end loses its carrier.
 func (p *Port) Down() error {
+	return p.node.did(p.down(), func(n *Node) error { return p.of(n).down() })
+}
+
+func (p *Port) down() error {
 	b := new(batch)
 	b.setLink(p.index, false, describe("set down"))
 	return p.do(b)
 }
 
 func (p *Port) do(b *batch) error {
-	return at(p.node.ground.rtnl.do(b), "node %s: port %s", p.node.name, p.plan.Name)
+	return at(p.node.ground.rtnl.do(b), "port %s", p.plan.Name)
 }

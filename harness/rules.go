@@ -15,17 +15,19 @@ import (
 // Nft loads nftables text into the node's namespace, as nft -f does: all of it
 // or nothing. What nft says about the text comes back with the line. Without
 // nft on this machine the error is errors.ErrUnsupported.
-func (n *Node) Nft(text string) error { return at(n.loadNft(text), "node %s", n.name) }
+func (n *Node) Nft(text string) error {
+	return n.did(n.loadNft(text), func(n *Node) error { return n.loadNft(text) })
+}
 
 // Iptables loads iptables-save text into the node's namespace, as
 // iptables-restore --noflush does.
-func (n *Node) Iptables(text string) error {
-	return at(n.loadIptables("iptables-restore")(text), "node %s", n.name)
-}
+func (n *Node) Iptables(text string) error { return n.restore("iptables-restore", text) }
 
 // Ip6tables is Iptables for IPv6.
-func (n *Node) Ip6tables(text string) error {
-	return at(n.loadIptables("ip6tables-restore")(text), "node %s", n.name)
+func (n *Node) Ip6tables(text string) error { return n.restore("ip6tables-restore", text) }
+
+func (n *Node) restore(program, text string) error {
+	return n.did(n.loadIptables(program)(text), func(n *Node) error { return n.loadIptables(program)(text) })
 }
 
 // Nftables hands f a connection of google/nftables in the node's namespace, and

@@ -71,5 +71,6 @@ func (n *Node) Sysctl(key string) (value string, err error) {
 // SetSysctl sets a kernel parameter of the node's namespace; the key is as in
 // Sysctl.
 func (n *Node) SetSysctl(key, value string) error {
-	return at(n.Do(func() error { return writeSysctl(key, value) }), "node %s", n.name)
+	set := func(n *Node) error { return n.Do(func() error { return writeSysctl(key, value) }) }
+	return n.did(set(n), set)
 }

@@ -74,7 +74,7 @@ type asking struct {
 
 func newAsking(ctx context.Context, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (asking, error) {
 	a := asking{ctx: ctx, from: from, addr: addr.WithZone(""), probe: p}
-	a.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p}
+	a.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p, from: from}
 	a.labs[0] = from.Lab()
 	if node := nodeOf(to); node != nil {
 		a.result.target = node.Name()

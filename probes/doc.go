@@ -51,4 +51,10 @@
 // something, poll:
 //
 //	Eventually(probes.Ask).WithContext(ctx).WithArguments(client, server, probes.TCP(80)).Should(probes.Reach(server))
+//
+// # What would be without it
+//
+// A probe that is dropped by a rule might not have arrived without it either. With
+// NSTEST_MUTATE=1 every no is repeated in a copy of the lab without what it named: see
+// MustMatter.
 package probes

@@ -18,6 +18,7 @@ type IsolationMatcher struct {
 	ctx     context.Context
 	at, by  string
 	because evidence.Kind
+	control control
 	last    []Result
 }
 
@@ -72,9 +73,13 @@ func (m *IsolationMatcher) Match(actual any) (bool, error) {
 		return false, err
 	}
 	m.last = results
-	return verdict(results, m.objection, func() string {
+	holds, err := verdict(results, m.objection, func() string {
 		return fmt.Sprintf("%s is not shown to be isolated from %s", results[0].From, targetName(m.target))
 	})
+	if holds {
+		err = m.control.confirm(m.ctx, results)
+	}
+	return holds && err == nil, err
 }
 
 // knownNode is an error when a name is no node's: it could not hold, for want of

@@ -17,6 +17,7 @@ type RefusalMatcher struct {
 	probes  []Probe
 	ctx     context.Context
 	by      string
+	control control
 	last    []Result
 }
 
@@ -67,9 +68,13 @@ func (m *RefusalMatcher) Match(actual any) (bool, error) {
 		return false, err
 	}
 	m.last = results
-	return verdict(results, m.objection, func() string {
+	holds, err := verdict(results, m.objection, func() string {
 		return fmt.Sprintf("%s is not shown to be %s by %s when it asks %s", results[0].From, m.outcome, m.node, targetName(m.target))
 	})
+	if holds && (m.outcome == Rejected || m.control == must) {
+		err = m.control.confirm(m.ctx, results)
+	}
+	return holds && err == nil, err
 }
 
 // objection is why a result is not the refusal; reached is true when the target

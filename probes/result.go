@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
@@ -78,8 +79,9 @@ type Result struct {
 	// Result that holds it is the first that was not answered, or the first.
 	Each []Result
 
-	target string   // the node that is to answer; "" when the target is an address
-	owners []string // of Sender's address, where there are several
+	target string        // the node that is to answer; "" when the target is an address
+	owners []string      // of Sender's address, where there are several
+	from   *harness.Node // who asked
 }
 
 // String says in one line who asked whom with what, and what came of it.
@@ -101,6 +103,15 @@ func (r Result) String() string {
 		fmt.Fprintf(&text, ": %s", r.Errno.Error())
 	}
 	return text.String()
+}
+
+// GomegaString keeps Gomega from printing the whole lab.
+func (r Result) GomegaString() string {
+	text := r.String()
+	if r.Cause != nil {
+		text += "\n" + r.Cause.String()
+	}
+	return text
 }
 
 // who is By with the address, and how sure that is.

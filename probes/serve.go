@@ -44,7 +44,6 @@ func serve(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func
 		return nil, err
 	}
 	at := netip.AddrPortFrom(netip.Addr{}, p.port)
-	key := served{node.Lab(), p.kind, p.port}
 	switch p.kind {
 	case kindTCP:
 		listener, err := node.Listen(context.Background(), "tcp", at)
@@ -69,8 +68,7 @@ func serve(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func
 	default:
 		return nil, fmt.Errorf("every kernel answers %s by itself", p)
 	}
-	countServed(key, 1)
-	return append(closers, func() { countServed(key, -1) }), nil
+	return append(closers, began(node.Lab(), service{node.Name(), p})), nil
 }
 
 // streamBound is how long a connected asker may take over its request.

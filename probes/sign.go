@@ -3,6 +3,8 @@ package probes
 import (
 	"bytes"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -42,34 +44,55 @@ func signer(answer []byte, nonce [nonceSize]byte) (string, bool) {
 	return name, whole
 }
 
-// served is a port that a responder of a lab has, on whatever node.
-type served struct {
-	lab  *harness.Lab
-	kind kind
-	port uint16
+// service is a port that a responder has.
+type service struct {
+	node  string
+	probe Probe
 }
 
-// serving counts the responders of a port in a lab: only where there is one
-// does a probe wait for a signature, since other services would be waiting for
-// their own kind of request.
+// serving are the responders of each lab: only where there is one does a probe wait
+// for a signature, since other services would be waiting for their own kind of
+// request.
 var serving struct {
 	sync.Mutex
-	count map[served]int
+	of map[*harness.Lab]map[service]bool
 }
 
-func countServed(s served, by int) {
+// began notes a responder, and returns what ends it.
+func began(lab *harness.Lab, s service) (ended func()) {
 	serving.Lock()
 	defer serving.Unlock()
-	if serving.count == nil {
-		serving.count = map[served]int{}
+	if serving.of == nil {
+		serving.of = map[*harness.Lab]map[service]bool{}
 	}
-	if serving.count[s] += by; serving.count[s] == 0 {
-		delete(serving.count, s)
+	if serving.of[lab] == nil {
+		serving.of[lab] = map[service]bool{}
+	}
+	serving.of[lab][s] = true
+	return func() {
+		serving.Lock()
+		defer serving.Unlock()
+		if delete(serving.of[lab], s); len(serving.of[lab]) == 0 {
+			delete(serving.of, lab)
+		}
 	}
 }
 
-func isServed(s served) bool {
+// services are the responders of a lab.
+func services(lab *harness.Lab) []service {
 	serving.Lock()
 	defer serving.Unlock()
-	return serving.count[s] > 0
+	return slices.Collect(maps.Keys(serving.of[lab]))
+}
+
+// isServed says whether some node of the lab has a responder at the port.
+func isServed(lab *harness.Lab, k kind, port uint16) bool {
+	serving.Lock()
+	defer serving.Unlock()
+	for s := range serving.of[lab] {
+		if s.probe.kind == k && s.probe.port == port {
+			return true
+		}
+	}
+	return false
 }

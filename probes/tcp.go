@@ -56,7 +56,7 @@ func (a *asking) settled(s *socket) error {
 	}
 	a.end(Answered, a.addr)
 	for _, lab := range a.labs {
-		if lab != nil && isServed(served{lab, kindTCP, a.probe.port}) {
+		if lab != nil && isServed(lab, kindTCP, a.probe.port) {
 			return a.signature(s)
 		}
 	}

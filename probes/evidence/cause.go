@@ -1,6 +1,9 @@
 package evidence
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Kind is what stopped a packet, in one word, as a matrix has it: drop@fw.
 type Kind string
@@ -47,6 +50,11 @@ type Cause struct {
 	Router bool
 	// Detail is what accounts for it: a route, a sysctl, a link's state.
 	Detail string
+
+	// What Lift needs of a policy that is no rule.
+	sysctl string     // of NoForward: net/ipv4/ip_forward
+	route  RouteState // of Blackhole, Unreachable and Prohibit
+	to     netip.Addr // where it was to go, of these and NoRoute
 }
 
 // Policy says whether somebody wants it so: a rule, a chain's policy, a

@@ -21,8 +21,8 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 		c.Kind, c.Detail = TTL, "its time to live was over"
 		return c
 	}
-	if detail, off := state.forwardsNot(in, s.Destination); off {
-		c.Kind, c.Detail = NoForward, detail
+	if key, off := state.forwardsNot(in, s.Destination); off {
+		c.Kind, c.Detail, c.sysctl = NoForward, strings.ReplaceAll(key, "/", ".")+"=0", key
 		return c
 	}
 	if detail, ok := state.filtersSource(s); ok {
@@ -119,7 +119,7 @@ func (o Observation) noWay(c *Cause, state *State, errno unix.Errno, to netip.Ad
 		{unix.EACCES, unix.RTN_PROHIBIT, Prohibit, "prohibit"},
 	} {
 		if route, ok := state.matching(to, t.route); ok && errno == t.errno {
-			c.Kind, c.Detail = t.kind, t.name+" route "+route.To.String()
+			c.Kind, c.Detail, c.route, c.to = t.kind, t.name+" route "+route.To.String(), route, to
 			return
 		}
 	}
@@ -137,7 +137,7 @@ func (o Observation) noWay(c *Cause, state *State, errno unix.Errno, to netip.Ad
 // noRoute tells a route that a node is not to have from one that it lost with an
 // address, or may have lost with a link.
 func (o Observation) noRoute(c *Cause, state *State, to netip.Addr) {
-	c.Kind, c.Detail = NoRoute, fmt.Sprintf("no route to %s", to)
+	c.Kind, c.Detail, c.to = NoRoute, fmt.Sprintf("no route to %s", to), to
 	for _, port := range o.Ports[state.Node] {
 		for _, prefix := range port.Addrs {
 			if _, has := state.has(prefix.Addr()); !has && prefix.Masked().Contains(to) {
@@ -213,13 +213,16 @@ func (o Observation) ownerIsMute(c *Cause, name string, addr netip.Addr) bool {
 		}
 		found := Cause{Node: peer.Node, Interface: peer.Interface, Leg: c.Leg}
 		state, own := there.has(addr)
+		link := there.named(peer.Interface)
 		switch {
+		case o.has(peer, addr) && link.Index != 0 && !link.Up:
+			found.Kind, found.Detail = LinkDown, "the link is down"
 		case own && state.Tentative:
 			found.Kind, found.Detail = Tentative, fmt.Sprintf("%s is tentative", addr)
 		case !own && o.has(peer, addr):
 			found.Kind, found.Detail = NoAddress, fmt.Sprintf("it does not have %s", addr)
-		case o.isolates(there, there.named(peer.Interface), addr):
-			found = o.notBridged(found, there.named(peer.Interface), there, addr)
+		case o.isolates(there, link, addr):
+			found = o.notBridged(found, link, there, addr)
 		case own:
 			found = *c
 			found.Kind, found.Interface, found.Detail = Neighbour, name, fmt.Sprintf("%s has %s, and does not answer for it", peer.Node, addr)
@@ -280,7 +283,7 @@ func (s *State) forwardsNot(in LinkState, to netip.Addr) (string, bool) {
 	if s.Sysctls[all] == "0" {
 		key = all
 	}
-	return strings.ReplaceAll(key, "/", ".") + "=0", true
+	return key, true
 }
 
 // filtersSource says whether reverse path filtering (RFC 3704) keeps the packet

@@ -260,9 +260,8 @@ func TestNothingIsLeftOfAWatch(t *testing.T) {
 				return
 			}
 			watch.Explain(watch.Follow(to(udp, server4, 53)), evidence.Heard{})
-			if len(running()) < 4 { // three taps and a trace
-				t.Errorf("the control: only %q run", running())
-			}
+			control := gomega.NewGomega(func(message string, _ ...int) { t.Error(message) }) // FailNow is not for here
+			control.Eventually(func() int { return len(running()) }).Should(gomega.BeNumerically(">=", 4), "three taps and a trace")
 			if err := watch.Close(); err != nil {
 				t.Error(err)
 			}

@@ -1,0 +1,220 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// shape is what lasts of a namespace's state, part by part and line by line: what
+// two of the same making have in common.
+type shape map[string][]string
+
+// shapeOf reads a namespace's.
+func shapeOf(g *ground) (shape, error) {
+	made := shape{}
+	err := once(g.enter, func() error {
+		handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return at(err, "open netlink handle")
+		}
+		defer handle.Close()
+		s := &state{ctx: context.Background(), handle: handle, names: map[int]string{}}
+		for _, part := range []struct {
+			title string
+			write func(io.Writer) error
+		}{
+			{"links", s.lastingLinks}, {"routes", s.lastingRoutes}, {"rules of routing", s.rules}, {"neighbours", s.permanentNeighbours},
+			{"nftables", s.lastingRules}, {"iptables", s.legacyRules}, {"sysctls", s.decisiveSysctls},
+		} {
+			text := new(bytes.Buffer)
+			if err := part.write(text); err != nil {
+				return at(err, "%s", part.title)
+			}
+			lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+			if !strings.HasSuffix(part.title, "tables") { // where the order says nothing
+				slices.Sort(lines)
+			}
+			made[part.title] = lines
+		}
+		return nil
+	})
+	return made, err
+}
+
+// differs says how another is different, "" when it is not: a line of each part
+// that is.
+func (s shape) differs(other shape) string {
+	var parts []string
+	for _, title := range slices.Sorted(maps.Keys(s)) {
+		if line := firstMissing(s[title], other[title]); line != "" {
+			parts = append(parts, fmt.Sprintf("%s: %q is new", title, line))
+		} else if line := firstMissing(other[title], s[title]); line != "" {
+			parts = append(parts, fmt.Sprintf("%s: %q is gone", title, line))
+		} else if !slices.Equal(s[title], other[title]) {
+			parts = append(parts, title+": in another order")
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// firstMissing is the first line that the others do not have as often.
+func firstMissing(lines, others []string) string {
+	left := map[string]int{}
+	for _, line := range others {
+		left[line]++
+	}
+	for _, line := range lines {
+		if left[line]--; left[line] < 0 {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+// lastingLinks writes interfaces and their addresses, without what each namespace has
+// its own of, and what takes its time: indexes of peers, link-local addresses, carrier.
+func (s *state) lastingLinks(w io.Writer) error {
+	links, err := s.handle.LinkList()
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		s.names[link.Attrs().Index] = link.Attrs().Name
+	}
+	addrs, err := s.handle.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return err
+	}
+	isolated := s.isolated(links)
+	for _, link := range links {
+		a, mac := link.Attrs(), link.Attrs().HardwareAddr
+		if link.Type() == "bridge" || a.MasterIndex != 0 {
+			mac = nil // by chance, and nobody sends to it
+		}
+		up, arp := a.RawFlags&unix.IFF_UP != 0, a.RawFlags&unix.IFF_NOARP == 0
+		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s isolated %v\n",
+			a.Name, up, arp, a.MTU, link.Type(), orDash(mac.String()), s.name(a.MasterIndex), isolated[a.Index])
+		for _, addr := range addrs {
+			if addr.LinkIndex == a.Index && !addr.IP.IsLinkLocalUnicast() {
+				fmt.Fprintf(w, "%s %s\n", a.Name, addrText(addr))
+			}
+		}
+	}
+	return nil
+}
+
+// lastingRoutes writes the routes, whether or not their links have a carrier.
+func (s *state) lastingRoutes(w io.Writer) error {
+	text := new(bytes.Buffer)
+	if err := s.routes(text); err != nil {
+		return err
+	}
+	_, err := strings.NewReplacer(" linkdown", "", " dead", "").WriteString(w, text.String())
+	return err
+}
+
+// permanentNeighbours writes the entries that somebody made.
+func (s *state) permanentNeighbours(w io.Writer) error {
+	for _, family := range families {
+		neighbours, err := s.handle.NeighList(0, family)
+		if err != nil {
+			return err
+		}
+		for _, n := range neighbours {
+			if n.State&netlink.NUD_PERMANENT != 0 {
+				fmt.Fprintf(w, "%s dev %s %s\n", n.IP, s.name(n.LinkIndex), n.HardwareAddr)
+			}
+		}
+	}
+	return nil
+}
+
+// reserved begins the names of tables that are nobody's but nstest's own.
+const reserved = "nstest-"
+
+// lastingRules writes the nftables rules without counters and handles.
+func (s *state) lastingRules(w io.Writer) error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		return err
+	}
+	for _, table := range tables {
+		if strings.HasPrefix(table.Name, reserved) {
+			continue
+		}
+		path, err := tool("nft", "nftables")
+		if err != nil {
+			return err
+		}
+		if err := s.program(w, path, "--stateless", "list", "table", tableFamily(table.Family), table.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// legacyRules writes those of iptables-legacy, if there are any, without the time.
+func (s *state) legacyRules(w io.Writer) error {
+	for _, of := range [][2]string{{"ip_tables_names", "iptables-legacy-save"}, {"ip6_tables_names", "ip6tables-legacy-save"}} {
+		if slurp("/proc/thread-self/net/"+of[0]) == "" {
+			continue
+		}
+		path, err := tool(of[1], "iptables")
+		if err != nil {
+			return err
+		}
+		text := new(bytes.Buffer)
+		if err := s.program(text, path); err != nil {
+			return err
+		}
+		for line := range strings.Lines(text.String()) {
+			if !strings.HasPrefix(line, "#") {
+				fmt.Fprint(w, withoutCounters.ReplaceAllString(line, ""))
+			}
+		}
+	}
+	return nil
+}
+
+var withoutCounters = regexp.MustCompile(`\[\d+:\d+\]`)
+
+// The sysctls that decide what becomes of a packet. All there are would be a thousand
+// files a node, and half a second.
+var (
+	decisive      = []string{"net/ipv4/ip_forward", "net/ipv4/icmp_echo_ignore_all", "net/ipv6/icmp/echo_ignore_all", "net/ipv4/fwmark_reflect"}
+	decisiveLinks = []string{
+		"net/ipv4/conf/*/forwarding", "net/ipv4/conf/*/rp_filter", "net/ipv4/conf/*/accept_local", "net/ipv4/conf/*/route_localnet",
+		"net/ipv4/conf/*/src_valid_mark", "net/ipv4/conf/*/arp_ignore", "net/ipv4/conf/*/arp_filter", "net/ipv4/conf/*/proxy_arp",
+		"net/ipv6/conf/*/forwarding", "net/ipv6/conf/*/force_forwarding", "net/ipv6/conf/*/disable_ipv6", "net/ipv6/conf/*/proxy_ndp",
+	}
+)
+
+// decisiveSysctls writes those of the calling thread's namespace.
+func (s *state) decisiveSysctls(w io.Writer) error {
+	keys := slices.Clone(decisive)
+	for _, link := range append(slices.Collect(maps.Values(s.names)), "all") {
+		for _, key := range decisiveLinks {
+			keys = append(keys, strings.Replace(key, "*", link, 1))
+		}
+	}
+	for _, key := range keys {
+		if _, err := fmt.Fprintf(w, "%s = %s\n", sysctlKey(key), strings.TrimSpace(slurp(sysctlRoot+key))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

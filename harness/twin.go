@@ -1,0 +1,96 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+)
+
+// deed is something that was done to a node, to be done again to its twin.
+type deed struct {
+	node  string
+	again func(*Node) error
+}
+
+// did notes what was done to the node, when it worked.
+func (n *Node) did(err error, again func(*Node) error) error {
+	if err != nil {
+		return at(err, "node %s", n.name)
+	}
+	n.lab.mu.Lock()
+	defer n.lab.mu.Unlock()
+	if !n.lab.attached {
+		n.lab.done = append(n.lab.done, deed{n.name, again})
+	}
+	return nil
+}
+
+// Twin builds a second lab from the same plan, and does to it what was done to this
+// one with Node.Nft, Iptables, Ip6tables and SetSysctl and with Port.Up and Down. Who
+// wants to know what would be without a rule takes it away there. The caller calls
+// its Down; no bundle is written of it.
+//
+// What was changed by other means (a command, a netlink handle, Nftables) is not
+// known. Twin compares links, addresses, routes, permanent neighbours, rulesets and the
+// sysctls that decide about packets; where they differ the error says what does, and there is no
+// twin. It does not know about processes and connections.
+func (l *Lab) Twin() (*Lab, error) {
+	if l.attached {
+		return nil, fmt.Errorf("twin: %s was attached, and not built from a plan", l.Name())
+	}
+	twin, err := buildPlan(l.plan)
+	if err != nil {
+		return nil, at(err, "twin")
+	}
+	l.mu.Lock()
+	done := l.done
+	l.mu.Unlock()
+	for _, d := range done {
+		if err := d.again(twin.byName[d.node]); err != nil {
+			twin.Down()
+			return nil, at(err, "twin: node %s: do again what was done", d.node)
+		}
+	}
+	if err := l.compare(twin); err != nil {
+		twin.Down()
+		return nil, at(err, "twin")
+	}
+	twin.mu.Lock()
+	defer twin.mu.Unlock()
+	twin.tb, twin.done = twinTB{l.tb}, done
+	return twin, nil
+}
+
+// twinTB is the test of a twin, which never has a bundle: it is not what failed.
+type twinTB struct{ TB }
+
+func (twinTB) Failed() bool { return false }
+
+// compare says where the nodes of two labs of one plan differ.
+func (l *Lab) compare(twin *Lab) error {
+	places := func(l *Lab) (names []string, grounds []*ground) {
+		for _, node := range l.nodes {
+			names, grounds = append(names, "node "+node.name), append(grounds, node.ground)
+		}
+		if l.fabric != nil {
+			names, grounds = append(names, "the switches"), append(grounds, l.fabric)
+		}
+		return names, grounds
+	}
+	names, own := places(l)
+	_, others := places(twin)
+	var differences []error
+	for i := range own {
+		mine, err := shapeOf(own[i])
+		if err != nil {
+			return at(err, "%s", names[i])
+		}
+		its, err := shapeOf(others[i])
+		if err != nil {
+			return at(err, "%s", names[i])
+		}
+		if text := mine.differs(its); text != "" {
+			differences = append(differences, at(errors.New(text), "%s: changed by other means than the harness's", names[i]))
+		}
+	}
+	return errors.Join(differences...)
+}

@@ -1,0 +1,200 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// mutateVar has every check of isolation controlled, unless it is "" or 0.
+const mutateVar = "NSTEST_MUTATE"
+
+var mutating = sync.OnceValue(func() bool {
+	value := os.Getenv(mutateVar)
+	return value != "" && value != "0"
+})
+
+// MustMatter has a matcher control itself by mutation: a check that passes is
+// repeated in a fresh lab from the same plan, without the policy that it named. The
+// probe must get through there, or meet another policy, which is lifted as well, until
+// it gets through to its target. If it never does, the policy is not what isolates:
+//
+//	Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(server, ssh)).By("no ssh"))
+//
+// With NSTEST_MUTATE=1 all checks with BeIsolatedFrom and BeRejectedBy are controlled
+// so. What cannot be repeated, since the test has changed the lab by other means than
+// the harness's (see harness.Lab.Twin), or since what it named is no policy, is told
+// as not checked when the package's tests have ended; to MustMatter it is an error.
+func MustMatter[M *IsolationMatcher | *RefusalMatcher](matcher M) M {
+	switch m := any(matcher).(type) {
+	case *IsolationMatcher:
+		m.control = must
+	case *RefusalMatcher:
+		m.control = must
+	}
+	return matcher
+}
+
+// control says whether a check is controlled by mutation.
+type control int
+
+const (
+	ifAsked control = iota // by NSTEST_MUTATE
+	must                   // and what cannot be is an error
+)
+
+// confirm controls checks that passed.
+func (c control) confirm(ctx context.Context, results []Result) error {
+	if c != must && !mutating() {
+		return nil
+	}
+	for _, r := range results {
+		if c != must && (r.Cause == nil || !r.Cause.Policy()) {
+			continue // it was to be because of what is no policy
+		}
+		err := turns(ctx, r)
+		var not notChecked
+		if errors.As(err, &not) && c != must {
+			account.not(r, not)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		account.turned()
+	}
+	return nil
+}
+
+// notChecked is why a check could not be repeated.
+type notChecked struct{ why error }
+
+func (n notChecked) Error() string { return "not checked: " + n.why.Error() }
+func (n notChecked) Unwrap() error { return n.why }
+
+// mostLifted bounds how many policies may lie one behind another.
+const mostLifted = 32
+
+// turns says by an error why a result does not become another without the policy
+// that stopped it.
+func turns(ctx context.Context, r Result) error {
+	switch {
+	case r.Cause == nil || !r.Cause.Policy():
+		return notChecked{errors.New("what stopped it is no policy")}
+	case r.from == nil || r.target != "" && !slices.ContainsFunc(r.from.Lab().Nodes(), func(n *harness.Node) bool { return n.Name() == r.target }):
+		return notChecked{errors.New("the target is in another lab")}
+	}
+	copied, err := copyOf(r)
+	if err != nil {
+		return notChecked{err}
+	}
+	defer copied.end()
+	now, err := copied.ask(ctx)
+	switch {
+	case err != nil:
+		return err
+	case now.Cause == nil || !same(*now.Cause, *r.Cause):
+		return notChecked{fmt.Errorf("a fresh lab from its plan shows something else: %s", cameTo(now))}
+	}
+	var lifted []string
+	for range mostLifted {
+		if err := evidence.Lift(copied.lab.Node(now.Cause.Node), *now.Cause); err != nil {
+			return notChecked{err}
+		}
+		lifted = append(lifted, "  without this: "+now.Cause.String())
+		if now, err = copied.ask(ctx); err != nil {
+			return err
+		}
+		if arrived(now) {
+			return nil
+		}
+		if now.Cause == nil || !now.Cause.Policy() {
+			break
+		}
+	}
+	return fmt.Errorf("control by mutation: the isolation of %s is not due to what it names:\n%s\n  it does not get through either: %s\n%s",
+		r, strings.Join(lifted, "\n"), strings.ReplaceAll(now.GomegaString(), "\n", "\n    "), seen(now))
+}
+
+// arrived says whether a probe got through to its target: it answered, or refused.
+func arrived(r Result) bool {
+	return r.Outcome == Answered && !r.wrongOwner() ||
+		r.Outcome == Refused && r.Proven && (r.target == "" || r.By == r.target) && r.Cause != nil && r.Cause.Kind == evidence.NoListener
+}
+
+// cameTo is what became of a probe, without times.
+func cameTo(r Result) string {
+	if r.Cause != nil {
+		return r.Cause.String()
+	}
+	return r.Outcome.String()
+}
+
+// same says whether two causes are the same in two labs: handles may differ.
+func same(a, b evidence.Cause) bool {
+	if a.Kind != b.Kind || a.Node != b.Node || a.Leg != b.Leg || (a.Rule == nil) != (b.Rule == nil) {
+		return false
+	}
+	if a.Rule != nil {
+		return a.Rule.Name() == b.Rule.Name()
+	}
+	return a.Detail == b.Detail
+}
+
+// double is a fresh lab with the same services, for the probe of a result.
+type double struct {
+	lab     *harness.Lab
+	result  Result
+	closers []func()
+	running sync.WaitGroup
+}
+
+func copyOf(r Result) (*double, error) {
+	lab, err := r.from.Lab().Twin()
+	if err != nil {
+		return nil, err
+	}
+	d := &double{lab: lab, result: r}
+	for _, s := range services(r.from.Lab()) {
+		closers, err := serve(lab.Node(s.node), s.probe, &d.running)
+		d.closers = append(d.closers, closers...)
+		if err != nil {
+			d.end()
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *double) end() {
+	for _, f := range d.closers {
+		f()
+	}
+	d.running.Wait()
+	d.lab.Down()
+}
+
+// ask asks what the result was of.
+func (d *double) ask(ctx context.Context) (Result, error) {
+	r := d.result
+	var to Target = r.Addr
+	if r.target != "" {
+		to = d.lab.Node(r.target)
+	}
+	watch, err := evidence.Open(d.lab.Nodes(), evidence.Flow{Protocol: protocols[r.Probe.kind], Port: r.Probe.port})
+	if err != nil {
+		return Result{}, fmt.Errorf("control by mutation: %w", err)
+	}
+	now, err := watchAddr(ctx, watch, d.lab.Node(r.From), to, r.To, r.Addr, r.Probe)
+	if err := errors.Join(err, watch.Close()); err != nil {
+		return Result{}, fmt.Errorf("control by mutation: %s: %w", r, err)
+	}
+	return now, nil
+}
