@@ -16,13 +16,15 @@ COUNT ?= 6
 .PHONY: help suites test check bench rules race
 
 help:
-	@echo 'make suites   build the labs, run every suite, print what was found and a summary'
+	@echo 'make suites   build the labs, run every suite, print what was found, a summary, and which rules were tried'
 	@echo 'make test     unit tests and suites, with the race detector, in random order'
 	@echo 'make check    formatting, modules, vet, linters'
 	@echo 'make bench    benchmarks, each beside its floor (x-floor), in benchstat format'
 
 suites: rules
-	go test -count=1 -v ./suites/... -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(ARGS) | awk -f .ci/report.awk
+	@kept='$(abspath $(NSTEST_RULE_COVERAGE))'; rules=$${kept:-$$(mktemp)}; trap '[ -n "$$kept" ] || rm -f "$$rules"' EXIT; failed=0; \
+	NSTEST_RULE_COVERAGE=$$rules go test -count=1 -v ./suites/... -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(ARGS) | awk -f .ci/report.awk || failed=$$?; \
+	awk -f .ci/rules.awk "$$rules"; exit $$failed
 
 test: rules race
 	$(GINKGO) -p --race --randomize-all --randomize-suites --keep-going --succinct ./suites/...

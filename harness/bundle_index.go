@@ -88,10 +88,13 @@ func environment() []string {
 	var told []string
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, "NSTEST_") || name == artifactsVar || name == sandboxVar && value == inside {
-			continue
+		switch {
+		case !strings.HasPrefix(name, "NSTEST_"):
+		case name == artifactsVar || name == "NSTEST_RULE_COVERAGE": // where files go
+		case name == sandboxVar && value == inside:
+		default:
+			told = append(told, variable)
 		}
-		told = append(told, variable)
 	}
 	return told
 }

@@ -56,6 +56,7 @@ func TestRepeatLineHasTheEnvironment(t *testing.T) {
 	t.Setenv(strictVar, "1")
 	t.Setenv(missingVar, "root netem")
 	t.Setenv(artifactsVar, "/somewhere")
+	t.Setenv("NSTEST_RULE_COVERAGE", "/somewhere/rules.txt")
 	line := repeatLine("TestX")
 	if !strings.Contains(line, "NSTEST_STRICT=1 ") || !strings.Contains(line, "NSTEST_MISSING='root netem' ") || strings.Contains(line, "somewhere") {
 		t.Error(line)

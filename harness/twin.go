@@ -60,6 +60,12 @@ func (l *Lab) Twin() (*Lab, error) {
 	return twin, nil
 }
 
+// IsTwin says whether the lab was made by Twin.
+func (l *Lab) IsTwin() bool {
+	_, is := l.tb.(twinTB)
+	return is
+}
+
 // twinTB is the test of a twin, which never has a bundle: it is not what failed.
 type twinTB struct{ TB }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,6 +30,10 @@ func Ask(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, e
 	addrs, name, err := addresses(from, to)
 	if err != nil {
 		return Result{}, fmt.Errorf("ask: %w", err)
+	}
+	if evidence.Covering() {
+		_, end := cover(watchedNodes(from, to), p)
+		defer end()
 	}
 	results := make([]Result, len(addrs))
 	errs := make([]error, len(addrs))
@@ -69,6 +74,7 @@ type asking struct {
 	start    time.Time
 	deadline time.Time
 	watched  *watched // nil for a bare probe
+	pace     func()   // nil where it may begin at any time
 	result   Result
 }
 
@@ -112,6 +118,9 @@ func (a *asking) ask() error {
 
 // begin starts the clock.
 func (a *asking) begin() {
+	if a.pace != nil {
+		a.pace()
+	}
 	a.start = time.Now()
 	a.deadline = a.start.Add(a.probe.bound())
 }

@@ -57,4 +57,35 @@
 // A probe that is dropped by a rule might not have arrived without it either. With
 // NSTEST_MUTATE=1 every no is repeated in a copy of the lab without what it named: see
 // MustMatter.
+//
+// # Which rules were tried
+//
+// With NSTEST_RULE_COVERAGE=file a run appends to the file what its probes, watched
+// or not, have tried of the nftables rules and chain policies of their labs' nodes:
+// as a lab goes down, a line for each that it had while it was probed or at its end,
+// with tabs between
+//
+//	decided  office  fw  inet  filter  forward  0  policy accept
+//	never    office  fw  inet  filter  forward  1  tcp dport 22 drop comment "no ssh from the lan"
+//
+// that is what it did at most, the network, the node, its family, table and chain, a number
+// that tells rules of one text apart (0 is a policy), and the rule as nft prints it.
+// A rule has decided when it gave its verdict to a probe's packet, or to an answer's;
+// it is matched when it did what is no verdict: it counted, marked, jumped; never is
+// the rest. What has one of the first two anywhere is tried: files, of any number of
+// packages and processes, are merged by putting them together. A relative path is
+// taken from the package's directory. This prints what was tried, chain by chain:
+//
+//	awk -f "$(go list -m -f '{{.Dir}}' github.com/nstest/nstest)/.ci/rules.awk" /tmp/rules.txt
+//
+//	== rules that probes tried ==
+//	  office  fw  inet filter forward  1 of 2  50%
+//	    never tried: tcp dport 22 drop comment "no ssh from the lan"
+//	  total 1 of 2 rules and policies, 50%; 1 gave a verdict
+//
+// Heard are echo requests and replies, datagrams, and the packets that open or reset
+// a connection: those of probes, and of TCP whatever opens one meanwhile. Not heard are
+// neighbour discovery, ICMP errors, rules of iptables-legacy, attached namespaces, and
+// labs without a probe. What could not be heard is said in a line that begins with
+// problem. A probe takes some 20 ms more where nodes have rules, and comes to the same.
 package probes

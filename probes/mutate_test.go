@@ -3,6 +3,7 @@ package probes_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -211,14 +212,19 @@ func TestMutateVariable(t *testing.T) {
 		{"0", "vacuous", true, ""},
 		{"", "vacuous", true, ""},
 	} {
+		tried := filepath.Join(t.TempDir(), "rules.txt")
 		cmd := exec.Command(os.Args[0], "-test.run=^TestMutationSample$", "-test.count=1")
-		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NSTEST_MUTATE=") }), samplesVar+"="+row.sample)
+		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NSTEST_MUTATE=") }), samplesVar+"="+row.sample, "NSTEST_RULE_COVERAGE="+tried)
 		if row.mutate != "" {
 			cmd.Env = append(cmd.Env, "NSTEST_MUTATE="+row.mutate)
 		}
 		out, err := cmd.CombinedOutput()
 		if (err == nil) != row.passes || !strings.Contains(string(out), row.says) || row.says == "" && strings.Contains(string(out), "control by mutation") {
 			t.Errorf("%+v: %v\n%s", row, err, out)
+		}
+		// The rules that the probe met in the copy are not met in the lab.
+		if lines, err := os.ReadFile(tried); err != nil || strings.Count(string(lines), "decided\t") != 2 {
+			t.Errorf("%+v: %v\n%s", row, err, lines)
 		}
 	}
 }

@@ -12,8 +12,10 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // office is a lan, a dmz, and a router between them that has rules.
-func office(rules string) *topo.Network {
-	office := topo.New("office")
+func office(rules string) *topo.Network { return officeAs("office", rules) }
+
+func officeAs(name, rules string) *topo.Network {
+	office := topo.New(name)
 	lan := office.Switch("lan", "10.0.1.0/24", "fd00:1::/64")
 	dmz := office.Switch("dmz", "10.0.2.0/24", "fd00:2::/64")
 	office.Host("client", lan)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,6 +61,8 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	case err != nil:
 	case g.Watch:
 		err = g.watchAll(tasks)
+	case evidence.Covering():
+		err = g.askCovered(ctx, tasks)
 	default:
 		err = askAll(ctx, tasks)
 	}

@@ -26,11 +26,7 @@ func WatchSurvey(ctx context.Context, lab *harness.Lab, probes ...Probe) (*Matri
 // watchAll asks all tasks under one watch.
 func (g Grid) watchAll(tasks []*task) error {
 	nodes := g.labNodes()
-	var flows []evidence.Flow
-	for _, p := range g.Probes {
-		flows = append(flows, evidence.Flow{Protocol: protocols[p.kind], Port: p.port})
-	}
-	watch, err := evidence.Open(nodes, flows...)
+	watch, err := evidence.Open(nodes, flowsOf(g.Probes)...)
 	if err != nil {
 		return err
 	}

@@ -86,6 +86,7 @@ func (w *Watch) find(node string, p *packet) (*Trail, Role) {
 // hearEvent notes what a rule did with a packet of a flow: that it dropped it, or
 // gave it other addresses.
 func (w *Watch) hearEvent(t *tracer, e traceEvent) {
+	t.uses.hear(e)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.noteEvent(t, e)

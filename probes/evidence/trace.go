@@ -23,10 +23,12 @@ type tracer struct {
 	node   *harness.Node
 	events *netlink.Conn
 	nft    *nftables.Conn
+	name   string // of its tables
 	tables []*nftables.Table
+	uses   *uses // for rule coverage, where that is wanted
 }
 
-// traceTable is the table's name. A watch has its own, so that several may run.
+// traceTable is the table's name. A tracer has its own, so that several may run.
 const traceTable = "nstest-trace-%x"
 
 // tracePriority is before connection tracking (-200) and raw (-300), so that
@@ -44,12 +46,17 @@ func nodeRules(conn *nftables.Conn) (tables []*nftables.Table, err error) {
 		return nil, err
 	}
 	for _, table := range all {
-		var of uint64
-		if n, _ := fmt.Sscanf(table.Name, traceTable, &of); n == 0 {
+		if !isTraceTable(table.Name) {
 			tables = append(tables, table)
 		}
 	}
 	return tables, nil
+}
+
+func isTraceTable(name string) bool {
+	var of uint64
+	n, _ := fmt.Sscanf(name, traceTable, &of)
+	return n > 0
 }
 
 // openTracer installs the trace at a node that has rules; nil where it has none.
@@ -59,7 +66,8 @@ func openTracer(node *harness.Node, m mark, flows []Flow) (*tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tracer{node: node, nft: conn}
+	own := newMark()
+	t := &tracer{node: node, nft: conn, name: fmt.Sprintf(traceTable, own[:])}
 	tables, err := nodeRules(conn)
 	if err != nil || len(tables) == 0 {
 		return nil, errors.Join(err, conn.CloseLasting())
@@ -68,13 +76,15 @@ func openTracer(node *harness.Node, m mark, flows []Flow) (*tracer, error) {
 		return nil, errors.Join(err, conn.CloseLasting())
 	}
 	_ = t.events.SetReadBuffer(4 << 20) // as much of it as rmem_max allows
+	t.uses = openUses(node, conn, m, flows)
 	if err = t.events.JoinGroup(unix.NFNLGRP_NFTRACE); err == nil {
 		err = t.install(m, flows, tables)
 	}
 	if err == nil {
-		err = conn.Flush()
+		err = t.uses.commit(conn.Flush)
 	}
 	if err != nil {
+		t.uses.close()
 		return nil, errors.Join(err, t.events.Close(), conn.CloseLasting())
 	}
 	return t, nil
@@ -93,18 +103,18 @@ func (t *tracer) install(m mark, flows []Flow, theirs []*nftables.Table) error {
 	}
 	conditions := func() [][]expr.Any { return matches(m, flows) }
 	for _, family := range families {
-		table := t.addTable(m, family)
+		table := t.addTable(family)
 		for name, hook := range map[string]*nftables.ChainHook{"in": nftables.ChainHookPrerouting, "out": nftables.ChainHookOutput} {
 			t.addChain(nftables.Chain{Name: name, Table: table, Hooknum: hook}, tracePriority, conditions())
 			t.addChain(nftables.Chain{Name: name + "-translated", Table: table, Hooknum: hook}, -tracePriority, nil)
 		}
 	}
-	return t.installIngress(m, conditions, theirs)
+	return t.installIngress(conditions, theirs)
 }
 
 // installIngress traces what comes before the other hooks: the chains of interfaces,
 // where there are any.
-func (t *tracer) installIngress(m mark, conditions func() [][]expr.Any, theirs []*nftables.Table) error {
+func (t *tracer) installIngress(conditions func() [][]expr.Any, theirs []*nftables.Table) error {
 	has := slices.ContainsFunc(theirs, func(table *nftables.Table) bool { return table.Family == nftables.TableFamilyNetdev })
 	if !has {
 		chains, err := t.nft.ListChainsOfTableFamily(nftables.TableFamilyINet)
@@ -120,7 +130,7 @@ func (t *tracer) installIngress(m mark, conditions func() [][]expr.Any, theirs [
 	if err != nil {
 		return err
 	}
-	table := t.addTable(m, nftables.TableFamilyNetdev)
+	table := t.addTable(nftables.TableFamilyNetdev)
 	for _, link := range links {
 		name := fmt.Sprintf("in-%d", link.Attrs().Index)
 		t.addChain(nftables.Chain{Name: name, Table: table, Hooknum: nftables.ChainHookIngress, Device: link.Attrs().Name}, tracePriority, conditions())
@@ -128,8 +138,8 @@ func (t *tracer) installIngress(m mark, conditions func() [][]expr.Any, theirs [
 	return nil
 }
 
-func (t *tracer) addTable(m mark, family nftables.TableFamily) *nftables.Table {
-	table := t.nft.AddTable(&nftables.Table{Family: family, Name: fmt.Sprintf(traceTable, m[:])})
+func (t *tracer) addTable(family nftables.TableFamily) *nftables.Table {
+	table := t.nft.AddTable(&nftables.Table{Family: family, Name: t.name})
 	t.tables = append(t.tables, table)
 	return table
 }
@@ -280,10 +290,12 @@ func (t *tracer) stop() { _ = t.events.SetReadDeadline(time.Unix(1, 0)) }
 
 // close takes the trace table away.
 func (t *tracer) close() error {
+	t.uses.settle(t.nft)
 	for _, table := range t.tables {
 		t.nft.DelTable(table)
 	}
-	err := t.nft.Flush()
+	err := t.uses.commit(t.nft.Flush)
+	t.uses.close()
 	if errors.Is(err, unix.ENOENT) {
 		err = nil // somebody flushed the ruleset
 	}

@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type Watch struct {
 	learned []uint32            // sequence numbers, to go through early for
 	lost    string
 
+	covers   bool // it hears for rule coverage
 	heard    Capture
 	closed   sync.Once
 	settling sync.Mutex
@@ -67,14 +69,19 @@ type Trail struct {
 // tell, or nothing is to be expected any more: there is room for another.
 func (t *Trail) Passed() <-chan struct{} { return t.passed }
 
+func newWatch() *Watch {
+	return &Watch{
+		nodes: map[string]*harness.Node{}, mark: newMark(),
+		traced: map[traceID]*tracedPacket{}, trails: newBook(), early: map[uint32][]func(){},
+	}
+}
+
 // Open begins to watch at the nodes. The flows say which protocols and ports are
 // to be heard; nothing else of them counts yet. Namespaces that were attached get
 // taps only.
 func Open(nodes []*harness.Node, flows ...Flow) (*Watch, error) {
-	w := &Watch{
-		nodes: map[string]*harness.Node{}, mark: newMark(),
-		traced: map[traceID]*tracedPacket{}, plan: wiringOf(nodes), trails: newBook(), early: map[uint32][]func(){},
-	}
+	w := newWatch()
+	w.plan = wiringOf(nodes)
 	program, err := filter(udpPorts(flows))
 	if err != nil {
 		return nil, err
@@ -91,17 +98,7 @@ func Open(nodes []*harness.Node, flows ...Flow) (*Watch, error) {
 			return fmt.Errorf("node %s: open tap: %w", node, err)
 		}
 		w.taps = append(w.taps, t)
-		if node.Attached() {
-			return nil
-		}
-		tracer, err := openTracer(node, w.mark, flows)
-		if err != nil {
-			return fmt.Errorf("node %s: trace rules: %w", node, err)
-		}
-		if tracer != nil {
-			w.tracers = append(w.tracers, tracer)
-		}
-		return nil
+		return w.trace(node, flows)
 	})
 	if err == nil {
 		err = w.nameInterfaces()
@@ -120,6 +117,25 @@ func Open(nodes []*harness.Node, flows ...Flow) (*Watch, error) {
 // Room is how many probes may begin at once without a node telling more than its
 // trace has room for, which would leave them all inconclusive; at least 1.
 func (w *Watch) Room() int { return w.room }
+
+// trace begins to hear the rules of a node, if it has any. The calling thread is in
+// the node's namespace.
+func (w *Watch) trace(node *harness.Node, flows []Flow) error {
+	if node.Attached() {
+		return nil
+	}
+	if covers(node) {
+		ledgerOf(node) // rules that it gets later count, too
+	}
+	tracer, err := openTracer(node, w.mark, flows)
+	if err != nil {
+		return fmt.Errorf("node %s: trace rules: %w", node, err)
+	}
+	if tracer != nil {
+		w.tracers = append(w.tracers, tracer)
+	}
+	return nil
+}
 
 // nameInterfaces notes what the interfaces that packets are seen at are called.
 func (w *Watch) nameInterfaces() error {
@@ -143,12 +159,16 @@ func (w *Watch) nameInterfaces() error {
 }
 
 func (w *Watch) start() {
+	w.covers = slices.ContainsFunc(w.tracers, func(t *tracer) bool { return t.uses != nil })
 	for _, t := range w.taps {
 		w.reading.Go(func() { t.read(w.hearing.RLocker(), w.hearFrame) })
 	}
 	for _, t := range w.tracers {
 		w.reading.Go(func() {
-			t.read(w.hearing.RLocker(), w.hearEvent, func(err error) { w.lose(fmt.Sprintf("node %s: %v", t.node, err)) })
+			t.read(w.hearing.RLocker(), w.hearEvent, func(err error) {
+				t.uses.lose(err)
+				w.lose(fmt.Sprintf("node %s: %v", t.node, err))
+			})
 		})
 	}
 }
@@ -189,6 +209,9 @@ func (w *Watch) Close() (err error) {
 }
 
 func (w *Watch) close() error {
+	if w.covers {
+		w.settle()
+	}
 	for _, t := range w.taps {
 		t.stop()
 	}

@@ -1,0 +1,33 @@
+package probes
+
+import (
+	"context"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// cover has rule coverage hear what the nodes' rules do with probes that are not
+// watched, until end is called; pace is for those of a survey, before they begin. A
+// probe under watch is heard anyway.
+func cover(nodes []*harness.Node, probes ...Probe) (pace, end func()) {
+	return evidence.Cover(nodes, flowsOf(probes)...)
+}
+
+// flowsOf say which protocols and ports are to be heard.
+func flowsOf(probes []Probe) (flows []evidence.Flow) {
+	for _, p := range probes {
+		flows = append(flows, evidence.Flow{Protocol: protocols[p.kind], Port: p.port})
+	}
+	return flows
+}
+
+// askCovered is askAll while rule coverage hears.
+func (g Grid) askCovered(ctx context.Context, tasks []*task) error {
+	pace, end := cover(g.labNodes(), g.Probes...)
+	defer end()
+	for _, t := range tasks {
+		t.pace = pace
+	}
+	return askAll(ctx, tasks)
+}
