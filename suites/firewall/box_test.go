@@ -2,7 +2,6 @@ package firewall_test
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -12,11 +11,10 @@ import (
 )
 
 var (
-	ssh   = probes.TCP(22)
-	web   = probes.TCP(80)
-	mail  = probes.TCP(25)
-	dns   = probes.UDP(53)
-	quick = 200 * time.Millisecond // for what nobody is to answer
+	ssh  = probes.TCP(22)
+	web  = probes.TCP(80)
+	mail = probes.TCP(25)
+	dns  = probes.UDP(53)
 )
 
 // office is a firewall box and who is around it. The box's management interface

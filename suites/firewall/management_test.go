@@ -13,9 +13,9 @@ var _ = Describe("management", func() {
 		AddReportEntry("service", greeting)
 		for _, addr := range both {
 			Expect(greet(o.admin, addr)).To(Equal(greeting))
-			Expect(ask(ctx, o.desk, addr, ssh)).To(outcome(probes.Refused), "the firewall's namespace has nobody at port 22")
 		}
-		Expect(ask(ctx, o.inet, o.fw, ssh)).To(outcome(probes.Refused))
+		Expect(o.desk).To(probes.BeRefusedBy(o.fw, ssh).WithContext(ctx), "the firewall's namespace has nobody at port 22")
+		Expect(o.inet).To(probes.BeRefusedBy(o.fw, ssh).WithContext(ctx))
 		Expect(ask(ctx, o.desk, o.fw, probes.ICMP())).To(outcome(probes.Answered), "the desk does reach the firewall")
 
 		By("putting a service into the firewall's namespace, as the control")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	. "github.com/onsi/gomega"
 )
 
 // Labs whose firewalls have different rules, up at the same time in one process.
@@ -31,6 +32,9 @@ func TestRulesInParallel(t *testing.T) {
 						t.Errorf("%v: want %s", r, want)
 					}
 				}
+			}
+			if i%2 == 1 {
+				NewWithT(t).Expect(o.desk).To(probes.BeRejectedBy("fw", o.inet, ssh).By("tcp dport 22 " + verdict).WithContext(t.Context()))
 			}
 		})
 	}

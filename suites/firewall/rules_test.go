@@ -6,12 +6,14 @@ import (
 	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
 
 const (
 	established = "ct state established,related accept"
+	closed      = "policy inet filter forward"
 	stateful    = `table inet filter {
 	chain forward {
 		type filter hook forward priority 0; policy drop;
@@ -36,7 +38,7 @@ var _ = Describe("the rules", func() {
 		for _, p := range []probes.Probe{web, dns} {
 			Expect(ask(ctx, o.desk, o.inet, p)).To(answeredBy("inet"))
 		}
-		Expect(ask(ctx, o.desk, o.inet, ssh.Within(quick))).To(outcome(probes.Silent))
+		Expect(o.desk).To(probes.BeIsolatedFrom(o.inet, ssh).At("fw").By(closed).WithContext(ctx))
 
 		By("allowing it, as the control")
 		accept(o.fw, "tcp dport 22 accept")
@@ -46,9 +48,7 @@ var _ = Describe("the rules", func() {
 	It("let nothing in that nobody asked for", func(ctx SpecContext) {
 		o := up(stateful)
 		probes.Serve(GinkgoTB(), o.desk, web)
-		for _, p := range []probes.Probe{probes.ICMP(), web} {
-			Expect(ask(ctx, o.inet, o.desk, p.Within(quick))).To(outcome(probes.Silent))
-		}
+		Expect(o.inet).To(probes.BeIsolatedFrom(o.desk, probes.ICMP(), web).At("fw").By(closed).WithContext(ctx))
 
 		By("allowing it, as the control")
 		accept(o.fw, `iifname "wan" accept`)
@@ -61,7 +61,10 @@ var _ = Describe("the rules", func() {
 		probes.Serve(GinkgoTB(), o.inet, web, dns)
 		asked := []probes.Probe{probes.ICMP(), web, dns}
 		for _, p := range asked {
-			Expect(ask(ctx, o.desk, o.inet, p.Within(quick))).To(outcome(probes.Silent))
+			Expect(o.desk).To(probes.BeIsolatedFrom(o.inet, p).At("fw").By(closed).WithContext(ctx))
+			watched, err := probes.Watch(ctx, o.desk, o.inet, p)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(watched.Each).To(HaveEach(HaveField("Cause.Leg", evidence.Answer)), "the request arrived")
 		}
 
 		By("letting them know, as the control")
@@ -81,7 +84,11 @@ var _ = Describe("the rules", func() {
 			}
 		}`)
 		probes.Serve(GinkgoTB(), o.inet, ssh, mail, web)
-		Expect(ask(ctx, o.desk, o.inet, ssh.Within(quick))).To(outcome(probes.Silent))
+		Expect(o.desk).To(probes.BeIsolatedFrom(o.inet, ssh).At("fw").By("tcp dport 22 drop").WithContext(ctx))
+		Expect(o.desk).To(probes.BeRejectedBy("fw", o.inet, mail).WithContext(ctx))
+		Expect(o.desk).To(probes.BeRejectedBy("fw", o.inet, web).By("tcp dport 80 reject with tcp reset").WithContext(ctx))
+
+		By("asking without a watch, which knows less")
 		rejected := ask(ctx, o.desk, o.inet, mail)
 		// The box has the sender's address as well, so only the address is known.
 		Expect(rejected).To(HaveEach(And(HaveField("Outcome", probes.Rejected), HaveField("Sender", BeElementOf(both)))))
@@ -108,7 +115,7 @@ var _ = Describe("the rules", func() {
 			Expect(tables(s.closed.is)).To(ConsistOf("closed"))
 			Expect(tables(s.open.is)).To(BeEmpty())
 			for _, addr := range both {
-				Expect(ask(ctx, s.closed.asks, addr, ssh.Within(quick))).To(outcome(probes.Silent))
+				Expect(s.closed.asks).To(probes.BeIsolatedFrom(addr, ssh).At(s.closed.is.Name()).By("tcp dport 22 drop").WithContext(ctx))
 				Expect(ask(ctx, s.open.asks, addr, ssh)).To(answeredBy(s.open.is.Name()))
 			}
 

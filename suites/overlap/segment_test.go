@@ -3,7 +3,6 @@ package overlap_test
 import (
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -13,9 +12,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// silence is how long a probe waits that nobody is to answer.
-const silence = 200 * time.Millisecond
 
 const (
 	macLeft  = "02:00:00:00:00:0a"
