@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
@@ -72,10 +73,10 @@ func (n needs) check(have limits) error {
 
 func readLimits() limits {
 	have := limits{
-		namespaces:  readNumber("/proc/sys/user/max_net_namespaces"),
+		namespaces:  maxNamespaces.number(),
 		descriptors: rlimit(unix.RLIMIT_NOFILE),
 		processes:   rlimit(unix.RLIMIT_NPROC),
-		threadsMax:  readNumber("/proc/sys/kernel/threads-max"),
+		threadsMax:  maxThreads.number(),
 		open:        openDescriptors(),
 		ownThreads:  ownThreads(),
 		rootID:      os.Getuid() == 0 && !Rootless(),
@@ -138,6 +139,16 @@ func ownThreads() int {
 
 // cgroupPids is the limit and use of the process's own control group, v2 or v1.
 func cgroupPids() (limit, used int) {
+	for _, dir := range pidsDirs() {
+		if limit := readNumber(dir + "/pids.max"); limit >= 0 {
+			return limit, max(readNumber(dir+"/pids.current"), 0)
+		}
+	}
+	return -1, 0
+}
+
+// pidsDirs are where the limit may be. Nobody moves a process while its tests run.
+var pidsDirs = sync.OnceValue(func() (dirs []string) {
 	for line := range strings.Lines(slurp("/proc/self/cgroup")) {
 		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(part) != 3 {
@@ -149,9 +160,42 @@ func cgroupPids() (limit, used int) {
 		} else if part[1] != "" {
 			continue
 		}
-		if limit := readNumber(dir + "/pids.max"); limit >= 0 {
-			return limit, max(readNumber(dir+"/pids.current"), 0)
+		if _, err := os.Stat(dir + "/pids.max"); err == nil {
+			dirs = append(dirs, dir)
 		}
 	}
-	return -1, 0
+	return dirs
+})
+
+// kept is a file of the kernel's that is read for every lab: it is opened once, which
+// takes most of the time.
+type kept struct {
+	path string
+	open sync.Once
+	fd   int
 }
+
+// number is the number in it now, or -1.
+func (k *kept) number() int {
+	k.open.Do(func() {
+		var err error
+		if k.fd, err = unix.Open(k.path, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			k.fd = -1
+		}
+	})
+	var buf [32]byte
+	n, err := unix.Pread(k.fd, buf[:], 0)
+	if err != nil {
+		return -1
+	}
+	number, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
+	if err != nil {
+		return -1
+	}
+	return number
+}
+
+var (
+	maxNamespaces = &kept{path: "/proc/sys/user/max_net_namespaces"}
+	maxThreads    = &kept{path: "/proc/sys/kernel/threads-max"}
+)

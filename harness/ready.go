@@ -12,7 +12,8 @@ import (
 //
 // A link's carrier is known to the kernel at once, but acted upon by a work
 // item; until that ran, the end that went up first drops what it sends. One
-// GETLINK per end makes the kernel do that work now. Kernels before 6.8 do not,
+// GETLINK of that end makes the kernel do that work now. (The other end has a
+// carrier when it goes up, and is activated with it.) Kernels before 6.8 do not,
 // so there an ARP request is sent on every segment until it is answered.
 //
 // An IPv6 address joins its solicited-node group, and a link-local address
@@ -31,7 +32,7 @@ func (s *site) ready() error {
 	return answered(questions)
 }
 
-// carrier makes the kernel act on the carrier of every end.
+// carrier makes the kernel act on the carrier of the ends that went up first.
 func (s *site) carrier() error {
 	if s.fabric != nil {
 		b := new(batch)
@@ -42,13 +43,18 @@ func (s *site) carrier() error {
 			return err
 		}
 	}
-	return inParallel(s.plan.Nodes, func(node *topo.NodePlan) error {
-		b := new(batch)
-		for i, port := range node.Ports {
-			b.getLink(firstIndex+i, describe("port %s: look at link", port.Name))
+	for i := range s.plan.Nodes {
+		node, b := &s.plan.Nodes[i], new(batch)
+		for _, port := range node.Ports {
+			if at := (spot{node.Name, port.Name}); s.isUp[at] {
+				b.getLink(s.indexes[at], describe("port %s: look at link", port.Name))
+			}
 		}
-		return at(s.grounds[node.Name].rtnl.do(b), "%s", title(node))
-	})
+		if err := s.grounds[node.Name].rtnl.do(b); err != nil {
+			return at(err, "%s", title(node))
+		}
+	}
+	return nil
 }
 
 // question is one address to be asked for on a segment: does it answer yet?
