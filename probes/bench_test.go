@@ -137,6 +137,15 @@ func inside(b *testing.B, node *harness.Node, f func()) {
 // one of so many probes.
 func timesFloor(b *testing.B, many int, work, floor func()) {
 	b.Helper()
+	ours, floors := inTurns(b, work, floor)
+	b.ReportMetric(float64(ours)/float64(floors), "x-floor")
+	b.ReportMetric(float64(ours.Nanoseconds())/float64(many), "ns/probe")
+	b.ReportMetric(float64(floors.Nanoseconds())/float64(many), "floor-ns/probe")
+}
+
+// inTurns runs both b.N times, in turns whose order changes, and returns the medians.
+func inTurns(b *testing.B, work, floor func()) (ours, floors time.Duration) {
+	b.Helper()
 	var times [2][]time.Duration
 	floor() // both warm
 	work()
@@ -159,8 +168,5 @@ func timesFloor(b *testing.B, many int, work, floor func()) {
 	for which := range times {
 		slices.Sort(times[which])
 	}
-	ours, floors := times[0][b.N/2], times[1][b.N/2]
-	b.ReportMetric(float64(ours)/float64(floors), "x-floor")
-	b.ReportMetric(float64(ours.Nanoseconds())/float64(many), "ns/probe")
-	b.ReportMetric(float64(floors.Nanoseconds())/float64(many), "floor-ns/probe")
+	return times[0][b.N/2], times[1][b.N/2]
 }
