@@ -48,6 +48,7 @@ bench:
 rules:
 	@.ci/packages nftables iptables uidmap || echo 'going on: what needs them is skipped'
 
-# The race detector needs a C compiler.
+# The race detector needs a C compiler. A test opens captures with tshark.
 race:
 	@.ci/packages gcc libc6-dev
+	@.ci/packages tshark || echo 'going on: what needs it is skipped'
