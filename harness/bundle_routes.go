@@ -153,6 +153,9 @@ func ruleText(r netlink.Rule) string {
 	if name := kindsOfRoute[int(r.Type)]; name != "" {
 		return text + " " + strings.TrimSpace(name)
 	}
+	if r.Table == 0 { // which of these a list of rules by netlink leaves out
+		return text + " blackhole, unreachable or prohibit"
+	}
 	text += " lookup " + tableText(r.Table)
 	if r.SuppressPrefixlen >= 0 {
 		text += fmt.Sprint(" suppress_prefixlength ", r.SuppressPrefixlen)

@@ -91,6 +91,9 @@ func TestStateReadsLikeIP(t *testing.T) {
 	if got := ruleText(netlink.Rule{Priority: 1, Type: unix.RTN_PROHIBIT}); got != "1: from all prohibit" {
 		t.Error(got)
 	}
+	if got := ruleText(netlink.Rule{Priority: 1}); got != "1: from all blackhole, unreachable or prohibit" {
+		t.Error(got)
+	}
 	if got := ruleText(netlink.Rule{Priority: 1, Goto: 32766}); got != "1: from all goto 32766" {
 		t.Error(got)
 	}

@@ -200,7 +200,13 @@ func (m *matrixMatcher) Match(actual any) (bool, error) {
 		return false, fmt.Errorf("MatchMatrix: %w", err)
 	}
 	m.want, m.got, m.differing = want, matrix, differing
-	return len(differing) == 0, nil
+	if len(differing) > 0 {
+		return false, nil
+	}
+	if err := ifAsked.confirm(context.Background(), want.policies(matrix)); err != nil {
+		return false, fmt.Errorf("MatchMatrix: %w", err)
+	}
+	return true, nil
 }
 
 // FailureMessage has what was expected, what was observed, and the differing

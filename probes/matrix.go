@@ -200,6 +200,26 @@ func (e *expectation) compare(m *Matrix) ([]difference, error) {
 	return differing, nil
 }
 
+// policies are results that a policy stopped, of the cells that are compared; one for
+// each that the policies stopped.
+func (e *expectation) policies(m *Matrix) (results []Result) {
+	seen := map[string]bool{}
+	for i, row := range e.rows {
+		for j, col := range e.cols {
+			if e.cells[i][j] == notAsked {
+				continue
+			}
+			for _, r := range m.Results(row, col) {
+				if r.Cause != nil && r.Cause.Policy() && !seen[r.Cause.String()] {
+					seen[r.Cause.String()] = true
+					results = append(results, r)
+				}
+			}
+		}
+	}
+	return results
+}
+
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -29,7 +29,7 @@ var mutating = sync.OnceValue(func() bool {
 //	Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(server, ssh)).By("no ssh"))
 //
 // With NSTEST_MUTATE=1 all checks with BeIsolatedFrom and BeRejectedBy are controlled
-// so. What cannot be repeated, since the test has changed the lab by other means than
+// so, and of a watched matrix that MatchMatrix compares a cell for each policy. What cannot be repeated, since the test has changed the lab by other means than
 // the harness's (see harness.Lab.Twin), or since what it named is no policy, is told
 // as not checked when the package's tests have ended; to MustMatter it is an error.
 func MustMatter[M *IsolationMatcher | *RefusalMatcher](matcher M) M {
