@@ -12,14 +12,18 @@ GINKGO     := go run github.com/onsi/ginkgo/v2/ginkgo
 ARGS  ?=
 BENCH ?= .
 COUNT ?= 6
+# For `make vm`: any of these kernels, and the suites that are to run on them.
+KERNELS ?= 5.10 6.1 6.12
+SUITES  ?= ./suites/...
 
-.PHONY: help suites test check bench rules race
+.PHONY: help suites test check bench vm vm-tests rules race qemu
 
 help:
 	@echo 'make suites   build the labs, run every suite, print what was found, a summary, and which rules were tried'
 	@echo 'make test     unit tests and suites, with the race detector, in random order'
 	@echo 'make check    formatting, modules, vet, linters'
 	@echo 'make bench    benchmarks, each beside its floor (x-floor), in benchstat format'
+	@echo 'make vm       the suites on stock Debian kernels in QEMU: a table of suites and kernels'
 
 suites: rules
 	@kept='$(abspath $(NSTEST_RULE_COVERAGE))'; rules=$${kept:-$$(mktemp)}; trap '[ -n "$$kept" ] || rm -f "$$rules"' EXIT; failed=0; \
@@ -43,10 +47,21 @@ check:
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) ./...
 
+vm: qemu
+	go run ./vagrant/kernels -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
+
+# That no failure of a guest is lost, and nothing that it sends.
+vm-tests: qemu
+	NSTEST_VM=1 go test -count=1 -timeout=20m ./vagrant/...
+
 # nft and iptables-restore load a user's rulesets, newuidmap gives the sandbox more
 # users. Without them all else still runs.
 rules:
 	@.ci/packages nftables iptables uidmap || echo 'going on: what needs them is skipped'
+
+# A guest has the nft and iptables of this machine.
+qemu:
+	@.ci/packages qemu-system-x86 busybox-static kmod nftables iptables debian-archive-keyring
 
 # The race detector needs a C compiler. A test opens captures with tshark.
 race:

@@ -1,0 +1,57 @@
+package cache
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestScratchSweepsWhatAKilledRunLeft(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	alive, remove, err := Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remove()
+	dead := filepath.Join(filepath.Dir(alive), "dead") // its lock is nobody's
+	if err := os.MkdirAll(filepath.Join(dead, "deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	next, removeNext, err := Scratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]bool{alive: true, next: true, dead: false, dead + lockSuffix: false} {
+		if _, err := os.Stat(dir); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", dir, err == nil, want)
+		}
+	}
+	removeNext()
+	if left, _ := filepath.Glob(next + "*"); left != nil {
+		t.Errorf("left after remove: %v", left)
+	}
+}
+
+func TestLockExcludesOthers(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	unlock, err := Lock("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := Dir("lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file, err := locked(filepath.Join(dir, "one"), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+		_ = file.Close()
+		t.Fatal("two hold the lock")
+	}
+	unlock()
+	unlock, err = Lock("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The guest's ports to the host.
+const (
+	portOutput = "output" // what the test prints
+	portFiles  = "files"  // a tar archive of what is wanted back
+	portStatus = "status" // a word when the guest is up, and how the test ended
+)
+
+const (
+	jobFile  = "/job.json"
+	wordUp   = "up"
+	wordExit = "exit"
+)
+
+// guest is this program as the guest's init. It does not return: init's end is
+// the kernel's panic, which the host understands as a failure.
+func guest() {
+	if err := runGuest(); err != nil {
+		fmt.Fprintln(os.Stderr, "init:", err)
+	}
+	unix.Sync()
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+}
+
+func runGuest() error {
+	if err := prepare(); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(jobFile)
+	if err != nil {
+		return err
+	}
+	var j job
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	status, err := openPort(portStatus)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(status, wordUp)
+	output, err := openPort(portOutput)
+	if err != nil {
+		return err
+	}
+	files, err := openPort(portFiles)
+	if err != nil {
+		return err
+	}
+	code, err := j.run(output)
+	if err != nil {
+		return err
+	}
+	if err := sendBack(files, j.Back); err != nil {
+		return err
+	}
+	// The last word: whatever goes wrong before it is a failure.
+	_, err = fmt.Fprintln(status, wordExit, code)
+	return err
+}
+
+// prepare makes a system of the initramfs, as tests expect one.
+func prepare() error {
+	for _, m := range []struct {
+		target, kind, options string
+		optional              bool
+	}{
+		{"/proc", "proc", "", false},
+		{"/sys", "sysfs", "", false},
+		{"/dev", "devtmpfs", "", false},
+		{"/dev/pts", "devpts", "", false},
+		{"/dev/shm", "tmpfs", "", false},
+		{"/run", "tmpfs", "mode=755", false},
+		{"/sys/fs/cgroup", "cgroup2", "", false},
+		{"/sys/kernel/tracing", "tracefs", "", true},
+	} {
+		_ = os.Mkdir(m.target, 0o755)
+		if err := unix.Mount(m.kind, m.target, m.kind, 0, m.options); err != nil && !m.optional {
+			return fmt.Errorf("mount %s: %w", m.target, err)
+		}
+	}
+	for name, value := range map[string]string{
+		// Else the kernel ends a process that it picks, and a test may pass all the same.
+		"/proc/sys/vm/panic_on_oom": "1",
+		"/proc/sys/kernel/hostname": "nstest",
+	} {
+		if err := os.WriteFile(name, []byte(value), 0); err != nil {
+			return err
+		}
+	}
+	for _, words := range []string{
+		"/bin/busybox --install -s", // it leaves what is there already
+		"/sbin/modprobe -a virtio_pci virtio_console virtio_rng",
+		"/sbin/ip link set lo up",
+	} {
+		args := strings.Fields(words)
+		code, err := wait(args[0], args, "/", nil, []uintptr{0, 1, 2})
+		if err != nil {
+			return err
+		}
+		if code != 0 {
+			return fmt.Errorf("%s: status %d", words, code)
+		}
+	}
+	return nil
+}
+
+// openPort opens a virtio port by its name. There is no udev that would name it,
+// and the device may take a moment to come.
+func openPort(name string) (*os.File, error) {
+	for range 100 {
+		found, _ := filepath.Glob("/sys/class/virtio-ports/*/name")
+		for _, file := range found {
+			text, err := os.ReadFile(file)
+			if err != nil || strings.TrimSpace(string(text)) != name {
+				continue
+			}
+			device := "/dev/" + filepath.Base(filepath.Dir(file))
+			fd, err := unix.Open(device, unix.O_WRONLY|unix.O_CLOEXEC, 0) // it blocks while the host is behind
+			if err != nil {
+				return nil, fmt.Errorf("open port %s: %w", name, err)
+			}
+			return os.NewFile(uintptr(fd), device), nil
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	return nil, fmt.Errorf("port %s: %w", name, os.ErrNotExist)
+}
+
+// run runs the test, copies what it prints, and is its exit status.
+func (j job) run(port io.Writer) (int, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return 0, err
+	}
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(port, r)
+		copied <- err
+	}()
+	env := append([]string{
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "TMPDIR=/tmp", "PWD=" + j.Dir,
+	}, j.Env...)
+	code, err := wait(j.Binary, append([]string{j.Binary}, j.Args...), j.Dir, env, []uintptr{null.Fd(), w.Fd(), w.Fd()})
+	if err != nil {
+		return 0, err
+	}
+	// What a test leaves running must not hold its output open.
+	_ = unix.Kill(-1, unix.SIGKILL)
+	return code, errors.Join(w.Close(), <-copied)
+}
+
+// wait runs a program to its end and reaps whatever else ends meanwhile, as init
+// must. Death by signal n is 128+n.
+func wait(path string, args []string, dir string, env []string, stdio []uintptr) (int, error) {
+	pid, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Dir: dir, Env: env, Files: stdio, Sys: &syscall.SysProcAttr{Setsid: true}})
+	if err != nil {
+		return 0, &fs.PathError{Op: "exec", Path: path, Err: err}
+	}
+	for {
+		var status syscall.WaitStatus
+		ended, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 0, err
+		case ended == pid && status.Signaled():
+			return 128 + int(status.Signal()), nil
+		case ended == pid && status.Exited():
+			return status.ExitStatus(), nil
+		}
+	}
+}
+
+// sendBack writes an archive of those paths that are there. Only files and
+// directories go: a test leaves no pipe for its reader.
+func sendBack(w io.WriteCloser, paths []string) error {
+	archive := tar.NewWriter(w)
+	for _, root := range paths {
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.Type().IsRegular() && !entry.IsDir() {
+				return err
+			}
+			return send(archive, path, entry)
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return errors.Join(archive.Close(), w.Close())
+}
+
+func send(archive *tar.Writer, path string, entry fs.DirEntry) error {
+	info, err := entry.Info()
+	if err != nil {
+		return err
+	}
+	header, err := tar.FileInfoHeader(info, "")
+	if err != nil {
+		return err
+	}
+	header.Name = path
+	if err := archive.WriteHeader(header); err != nil || entry.IsDir() {
+		return err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = io.CopyN(archive, file, header.Size)
+	return err
+}
+
+// parseStatus is what came by the status port: whether the guest was up, and the
+// exit status if there is one.
+func parseStatus(text string) (up bool, code int, ended bool) {
+	for line := range strings.Lines(text) {
+		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch word {
+		case wordUp:
+			up = true
+		case wordExit:
+			number, err := strconv.Atoi(rest)
+			if err == nil && strings.HasSuffix(line, "\n") {
+				code, ended = number, true
+			}
+		}
+	}
+	return up, code, ended
+}
