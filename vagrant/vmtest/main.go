@@ -99,17 +99,22 @@ func (o options) main(ctx context.Context, args []string) (int, error) {
 	if m.accel, err = o.accelerator(ctx, m, base, dir); err != nil {
 		return 0, err
 	}
+	return o.test(ctx, m, base, filepath.Join(dir, "initrd"), args)
+}
+
+// test runs the test binary in the machine, when its turn has come.
+func (o options) test(ctx context.Context, m machine, base, initrd string, args []string) (int, error) {
 	cwd, err := os.Getwd()
 	if err != nil {
 		return 0, err
 	}
 	j := newJob(args[0], args[1:], cwd, os.Environ())
-	m.initrd = filepath.Join(dir, "initrd")
+	m.initrd = initrd
 	if err := writeInitrd(m.initrd, base, &j); err != nil {
 		return 0, err
 	}
-	// One guest at a time for two processors: in a slower one tests would only
-	// run into their own limits.
+	// One guest at a time: in a slower one tests would only run into their own
+	// limits.
 	free, err := cache.Lock("machine")
 	if err != nil {
 		return 0, err
