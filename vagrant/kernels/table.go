@@ -67,8 +67,7 @@ func (r results) notes() (lines []string) {
 	for _, kernel := range r.kernels {
 		for _, suite := range r.suites {
 			for _, f := range r.cells[[2]string{suite, kernel}].failures {
-				why, _, _ := strings.Cut(strings.TrimSpace(f.why), "\n")
-				lines = append(lines, fmt.Sprintf("%s %s: FAILED: %s (%s): %s", kernel, suite, f.name, filepath.Base(f.where), why))
+				lines = append(lines, fmt.Sprintf("%s %s: FAILED: %s (%s): %s", kernel, suite, f.name, filepath.Base(f.where), brief(f.why)))
 			}
 		}
 	}
@@ -85,4 +84,14 @@ func (r results) ok() bool {
 		}
 	}
 	return len(r.kernels) > 0 && len(r.suites) > 0
+}
+
+// brief is the beginning of a message, in one line.
+func brief(message string) string {
+	message = strings.Join(strings.Fields(message), " ")
+	const most = 200
+	if len(message) > most {
+		message = strings.ToValidUTF8(message[:most], "") + "..."
+	}
+	return message
 }

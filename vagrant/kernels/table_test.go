@@ -21,7 +21,7 @@ func TestTableShowsEveryCell(t *testing.T) {
 | moat  | FAIL: no report, status 125 | not run                  |
 
 - 5.10 wall: skipped 2: require kernel-6.1: the kernel is 5.10
-- 6.1 wall: FAILED: it stands (wall_test.go:7): Expected
+- 6.1 wall: FAILED: it stands (wall_test.go:7): Expected up
 `, "\n")
 	if text.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", text.String(), want)

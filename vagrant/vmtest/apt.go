@@ -38,9 +38,14 @@ func newApt(release string) (*apt, error) {
 			return nil, err
 		}
 	}
-	targets, err := output("apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI) $(LABEL)", "Created-By: Packages")
-	if err != nil {
-		return nil, err
+	var targets string
+	// Without release info it also works where no lists are, as in a container.
+	for _, info := range []string{"--no-release-info", "--release-info"} {
+		text, err := output("apt-get", "indextargets", info, "--format", "$(RELEASE) $(REPO_URI) $(LABEL)", "Created-By: Packages")
+		if err != nil {
+			return nil, err
+		}
+		targets += text
 	}
 	sources, err := sourcesOf(release, targets)
 	if err != nil {
@@ -79,7 +84,7 @@ func sourcesOf(release, targets string) (string, error) {
 		}
 		uri := strings.TrimSuffix(words[1], "/")
 		switch {
-		case strings.HasSuffix(words[0], "-security") && strings.HasSuffix(uri, "debian-security"):
+		case strings.HasSuffix(words[0], "-security") && (label == "Debian-Security" || strings.HasSuffix(uri, "/debian-security")):
 			security = uri
 		case label == "Debian" || strings.HasSuffix(uri, "/debian"):
 			main = uri
