@@ -15,6 +15,8 @@ COUNT ?= 6
 # For `make vm`: any of these kernels, and the suites that are to run on them.
 KERNELS ?= 5.10 6.1 6.12
 SUITES  ?= ./suites/...
+VMFLAGS ?=
+VMCACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nstest
 
 .PHONY: help suites test check bench vm vm-tests rules race qemu
 
@@ -47,8 +49,12 @@ check:
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) ./...
 
+# What is killed leaves its files in the cache, where the next run finds them. Not
+# `go run`, which stands between: who kills make kills what it runs.
 vm: qemu
-	go run ./vagrant/kernels -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
+	@mkdir -p $(VMCACHE)/run/build
+	GOTMPDIR=$(VMCACHE)/run/build go build -o $(VMCACHE)/kernels ./vagrant/kernels
+	@exec $(VMCACHE)/kernels $(VMFLAGS) -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
 
 # That no failure of a guest is lost, and nothing that it sends.
 vm-tests: qemu

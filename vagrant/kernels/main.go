@@ -31,13 +31,14 @@ import (
 func main() {
 	kernels := flag.String("kernels", "5.10 6.1 6.12", "the `versions`, with spaces between")
 	limit := flag.Duration("timeout", 20*time.Minute, "how long a suite may take on a kernel")
+	user := flag.Bool("user", false, "run them as an ordinary user")
 	flag.Parse()
 	packages, arguments := split(flag.Args())
 	// Whoever started this is gone when it gets SIGTERM: see prctl(2).
 	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
-	m := matrix{kernels: strings.Fields(*kernels), packages: packages, arguments: arguments, limit: *limit}
+	m := matrix{kernels: strings.Fields(*kernels), packages: packages, arguments: arguments, limit: *limit, user: *user}
 	ok, err := m.main(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
@@ -65,6 +66,7 @@ func split(args []string) (packages, arguments []string) {
 type matrix struct {
 	kernels, packages, arguments []string
 	limit                        time.Duration
+	user                         bool
 	scratch, reports             string
 }
 
@@ -158,7 +160,8 @@ func (m matrix) build(ctx context.Context) (suites []suite, err error) {
 
 func (m matrix) goTool(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOTMPDIR="+m.scratch)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go %s: %w", args[0], err)
@@ -181,7 +184,7 @@ func (m matrix) run(ctx context.Context, kernel string, s suite) cell {
 	defer log.Close()
 	report := filepath.Join(dir, "report.json")
 	cmd := exec.CommandContext(ctx, filepath.Join(m.scratch, "vmtest"), append([]string{
-		"-kernel", kernel, s.binary, "-test.timeout=" + m.limit.String(), "-ginkgo.v", "-ginkgo.no-color",
+		"-kernel", kernel, fmt.Sprintf("-user=%t", m.user), s.binary, "-test.timeout=" + m.limit.String(), "-ginkgo.v", "-ginkgo.no-color",
 		"-ginkgo.json-report=" + report, "-ginkgo.junit-report=" + filepath.Join(dir, "junit.xml"),
 	}, m.arguments...)...)
 	cmd.Dir = s.dir

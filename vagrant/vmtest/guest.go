@@ -112,7 +112,7 @@ func prepare() error {
 		"/sbin/ip link set lo up",
 	} {
 		args := strings.Fields(words)
-		code, err := wait(args[0], args, "/", nil, []uintptr{0, 1, 2})
+		code, err := wait(args[0], args, &syscall.ProcAttr{Dir: "/", Files: []uintptr{0, 1, 2}})
 		if err != nil {
 			return err
 		}
@@ -160,10 +160,21 @@ func (j job) run(port io.Writer) (int, error) {
 		_, err := io.Copy(port, r)
 		copied <- err
 	}()
-	env := append([]string{
-		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "TMPDIR=/tmp", "PWD=" + j.Dir,
-	}, j.Env...)
-	code, err := wait(j.Binary, append([]string{j.Binary}, j.Args...), j.Dir, env, []uintptr{null.Fd(), w.Fd(), w.Fd()})
+	who, home := root, "/root"
+	if j.User {
+		who, home = nobody, "/tmp"
+	}
+	for _, dir := range append(j.Make, j.Dir) {
+		if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
+			return 0, err
+		}
+	}
+	code, err := wait(j.Binary, append([]string{j.Binary}, j.Args...), &syscall.ProcAttr{
+		Dir:   j.Dir,
+		Env:   append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "TMPDIR=/tmp", "PWD=" + j.Dir}, j.Env...),
+		Files: []uintptr{null.Fd(), w.Fd(), w.Fd()},
+		Sys:   &syscall.SysProcAttr{Credential: &who},
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -172,10 +183,13 @@ func (j job) run(port io.Writer) (int, error) {
 	return code, errors.Join(w.Close(), <-copied)
 }
 
+// Who may run a test: see etc/passwd.
+var root, nobody = syscall.Credential{}, syscall.Credential{Uid: 65534, Gid: 65534}
+
 // wait runs a program to its end and reaps whatever else ends meanwhile, as init
 // must. Death by signal n is 128+n.
-func wait(path string, args []string, dir string, env []string, stdio []uintptr) (int, error) {
-	pid, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Dir: dir, Env: env, Files: stdio, Sys: &syscall.SysProcAttr{Setsid: true}})
+func wait(path string, args []string, attr *syscall.ProcAttr) (int, error) {
+	pid, err := syscall.ForkExec(path, args, attr)
 	if err != nil {
 		return 0, &fs.PathError{Op: "exec", Path: path, Err: err}
 	}

@@ -19,6 +19,8 @@ type job struct {
 	Back []string
 	// Make are directories that must be there for it.
 	Make []string
+	// User says to run it as an ordinary user.
+	User bool
 }
 
 // passed are the variables that the guest gets, besides NSTEST_*.

@@ -6,7 +6,8 @@
 // directory of each package, where ./vagrant/vmtest is nothing.
 //
 // The guest has the package's directory with its testdata, the variables
-// NSTEST_*, busybox, nft and iptables, and runs the test as root. What the test
+// NSTEST_*, busybox, nft and iptables, and runs the test as root or, with -user, as
+// nobody. What the test
 // writes by -coverprofile and its like, into GOCOVERDIR and into NSTEST_ARTIFACTS
 // comes back, with its output and its exit status. A guest that panics, hangs,
 // runs out of memory or never boots is a failure, with status 125 and the end of
@@ -41,6 +42,7 @@ type options struct {
 	boot    time.Duration
 	limit   time.Duration
 	console bool
+	user    bool
 }
 
 // statusLost is the exit status when the test's own is not known.
@@ -58,6 +60,7 @@ func main() {
 	flag.DurationVar(&o.boot, "boot", 3*time.Minute, "how long the guest may take until its init runs")
 	flag.DurationVar(&o.limit, "limit", 0, "how long the guest may take; else the test's -timeout and half a minute")
 	flag.BoolVar(&o.console, "console", false, "show the guest's console on standard error")
+	flag.BoolVar(&o.user, "user", false, "run the test as an ordinary user")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: vmtest [flags] TEST-BINARY [ARGUMENT...]")
 		flag.PrintDefaults()
@@ -109,7 +112,7 @@ func (o options) test(ctx context.Context, m machine, base, initrd string, args 
 		return 0, err
 	}
 	j := newJob(args[0], args[1:], cwd, os.Environ())
-	m.initrd = initrd
+	j.User, m.initrd = o.user, initrd
 	if err := writeInitrd(m.initrd, base, &j); err != nil {
 		return 0, err
 	}

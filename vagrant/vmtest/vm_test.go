@@ -31,6 +31,11 @@ func TestFixture(t *testing.T) {
 	case "exit":
 		fmt.Println("leaving")
 		os.Exit(7)
+	case "who":
+		fmt.Println("user", os.Getuid())
+		if err := os.WriteFile("here", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	case "signal":
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 	case "panic":
@@ -92,6 +97,8 @@ func TestStatusIsNeverLost(t *testing.T) {
 	}{
 		{"exit", 7, []string{"leaving\n"}, nil},
 		{"signal", 128 + 9, nil, nil},
+		{"who", 0, []string{"user 0\n"}, nil},
+		{"who", 0, []string{"user 65534\n"}, []string{"-user"}},
 		{"orphan", 0, []string{"PASS\n"}, nil},
 		{"panic", statusLost, []string{"without an exit status", "Kernel panic - not syncing: sysrq triggered crash"}, nil},
 		{"memory", statusLost, []string{"without an exit status", "Kernel panic - not syncing: Out of memory"}, []string{"-memory=384"}},
