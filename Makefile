@@ -43,7 +43,7 @@ check:
 	GOOS=darwin go vet ./topo/...
 	@if grep -rn --include='*.go' '//[[:space:]]*nolint' .; then echo 'obey the linters'; exit 1; fi
 	$(GOLANGCI) run
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages; else echo 'no shellcheck here: shell scripts are unchecked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .github/notes .github/summary; else echo 'no shellcheck here: shell scripts are unchecked'; fi
 	$(ACTIONLINT) .github/workflows/*.yml
 
 bench:

@@ -50,16 +50,25 @@ func accelerator(ctx context.Context, m machine, device string) (string, error) 
 			return accel, nil
 		}
 	}
-	m.accel, m.limit, m.boot = kvm, trial, trial
-	m.output, m.console, m.back = io.Discard, nil, func(io.Reader) error { return nil }
 	accel := kvm
-	// The guest has no job: that it comes up is the answer, not how it ends.
-	if result, err := m.run(ctx); err != errEnd {
+	m.accel = kvm
+	if err := m.comesUp(ctx); err != nil {
 		accel = tcg
-		fmt.Fprintf(os.Stderr, "vmtest: KVM does not work here, going on without: %v\n%s\n", err, result.console)
+		fmt.Fprintln(os.Stderr, "vmtest: KVM does not work here, going on without:", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return "", context.Cause(ctx)
 	}
 	return accel, os.WriteFile(path, []byte(accel+" "+host+"\n"), 0o644)
+}
+
+// comesUp boots a guest that has no job.
+func (m machine) comesUp(ctx context.Context) error {
+	m.limit, m.boot = trial, trial
+	m.output, m.console, m.back = io.Discard, nil, func(io.Reader) error { return nil }
+	result, err := m.run(ctx)
+	if err == errEnd { // it was up, and had no status to give
+		return nil
+	}
+	return fmt.Errorf("%w; the end of its console:\n%s", err, result.console)
 }

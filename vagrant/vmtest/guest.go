@@ -44,19 +44,19 @@ func runGuest() error {
 	if err := prepare(); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(jobFile)
-	if err != nil {
-		return err
-	}
-	var j job
-	if err := json.Unmarshal(text, &j); err != nil {
-		return err
-	}
 	status, err := openPort(portStatus)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(status, wordUp)
+	text, err := os.ReadFile(jobFile)
+	if err != nil {
+		return err // there is none when it is but tried whether a guest comes up
+	}
+	var j job
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
 	output, err := openPort(portOutput)
 	if err != nil {
 		return err

@@ -147,6 +147,18 @@ func TestGuestWithoutInitIsAFailure(t *testing.T) {
 	if !errors.Is(err, errBoot) || !strings.Contains(result.console, "Kernel panic") {
 		t.Errorf("%v; console:\n%s", err, result.console)
 	}
+	// What tells whether KVM works: with init and without.
+	if err := m.comesUp(t.Context()); !errors.Is(err, errBoot) {
+		t.Errorf("without init it comes up: %v", err)
+	}
+	trial := m
+	trial.initrd = filepath.Join(t.TempDir(), "initrd")
+	if err := writeInitrd(trial.initrd, base, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := trial.comesUp(t.Context()); err != nil {
+		t.Error(err)
+	}
 	m.image = base // no kernel at all
 	if _, err := m.run(context.Background()); err == nil || errors.Is(err, errBoot) {
 		t.Errorf("without a kernel: %v", err)
