@@ -113,6 +113,7 @@ func TestRefusalsAreToldApart(t *testing.T) {
 	g := gomega.NewWithT(t)
 	g.Expect(client).To(probes.BeRefusedBy(server, probes.TCP(23), probes.UDP(99)))
 	g.Expect(client).To(probes.BeRejectedBy("fw", server, mail).By("tcp dport 25 reject with tcp reset"))
+	g.Expect(client).To(probes.BeRejectedBy("fw", server.On("dmz").Addrs()[0], mail), "asked by address")
 	g.Expect(client).NotTo(probes.BeRefusedBy(server, web))
 	g.Expect(client).NotTo(probes.BeRejectedBy("fw", server, web))
 	bare := ask(t, client, server, mail)

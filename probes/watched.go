@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -214,7 +215,7 @@ func (a *asking) prove() {
 	case Refused, Rejected:
 		if by := r.Timeline.Refuser(); by != "" {
 			a.signed(by)
-			if r.Outcome == Refused && r.target != "" && by != r.target {
+			if r.Outcome == Refused && !a.isTarget(by) {
 				r.Outcome = Rejected // a reset that the target never sent
 			}
 		}
@@ -225,4 +226,14 @@ func (a *asking) prove() {
 	}
 	cause := a.watched.watch.Explain(trail, heard)
 	r.Cause = &cause
+}
+
+// isTarget says whether a node is the one that was asked, or may be: an address's owner,
+// or anybody where the plan knows none.
+func (a *asking) isTarget(node string) bool {
+	if a.result.target != "" {
+		return node == a.result.target
+	}
+	owners := a.ownersOf(a.addr)
+	return len(owners) == 0 || slices.Contains(owners, node)
 }

@@ -71,6 +71,11 @@ func (w *Watch) drained() bool {
 			_ = raw.Control(add)
 		}
 	}
+	for _, t := range w.legacy {
+		if raw, err := t.events.SyscallConn(); err == nil {
+			_ = raw.Control(add)
+		}
+	}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n == 0
 }
@@ -216,6 +221,7 @@ func (w *Watch) read(o *Observation, name string, since time.Time, what inquiry)
 		return
 	}
 	if state, err := w.states.state(node, since, what); err == nil {
+		state.Legacy = state.Legacy && !slices.ContainsFunc(w.legacy, func(t *legacyTracer) bool { return t.node == node })
 		o.States[name] = state
 	}
 }

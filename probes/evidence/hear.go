@@ -105,7 +105,7 @@ func (w *Watch) noteEvent(t *tracer, e traceEvent) {
 			return
 		}
 		if before := w.traced[id]; before != nil && before.trail == trail && (before.tuple() != e.packet.tuple() || before.mark != e.mark) {
-			trail.see(ruleSighting(t, e, role, e.packet))
+			trail.see(ruleSighting(t.node.Name(), e, role, e.packet))
 		}
 		w.traced[id] = &tracedPacket{trail: trail, role: role, packet: *e.packet, mark: e.mark}
 	}
@@ -117,17 +117,38 @@ func (w *Watch) noteEvent(t *tracer, e traceEvent) {
 		w.putOff(&known.packet, func() { w.noteEvent(t, e) })
 		return
 	}
-	s := ruleSighting(t, e, known.role, &known.packet)
+	s := ruleSighting(t.node.Name(), e, known.role, &known.packet)
 	s.event = &e // it is read later: here the next event waits
 	s.Rule = &Rule{Family: familyNames[e.family], Table: e.table, Chain: e.chain, Handle: e.handle}
 	known.trail.see(s)
 }
 
+// hearLegacy notes what a rule of iptables-legacy did with a packet of a flow.
+func (w *Watch) hearLegacy(t *legacyTracer, e legacyEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noteLegacy(t, e)
+	w.catchUp()
+}
+
+func (w *Watch) noteLegacy(t *legacyTracer, e legacyEvent) {
+	trail, role := w.find(t.node.Name(), e.packet)
+	if role == 0 {
+		w.putOff(e.packet, func() { w.noteLegacy(t, e) })
+		return
+	}
+	s := ruleSighting(t.node.Name(), traceEvent{at: e.at, iif: e.in, mark: e.mark}, role, e.packet)
+	s.Rule = e.drops
+	if s.Dropped() || s.Mark != 0 && !trail.timeline.hasMark(s) {
+		trail.see(s)
+	}
+}
+
 // ruleSighting is a packet in the hands of a node's rules. An event has no time of
 // its own but that of its reading: see Timeline.order.
-func ruleSighting(at *tracer, e traceEvent, role Role, p *packet) Sighting {
+func ruleSighting(node string, e traceEvent, role Role, p *packet) Sighting {
 	s := Sighting{
-		At: e.at, Node: at.node.Name(), Index: e.iif, Role: role, Source: p.src, Destination: p.dst,
+		At: e.at, Node: node, Index: e.iif, Role: role, Source: p.src, Destination: p.dst,
 		Length: p.length, TTL: int(p.ttl), Text: p.String(), Mark: e.mark,
 	}
 	if s.Mark != 0 {

@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
@@ -20,6 +21,8 @@ func Lift(node *harness.Node, c Cause) error {
 	switch {
 	case !c.Policy():
 		err = errors.New("it is no policy")
+	case c.Rule != nil && strings.HasSuffix(c.Rule.Family, "-legacy"):
+		err = fmt.Errorf("rules of %s are not lifted", c.Rule.Family)
 	case c.Rule != nil && c.Rule.IsPolicy():
 		err = liftPolicy(node, c.Rule)
 	case c.Rule != nil:

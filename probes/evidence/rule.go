@@ -154,12 +154,16 @@ func textOf(listing string, handle uint64) string {
 	return ""
 }
 
-// nftPath is where nft is, also where an ordinary user's PATH does not look.
-var nftPath = sync.OnceValue(func() string {
-	for _, path := range []string{"nft", "/usr/sbin/nft", "/sbin/nft"} {
-		if found, err := exec.LookPath(path); err == nil {
-			return found
+// nftPath is where nft is.
+var nftPath = sync.OnceValue(func() string { return found("nft") })
+
+// found is where a program is, also where an ordinary user's PATH does not look; ""
+// where it is not.
+func found(name string) string {
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path
 		}
 	}
 	return ""
-})
+}

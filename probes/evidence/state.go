@@ -24,8 +24,8 @@ type State struct {
 	// Sysctls are those that decide about packets: the node's, and those of the links
 	// that were asked for.
 	Sysctls map[string]string
-	// Legacy is true when there are tables of iptables-legacy. An ordinary user may
-	// not know.
+	// Legacy is true when there are tables of iptables-legacy that are not traced. An
+	// ordinary user may not know.
 	Legacy bool
 	// Listeners are those of TCP, with their queues, if they were asked for.
 	Listeners []ListenerState

@@ -47,6 +47,13 @@ func (s Sighting) byRule() bool { return s.Direction == 0 }
 // Timeline is what was seen of one flow, in order.
 type Timeline []Sighting
 
+// hasMark says whether a rule of the node was seen to have given the packet its mark.
+func (t Timeline) hasMark(s Sighting) bool {
+	return slices.ContainsFunc(t, func(o Sighting) bool {
+		return o.byRule() && o.Node == s.Node && o.Role == s.Role && o.Mark == s.Mark && o.Destination == s.Destination
+	})
+}
+
 // order sorts by time. A node's rules speak after its interface on the way in
 // and before the one on the way out, whatever clocks say: a rule's words are
 // stamped when they are read.

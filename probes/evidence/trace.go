@@ -3,7 +3,6 @@ package evidence
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -59,9 +58,9 @@ func isTraceTable(name string) bool {
 	return n > 0
 }
 
-// openTracer installs the trace at a node that has rules; nil where it has none.
-// The calling thread is in the node's namespace.
-func openTracer(node *harness.Node, m mark, flows []Flow) (*tracer, error) {
+// openTracer installs the trace at a node that has rules, or rules of the old kind that
+// want the flag; nil where it has none. The calling thread is in the node's namespace.
+func openTracer(node *harness.Node, m mark, flows []Flow, legacy bool) (*tracer, error) {
 	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
 		return nil, err
@@ -69,7 +68,7 @@ func openTracer(node *harness.Node, m mark, flows []Flow) (*tracer, error) {
 	own := newMark()
 	t := &tracer{node: node, nft: conn, name: fmt.Sprintf(traceTable, own[:])}
 	tables, err := nodeRules(conn)
-	if err != nil || len(tables) == 0 {
+	if err != nil || len(tables) == 0 && !legacy {
 		return nil, errors.Join(err, conn.CloseLasting())
 	}
 	if t.events, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
@@ -199,73 +198,9 @@ func transport(offset uint32, data ...byte) []expr.Any {
 	}
 }
 
-// errTraceLost says that the kernel had more to tell than the socket could hold.
-var errTraceLost = errors.New("events of the rule trace were lost")
-
-// perProbe is what the events of a probe take of a trace's buffer at most, in bytes:
-// of its request and its answer, each passing a dozen rules and policies that say
-// something, with 2.3 kB for each.
-const perProbe = 64 << 10
-
-// manyProbes is the room of a watch that traces nothing.
-const manyProbes = 1 << 10
-
-// roomOf is how many probes' events the smallest buffer holds.
-func roomOf(tracers []*tracer) int {
-	room := manyProbes
-	for _, t := range tracers {
-		raw, err := t.events.SyscallConn()
-		if err != nil {
-			continue
-		}
-		_ = raw.Control(func(fd uintptr) {
-			if size, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF); err == nil {
-				room = min(room, max(1, size/perProbe))
-			}
-		})
-	}
-	return room
-}
-
-// read hands every event to hear until the tracer is stopped; hearing is held
-// between taking one and having heard it. What was not to be had it tells lose at
-// once: errTraceLost when the trace has gaps.
+// read hands every event to hear until the tracer is stopped.
 func (t *tracer) read(hearing sync.Locker, hear func(*tracer, traceEvent), lose func(error)) {
-	raw, err := t.events.SyscallConn()
-	if err != nil {
-		lose(err)
-		return
-	}
-	buf := make([]byte, 64<<10)
-	take := func(fd int) error {
-		hearing.Lock()
-		defer hearing.Unlock()
-		n, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
-		switch err {
-		case nil:
-			t.hearAll(buf[:n], hear)
-		case unix.ENOBUFS:
-			lose(errTraceLost)
-		case unix.EAGAIN, unix.EINTR:
-		default:
-			lose(err)
-		}
-		return err
-	}
-	err = raw.Read(func(fd uintptr) bool {
-		for {
-			switch take(int(fd)) {
-			case nil, unix.EINTR, unix.ENOBUFS:
-			case unix.EAGAIN:
-				return false
-			default:
-				return true
-			}
-		}
-	})
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, os.ErrClosed) {
-		lose(err)
-	}
+	readEvents(t.events, hearing, func(data []byte) { t.hearAll(data, hear) }, lose)
 }
 
 // hearAll reads the messages of a datagram.

@@ -17,6 +17,7 @@ type Watch struct {
 	mark    mark
 	taps    []*tap
 	tracers []*tracer
+	legacy  []*legacyTracer
 	reading sync.WaitGroup
 	hearing sync.RWMutex // held by readers between taking something and having heard it
 	plan    wiring
@@ -127,7 +128,14 @@ func (w *Watch) trace(node *harness.Node, flows []Flow) error {
 	if covers(node) {
 		ledgerOf(node) // rules that it gets later count, too
 	}
-	tracer, err := openTracer(node, w.mark, flows)
+	legacy, err := joinLegacyTracer(w, node)
+	if err != nil {
+		return fmt.Errorf("node %s: trace rules of iptables-legacy: %w", node, err)
+	}
+	if legacy != nil {
+		w.legacy = append(w.legacy, legacy)
+	}
+	tracer, err := openTracer(node, w.mark, flows, legacy != nil)
 	if err != nil {
 		return fmt.Errorf("node %s: trace rules: %w", node, err)
 	}
@@ -219,10 +227,13 @@ func (w *Watch) close() error {
 		t.stop()
 	}
 	w.reading.Wait()
-	errs := make([]error, len(w.tracers))
+	errs := make([]error, len(w.tracers)+len(w.legacy))
 	var taking sync.WaitGroup
 	for i, t := range w.tracers {
 		taking.Go(func() { errs[i] = t.close() })
+	}
+	for i, t := range w.legacy {
+		taking.Go(func() { errs[len(w.tracers)+i] = t.leave(w) })
 	}
 	taking.Wait()
 	closeTaps(w.taps)

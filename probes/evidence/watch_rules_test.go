@@ -167,22 +167,6 @@ func TestWatchNamesTheRuleOfIptables(t *testing.T) {
 	}
 }
 
-// Rules of iptables-legacy are not traced: it is said that there are some.
-func TestWatchOfRulesOfIptablesLegacy(t *testing.T) {
-	t.Parallel()
-	harness.Require(t, harness.Root, harness.Tool("iptables-legacy"))
-	lab := harness.Up(t, office(""))
-	out, err := lab.Node("fw").Command("iptables-legacy", "-A", "FORWARD", "-p", "udp", "--dport", "53", "-j", "DROP").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	const want = "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end; it has rules of iptables-legacy, which are not traced"
-	a := ask(t, lab.Node("client"), to(udp, server4, 53))
-	if c := a.causeWithin(while); c.String() != want {
-		t.Errorf("%s\n%s", c, a.timeline())
-	}
-}
-
 func (r ruled) check(t *testing.T, lab *harness.Lab) {
 	client := lab.Node("client")
 	if r.listening {

@@ -79,21 +79,27 @@ var _ = Describe("a rule of iptables", func() {
 		Entry("for IPv6", "ip6tables-nft", true),
 	)
 
-	// The kernel does not trace the old tables' rules: nobody can say which it was.
-	DescribeTable("of the old kind is not named, and proves nothing", func(ctx SpecContext, program string, v6 bool) {
+	DescribeTable("of the old kind isolates as well", func(ctx SpecContext, program string, v6 bool) {
 		harness.Require(GinkgoTB(), harness.Tool(program))
 		o := up()
-		o.iptables(program, "-A", "FORWARD", "-p", "udp", "--dport", "53", "-j", "DROP")
+		o.iptables(program, "-A", "FORWARD", "-p", "udp", "--dport", "53", "-m", "comment", "--comment", "no names", "-j", "DROP")
+		o.iptables(program, "-A", "FORWARD", "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
 		closed, open := server4, server6
 		if v6 {
 			closed, open = server6, server4
 		}
-		inconclusive(ctx, o.client, closed, "the request was last seen at fw/lan", dns.Within(silence))
-		Expect(o.client).To(probes.Reach(open, dns).WithContext(ctx), "the other family has no such rule")
+		isolated(ctx, o.client, closed, "fw", evidence.Drop, "no names", dns)
+		Expect(o.client).To(probes.BeRejectedBy("fw", closed, web).By("-p tcp -j REJECT --reject-with tcp-reset").WithContext(ctx))
+		Expect(o.client).To(probes.Reach(open, dns, web).WithContext(ctx), "the other family has no such rule")
 
-		By("taking the rule away, as the control")
+		By("taking the rules away and closing the chain")
 		o.iptables(program, "-F", "FORWARD")
-		o.reaches(ctx, dns)
+		o.iptables(program, "-P", "FORWARD", "DROP")
+		isolated(ctx, o.client, closed, "fw", evidence.Drop, "policy "+program+" filter FORWARD", icmp, web, dns)
+
+		By("opening it, as the control")
+		o.iptables(program, "-P", "FORWARD", "ACCEPT")
+		o.reaches(ctx, all...)
 	},
 		Entry("for IPv4", "iptables-legacy", false),
 		Entry("for IPv6", "ip6tables-legacy", true),

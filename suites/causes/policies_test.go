@@ -183,14 +183,14 @@ var _ = Describe("a routing policy", func() {
 		o.reaches(ctx, all...)
 	})
 
-	// Rules of the old kind are not traced, and so the mark is not known.
-	It("by a mark of iptables-legacy is not understood", func(ctx SpecContext) {
+	It("by a mark of iptables-legacy isolates those that have it", func(ctx SpecContext) {
 		harness.Require(GinkgoTB(), harness.Tool("iptables-legacy"))
 		o := up()
 		o.iptables("iptables-legacy", "-t", "mangle", "-A", "PREROUTING", "-p", "udp", "--dport", "53", "-j", "MARK", "--set-mark", "7")
 		inTable(o.fw, netlink.Route{Dst: prefix("0.0.0.0/0"), Type: unix.RTN_BLACKHOLE})
 		forgetIt := choose(o.fw, marked(), client4)
-		inconclusive(ctx, o.client, server4, "nothing there accounts for its end", dns.Within(silence))
+		isolated(ctx, o.client, server4, "fw", evidence.Blackhole, "", dns)
+		o.reaches(ctx, icmp, web)
 
 		By("forgetting the rule, as the control")
 		forgetIt()
