@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/nstest/nstest/harness"
@@ -45,14 +46,16 @@ func (a *accounts) write(w io.Writer) error {
 	for _, results := range a.bad {
 		bad += len(results)
 	}
-	_, err := fmt.Fprintf(w, "control by mutation: %d checks of isolation turned when what they name was lifted, %d were not checked\n", a.good, bad)
+	var text strings.Builder
+	fmt.Fprintf(&text, "control by mutation: %d checks of isolation turned when what they name was lifted, %d were not checked\n", a.good, bad)
 	for _, why := range slices.Sorted(maps.Keys(a.bad)) {
 		r := a.bad[why][0]
-		_, err = fmt.Fprintf(w, "  not checked: %s -> %s %s, %s", r.From, r.To, r.Probe, r.Cause.Word())
+		fmt.Fprintf(&text, "  not checked: %s -> %s %s, %s", r.From, r.To, r.Probe, r.Cause.Word())
 		if more := len(a.bad[why]) - 1; more > 0 {
-			_, err = fmt.Fprintf(w, ", and %d like it", more)
+			fmt.Fprintf(&text, ", and %d like it", more)
 		}
-		_, err = fmt.Fprintf(w, ": %s\n", why)
+		fmt.Fprintf(&text, ": %s\n", why)
 	}
+	_, err := io.WriteString(w, text.String())
 	return err
 }
