@@ -37,6 +37,10 @@ func Main(m interface{ Run() int }) int {
 		fmt.Fprintln(os.Stderr, "nstest:", forbidden(nil, readMachine()))
 		return 1
 	}
+	if _, err := theShard(); err != nil {
+		fmt.Fprintln(os.Stderr, "nstest:", err)
+		return 1
+	}
 	before := takeStock()
 	status := m.Run()
 	writeEnd(os.Stderr)

@@ -117,7 +117,7 @@ func startWith(change func(*exec.Cmd), name string, p privilege, args ...string)
 	r := &run{mark: fmt.Sprintf("hygiene-%d-%x", os.Getpid(), rand.Uint64()), dir: dir, kept: dir + "-kept", ended: make(chan error, 1)}
 	r.Cmd = exec.Command("/proc/self/exe", append([]string{"-test.run=^TestFixture$"}, args...)...)
 	// The race detector waits a second at its end unless told.
-	r.Env = append(os.Environ(), fixtureVar+"="+name, markVar+"="+r.mark, "TMPDIR="+dir, "NSTEST_ARTIFACTS="+r.kept,
+	r.Env = append(os.Environ(), fixtureVar+"="+name, markVar+"="+r.mark, "TMPDIR="+dir, "NSTEST_ARTIFACTS="+r.kept, "NSTEST_SHARD=",
 		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	if p == sandboxed {
 		r.Env = append(r.Env, dropVar+"=1", "NSTEST_SANDBOX=")

@@ -19,3 +19,9 @@ func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "Nothing left behind, nothing touched")
 }
+
+var _ = BeforeEach(func() {
+	if !harness.InShard(CurrentSpecReport().FullText()) {
+		Skip("in another shard")
+	}
+})

@@ -15,3 +15,9 @@ func TestSuite(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "Overlapping addresses")
 }
+
+var _ = BeforeEach(func() {
+	if !harness.InShard(CurrentSpecReport().FullText()) {
+		Skip("in another shard")
+	}
+})

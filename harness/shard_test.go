@@ -1,0 +1,56 @@
+package harness
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Every test is in exactly one shard, whatever their number, and they are of about
+// one size.
+func TestShards(t *testing.T) {
+	t.Parallel()
+	const tests = 1000
+	for of := 1; of <= 9; of++ {
+		count := make([]int, of)
+		for i := range tests {
+			var in []int
+			for part := 1; part <= of; part++ {
+				if (shard{part, of}).has(fmt.Sprint("the firewall lets packet ", i, " pass")) {
+					in = append(in, part)
+					count[part-1]++
+				}
+			}
+			if len(in) != 1 {
+				t.Fatalf("test %d is in shards %v of %d", i, in, of)
+			}
+		}
+		for part, n := range count {
+			if n < tests/of*3/4 || n > tests/of*5/4 {
+				t.Errorf("shard %d of %d has %d of %d tests", part+1, of, n, tests)
+			}
+		}
+	}
+	if !(shard{}).has("anything") {
+		t.Error("without shards a test is left out")
+	}
+}
+
+func TestParseShard(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		text, index string
+		want        shard
+		ok          bool
+	}{
+		{"", "", shard{}, true}, {"", "3", shard{}, true},
+		{"1/1", "", shard{1, 1}, true}, {"2/5", "", shard{2, 5}, true}, {"2/5", "4", shard{2, 5}, true},
+		{"/5", "0", shard{1, 5}, true}, {"/5", "4", shard{5, 5}, true},
+		{text: "/5"}, {text: "/5", index: "5"}, {text: "/5", index: "-1"}, {text: "/5", index: "x"},
+		{text: "0/5"}, {text: "6/5"}, {text: "1/0"}, {text: "5"}, {text: "a/5"}, {text: "1/b"}, {text: "1/-2"}, {text: "/"},
+	} {
+		got, err := parseShard(row.text, row.index)
+		if got != row.want || (err == nil) != row.ok {
+			t.Errorf("%q, %q: %v, %v", row.text, row.index, got, err)
+		}
+	}
+}
