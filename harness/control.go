@@ -168,7 +168,8 @@ func solicitation(q question) []byte {
 
 func arpRequest(q question) []byte {
 	packet := []byte{0, 1, 8, 0, 6, 4, 0, 1} // Ethernet, IPv4, request
-	source, target := q.source.As4(), q.target.As4()
+	var source [4]byte                       // none, as in an ARP probe (RFC 5227): who answers it learns no neighbour
+	target := q.target.As4()
 	packet = append(append(packet, q.mac[:]...), source[:]...)
 	return append(append(packet, make([]byte, 6)...), target[:]...)
 }

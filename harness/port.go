@@ -105,7 +105,7 @@ func (p *Port) remind(peer spot) (up bool, err error) {
 	if err != nil {
 		return false, at(err, "look at port %s of %s", peer.port, peer.node)
 	}
-	const works = unix.IFF_UP | unix.IFF_RUNNING
+	const works = unix.IFF_UP | unix.IFF_LOWER_UP
 	for _, prefix := range p.plan.Addrs {
 		b := new(batch)
 		b.forgetNeighbour(index, prefix.Addr(), describe("forget neighbour %s of %s", prefix.Addr(), peer.node))

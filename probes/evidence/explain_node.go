@@ -17,6 +17,10 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 	if in.Master != 0 && state.link(in.Master).Kind == "bridge" {
 		return o.notBridged(c, in, state, s.Destination)
 	}
+	if port, prefix, ok := o.planned(s.Node, s.Destination); ok { // it was to end there, whatever it forwards
+		c.Kind, c.Interface, c.Router, c.Detail = NoAddress, port, false, fmt.Sprintf("it does not have %s", prefix)
+		return c
+	}
 	if s.TTL == 1 {
 		c.Kind, c.Detail = TTL, "its time to live was over"
 		return c
@@ -43,6 +47,18 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 	}
 	c.Kind, c.Detail = Unknown, noReason
 	return c
+}
+
+// planned is the port that a node is meant to have an address at.
+func (o Observation) planned(node string, addr netip.Addr) (port string, prefix netip.Prefix, ok bool) {
+	for _, p := range o.Ports[node] {
+		for _, prefix := range p.Addrs {
+			if prefix.Addr() == addr {
+				return p.Interface, prefix, true
+			}
+		}
+	}
+	return "", netip.Prefix{}, false
 }
 
 // notBridged explains a frame that a bridge's port got.

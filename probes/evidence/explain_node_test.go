@@ -9,6 +9,11 @@ import (
 )
 
 var routerRows = map[string]row{
+	"an address that its owner has lost, and does not forward": {happen: func(s *scene) {
+		s.arrived("server")
+		s.own("server").Prefix = netip.MustParsePrefix("10.0.2.99/24")
+		s.States["server"].Sysctls["net/ipv4/conf/dmz/forwarding"] = "0"
+	}, kind: NoAddress, word: "noaddress@server", text: "the request was not delivered at server/dmz: it does not have 10.0.2.1/24"},
 	"no route": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.answers("fw", server4, Lookup{Errno: unix.ENETUNREACH})

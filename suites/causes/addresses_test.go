@@ -101,6 +101,15 @@ var _ = Describe("an address", func() {
 		o.reaches(ctx, all...)
 	})
 
+	// fw knows its MAC, and hands on what the server then does not take for its own.
+	It("that the server has lost after others came to know it is no policy of its forwarding", func(ctx SpecContext) {
+		o := warm(ctx)
+		for _, address := range []string{"10.0.2.1/24", "fd00:2::1/64"} {
+			take(o.server, "dmz", address)
+		}
+		broken(ctx, o.client, o.server, "server", evidence.NoAddress, all...)
+	})
+
 	It("that the server has lost is named", func(ctx SpecContext) {
 		o := up()
 		kept := routesOf(o.server)

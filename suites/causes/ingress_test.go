@@ -1,6 +1,8 @@
 package causes_test
 
 import (
+	"strings"
+
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 	. "github.com/onsi/ginkgo/v2"
@@ -16,6 +18,9 @@ var _ = Describe("a rule of an interface", func() {
 		icmpv6 type echo-request drop comment "closed"`
 
 	DescribeTable("isolates", func(ctx SpecContext, rules, family string, node func(office) *harness.Node, leg evidence.Role) {
+		if strings.Contains(rules, "hook egress") {
+			harness.Require(GinkgoTB(), harness.Kernel(5, 16))
+		}
 		o := ruled(node, rules)
 		results := isolated(ctx, o.client, o.server, node(o).Name(), evidence.Drop, "closed", all...)
 		Expect(results).To(HaveEach(And(HaveField("Cause.Leg", leg), HaveField("Cause.Rule.Family", family))))
@@ -42,6 +47,7 @@ var _ = Describe("a rule of an interface", func() {
 	)
 
 	It("isolates where packets go out at the client, which the kernel may call a lack of buffers", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.Kernel(5, 16))
 		o := ruled(atClient, `table netdev filter { chain out { type filter hook egress device "lan" priority 0;`+closed+`
 		}; }`)
 		results := isolated(ctx, o.client, o.server, "client", evidence.Drop, "closed", all...)

@@ -26,7 +26,7 @@ var (
 const silence = 200 * time.Millisecond
 
 // soon is when a watch has long seen what ends a probe, however busy the machine.
-const soon = 2500 * time.Millisecond
+const soon = 25 * time.Second
 
 // The addresses of the office, and the prefixes of both segments.
 var (
