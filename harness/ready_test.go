@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/vishvananda/netlink"
 )
 
 var anyPort = netip.AddrPort{}
@@ -26,6 +27,9 @@ func TestTheFirstPacketPasses(t *testing.T) {
 		building.Go(func() {
 			for range labs / goroutines {
 				lab := harness.Up(t, office())
+				for _, known := range neighbours(t, lab) {
+					lost <- "known before anybody asked: " + known
+				}
 				for _, addr := range lab.Node("server").Addrs() {
 					if err := firstPacket(t, lab, addr); err != nil {
 						lost <- fmt.Sprintf("%s: %v", addr, err)
@@ -40,6 +44,22 @@ func TestTheFirstPacketPasses(t *testing.T) {
 	for l := range lost {
 		t.Error(l)
 	}
+}
+
+// neighbours are the neighbours that nodes know by addresses that tests use.
+func neighbours(t *testing.T, lab *harness.Lab) (known []string) {
+	for _, node := range lab.Nodes() {
+		entries, err := node.Netlink().NeighList(0, netlink.FAMILY_ALL)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, n := range entries {
+			if n.State&netlink.NUD_NOARP == 0 && !n.IP.IsLinkLocalUnicast() {
+				known = append(known, fmt.Sprintf("%s at %s", n.IP, node))
+			}
+		}
+	}
+	return known
 }
 
 // firstPacket sends one datagram and waits for it at the other end.
