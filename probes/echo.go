@@ -29,8 +29,8 @@ const (
 //
 // A ping socket (icmp(7)) hears the answers to its own requests, and the errors
 // about them, and nothing else: any number may ask at once. A raw socket hears
-// those of its whole namespace: it is for one that asks many in a row, or where
-// ping sockets may not be had. Either way an answer must have the sequence number
+// those of its whole namespace, unless only is called, and errors even then: it is
+// for one that asks many in a row, for IPv6, and where ping sockets may not be had. Either way an answer must have the sequence number
 // and the nonce of the request, and come from the address that was asked.
 type echoes struct {
 	*socket
@@ -47,26 +47,35 @@ func icmpProtocol(v6 bool) int {
 	return unix.IPPROTO_ICMP
 }
 
-// openPing makes a ping socket in the calling thread's namespace, which is
-// node's. New namespaces allow them to nobody (net.ipv4.ping_group_range, for
-// both families); a lab's is told to allow this process's group. An attached one
-// is left as it is: there it is a raw socket, if need be.
-func openPing(node *harness.Node, v6 bool) (*echoes, error) {
-	fd, err := openSocket(v6, unix.SOCK_DGRAM, icmpProtocol(v6))
+// openOne makes a socket for one request at a time, in the calling thread's
+// namespace, which is node's: a ping socket. New namespaces allow them to nobody
+// (net.ipv4.ping_group_range); a lab's is told to allow this process's group. An
+// attached one is left as it is: there it is a raw socket, if need be. So it is
+// for IPv6: a ping socket would not tell that a rule kept the request from leaving
+// (ping_v6_sendmsg, net/ipv6/ping.c).
+func openOne(node *harness.Node, v6 bool) (*echoes, error) {
+	if v6 {
+		e, err := openRaw(v6)
+		if err == nil {
+			err = e.only()
+		}
+		return e, err
+	}
+	fd, err := openSocket(false, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
 	if err == unix.EACCES {
 		if node.Attached() {
-			return openRaw(v6)
+			return openRaw(false)
 		}
 		group := fmt.Sprintf("%[1]d %[1]d", unix.Getegid())
 		if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(group), 0); err != nil {
-			return openRaw(v6)
+			return openRaw(false)
 		}
-		fd, err = openSocket(v6, unix.SOCK_DGRAM, icmpProtocol(v6))
+		fd, err = openSocket(false, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return newEchoes(fd, v6, false)
+	return newEchoes(fd, false, false)
 }
 
 // openRaw makes a raw socket in the calling thread's namespace. Its filter lets
@@ -91,6 +100,22 @@ func openRaw(v6 bool) (*echoes, error) {
 		return nil, err
 	}
 	return newEchoes(fd, v6, true)
+}
+
+// only keeps answers with another id from a raw IPv6 socket, which begins with the
+// ICMP header.
+func (e *echoes) only() error {
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 4},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(e.id), Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: ^uint32(0)},
+		{Code: unix.BPF_RET | unix.BPF_K},
+	}
+	err := unix.SetsockoptSockFprog(e.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	if err != nil {
+		e.close()
+	}
+	return err
 }
 
 func newEchoes(fd int, v6, bare bool) (*echoes, error) {

@@ -54,7 +54,7 @@ func (s *shelf) borrow(node *harness.Node, v6 bool) (*echoes, error) {
 	s.mu.Unlock()
 	var e *echoes
 	err := node.Do(func() (err error) {
-		if e, err = openPing(node, v6); err != nil {
+		if e, err = openOne(node, v6); err != nil {
 			return fmt.Errorf("open ICMP socket: %w", err)
 		}
 		return nil
