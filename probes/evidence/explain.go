@@ -112,6 +112,9 @@ func (o Observation) refused() (Cause, bool) {
 		return Cause{}, false
 	}
 	request, ok := o.lastSeen(Request)
+	if !ok && by == o.Flow.From {
+		return Cause{}, false // its own kernel says that it could not send it
+	}
 	if !ok || request.Node != by {
 		return Cause{Kind: Unknown, Node: by, Leg: Request, Detail: "it refused what it was not seen to get"}, true
 	}

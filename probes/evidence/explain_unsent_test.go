@@ -67,6 +67,11 @@ var unsentRows = map[string]row{
 	"the router did not answer": {v6: true, happen: func(s *scene) {
 		s.States["client"].Neighbours = []NeighbourState{{Index: 2, Addr: fwLan6, State: unix.NUD_FAILED}}
 	}, kind: Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: fw has fd00:1::2, and does not answer for it"},
+	"the router did not answer, which the kernel tells the asker in a packet": {v6: true, happen: func(s *scene) {
+		s.see(Refusal, "client/lo out", "client/lo in")
+		s.Heard.Errno = unix.EHOSTUNREACH
+		s.States["client"].Neighbours = []NeighbourState{{Index: 2, Addr: fwLan6, State: unix.NUD_FAILED}}
+	}, kind: Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: fw has fd00:1::2, and does not answer for it"},
 	"nobody answers": {happen: func(s *scene) {
 		s.Flow.Addr = netip.MustParseAddr("10.0.1.77")
 		s.answers("client", s.Flow.Addr, Lookup{Type: 1, Out: 2})
