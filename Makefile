@@ -34,7 +34,7 @@ suites: rules
 
 test: rules race
 	$(GINKGO) -p --race --randomize-all --randomize-suites --keep-going --succinct ./suites/...
-	go test -race -count=1 -shuffle=on ./...
+	go test -race -count=1 -shuffle=on $$(go list ./... | grep -v /suites/)
 
 check:
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted"; exit 1; fi
