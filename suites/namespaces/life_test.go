@@ -1,6 +1,7 @@
 package namespaces_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,13 +17,17 @@ import (
 // list are the namespaces that processes of these specs are in. Others' are left
 // out: the kernel gives the number of one that is gone to the next.
 func list() (names []string) {
-	children, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, file := range children {
-		pids, _ := os.ReadFile(file)
-		for _, pid := range strings.Fields(string(pids)) {
-			if name, err := os.Readlink("/proc/" + pid + "/ns/net"); err == nil {
-				names = append(names, name)
-			}
+	// Not by the threads' lists of children: when a thread ends, its children are
+	// another's, whose list may have been read by then.
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		text, _ := os.ReadFile(file)
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // state, parent: proc(5)
+		if len(fields) < 2 || fields[1] != fmt.Sprint(os.Getpid()) {
+			continue
+		}
+		if name, err := os.Readlink(filepath.Join(filepath.Dir(file), "ns/net")); err == nil {
+			names = append(names, name)
 		}
 	}
 	return names
