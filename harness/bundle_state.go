@@ -30,17 +30,21 @@ type state struct {
 // place, and the rest is read all the same.
 func (b *bundle) stateOf(g *ground) func(io.Writer) error {
 	return func(w io.Writer) error {
-		return once(g.enter, func() error {
-			handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-			if err != nil {
-				return at(err, "open netlink handle")
-			}
-			defer handle.Close()
-			_ = handle.SetSocketTimeout(answerBound)
-			s := &state{ctx: b.ctx, handle: handle, names: map[int]string{}}
-			return s.write(w)
-		})
+		return withState(b.ctx, g, func(s *state) error { return s.write(w) })
 	}
+}
+
+// withState runs f on a thread that is in the namespace.
+func withState(ctx context.Context, g *ground, f func(*state) error) error {
+	return once(g.enter, func() error {
+		handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return at(err, "open netlink handle")
+		}
+		defer handle.Close()
+		_ = handle.SetSocketTimeout(answerBound)
+		return f(&state{ctx: ctx, handle: handle, names: map[int]string{}})
+	})
 }
 
 func (s *state) write(w io.Writer) error {

@@ -75,7 +75,8 @@ type control struct {
 	fd      int
 	index   int
 	ipv6    bool
-	bound   bool // it asks from the port's link-local address
+	mac     [6]byte // the port's
+	bound   bool    // it asks from the port's link-local address
 	waiting map[netip.Addr]question
 }
 
@@ -86,7 +87,7 @@ const (
 
 // newControl opens the socket in the calling thread's namespace.
 func newControl(q question) (*control, error) {
-	c := &control{fd: -1, index: q.index, ipv6: q.target.Is6(), waiting: map[netip.Addr]question{}}
+	c := &control{fd: -1, index: q.index, ipv6: q.target.Is6(), mac: q.mac, waiting: map[netip.Addr]question{}}
 	var err error
 	if !c.ipv6 {
 		c.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_ARP)))
@@ -156,14 +157,10 @@ func (c *control) bindOwn() bool {
 	if !c.ipv6 || c.bound {
 		return true
 	}
-	for _, q := range c.waiting {
-		own := &unix.SockaddrInet6{ZoneId: uint32(c.index)}
-		copy(own.Addr[:], []byte{0xfe, 0x80})
-		copy(own.Addr[8:], []byte{q.mac[0] ^ 2, q.mac[1], q.mac[2], 0xff, 0xfe, q.mac[3], q.mac[4], q.mac[5]}) // RFC 4291, appendix A
-		c.bound = unix.Bind(c.fd, own) == nil
-		break
-	}
-
+	own := &unix.SockaddrInet6{ZoneId: uint32(c.index)}
+	copy(own.Addr[:], []byte{0xfe, 0x80})
+	copy(own.Addr[8:], []byte{c.mac[0] ^ 2, c.mac[1], c.mac[2], 0xff, 0xfe, c.mac[3], c.mac[4], c.mac[5]}) // RFC 4291, appendix A
+	c.bound = unix.Bind(c.fd, own) == nil
 	return c.bound
 }
 

@@ -94,8 +94,11 @@ func rlimit(resource int) int {
 }
 
 // readNumber is the number in a file, or -1.
-func readNumber(path string) int {
-	number, err := strconv.Atoi(strings.TrimSpace(slurp(path)))
+func readNumber(path string) int { return numberIn(slurp(path)) }
+
+// numberIn is the number that a file of the kernel's holds, or -1.
+func numberIn(text string) int {
+	number, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil {
 		return -1 // "max", or there is no such file
 	}
@@ -184,15 +187,8 @@ func (k *kept) number() int {
 		}
 	})
 	var buf [32]byte
-	n, err := unix.Pread(k.fd, buf[:], 0)
-	if err != nil {
-		return -1
-	}
-	number, err := strconv.Atoi(strings.TrimSpace(string(buf[:n])))
-	if err != nil {
-		return -1
-	}
-	return number
+	n, _ := unix.Pread(k.fd, buf[:], 0)
+	return numberIn(string(buf[:max(0, n)]))
 }
 
 var (

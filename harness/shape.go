@@ -22,13 +22,7 @@ type shape map[string][]string
 // shapeOf reads a namespace's.
 func shapeOf(g *ground) (shape, error) {
 	made := shape{}
-	err := once(g.enter, func() error {
-		handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-		if err != nil {
-			return at(err, "open netlink handle")
-		}
-		defer handle.Close()
-		s := &state{ctx: context.Background(), handle: handle, names: map[int]string{}}
+	err := withState(context.Background(), g, func(s *state) error {
 		for _, part := range []struct {
 			title string
 			write func(io.Writer) error

@@ -59,48 +59,51 @@ func TestTwin(t *testing.T) {
 	again.Down()
 }
 
+// otherMeans change a lab past the harness; each with what is said of it.
+var otherMeans = map[string]struct {
+	change func(t *testing.T, lab *harness.Lab)
+	want   string
+}{
+	"a command": {func(t *testing.T, lab *harness.Lab) {
+		path, err := exec.LookPath("nft")
+		if err != nil {
+			path = "/usr/sbin/nft"
+		}
+		if out, err := lab.Node("fw").Command(path, "flush", "ruleset").CombinedOutput(); err != nil {
+			t.Fatal(err, string(out))
+		}
+	}, `node fw: changed by other means than the harness's: nftables: "table inet filter {" is gone`},
+	"an address": {func(t *testing.T, lab *harness.Lab) {
+		addr, _ := netlink.ParseAddr("10.0.0.77/24")
+		link, err := lab.Node("a").Netlink().LinkByName("lan")
+		if err == nil {
+			err = lab.Node("a").Netlink().AddrAdd(link, addr)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}, `node a: changed by other means than the harness's: links: "lan inet 10.0.0.77/24`},
+	"rules by netlink": {func(t *testing.T, lab *harness.Lab) {
+		err := lab.Node("b").Nftables(func(conn *nftables.Conn) error {
+			conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "mine"})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}, `node b: changed by other means than the harness's: nftables: "table ip mine {" is new`},
+	"a sysctl": {func(t *testing.T, lab *harness.Lab) {
+		if out, err := lab.Node("b").Command("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward").CombinedOutput(); err != nil {
+			t.Fatal(err, string(out))
+		}
+	}, `node b: changed by other means than the harness's: sysctls: "net.ipv4.conf.all.forwarding = 1" is new`},
+}
+
 // What was changed by other means is told, and there is no twin.
 func TestNoTwinOfWhatIsNotKnown(t *testing.T) {
 	harness.Require(t, harness.NftTool)
 	t.Parallel()
-	for name, c := range map[string]struct {
-		change func(t *testing.T, lab *harness.Lab)
-		want   string
-	}{
-		"a command": {func(t *testing.T, lab *harness.Lab) {
-			path, err := exec.LookPath("nft")
-			if err != nil {
-				path = "/usr/sbin/nft"
-			}
-			if out, err := lab.Node("fw").Command(path, "flush", "ruleset").CombinedOutput(); err != nil {
-				t.Fatal(err, string(out))
-			}
-		}, `node fw: changed by other means than the harness's: nftables: "table inet filter {" is gone`},
-		"an address": {func(t *testing.T, lab *harness.Lab) {
-			addr, _ := netlink.ParseAddr("10.0.0.77/24")
-			link, err := lab.Node("a").Netlink().LinkByName("lan")
-			if err == nil {
-				err = lab.Node("a").Netlink().AddrAdd(link, addr)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}, `node a: changed by other means than the harness's: links: "lan inet 10.0.0.77/24`},
-		"rules by netlink": {func(t *testing.T, lab *harness.Lab) {
-			err := lab.Node("b").Nftables(func(conn *nftables.Conn) error {
-				conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "mine"})
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}, `node b: changed by other means than the harness's: nftables: "table ip mine {" is new`},
-		"a sysctl": {func(t *testing.T, lab *harness.Lab) {
-			if out, err := lab.Node("b").Command("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward").CombinedOutput(); err != nil {
-				t.Fatal(err, string(out))
-			}
-		}, `node b: changed by other means than the harness's: sysctls: "net.ipv4.conf.all.forwarding = 1" is new`},
-	} {
+	for name, c := range otherMeans {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			lab := harness.Up(t, twins())
