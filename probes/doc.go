@@ -76,7 +76,7 @@
 // packages and processes, are merged by putting them together. A relative path is
 // taken from the package's directory. This prints what was tried, chain by chain:
 //
-//	awk -f "$(go list -m -f '{{.Dir}}' github.com/nstest/nstest)/.ci/rules.awk" /tmp/rules.txt
+//	awk -f "$(go list -m -f '{{.Dir}}' github.com/nstest/nstest)/.ci/rules.awk" rules.txt
 //
 //	== rules that probes tried ==
 //	  office  fw  inet filter forward  1 of 2  50%

@@ -30,8 +30,9 @@ const (
 // A ping socket (icmp(7)) hears the answers to its own requests, and the errors
 // about them, and nothing else: any number may ask at once. A raw socket hears
 // those of its whole namespace, unless only is called, and errors even then: it is
-// for one that asks many in a row, for IPv6, and where ping sockets may not be had. Either way an answer must have the sequence number
-// and the nonce of the request, and come from the address that was asked.
+// for one that asks many in a row, for IPv6, and where ping sockets may not be had.
+// Either way an answer must have the sequence number and the nonce of the request,
+// and come from the address that was asked.
 type echoes struct {
 	*socket
 	v6, bare bool // bare is raw

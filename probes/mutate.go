@@ -188,7 +188,7 @@ func (d *double) ask(ctx context.Context) (Result, error) {
 	if r.target != "" {
 		to = d.lab.Node(r.target)
 	}
-	watch, err := evidence.Open(d.lab.Nodes(), evidence.Flow{Protocol: protocols[r.Probe.kind], Port: r.Probe.port})
+	watch, err := evidence.Open(d.lab.Nodes(), flowsOf([]Probe{r.Probe})...)
 	if err != nil {
 		return Result{}, fmt.Errorf("control by mutation: %w", err)
 	}

@@ -33,7 +33,7 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
-	watch, err := evidence.Open(watchedNodes(from, to), evidence.Flow{Protocol: protocols[p.kind], Port: p.port})
+	watch, err := evidence.Open(watchedNodes(from, to), flowsOf([]Probe{p})...)
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}

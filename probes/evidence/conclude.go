@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,18 +67,24 @@ func (w *Watch) drained() bool {
 	for _, t := range w.taps {
 		_ = t.raw.Control(add) // none of one that is closed
 	}
-	for _, t := range w.tracers {
-		if raw, err := t.events.SyscallConn(); err == nil {
-			_ = raw.Control(add)
-		}
-	}
-	for _, t := range w.legacy {
-		if raw, err := t.events.SyscallConn(); err == nil {
+	for _, events := range w.traces() {
+		if raw, err := events.SyscallConn(); err == nil {
 			_ = raw.Control(add)
 		}
 	}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n == 0
+}
+
+// traces are the sockets that tell what rules do.
+func (w *Watch) traces() (events []*netlink.Conn) {
+	for _, t := range w.tracers {
+		events = append(events, t.events)
+	}
+	for _, t := range w.legacy {
+		events = append(events, t.events)
+	}
+	return events
 }
 
 // settle returns when everything that the kernel has told so far was heard. Where
@@ -206,8 +213,8 @@ func (w *Watch) capture(o *Observation, since time.Time) {
 			continue
 		}
 		for q, l := range state.Lookups {
-			if next := l.next(q); l.Errno == 0 {
-				w.readPeers(o, End{name, state.link(l.Out).Name}, next, since)
+			if l.Errno == 0 {
+				w.readPeers(o, End{name, state.link(l.Out).Name}, l.next(q.To), since)
 			}
 		}
 	}

@@ -50,7 +50,7 @@ func Cover(nodes []*harness.Node, flows ...Flow) (pace, end func()) {
 // every rule, and then waits until what they have the nodes tell was heard.
 func (w *Watch) pacer() func() {
 	const few = 6 // rules: room is for a dozen, and for two packets where TCP has more
-	room := roomOf(w.tracers)
+	room := w.Room()
 	for _, t := range w.tracers {
 		if t.uses != nil {
 			room = min(room, max(1, roomOf([]*tracer{t})*few/max(few, len(t.uses.before.rules))))

@@ -226,10 +226,7 @@ func (o Observation) unserved(state *State) (Kind, string) {
 // onTheLink explains a packet that was handed to a driver and not seen at the
 // other end.
 func (o Observation) onTheLink(s Sighting, leg Role, state *State) Cause {
-	next := s.Destination
-	if l, ok := state.Lookups[Question{To: s.Destination}]; ok && l.Via.IsValid() {
-		next = l.Via
-	}
+	next := state.Lookups[Question{To: s.Destination}].next(s.Destination) // the zero Lookup has no router
 	peers := o.Peers[End{s.Node, s.Interface}]
 	for _, peer := range peers {
 		if len(peers) > 1 && !o.has(peer, next) {
@@ -266,12 +263,10 @@ func (o Observation) onTheLink(s Sighting, leg Role, state *State) Cause {
 
 // has says whether a planned port has an address.
 func (o Observation) has(at End, addr netip.Addr) bool {
-	for _, port := range o.Ports[at.Node] {
-		if port.End == at && slices.ContainsFunc(port.Addrs, func(p netip.Prefix) bool { return p.Addr() == addr }) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.Ports[at.Node], func(port PortState) bool {
+		_, has := port.address(addr)
+		return has && port.End == at
+	})
 }
 
 func (o Observation) seenForeign(at End, leg Role) bool {

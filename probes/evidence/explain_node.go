@@ -17,9 +17,11 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 	if in.Master != 0 && state.link(in.Master).Kind == "bridge" {
 		return o.notBridged(c, in, state, s.Destination)
 	}
-	if port, prefix, ok := o.planned(s.Node, s.Destination); ok { // it was to end there, whatever it forwards
-		c.Kind, c.Interface, c.Router, c.Detail = NoAddress, port, false, fmt.Sprintf("it does not have %s", prefix)
-		return c
+	for _, port := range o.Ports[s.Node] {
+		if prefix, ok := port.address(s.Destination); ok { // it was to end there, whatever it forwards
+			c.lacks(port, prefix)
+			return c
+		}
 	}
 	if s.TTL == 1 {
 		c.Kind, c.Detail = TTL, "its time to live was over"
@@ -47,18 +49,6 @@ func (o Observation) inTheMiddle(s Sighting, leg Role, state *State) Cause {
 	}
 	c.Kind, c.Detail = Unknown, noReason
 	return c
-}
-
-// planned is the port that a node is meant to have an address at.
-func (o Observation) planned(node string, addr netip.Addr) (port string, prefix netip.Prefix, ok bool) {
-	for _, p := range o.Ports[node] {
-		for _, prefix := range p.Addrs {
-			if prefix.Addr() == addr {
-				return p.Interface, prefix, true
-			}
-		}
-	}
-	return "", netip.Prefix{}, false
 }
 
 // notBridged explains a frame that a bridge's port got.
@@ -116,78 +106,9 @@ func (o Observation) sendFailure(c *Cause, state *State, q Question) bool {
 	return o.outFailure(c, state, l, q.To, 0)
 }
 
-// noWay explains the error of a route lookup. A link that is down comes before a
-// route that is missing: the kernel took the routes with it.
-func (o Observation) noWay(c *Cause, state *State, errno unix.Errno, to netip.Addr) {
-	if port, ok := o.downTowards(state, to); ok {
-		c.Kind, c.Interface, c.Router = LinkDown, port.Interface, false
-		c.Detail = "the link is down, and with it the route"
-		return
-	}
-	for _, t := range []struct {
-		errno unix.Errno
-		route int
-		kind  Kind
-		name  string
-	}{
-		{unix.EINVAL, unix.RTN_BLACKHOLE, Blackhole, "blackhole"},
-		{unix.EHOSTUNREACH, unix.RTN_UNREACHABLE, Unreachable, "unreachable"},
-		{unix.EACCES, unix.RTN_PROHIBIT, Prohibit, "prohibit"},
-	} {
-		if route, ok := state.matching(to, t.route); ok && errno == t.errno {
-			c.Kind, c.Detail, c.route, c.to = t.kind, t.name+" route "+route.To.String(), route, to
-			return
-		}
-	}
-	switch errno {
-	case unix.ENETUNREACH:
-		o.noRoute(c, state, to)
-		return
-	case unix.EACCES: // there is no such route
-		c.Kind, c.Detail = Prohibit, "a rule of the routing policy"
-		return
-	}
-	c.Kind, c.Detail = Unknown, fmt.Sprintf("the route lookup of %s says %q", to, errno.Error())
-}
-
-// noRoute tells a route that a node is not to have from one that it lost with an
-// address, or may have lost with a link.
-func (o Observation) noRoute(c *Cause, state *State, to netip.Addr) {
-	c.Kind, c.Detail, c.to = NoRoute, fmt.Sprintf("no route to %s", to), to
-	for _, port := range o.Ports[state.Node] {
-		for _, prefix := range port.Addrs {
-			if _, has := state.has(prefix.Addr()); !has && prefix.Masked().Contains(to) {
-				c.Kind, c.Interface, c.Router, c.Detail = NoAddress, port.Interface, false, fmt.Sprintf("it does not have %s", prefix)
-				return
-			}
-		}
-		if link := state.named(port.Interface); link.Index != 0 && !link.Up {
-			c.Kind, c.Detail = Unknown, fmt.Sprintf("no route to %s; link %s is down, and may have taken one along", to, link.Name)
-		}
-	}
-}
-
-// downTowards is a planned port of the node that leads to the address, and is down.
-func (o Observation) downTowards(state *State, to netip.Addr) (PortState, bool) {
-	for _, port := range o.Ports[state.Node] {
-		leads := func(p netip.Prefix) bool { return p.Masked().Contains(to) }
-		if !slices.ContainsFunc(port.Addrs, leads) && !slices.ContainsFunc(port.Routes, leads) {
-			continue
-		}
-		if link := state.named(port.Interface); link.Index != 0 && !link.Up {
-			return port, true
-		}
-	}
-	return PortState{}, false
-}
-
 // outFailure explains what a node that has a route cannot do with it.
 func (o Observation) outFailure(c *Cause, state *State, l Lookup, to netip.Addr, length int) bool {
-	out := state.link(l.Out)
-	next := to
-	if l.Via.IsValid() {
-		next = l.Via
-	}
+	out, next := state.link(l.Out), l.next(to)
 	switch {
 	case out.Index == 0:
 		return false // it came or went in between

@@ -37,9 +37,6 @@ func (w *Watch) Shrink(taps, traces bool) {
 	}
 }
 
-// RoomNow is the room for probes that the traces' buffers have now.
-func (w *Watch) RoomNow() int { return roomOf(w.tracers) }
-
 // Hold keeps the watch from hearing anything until release is called.
 func (w *Watch) Hold() (release func()) {
 	w.hearing.Lock()

@@ -46,13 +46,7 @@ func Lift(node *harness.Node, c Cause) error {
 }
 
 func (r *Rule) chain() *nftables.Chain {
-	table := &nftables.Table{Name: r.Table}
-	for family, name := range familyNames {
-		if name == r.Family {
-			table.Family = family
-		}
-	}
-	return &nftables.Chain{Table: table, Name: r.Chain}
+	return &nftables.Chain{Table: &nftables.Table{Family: families[r.Family], Name: r.Table}, Name: r.Chain}
 }
 
 func liftRule(node *harness.Node, r *Rule) error {

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,15 @@ type PortState struct {
 	Addrs []netip.Prefix
 	// Routes are the destinations that are meant to be reached over it.
 	Routes []netip.Prefix
+}
+
+// address is the address that the port is meant to have, with its prefix.
+func (p PortState) address(addr netip.Addr) (netip.Prefix, bool) {
+	at := slices.IndexFunc(p.Addrs, func(prefix netip.Prefix) bool { return prefix.Addr() == addr })
+	if at < 0 {
+		return netip.Prefix{}, false
+	}
+	return p.Addrs[at], true
 }
 
 // Observation is all that is known of one probe. It is data: Explain needs no

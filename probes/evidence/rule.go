@@ -74,6 +74,15 @@ var familyNames = map[nftables.TableFamily]string{
 	nftables.TableFamilyBridge: "bridge", nftables.TableFamilyNetdev: "netdev", nftables.TableFamilyARP: "arp",
 }
 
+// families are those of familyNames, by name.
+var families = func() map[string]nftables.TableFamily {
+	by := map[string]nftables.TableFamily{}
+	for family, name := range familyNames {
+		by[name] = family
+	}
+	return by
+}()
+
 // ruleOf is the rule or policy that an event is about, read from the node while
 // it is as it was.
 func ruleOf(node *harness.Node, e traceEvent) (*Rule, error) {
@@ -125,20 +134,24 @@ var (
 
 // ruleText is the rule as nft prints it; "" without nft.
 func ruleText(node *harness.Node, r *Rule) string {
+	return textOf(nftOutput(node, "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle)
+}
+
+// nftOutput is what nft prints at a node; "" without nft, and where it fails.
+func nftOutput(node *harness.Node, args ...string) string {
 	nft := nftPath()
 	if nft == "" {
 		return ""
 	}
 	var out []byte
-	err := node.Do(func() error {
-		var err error // the program starts from this thread, and so in the namespace
-		out, err = exec.Command(nft, "-a", "list", "chain", r.Family, r.Table, r.Chain).Output()
+	err := node.Do(func() (err error) { // the program starts from this thread, and so in the namespace
+		out, err = exec.Command(nft, args...).Output()
 		return err
 	})
 	if err != nil {
 		return ""
 	}
-	return textOf(string(out), r.Handle)
+	return string(out)
 }
 
 // textOf finds a rule in what nft -a prints, and leaves out what is no part of it.

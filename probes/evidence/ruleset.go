@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 
@@ -48,7 +47,7 @@ func readRuleset(node *harness.Node, nft *nftables.Conn) (*ruleset, error) {
 	if err != nil {
 		return nil, err
 	}
-	texts := ruleTexts(node)
+	texts := textsOf(nftOutput(node, "-s", "-a", "list", "ruleset"))
 	for _, chain := range chains {
 		if !theirs[ruleRef{family: chain.Table.Family, table: chain.Table.Name}] {
 			continue
@@ -91,30 +90,8 @@ func (s *ruleset) add(chain *nftables.Chain, rules []*nftables.Rule, texts map[r
 	}
 }
 
-// ruleTexts are a node's rules as nft prints them, without their counts; none
-// where there is no nft.
-func ruleTexts(node *harness.Node) map[ruleRef]string {
-	nft := nftPath()
-	if nft == "" {
-		return nil
-	}
-	var out []byte
-	err := node.Do(func() (err error) {
-		out, err = exec.Command(nft, "-s", "-a", "list", "ruleset").Output()
-		return err
-	})
-	if err != nil {
-		return nil
-	}
-	return textsOf(string(out))
-}
-
-// textsOf reads what nft -s -a prints.
+// textsOf reads what nft -s -a prints of a ruleset: its rules, without their counts.
 func textsOf(listing string) map[ruleRef]string {
-	families := map[string]nftables.TableFamily{}
-	for family, name := range familyNames {
-		families[name] = family
-	}
 	texts := map[ruleRef]string{}
 	var in ruleRef
 	for line := range strings.Lines(listing) {

@@ -179,12 +179,13 @@ func lookup(h *netlink.Handle, q Question) Lookup {
 	return l
 }
 
-// next is whom the packet is handed to on the link: a router, or who it is for.
-func (l Lookup) next(q Question) netip.Addr {
+// next is whom a packet to that address is handed to on the link: a router, or who it
+// is for.
+func (l Lookup) next(to netip.Addr) netip.Addr {
 	if l.Via.IsValid() {
 		return l.Via
 	}
-	return q.To
+	return to
 }
 
 // link is the interface of an index; the zero LinkState when there is none.

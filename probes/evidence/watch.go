@@ -37,7 +37,6 @@ type Watch struct {
 	settled  time.Time // when everything until then was heard
 	rules    ruleBook
 	states   stateBook
-	room     int
 }
 
 // traceID is a packet under trace: the kernel's numbers are a namespace's own.
@@ -110,14 +109,13 @@ func Open(nodes []*harness.Node, flows ...Flow) (*Watch, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	w.room = roomOf(w.tracers)
 	w.start()
 	return w, nil
 }
 
 // Room is how many probes may begin at once without a node telling more than its
 // trace has room for, which would leave them all inconclusive; at least 1.
-func (w *Watch) Room() int { return w.room }
+func (w *Watch) Room() int { return roomOf(w.tracers) }
 
 // trace begins to hear the rules of a node, if it has any. The calling thread is in
 // the node's namespace.

@@ -58,8 +58,8 @@ func TestRoomOfAWatch(t *testing.T) {
 	if all, some := free.Room(), ruled.Room(); some < 1 || some >= all {
 		t.Errorf("with rules %d, without %d", some, all)
 	}
-	if ruled.Shrink(false, true); ruled.RoomNow() != 1 {
-		t.Errorf("of the smallest buffer: %d", ruled.RoomNow())
+	if ruled.Shrink(false, true); ruled.Room() != 1 {
+		t.Errorf("of the smallest buffer: %d", ruled.Room())
 	}
 }
 
