@@ -44,12 +44,16 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) Cause {
 			pause *= 2
 			timer.Reset(pause)
 		}
-		quiet := time.Since(w.lastOf(t)) >= patience
+		last := w.lastOf(t)
+		quiet := time.Since(last) >= patience
 		c := w.Explain(t, Heard{})
 		switch {
 		case c.Kind == Unknown || c.Kind == Reject:
 		case c.Policy() || quiet:
-			return c
+			// Reading states takes a while: what came meanwhile may be the answer.
+			if w.settle(); w.lastOf(t) == last {
+				return c
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"slices"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"golang.org/x/sys/unix"
@@ -35,6 +36,27 @@ func (w *Watch) Shrink(taps, traces bool) {
 			_ = t.events.SetReadBuffer(1)
 		}
 	}
+}
+
+// HoldState keeps the watch from reading a node's state until release is called.
+func (w *Watch) HoldState(node string) (release func()) {
+	entry := w.states.entry(w.nodes[node])
+	entry.mu.Lock()
+	return entry.mu.Unlock
+}
+
+// Age makes it long ago that something was seen of the flow.
+func (w *Watch) Age(t *Trail, by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t.last = t.last.Add(-by)
+}
+
+// Saw has the watch see something of the flow.
+func (w *Watch) Saw(t *Trail, s Sighting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t.see(s)
 }
 
 // Hold keeps the watch from hearing anything until release is called.

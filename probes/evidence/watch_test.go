@@ -11,6 +11,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
+	"github.com/onsi/gomega"
 )
 
 var dropUDP = chain("inet", "forward priority 0", `udp dport 53 drop comment "no dns"`)
@@ -50,6 +51,34 @@ func TestConclude(t *testing.T) {
 	a := ask(t, client, to(udp, server4, 53))
 	if c := a.cause(); c.Kind != evidence.Drop || time.Since(begun) > soon/2 {
 		t.Errorf("%s after %s", c, time.Since(begun))
+	}
+}
+
+// What comes while states are read is not passed over: it may be the answer.
+func TestConcludeSeesWhatComesMeanwhile(t *testing.T) {
+	t.Parallel()
+	lab := harness.Up(t, officeOf(func(client, _, _ *topo.Node) { client.NoRoutes() }))
+	flow := to(udp, server4, 53)
+	watch := open(t, lab.Nodes(), flow)
+	trail := watch.Follow(flow)
+	watch.Age(trail, time.Minute)
+	release := watch.HoldState("client")
+	over, cancel := context.WithTimeout(t.Context(), while)
+	defer cancel()
+	concluded := make(chan evidence.Cause, 1)
+	go func() { concluded <- watch.Conclude(over, trail) }()
+	reads := func() bool {
+		return slices.ContainsFunc(running(), func(f string) bool { return strings.HasPrefix(f, "*stateBook).state(") })
+	}
+	gomega.NewWithT(t).Eventually(reads).WithTimeout(soon).Should(gomega.BeTrue())
+	watch.Saw(trail, evidence.Sighting{Node: "client", Interface: "lan", Index: 2, Direction: evidence.In, Role: evidence.Answer,
+		Source: server4, Destination: netip.MustParseAddr("10.0.1.1"), At: time.Now()})
+	release()
+	if c := <-concluded; c.Kind != evidence.Unknown || c.Leg != evidence.Answer {
+		t.Error(c)
+	}
+	if c := watch.Explain(watch.Follow(flow), evidence.Heard{}); c.Kind != evidence.NoRoute {
+		t.Error("the control: ", c)
 	}
 }
 
