@@ -51,7 +51,7 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) Cause {
 		case c.Kind == Unknown || c.Kind == Reject:
 		case c.Policy() || quiet:
 			// Reading states takes a while: what came meanwhile may be the answer.
-			if w.settle(); w.lastOf(t) == last {
+			if w.settle(); w.lastOf(t).Equal(last) {
 				return c
 			}
 		}
