@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,11 +9,9 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	"github.com/nstest/nstest/vagrant/internal/debian"
+	"github.com/nstest/nstest/vagrant/internal/host"
 )
-
-// keyring has the keys that sign Debian's releases; the package is
-// debian-archive-keyring.
-const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // apt is apt-get for one release, in a directory of its own: the machine's
 // sources and packages stay as they are. What it downloads is verified by the
@@ -30,29 +27,16 @@ func newApt(release string) (*apt, error) {
 		return nil, err
 	}
 	a := &apt{release, dir, filepath.Join(dir, "apt.conf")}
-	if _, err := os.Stat(keyring); err != nil {
-		return nil, fmt.Errorf("%w: apt-get install debian-archive-keyring", err)
-	}
 	for _, sub := range []string{"etc/preferences.d", "state/lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, err
 		}
 	}
-	var targets string
-	// Without release info it also works where no lists are, as in a container.
-	for _, info := range []string{"--no-release-info", "--release-info"} {
-		text, err := output("apt-get", "indextargets", info, "--format", "$(RELEASE) $(REPO_URI) $(LABEL)", "Created-By: Packages")
-		if err != nil {
-			return nil, err
-		}
-		targets += text
-	}
-	sources, err := sourcesOf(release, targets)
+	sources, err := debian.Sources(release)
 	if err != nil {
 		return nil, err
 	}
-	// Proxies and the like are the machine's.
-	acquire, err := output("apt-config", "dump", "--format", "%F \"%v\";%n", "Acquire")
+	acquire, err := debian.Acquire()
 	if err != nil {
 		return nil, err
 	}
@@ -67,37 +51,6 @@ Acquire::Languages "none"; APT::Architecture "amd64"; APT::Architectures "amd64"
 		return nil, err
 	}
 	return a, a.get("update")
-}
-
-// sourcesOf is a sources.list with the mirrors of the machine, from the lines
-// "release URI label" of its own.
-func sourcesOf(release, targets string) (string, error) {
-	var main, security string
-	for line := range strings.Lines(targets) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		label := ""
-		if len(words) > 2 {
-			label = words[2]
-		}
-		uri := strings.TrimSuffix(words[1], "/")
-		switch {
-		case strings.HasSuffix(words[0], "-security") && (label == "Debian-Security" || strings.HasSuffix(uri, "/debian-security")):
-			security = uri
-		case label == "Debian" || strings.HasSuffix(uri, "/debian"):
-			main = uri
-		}
-	}
-	if main == "" {
-		return "", errors.New("apt knows no mirror of Debian here: give its sources one, or run this on Debian")
-	}
-	sources := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", keyring, main, release)
-	if security != "" {
-		sources += fmt.Sprintf("deb [signed-by=%s] %s %s-security main\n", keyring, security, release)
-	}
-	return sources, nil
 }
 
 // dependency is the package with that prefix which a meta package depends on.
@@ -130,14 +83,14 @@ func (a *apt) unpack(name, into string) error {
 	fmt.Fprintf(os.Stderr, "vmtest: fetching %s of %s\n", name, a.release)
 	download := a.command("apt-get", "-q", "download", name)
 	download.Dir = archives
-	if _, err := outputOf(download); err != nil {
+	if _, err := host.OutputOf(download); err != nil {
 		return err
 	}
 	deb, err := one(filepath.Join(archives, "*.deb"))
 	if err != nil {
 		return err
 	}
-	return run("dpkg-deb", "-x", deb, into)
+	return host.Run("dpkg-deb", "-x", deb, into)
 }
 
 func (a *apt) get(args ...string) error {
@@ -146,30 +99,11 @@ func (a *apt) get(args ...string) error {
 }
 
 func (a *apt) output(name string, args ...string) (string, error) {
-	return outputOf(a.command(name, args...))
+	return host.OutputOf(a.command(name, args...))
 }
 
 func (a *apt) command(name string, args ...string) *exec.Cmd {
-	cmd := command(name, args...)
+	cmd := host.Command(name, args...)
 	cmd.Env = append(os.Environ(), "APT_CONFIG="+a.conf, "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
 	return cmd
-}
-
-func run(name string, args ...string) error {
-	_, err := output(name, args...)
-	return err
-}
-
-func output(name string, args ...string) (string, error) {
-	return outputOf(command(name, args...))
-}
-
-// outputOf is what a command says, and when it fails, the error with its reason.
-func outputOf(cmd *exec.Cmd) (string, error) {
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	return stdout.String(), nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	"github.com/nstest/nstest/vagrant/internal/host"
 	"golang.org/x/sys/unix"
 )
 
@@ -108,14 +109,14 @@ func writeBase(w io.Writer, k kernel, programs []string) error {
 // what they are.
 func hostPrograms() (paths []string, sum string, err error) {
 	for name, in := range required {
-		path, err := program(name)
+		path, err := host.Program(name)
 		if err != nil {
 			return nil, "", fmt.Errorf("%w: apt-get install %s", err, in)
 		}
 		paths = append(paths, path)
 	}
 	for _, name := range programs {
-		if path, err := program(name); err == nil {
+		if path, err := host.Program(name); err == nil {
 			paths = append(paths, path)
 		}
 	}

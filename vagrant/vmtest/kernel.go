@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	"github.com/nstest/nstest/vagrant/internal/host"
 )
 
 // releases are Debian's, by the kernel that each came with. The meta package
@@ -134,7 +135,7 @@ func fetchPackage(release, parent string) (dir string, err error) {
 		return "", err
 	}
 	// The package's own scripts would make the index of the modules.
-	if err := run("depmod", "-b", base, filepath.Base(modules)); err != nil {
+	if err := host.Run("depmod", "-b", base, filepath.Base(modules)); err != nil {
 		return "", err
 	}
 	others, err := filepath.Glob(filepath.Join(parent, "linux-image-*"))

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	"github.com/nstest/nstest/vagrant/internal/host"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,7 +79,7 @@ func main() {
 }
 
 func (o options) main(ctx context.Context, args []string) (int, error) {
-	if err := dieWithParent(); err != nil {
+	if err := host.DieWithParent(); err != nil {
 		return 0, err
 	}
 	if len(args) == 0 && !o.update {

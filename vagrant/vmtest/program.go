@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/nstest/nstest/vagrant/internal/host"
 )
 
 // required are programs without which no guest comes up, and their packages.
@@ -51,7 +53,7 @@ func putBinary(a *archive, name, from string) error {
 	if err != nil || !dynamic {
 		return errors.Join(err, a.err)
 	}
-	text, err := output("ldd", from)
+	text, err := host.Output("ldd", from)
 	if err != nil {
 		return err
 	}

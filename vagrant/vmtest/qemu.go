@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nstest/nstest/vagrant/internal/host"
 )
 
 // machine is a guest to be booted.
@@ -76,7 +78,7 @@ func (m machine) run(ctx context.Context) (ended, error) {
 	booting := time.AfterFunc(m.boot, func() { fail(errBoot) })
 	defer booting.Stop()
 
-	cmd := command("qemu-system-x86_64", m.arguments([]string{portStatus, portOutput, portFiles})...)
+	cmd := host.Command("qemu-system-x86_64", m.arguments([]string{portStatus, portOutput, portFiles})...)
 	console, status, said := &tail{also: m.console}, &bytes.Buffer{}, &bytes.Buffer{}
 	cmd.Stderr = said
 	reading := &channels{cmd: cmd}

@@ -1,4 +1,4 @@
-package main
+package debian
 
 import (
 	"strings"
@@ -10,17 +10,17 @@ func TestSourcesComeFromTheMachinesMirrors(t *testing.T) {
 		"Debian": {
 			"bookworm http://mirror.test/debian/ Debian\nbookworm-updates http://mirror.test/debian/ Debian\n" +
 				"bookworm-security http://sec.test/debian-security/ Debian-Security\n12 http://other.test/repo Other\n",
-			"deb [signed-by=" + keyring + "] http://mirror.test/debian trixie main\n" +
-				"deb [signed-by=" + keyring + "] http://sec.test/debian-security trixie-security main\n",
+			"deb [signed-by=" + Keyring + "] http://mirror.test/debian trixie main\n" +
+				"deb [signed-by=" + Keyring + "] http://sec.test/debian-security trixie-security main\n",
 		},
 		"without lists, as in a container": {
 			"stable http://mirror.test/debian/ $(LABEL)\nstable-security http://mirror.test/debian-security/ $(LABEL)\n",
-			"deb [signed-by=" + keyring + "] http://mirror.test/debian trixie main\n" +
-				"deb [signed-by=" + keyring + "] http://mirror.test/debian-security trixie-security main\n",
+			"deb [signed-by=" + Keyring + "] http://mirror.test/debian trixie main\n" +
+				"deb [signed-by=" + Keyring + "] http://mirror.test/debian-security trixie-security main\n",
 		},
 		"no security": {
 			"bookworm http://mirror.test/debian/ Debian\n",
-			"deb [signed-by=" + keyring + "] http://mirror.test/debian trixie main\n",
+			"deb [signed-by=" + Keyring + "] http://mirror.test/debian trixie main\n",
 		},
 	} {
 		got, err := sourcesOf("trixie", test.targets)
