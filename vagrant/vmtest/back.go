@@ -16,10 +16,8 @@ func takeBack(r io.Reader, wanted []string) error {
 	archive := tar.NewReader(r)
 	for {
 		header, err := archive.Next()
-		// A guest that ended early has sent nothing, or half of it: its missing
-		// status is the failure.
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
+			return nil // of a guest that ended early: see delivery
 		}
 		if err != nil {
 			return fmt.Errorf("files of the guest: %w", err)
@@ -33,6 +31,9 @@ func takeBack(r io.Reader, wanted []string) error {
 			err = os.MkdirAll(path, 0o755)
 		case tar.TypeReg:
 			err = writeFile(path, archive, header.FileInfo().Mode().Perm())
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("files of the guest: %w", err)

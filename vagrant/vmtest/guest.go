@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,7 +20,7 @@ import (
 const (
 	portOutput = "output" // what the test prints
 	portFiles  = "files"  // a tar archive of what is wanted back
-	portStatus = "status" // a word when the guest is up, and how the test ended
+	portStatus = "status" // a word when the guest is up, and how the test ended: see delivery
 )
 
 const (
@@ -57,24 +56,40 @@ func runGuest() error {
 	if err := json.Unmarshal(text, &j); err != nil {
 		return err
 	}
-	output, err := openPort(portOutput)
+	var output, files counter
+	if output.to, err = openPort(portOutput); err != nil {
+		return err
+	}
+	if files.to, err = openPort(portFiles); err != nil {
+		return err
+	}
+	code, err := j.run(&output)
 	if err != nil {
 		return err
 	}
-	files, err := openPort(portFiles)
-	if err != nil {
-		return err
-	}
-	code, err := j.run(output)
-	if err != nil {
-		return err
-	}
-	if err := sendBack(files, j.Back); err != nil {
+	if err := sendBack(&files, j.Back); err != nil {
 		return err
 	}
 	// The last word: whatever goes wrong before it is a failure.
-	_, err = fmt.Fprintln(status, wordExit, code)
-	return err
+	if _, err := fmt.Fprintln(status, wordExit, code, output.bytes, files.bytes); err != nil {
+		return err
+	}
+	// What a write to a port returned from may still be under way. The host ends
+	// this machine when it has all.
+	<-time.After(time.Minute)
+	return errors.New("the host did not take all that was sent")
+}
+
+// counter counts what is written.
+type counter struct {
+	to    io.Writer
+	bytes int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.bytes += int64(n)
+	return n, err
 }
 
 // prepare makes a system of the initramfs, as tests expect one.
@@ -210,7 +225,7 @@ func wait(path string, args []string, attr *syscall.ProcAttr) (int, error) {
 
 // sendBack writes an archive of those paths that are there. Only files and
 // directories go: a test leaves no pipe for its reader.
-func sendBack(w io.WriteCloser, paths []string) error {
+func sendBack(w io.Writer, paths []string) error {
 	archive := tar.NewWriter(w)
 	for _, root := range paths {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -223,7 +238,7 @@ func sendBack(w io.WriteCloser, paths []string) error {
 			return err
 		}
 	}
-	return errors.Join(archive.Close(), w.Close())
+	return archive.Close()
 }
 
 func send(archive *tar.Writer, path string, entry fs.DirEntry) error {
@@ -246,22 +261,4 @@ func send(archive *tar.Writer, path string, entry fs.DirEntry) error {
 	defer file.Close()
 	_, err = io.CopyN(archive, file, header.Size)
 	return err
-}
-
-// parseStatus is what came by the status port: whether the guest was up, and the
-// exit status if there is one.
-func parseStatus(text string) (up bool, code int, ended bool) {
-	for line := range strings.Lines(text) {
-		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		switch word {
-		case wordUp:
-			up = true
-		case wordExit:
-			number, err := strconv.Atoi(rest)
-			if err == nil && strings.HasSuffix(line, "\n") {
-				code, ended = number, true
-			}
-		}
-	}
-	return up, code, ended
 }

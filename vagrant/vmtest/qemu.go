@@ -38,6 +38,7 @@ type ended struct {
 var (
 	errBoot  = errors.New("the guest never came up")
 	errLimit = errors.New("the guest did not end in time")
+	errCut   = errors.New("the guest's output did not come through")
 	errEnd   = errors.New("the guest ended without an exit status (a panic, or no memory)")
 )
 
@@ -79,39 +80,41 @@ func (m machine) run(ctx context.Context) (ended, error) {
 	defer booting.Stop()
 
 	cmd := host.Command("qemu-system-x86_64", m.arguments([]string{portStatus, portOutput, portFiles})...)
-	console, status, said := &tail{also: m.console}, &bytes.Buffer{}, &bytes.Buffer{}
+	console, said := &tail{also: m.console}, &bytes.Buffer{}
 	cmd.Stderr = said
+	d := &delivery{up: func() { booting.Stop() }, complete: func() { _ = cmd.Process.Kill() }}
 	reading := &channels{cmd: cmd}
 	reading.add(func(r io.Reader) error { return drain(console, r) })
+	reading.add(func(r io.Reader) error { return drain(d.statusWriter(), r) })
+	reading.add(func(r io.Reader) error { return drain(m.output, d.counted(r, &d.output)) })
 	reading.add(func(r io.Reader) error {
-		return drain(writerFunc(func(p []byte) (int, error) {
-			booting.Stop() // its first word
-			return status.Write(p)
-		}), r)
+		r = d.counted(r, &d.files)
+		return errors.Join(m.back(r), drain(io.Discard, r))
 	})
-	reading.add(func(r io.Reader) error { return drain(m.output, r) })
-	reading.add(func(r io.Reader) error { return errors.Join(m.back(r), drain(io.Discard, r)) })
 	if err := reading.start(); err != nil {
 		return ended{}, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	broken := reading.wait()
-	exit := cmd.Wait()
+	died := cmd.Wait()
 	stop()
 
-	up, code, finished := parseStatus(status.String())
-	result := ended{code, console.String()}
+	result := ended{console: console.String()}
+	up, last := d.report()
 	switch {
+	case d.whole():
+		result.code = last.code
+		return result, broken
 	case context.Cause(ctx) != nil:
 		return result, context.Cause(ctx)
-	case exit != nil:
-		return result, fmt.Errorf("qemu: %w: %s", exit, strings.TrimSpace(said.String()))
+	case died != nil:
+		return result, fmt.Errorf("qemu: %w: %s", died, strings.TrimSpace(said.String()))
 	case !up:
 		return result, errBoot
-	case !finished:
-		return result, errEnd
+	case last != nil:
+		return result, errCut
 	}
-	return result, broken
+	return result, errEnd
 }
 
 // channels are pipes that QEMU writes to.
@@ -167,10 +170,6 @@ func drain(w io.Writer, r io.Reader) error {
 	_, err := io.Copy(w, r)
 	return err
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // tail keeps the end of what is written.
 type tail struct {
