@@ -18,7 +18,7 @@ SUITES  ?= ./suites/...
 VMFLAGS ?=
 VMCACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nstest
 
-.PHONY: help suites test check bench vm vm-tests rules race qemu
+.PHONY: help suites test check bench vm vm-tests vagrant rules race qemu libvirt
 
 help:
 	@echo 'make suites   build the labs, run every suite, print what was found, a summary, and which rules were tried'
@@ -26,6 +26,7 @@ help:
 	@echo 'make check    formatting, modules, vet, linters'
 	@echo 'make bench    benchmarks, each beside its floor (x-floor), in benchstat format'
 	@echo 'make vm       the suites on stock Debian kernels in QEMU: a table of suites and kernels'
+	@echo 'make vagrant  the suites in the Vagrant machine, as root and as an ordinary user; reports in vagrant/out'
 
 suites: rules
 	@kept='$(abspath $(NSTEST_RULE_COVERAGE))'; rules=$${kept:-$$(mktemp)}; trap '[ -n "$$kept" ] || rm -f "$$rules"' EXIT; failed=0; \
@@ -43,8 +44,9 @@ check:
 	GOOS=darwin go vet ./topo/...
 	@if grep -rn --include='*.go' '//[[:space:]]*nolint' .; then echo 'obey the linters'; exit 1; fi
 	$(GOLANGCI) run
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .github/notes .github/summary; else echo 'no shellcheck here: shell scripts are unchecked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .ci/vagrantfile .github/notes .github/summary vagrant/suites vagrant/box/files/customize; else echo 'no shellcheck here: shell scripts are unchecked'; fi
 	$(ACTIONLINT) .github/workflows/*.yml
+	@if command -v vagrant >/dev/null; then .ci/vagrantfile; else echo 'no vagrant here: vagrant/Vagrantfile is unchecked'; fi
 
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) ./...
@@ -52,11 +54,20 @@ bench:
 # What is killed leaves its files in the cache, where the next run finds them. Not
 # `go run`, which stands between: who kills make kills what it runs.
 # The 500 random networks would take an hour where QEMU emulates.
-vm: ARGS := $(or $(ARGS),-ginkgo.skip="in a random network")
+vm vagrant: ARGS := $(or $(ARGS),-ginkgo.skip="in a random network")
 vm: qemu
 	@mkdir -p $(VMCACHE)/run/build
 	GOTMPDIR=$(VMCACHE)/run/build go build -o $(VMCACHE)/kernels ./vagrant/kernels
 	@exec $(VMCACHE)/kernels $(VMFLAGS) -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
+
+# The box is built of Debian packages, and libvirt runs in namespaces of its own:
+# nothing is left but the box in the cache, and the reports. No network is in there,
+# so modules are fetched before.
+vagrant: libvirt
+	@mkdir -p $(VMCACHE)/run/build
+	go mod download
+	GOTMPDIR=$(VMCACHE)/run/build go build -o $(VMCACHE)/box-run ./vagrant/box
+	@cd vagrant; ARGS='$(ARGS)' exec $(VMCACHE)/box-run sh -c 'vagrant --no-tty up; status=$$?; vagrant --no-tty destroy -f; exit $$status'
 
 # That no failure of a guest is lost, and nothing that it sends.
 vm-tests: qemu
@@ -70,6 +81,9 @@ rules:
 # A guest has the nft and iptables of this machine.
 qemu:
 	@.ci/packages qemu-system-x86 busybox-static kmod nftables iptables debian-archive-keyring
+
+libvirt: qemu
+	@.ci/packages mmdebstrap fdisk dosfstools mtools syslinux syslinux-common e2fsprogs qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients dnsmasq-base vagrant vagrant-libvirt rsync openssh-client
 
 # The race detector needs a C compiler. A test opens captures with tshark.
 race:

@@ -27,13 +27,19 @@ func TestADeliveryIsWholeWhenAllThatWasSentIsHere(t *testing.T) {
 		for first := range 3 {
 			ups, wholes := 0, 0
 			d := &delivery{up: func() { ups++ }, complete: func() { wholes++ }}
-			ports := []func(){
-				func() { io.Copy(io.Discard, d.counted(strings.NewReader(strings.Repeat("x", test.output)), &d.output)) },
-				func() { io.Copy(io.Discard, d.counted(strings.NewReader(strings.Repeat("x", test.files)), &d.files)) },
-				func() { io.WriteString(d.statusWriter(), test.status) },
+			ports := []func() error{
+				func() error {
+					return drain(io.Discard, d.counted(strings.NewReader(strings.Repeat("x", test.output)), &d.output))
+				},
+				func() error {
+					return drain(io.Discard, d.counted(strings.NewReader(strings.Repeat("x", test.files)), &d.files))
+				},
+				func() error { return drain(d.statusWriter(), strings.NewReader(test.status)) },
 			}
 			for i := range ports {
-				ports[(first+i)%len(ports)]()
+				if err := ports[(first+i)%len(ports)](); err != nil {
+					t.Fatal(err)
+				}
 			}
 			up, last := d.report()
 			if up != test.up || d.whole() != test.whole || (last == nil) != (test.last == nil) || last != nil && *last != *test.last {

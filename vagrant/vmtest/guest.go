@@ -32,13 +32,13 @@ const (
 // guest is this program as the guest's init. It does not return: init's end is
 // the kernel's panic, which the host understands as a failure.
 func guest() {
-	if err := runGuest(); err != nil {
-		fmt.Fprintln(os.Stderr, "init:", err)
-	}
+	fmt.Fprintln(os.Stderr, "init:", runGuest())
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 }
 
+// runGuest runs the job. Whatever it returns is a failure: when all went well, the
+// host ends this machine.
 func runGuest() error {
 	if err := prepare(); err != nil {
 		return err
