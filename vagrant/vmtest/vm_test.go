@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,6 +52,11 @@ func TestFixture(t *testing.T) {
 		}
 	case "reboot":
 		_ = unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	case "flood":
+		if err := os.WriteFile(os.Getenv("NSTEST_ARTIFACTS")+"/flood", make([]byte, floodSize), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Print(strings.Repeat("x", floodSize))
 	case "orphan":
 		cmd := exec.Command("sh", "-c", "setsid sleep 1000 &")
 		cmd.Stdout = os.Stdout
@@ -61,6 +67,9 @@ func TestFixture(t *testing.T) {
 }
 
 var hoard [][]byte
+
+// floodSize is more than pipes hold, and less than a port's queue does.
+const floodSize = 1 << 20
 
 // vmtest is the program, built and about to run this binary's fixture.
 func vmtest(t *testing.T, fixture string, flags ...string) *exec.Cmd {
@@ -126,6 +135,31 @@ func TestStatusIsNeverLost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A host that is slow to read gets all: the guest does not end before.
+func TestNothingIsLostOfWhatAGuestSends(t *testing.T) {
+	expect := NewWithT(t)
+	artifacts := t.TempDir()
+	cmd := vmtest(t, "flood")
+	cmd.Env = append(cmd.Env, "NSTEST_ARTIFACTS="+artifacts)
+	out, err := cmd.StdoutPipe()
+	expect.Expect(err).NotTo(HaveOccurred())
+	expect.Expect(cmd.Start()).To(Succeed())
+	expect.Eventually(func() int64 {
+		info, err := os.Stat(filepath.Join(artifacts, "flood"))
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}).WithTimeout(2 * time.Minute).Should(BeNumerically("==", floodSize))
+	qemu := children(t, cmd.Process.Pid)
+	expect.Expect(qemu).To(HaveLen(1))
+	expect.Consistently(func() bool { return runs(qemu[0]) }).WithTimeout(5 * time.Second).Should(BeTrue())
+	text, err := io.ReadAll(out)
+	expect.Expect(err).NotTo(HaveOccurred())
+	expect.Expect(cmd.Wait()).To(Succeed())
+	expect.Expect(strings.Count(string(text), "x")).To(BeNumerically(">=", floodSize))
 }
 
 // The kernel has no init there, and ends in a panic of its own.
@@ -270,13 +304,7 @@ func TestKilledLeavesNothing(t *testing.T) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	for _, pid := range qemu {
-		deadline := time.Now().Add(20 * time.Second)
-		for runs(pid) {
-			if time.Now().After(deadline) {
-				t.Fatalf("qemu %d goes on", pid)
-			}
-			<-time.After(10 * time.Millisecond)
-		}
+		NewWithT(t).Eventually(func() bool { return runs(pid) }).WithTimeout(20 * time.Second).Should(BeFalse())
 	}
 	dir, remove, err := cache.Scratch()
 	if err != nil {
