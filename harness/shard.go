@@ -17,7 +17,8 @@ const (
 	indexVar = "JOB_COMPLETION_INDEX"
 )
 
-// InShard says whether this run has the test of that name. NSTEST_SHARD splits tests
+// OtherShard says that another run has the test of that name, and which:
+// "in another shard: 3/5". It is "" when this one has it. NSTEST_SHARD splits tests
 // over machines: with 2/5 a run has the second of five parts, with /5 the one that
 // JOB_COMPLETION_INDEX (Kubernetes) says, from 0 on. Parts are of about one size, the
 // same on every machine, and each test is in exactly one. Without the variable a run
@@ -26,24 +27,35 @@ const (
 // A Ginkgo suite asks before each spec:
 //
 //	var _ = BeforeEach(func() {
-//		if !harness.InShard(CurrentSpecReport().FullText()) {
-//			Skip("in another shard")
+//		if other := harness.OtherShard(CurrentSpecReport().FullText()); other != "" {
+//			Skip(other)
 //		}
 //	})
-func InShard(name string) bool {
+//
+// vagrant/merge makes one report of all shards'. It knows by these words which specs
+// a report leaves to others, and what is missing when none has them.
+func OtherShard(name string) string {
 	s, err := theShard()
-	return err != nil || s.has(name)
+	if err != nil {
+		return ""
+	}
+	return s.other(name)
 }
 
 // shard is a part of many, counted from 1; the zero shard is all.
 type shard struct{ part, of int }
 
-func (s shard) has(name string) bool {
+// other is what OtherShard says.
+func (s shard) other(name string) string {
 	if s.of == 0 {
-		return true
+		return ""
 	}
 	sum := sha256.Sum256([]byte(name)) // names are alike, and a simple hash is uneven
-	return binary.BigEndian.Uint64(sum[:])%uint64(s.of) == uint64(s.part-1)
+	part := int(binary.BigEndian.Uint64(sum[:])%uint64(s.of)) + 1
+	if part == s.part {
+		return ""
+	}
+	return fmt.Sprintf("in another shard: %d/%d", part, s.of)
 }
 
 var theShard = sync.OnceValues(func() (shard, error) { return parseShard(os.Getenv(shardVar), os.Getenv(indexVar)) })

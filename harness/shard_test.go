@@ -5,23 +5,30 @@ import (
 	"testing"
 )
 
-// Every test is in exactly one shard, whatever their number, and they are of about
-// one size.
+// Every test is in exactly one shard, whatever their number, and the others say
+// which. They are of about one size.
 func TestShards(t *testing.T) {
 	t.Parallel()
 	const tests = 1000
 	for of := 1; of <= 9; of++ {
 		count := make([]int, of)
 		for i := range tests {
+			name := fmt.Sprint("the firewall lets packet ", i, " pass")
 			var in []int
+			others := map[string]int{}
 			for part := 1; part <= of; part++ {
-				if (shard{part, of}).has(fmt.Sprint("the firewall lets packet ", i, " pass")) {
-					in = append(in, part)
-					count[part-1]++
+				if other := (shard{part, of}).other(name); other != "" {
+					others[other]++
+					continue
 				}
+				in = append(in, part)
+				count[part-1]++
 			}
 			if len(in) != 1 {
 				t.Fatalf("test %d is in shards %v of %d", i, in, of)
+			}
+			if want := fmt.Sprintf("in another shard: %d/%d", in[0], of); others[want] != of-1 {
+				t.Fatalf("of test %d in shard %d of %d the others say %v", i, in[0], of, others)
 			}
 		}
 		for part, n := range count {
@@ -30,8 +37,8 @@ func TestShards(t *testing.T) {
 			}
 		}
 	}
-	if !(shard{}).has("anything") {
-		t.Error("without shards a test is left out")
+	if other := (shard{}).other("anything"); other != "" {
+		t.Error("without shards a test is", other)
 	}
 }
 

@@ -17,7 +17,7 @@ func TestSuite(t *testing.T) {
 }
 
 var _ = BeforeEach(func() {
-	if !harness.InShard(CurrentSpecReport().FullText()) {
-		Skip("in another shard")
+	if other := harness.OtherShard(CurrentSpecReport().FullText()); other != "" {
+		Skip(other)
 	}
 })
