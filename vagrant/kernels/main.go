@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	"github.com/nstest/nstest/vagrant/internal/report"
 	"golang.org/x/sys/unix"
 )
 
@@ -104,7 +105,7 @@ func (m matrix) main(ctx context.Context) (ok bool, err error) {
 	fmt.Println()
 	all.write(os.Stdout)
 	fmt.Println("\nreports, logs and bundles:", m.reports)
-	return all.ok(), summarize(all)
+	return all.ok(), report.Summarize(all.write)
 }
 
 // reportDir is where reports go. In the cache, the last run's make place.
@@ -118,20 +119,6 @@ func reportDir() (string, error) {
 		return "", err
 	}
 	return dir, errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755))
-}
-
-// summarize appends the table to the summary of a job of GitHub Actions.
-func summarize(all results) error {
-	path := os.Getenv("GITHUB_STEP_SUMMARY")
-	if path == "" {
-		return nil
-	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	all.write(file)
-	return file.Close()
 }
 
 // build builds vmtest and the test binaries, without cgo: they run anywhere.
@@ -182,10 +169,10 @@ func (m matrix) run(ctx context.Context, kernel string, s suite) cell {
 		return cell{lost: err.Error()}
 	}
 	defer log.Close()
-	report := filepath.Join(dir, "report.json")
+	file := filepath.Join(dir, "report.json")
 	cmd := exec.CommandContext(ctx, filepath.Join(m.scratch, "vmtest"), append([]string{
 		"-kernel", kernel, fmt.Sprintf("-user=%t", m.user), s.binary, "-test.timeout=" + m.limit.String(), "-ginkgo.v", "-ginkgo.no-color",
-		"-ginkgo.json-report=" + report, "-ginkgo.junit-report=" + filepath.Join(dir, "junit.xml"),
+		"-ginkgo.json-report=" + file, "-ginkgo.junit-report=" + filepath.Join(dir, "junit.xml"),
 	}, m.arguments...)...)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "NSTEST_ARTIFACTS="+dir, "NSTEST_STRICT="+strict())
@@ -198,13 +185,13 @@ func (m matrix) run(ctx context.Context, kernel string, s suite) cell {
 		return cell{lost: err.Error()}
 	}
 	c := cell{}
-	if reports, err := readReports(report); err != nil {
+	if reports, err := report.Read(file); err != nil {
 		c.lost = fmt.Sprintf("no report, status %d", cmd.ProcessState.ExitCode())
 	} else {
-		c = count(reports, cmd.ProcessState.ExitCode())
+		c = cell{Tally: report.Count(reports...), status: cmd.ProcessState.ExitCode()}
 	}
 	c.took = time.Since(began)
-	if !c.ok() && len(c.failures) == 0 {
+	if !c.ok() && len(c.Failures) == 0 {
 		show(os.Stdout, log.Name())
 	}
 	return c

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -57,17 +56,16 @@ func (r results) write(w io.Writer) {
 func (r results) notes() (lines []string) {
 	for _, kernel := range r.kernels {
 		for _, suite := range r.suites {
-			c := r.cells[[2]string{suite, kernel}]
-			for reason, n := range c.reasons {
-				lines = append(lines, fmt.Sprintf("%s %s: skipped %d: %s", kernel, suite, n, reason))
+			for _, skip := range r.cells[[2]string{suite, kernel}].Skips() {
+				lines = append(lines, fmt.Sprintf("%s %s: %s", kernel, suite, skip))
 			}
 		}
 	}
 	slices.Sort(lines)
 	for _, kernel := range r.kernels {
 		for _, suite := range r.suites {
-			for _, f := range r.cells[[2]string{suite, kernel}].failures {
-				lines = append(lines, fmt.Sprintf("%s %s: FAILED: %s (%s): %s", kernel, suite, f.name, filepath.Base(f.where), brief(f.why)))
+			for _, f := range r.cells[[2]string{suite, kernel}].Failures {
+				lines = append(lines, fmt.Sprintf("%s %s: %s", kernel, suite, f))
 			}
 		}
 	}
@@ -84,14 +82,4 @@ func (r results) ok() bool {
 		}
 	}
 	return len(r.kernels) > 0 && len(r.suites) > 0
-}
-
-// brief is the beginning of a message, in one line.
-func brief(message string) string {
-	message = strings.Join(strings.Fields(message), " ")
-	const most = 200
-	if len(message) > most {
-		message = strings.ToValidUTF8(message[:most], "") + "..."
-	}
-	return message
 }

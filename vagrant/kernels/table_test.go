@@ -4,12 +4,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nstest/nstest/vagrant/internal/report"
 )
 
 func TestTableShowsEveryCell(t *testing.T) {
 	r := results{suites: []string{"wall", "moat"}, kernels: []string{"5.10", "6.1"}, cells: map[[2]string]cell{
-		{"wall", "5.10"}: {passed: 3, skipped: 2, reasons: map[string]int{"require kernel-6.1: the kernel is 5.10": 2}},
-		{"wall", "6.1"}:  {passed: 4, status: 1, failures: []failure{{"it stands", "/src/wall/wall_test.go:7", "Expected\n  up"}}},
+		{"wall", "5.10"}: {Tally: report.Tally{Passed: 3, Skipped: 2, Reasons: map[string]int{"require kernel-6.1: the kernel is 5.10": 2}}},
+		{"wall", "6.1"}:  {Tally: report.Tally{Passed: 4, Failures: []report.Failure{{Name: "it stands", Where: "/src/wall/wall_test.go:7", Why: "Expected\n  up"}}}, status: 1},
 		{"moat", "5.10"}: {lost: "no report, status 125"},
 	}}
 	var text strings.Builder
@@ -33,7 +35,7 @@ func TestResultsAreOkWhenEverySuiteRanEverywhere(t *testing.T) {
 	if r.ok() {
 		t.Error("nothing was run")
 	}
-	r.cells[[2]string{"wall", "6.1"}] = cell{passed: 1}
+	r.cells[[2]string{"wall", "6.1"}] = cell{Tally: tally(1, 0, 0)}
 	if !r.ok() {
 		t.Error("all passed")
 	}
