@@ -53,7 +53,7 @@ func run(w io.Writer, jsonFile, junitFile string, paths []string) (ok bool, err 
 	if junitFile != "" {
 		err = errors.Join(err, writeJUnit(merged, junitFile))
 	}
-	return ok && err == nil, errors.Join(err, report.Summarize(func(w io.Writer) {
+	return ok, errors.Join(err, report.Summarize(func(w io.Writer) {
 		fmt.Fprintf(w, "### suites\n\n```text\n%s```\n\n", text)
 	}))
 }

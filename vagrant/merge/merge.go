@@ -40,9 +40,6 @@ func mergeSuite(sources []source) types.Report {
 	for _, s := range sources[1:] {
 		merged = merged.Add(s.Report)
 		took += s.RunTime
-		merged.SuiteHasProgrammaticFocus = merged.SuiteHasProgrammaticFocus || s.SuiteHasProgrammaticFocus
-		merged.PreRunStats.TotalSpecs = max(merged.PreRunStats.TotalSpecs, s.PreRunStats.TotalSpecs)
-		merged.PreRunStats.SpecsThatWillRun = max(merged.PreRunStats.SpecsThatWillRun, s.PreRunStats.SpecsThatWillRun)
 		specs.add(s)
 	}
 	merged.RunTime = took
