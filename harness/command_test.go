@@ -45,6 +45,30 @@ func TestCommandSeesTheLab(t *testing.T) {
 	}
 }
 
+func init() {
+	fixtures["read-only sys"] = func(t *testing.T) {
+		const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+		if err := unix.Mount("", "/sys", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+		out, status := outcome(t, unprivileged("list sys")) // for whom it is locked so
+		fmt.Printf("\ninner status %d: %s", status, out)
+	}
+	fixtures["list sys"] = func(t *testing.T) {
+		out, err := harness.Up(t, pair()).Node("bob").Command("ls", "/sys/class/net").CombinedOutput()
+		fmt.Printf("\nsees %q, %v\n", out, err)
+	}
+}
+
+// As in a container without privilege.
+func TestCommandSeesTheLabWhereSysIsReadOnly(t *testing.T) {
+	t.Parallel()
+	out, status := outcome(t, unprivileged("read-only sys"))
+	if want := `sees "lo\nwire\n", <nil>`; status != 0 || !strings.Contains(out, want) {
+		t.Errorf("status %d, want %q in:\n%s", status, want, out)
+	}
+}
+
 func TestCommandErrors(t *testing.T) {
 	t.Parallel()
 	bob := harness.Up(t, pair()).Node("bob")

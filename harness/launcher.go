@@ -73,9 +73,13 @@ func (n *Node) furnish() error {
 			return at(err, "mount %s", target)
 		}
 	}
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	err := unix.Mount("sysfs", "/sys", "sysfs", flags, "")
+	if err == unix.EPERM { // in a container whose own is read-only, as it must be then
+		err = unix.Mount("sysfs", "/sys", "sysfs", flags|unix.MS_RDONLY, "")
+	}
 	// Where a container hides parts of /sys the kernel refuses a new one. The
 	// empty tmpfs stays then: nothing is better than the machine's own devices.
-	err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	if err != nil && err != unix.EPERM {
 		return at(err, "mount /sys")
 	}
