@@ -44,9 +44,10 @@ check:
 	GOOS=darwin go vet ./topo/...
 	@if grep -rn --include='*.go' '//[[:space:]]*nolint' .; then echo 'obey the linters'; exit 1; fi
 	$(GOLANGCI) run
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .ci/vagrantfile .github/notes .github/summary vagrant/suites vagrant/box/files/customize; else echo 'no shellcheck here: shell scripts are unchecked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .ci/vagrantfile .github/notes .github/summary vagrant/suites vagrant/box/files/customize vagrant/k8s/run vagrant/k8s/collect; else echo 'no shellcheck here: shell scripts are unchecked'; fi
 	$(ACTIONLINT) .github/workflows/*.yml
 	@if command -v vagrant >/dev/null; then .ci/vagrantfile; else echo 'no vagrant here: vagrant/Vagrantfile is unchecked'; fi
+	cd vagrant/k8s && go mod tidy -diff && go vet ./... && go test -count=1 ./...
 
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) ./...
