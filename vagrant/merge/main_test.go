@@ -61,7 +61,7 @@ func TestReportsOfADirectory(t *testing.T) {
 			t.Fatalf("%v, %v", ok, err)
 		}
 	}
-	want := `FAIL  The wall                     1 failed, 23 passed, 6 skipped in X s
+	want := `FAIL  The wall  1 failed, 23 passed, 6 skipped in X s
   The wall: skipped 6: require room: no
   The wall: FAILED: the wall stands in the rain (fixture_test.go:N): Expected <string>: badly not to equal <string>: badly
 `
@@ -89,7 +89,7 @@ func TestShardsThatWentWell(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
 	ok, err := run(&text, "", "", []string{reports(t, 2, well)})
-	want := "ok    The wall                     24 passed, 6 skipped in X s\n  The wall: skipped 6: require room: no\n"
+	want := "ok    The wall  24 passed, 6 skipped in X s\n  The wall: skipped 6: require room: no\n"
 	if !ok || err != nil || timeless(text.String()) != want {
 		t.Errorf("%v, %v:\n%s", ok, err, &text)
 	}

@@ -12,13 +12,17 @@ import (
 // skipped.
 func summary(merged []types.Report) (text string, ok bool) {
 	ok = len(merged) > 0
+	width := 0
+	for _, r := range merged {
+		width = max(width, len(r.SuiteDescription))
+	}
 	var suites, notes strings.Builder
 	for _, r := range merged {
 		word, tally := "ok", report.Count(r)
 		if !r.SuiteSucceeded {
 			ok, word = false, "FAIL"
 		}
-		fmt.Fprintf(&suites, "%-4s  %-28s %s in %.1f s\n", word, r.SuiteDescription, tally, r.RunTime.Seconds())
+		fmt.Fprintf(&suites, "%-4s  %-*s  %s in %.1f s\n", word, width, r.SuiteDescription, tally, r.RunTime.Seconds())
 		for _, skip := range tally.Skips() {
 			fmt.Fprintf(&notes, "  %s: %s\n", r.SuiteDescription, skip)
 		}
