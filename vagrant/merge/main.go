@@ -7,7 +7,8 @@
 // (--json-report). Of each spec it takes the report of the shard that ran it. A spec
 // that none ran has failed, and so has a suite with a spec that two ran. It prints
 // how each suite went, also to the summary of a job of GitHub Actions, and returns 1
-// when anything failed.
+// when anything failed that the reports tell. What fails beside the specs, like
+// something left behind, only the shard's own status tells.
 package main
 
 import (
