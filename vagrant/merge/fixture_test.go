@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
@@ -22,6 +23,21 @@ const (
 	notAtAll   = "not at all" // BeforeSuite fails
 	fixtureHas = 33           // specs
 )
+
+// scratch is where the reports lie.
+var scratch string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "merge")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	scratch = dir
+	status := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(status)
+}
 
 func TestFixture(t *testing.T) {
 	if goes := os.Getenv(fixtureVar); goes != "" {
@@ -57,27 +73,45 @@ func wall(goes string) {
 	ReportAfterSuite("the wall's report", func(Report) {})
 }
 
+// built are the reports by how they came about: tests share them, and change none.
+var built sync.Map
+
 // build runs the fixture in that shard, "" for all of it, and is the report's file. The
 // suite lies elsewhere each time, as on another machine.
 func build(t *testing.T, goes, shard string, flags ...string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "wall")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	once, _ := built.LoadOrStore(fmt.Sprintf("%q", append(flags, goes, shard)), sync.OnceValues(func() (string, error) {
+		return start(goes, shard, flags)
+	}))
+	file, err := once.(func() (string, error))()
+	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "report.json")
+	return file
+}
+
+func start(goes, shard string, flags []string) (file string, err error) {
+	above, err := os.MkdirTemp(scratch, "")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(above, "wall")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "report.json")
 	cmd := exec.Command("/proc/self/exe", append([]string{"-test.run=^TestFixture$", "-ginkgo.json-report=" + file}, flags...)...)
 	cmd.Dir = dir
 	// The race detector waits a second at its end unless told.
 	cmd.Env = append(os.Environ(), fixtureVar+"="+goes, "NSTEST_SHARD="+shard, "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	out, err := cmd.CombinedOutput()
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
-		t.Fatal(err)
+		return "", err
 	}
 	if _, err := os.Stat(file); err != nil {
-		t.Fatalf("%v in:\n%s", err, out)
+		return "", fmt.Errorf("%w in:\n%s", err, out)
 	}
-	return file
+	return file, nil
 }
 
 // shards are the reports of all shards.
