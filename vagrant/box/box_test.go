@@ -2,11 +2,12 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 const vmVar = "NSTEST_VM"
 
 func TestMain(m *testing.M) {
-	if os.Args[0] == stageBuild || os.Args[0] == stageRun || os.Getenv("NSTEST_BOX_FIXTURE") == "1" {
+	if strings.HasPrefix(os.Args[0], "box: ") || os.Getenv("NSTEST_BOX_FIXTURE") == "1" {
 		main()
 		return
 	}
@@ -58,61 +59,68 @@ func TestACommandRunsBesideALibvirtdThatKnowsTheBox(t *testing.T) {
 // Whoever is killed cleans up nothing: what remains is what the kernel does not
 // take back, files in the cache, and these go with the next run.
 func TestNothingIsLeftOfARunThatIsKilled(t *testing.T) {
-	before := machineState(t)
-	mark := "NSTEST_BOX_MARK=" + t.TempDir()
-	cmd := box(t, "sh", "-c", "virsh --connect qemu:///system net-start default 2>/dev/null; ip link add br9 type bridge; echo ready; exec tail -f /dev/null")
-	cmd.Env = append(cmd.Env, mark)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("%q, %v", line, err)
-	}
-	if len(marked(t, mark)) < 3 {
-		t.Error("there are no processes to be killed")
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	NewWithT(t).Eventually(func() []string { return marked(t, mark) }).WithTimeout(20 * time.Second).Should(BeEmpty())
-	if after := machineState(t); after != before {
-		t.Errorf("before:\n%s\nafter:\n%s", before, after)
-	}
-	scratch, remove, err := cache.Scratch() // sweeps
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer remove()
-	entries, err := os.ReadDir(filepath.Dir(scratch))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		if _, err := os.Stat(filepath.Join(filepath.Dir(scratch), entry.Name(), "libvirtd.log")); err == nil {
-			t.Errorf("%s is left in the cache", entry.Name())
-		}
+	const domain = `<domain type="qemu"><name>left</name><memory unit="MiB">64</memory><os><type arch="x86_64">hvm</type></os></domain>`
+	for at, begun := range map[string]func(expect *WithT, space string, out *bufio.Reader) bool{
+		"adding the box": func(_ *WithT, space string, _ *bufio.Reader) bool {
+			stage := inSpace(space)
+			return slices.Contains(stage, "libvirtd") && len(stage) > 2
+		},
+		"with a guest": func(expect *WithT, space string, out *bufio.Reader) bool {
+			expect.Expect(out.ReadString('\n')).To(Equal("ready\n"))
+			expect.Expect(inSpace(space)).To(ContainElement(HavePrefix("qemu")))
+			return true
+		},
+	} {
+		t.Run(at, func(t *testing.T) {
+			expect := NewWithT(t)
+			before := machineState(t)
+			cmd := box(t, "sh", "-c", "echo '"+domain+"' | virsh --quiet --connect qemu:///system create /dev/stdin >&2; ip link add br9 type bridge; echo ready; exec tail -f /dev/null")
+			out, err := cmd.StdoutPipe()
+			expect.Expect(err).NotTo(HaveOccurred())
+			expect.Expect(cmd.Start()).To(Succeed())
+			var space string
+			expect.Eventually(func() string { space = spaceOfChild(cmd.Process.Pid); return space }).WithTimeout(time.Minute).ShouldNot(BeEmpty())
+			reader := bufio.NewReader(out)
+			expect.Eventually(func() bool { return begun(expect, space, reader) }).WithTimeout(5 * time.Minute).Should(BeTrue())
+			expect.Expect(cmd.Process.Kill()).To(Succeed())
+			_ = cmd.Wait()
+			expect.Eventually(func() []string { return inSpace(space) }).WithTimeout(20 * time.Second).Should(BeEmpty())
+			expect.Expect(machineState(t)).To(Equal(before))
+			scratch, remove, err := cache.Scratch() // sweeps
+			expect.Expect(err).NotTo(HaveOccurred())
+			defer remove()
+			expect.Expect(filepath.Glob(filepath.Join(filepath.Dir(scratch), "*", "libvirtd.log"))).To(BeEmpty())
+		})
 	}
 }
 
-// marked are the processes with that in their environment.
-func marked(t *testing.T, mark string) (found []string) {
-	t.Helper()
-	paths, err := filepath.Glob("/proc/[0-9]*/environ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(text, []byte(mark)) {
-			found = append(found, filepath.Base(filepath.Dir(path)))
+// spaceOfChild is the pid namespace of a process's child, when that has one of its
+// own.
+func spaceOfChild(pid int) string {
+	own, _ := os.Readlink("/proc/self/ns/pid")
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		for _, child := range strings.Fields(string(text)) {
+			if space, err := os.Readlink("/proc/" + child + "/ns/pid"); err == nil && space != own {
+				return space
+			}
 		}
 	}
-	return found
+	return ""
+}
+
+// inSpace are the names of the processes of a pid namespace.
+func inSpace(space string) (names []string) {
+	links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
+	for _, link := range links {
+		if of, err := os.Readlink(link); err != nil || of != space {
+			continue
+		}
+		name, _ := os.ReadFile(filepath.Join(filepath.Dir(filepath.Dir(link)), "comm"))
+		names = append(names, strings.TrimSpace(string(name)))
+	}
+	return names
 }
 
 // machineState is what a run must not change: mounts, links and directories.

@@ -96,9 +96,6 @@ func fetch(ctx context.Context, scratch string, update bool) (string, error) {
 
 // build is the stage that makes a box.
 func build(scratch, box string) error {
-	if err := settle(); err != nil {
-		return err
-	}
 	root := filepath.Join(scratch, "root")
 	if err := makeRoot(scratch, root); err != nil {
 		return fmt.Errorf("root: %w", err)

@@ -37,7 +37,7 @@ stdio_handler = "file"
 
 // runBeside is the stage that runs a command beside a libvirtd.
 func runBeside(box, scratch string, args []string) (int, error) {
-	if err := errors.Join(settle(), hideState(scratch), hideAccounts(scratch)); err != nil {
+	if err := errors.Join(hideState(scratch), hideAccounts(scratch)); err != nil {
 		return 0, err
 	}
 	loopback, err := netlink.LinkByName("lo")

@@ -32,6 +32,7 @@ import (
 
 // The stages are this program once more, in namespaces of its own.
 const (
+	stageInit  = "box: init" // of the others: the first process of their namespace
 	stageBuild = "box: build"
 	stageRun   = "box: run"
 )
@@ -43,6 +44,8 @@ func main() {
 	var err error
 	code := 0
 	switch os.Args[0] {
+	case stageInit:
+		code, err = initialize(os.Args[1:])
 	case stageBuild:
 		err = build(os.Args[1], os.Args[2])
 	case stageRun:
@@ -88,25 +91,28 @@ func outside() (int, error) {
 	return status(ctx, within(ctx, unix.CLONE_NEWNET, stageRun, append([]string{box, scratch}, flag.Args()...)...).Run())
 }
 
-// within is this program as a stage. All that it starts dies with it, because it
-// is the first process of its namespace, and its mounts go with the last of them.
+// within is this program as a stage. All that it starts dies with it, because its
+// init does, and its mounts go with the last of them.
 func within(ctx context.Context, flags uintptr, stage string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...) // killed when the context is over
-	cmd.Args[0] = stage
+	cmd := exec.CommandContext(ctx, self) // killed when the context is over
+	cmd.Args = append([]string{stageInit, stage}, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | flags}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	return cmd
 }
 
-// settle makes the mounts of a stage its own, and /proc that of its processes.
-func settle() error {
+const self = "/proc/self/exe"
+
+// initialize is the init of a stage, whose arguments begin with its name. Its
+// mounts are its own, and /proc is that of its processes.
+func initialize(args []string) (int, error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
+		return 0, fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
+		return 0, fmt.Errorf("mount /proc: %w", err)
 	}
-	return nil
+	return host.RunAsInit(self, args, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
 }
 
 // status is the exit status of a command.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nstest/nstest/vagrant/internal/host"
 	"golang.org/x/sys/unix"
 )
 
@@ -127,7 +128,7 @@ func prepare() error {
 		"/sbin/ip link set lo up",
 	} {
 		args := strings.Fields(words)
-		code, err := wait(args[0], args, &syscall.ProcAttr{Dir: "/", Files: []uintptr{0, 1, 2}})
+		code, err := host.RunAsInit(args[0], args, &syscall.ProcAttr{Dir: "/", Files: []uintptr{0, 1, 2}})
 		if err != nil {
 			return err
 		}
@@ -184,7 +185,7 @@ func (j job) run(port io.Writer) (int, error) {
 			return 0, err
 		}
 	}
-	code, err := wait(j.Binary, append([]string{j.Binary}, j.Args...), &syscall.ProcAttr{
+	code, err := host.RunAsInit(j.Binary, append([]string{j.Binary}, j.Args...), &syscall.ProcAttr{
 		Dir:   j.Dir,
 		Env:   append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "TMPDIR=/tmp", "PWD=" + j.Dir}, j.Env...),
 		Files: []uintptr{null.Fd(), w.Fd(), w.Fd()},
@@ -200,28 +201,6 @@ func (j job) run(port io.Writer) (int, error) {
 
 // Who may run a test: see etc/passwd.
 var root, nobody = syscall.Credential{}, syscall.Credential{Uid: 65534, Gid: 65534}
-
-// wait runs a program to its end and reaps whatever else ends meanwhile, as init
-// must. Death by signal n is 128+n.
-func wait(path string, args []string, attr *syscall.ProcAttr) (int, error) {
-	pid, err := syscall.ForkExec(path, args, attr)
-	if err != nil {
-		return 0, &fs.PathError{Op: "exec", Path: path, Err: err}
-	}
-	for {
-		var status syscall.WaitStatus
-		ended, err := syscall.Wait4(-1, &status, 0, nil)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-		case err != nil:
-			return 0, err
-		case ended == pid && status.Signaled():
-			return 128 + int(status.Signal()), nil
-		case ended == pid && status.Exited():
-			return status.ExitStatus(), nil
-		}
-	}
-}
 
 // sendBack writes an archive of those paths that are there. Only files and
 // directories go: a test leaves no pipe for its reader.
