@@ -87,6 +87,11 @@ var _ = Describe("a routing policy", func() {
 
 	It("that leads to the wrong link is named", func(ctx SpecContext) {
 		o := up()
+		// A router tells who sends it what goes back out of the same link that the target
+		// is its neighbour (RFC 4861, 8.2). A client that believes it keeps the next one.
+		for _, key := range []string{"net.ipv4.conf.all", "net.ipv4.conf.lan", "net.ipv6.conf.lan"} {
+			Expect(o.client.SetSysctl(key+".accept_redirects", "0")).To(Succeed())
+		}
 		lan := link(o.fw, "lan").Attrs().Index
 		inTable(o.fw,
 			netlink.Route{Dst: prefix(dmz4.String()), LinkIndex: lan, Scope: netlink.SCOPE_LINK},
