@@ -43,13 +43,14 @@ func box(t *testing.T, args ...string) *exec.Cmd {
 }
 
 func TestACommandRunsBesideALibvirtdThatKnowsTheBox(t *testing.T) {
-	cmd := box(t, "sh", "-c", `virsh --connect qemu:///system list --all && vagrant box list && echo "box $NSTEST_BOX" && exit 7`)
+	cmd := box(t, "sh", "-c", `setsid --fork true; virsh --connect qemu:///system list --all && vagrant box list && echo "box $NSTEST_BOX"
+		grep --no-messages State:.*zombie /proc/[0-9]*/status || echo "no zombies"; exit 7`)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 {
 		t.Errorf("status: %v, want 7", err)
 	}
-	for _, want := range []string{"Id   Name   State", boxName + " (libvirt", "box " + boxName} {
+	for _, want := range []string{"Id   Name   State", boxName + " (libvirt", "box " + boxName, "no zombies"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
