@@ -18,7 +18,7 @@ SUITES  ?= ./suites/...
 VMFLAGS ?=
 VMCACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nstest
 
-.PHONY: help suites test check bench vm vm-tests vagrant rules race qemu libvirt
+.PHONY: help suites test check bench vm vm-tests vagrant vagrant-tests rules race qemu libvirt
 
 help:
 	@echo 'make suites   build the labs, run every suite, print what was found, a summary, and which rules were tried'
@@ -73,6 +73,10 @@ vagrant: libvirt
 # That no failure of a guest is lost, and nothing that it sends.
 vm-tests: qemu
 	NSTEST_VM=1 go test -count=1 -timeout=20m ./vagrant/...
+
+# That nothing is left of a run of Vagrant that is killed.
+vagrant-tests: libvirt
+	NSTEST_VAGRANT=1 go test -count=1 -timeout=20m ./vagrant/box
 
 # nft and iptables-restore load a user's rulesets, newuidmap gives the sandbox more
 # users. Without them all else still runs.

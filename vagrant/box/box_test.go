@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	"github.com/nstest/nstest/vagrant/internal/host"
 	. "github.com/onsi/gomega"
 )
 
-// vmVar lets the tests run that want a box, which takes minutes the first time.
-const vmVar = "NSTEST_VM"
+// vagrantVar allows the tests that want a box, which takes minutes the first time,
+// and libvirt. `make vagrant-tests` sets it.
+const vagrantVar = "NSTEST_VAGRANT"
 
 func TestMain(m *testing.M) {
 	if strings.HasPrefix(os.Args[0], "box: ") || os.Getenv("NSTEST_BOX_FIXTURE") == "1" {
@@ -30,8 +32,8 @@ func TestMain(m *testing.M) {
 // box is this program with a command.
 func box(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	if os.Getenv(vmVar) != "1" {
-		t.Skipf("it wants a box, and %s=1", vmVar)
+	if os.Getenv(vagrantVar) != "1" {
+		t.Skipf("it wants a box, and %s=1", vagrantVar)
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("it wants root")
@@ -99,13 +101,9 @@ func TestNothingIsLeftOfARunThatIsKilled(t *testing.T) {
 // own.
 func spaceOfChild(pid int) string {
 	own, _ := os.Readlink("/proc/self/ns/pid")
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, file := range files {
-		text, _ := os.ReadFile(file)
-		for _, child := range strings.Fields(string(text)) {
-			if space, err := os.Readlink("/proc/" + child + "/ns/pid"); err == nil && space != own {
-				return space
-			}
+	for _, child := range host.Children(pid) {
+		if space, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", child)); err == nil && space != own {
+			return space
 		}
 	}
 	return ""
