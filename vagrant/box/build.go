@@ -81,11 +81,12 @@ func fetch(ctx context.Context, scratch string, update bool) (string, error) {
 	}
 	fmt.Fprintf(os.Stderr, "box: building one of %s\n", release)
 	made := filepath.Join(scratch, "made.box")
-	if _, err := status(ctx, within(ctx, 0, stageBuild, scratch, made).Run()); err != nil {
-		return "", err
+	code, err := status(ctx, within(ctx, 0, stageBuild, scratch, made).Run())
+	if err == nil && code != 0 {
+		err = errors.New("build it: see above") // the stage has said why
 	}
-	if _, err := os.Stat(made); err != nil {
-		return "", errors.New("build it: see above") // the stage has said why
+	if err != nil {
+		return "", err
 	}
 	others, err := filepath.Glob(filepath.Join(dir, "*.box"))
 	for _, other := range others {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/nstest/nstest/vagrant/internal/host"
 )
@@ -35,16 +36,7 @@ func makeDisk(scratch, root string) error {
 		return err
 	}
 	partition := host.Command("sfdisk", "--quiet", raw)
-	file := filepath.Join(scratch, "table")
-	if err := os.WriteFile(file, []byte(table()), 0o644); err != nil {
-		return err
-	}
-	stdin, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer stdin.Close()
-	partition.Stdin = stdin
+	partition.Stdin = strings.NewReader(table())
 	if _, err := host.OutputOf(partition); err != nil {
 		return err
 	}
@@ -57,7 +49,7 @@ func makeDisk(scratch, root string) error {
 	if err := overwrite(raw, fat, bootStart*mib); err != nil {
 		return err
 	}
-	err = host.Run("mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", root,
+	err := host.Run("mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", root,
 		"-E", fmt.Sprintf("offset=%d,root_owner=0:0", rootStart*mib), raw, fmt.Sprintf("%dk", rootSize<<10))
 	if err != nil {
 		return err

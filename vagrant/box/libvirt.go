@@ -15,7 +15,7 @@ import (
 )
 
 // boxName is what the box is added as, and what NSTEST_BOX says.
-const boxName = "nstest/bookworm64"
+const boxName = "nstest/" + release + "64"
 
 // There is no polkit to ask, no virtlogd, no systemd; root is all there is.
 const (
@@ -80,7 +80,7 @@ func cpus() string {
 // the directories: /var gets a layer that has.
 func hideState(scratch string) error {
 	layer := filepath.Join(scratch, "layer")
-	if err := mount("tmpfs", layer, "tmpfs", ""); err != nil {
+	if err := errors.Join(os.Mkdir(layer, 0o755), mount("tmpfs", layer, "tmpfs", "")); err != nil {
 		return err
 	}
 	upper, work := filepath.Join(layer, "upper"), filepath.Join(layer, "work")
@@ -101,25 +101,20 @@ func hideState(scratch string) error {
 	}
 	for _, dir := range []string{"/var/lib/libvirt", "/etc/libvirt"} {
 		own := filepath.Join(scratch, "state", dir)
-		if err := errors.Join(os.MkdirAll(own, 0o755), mount(own, dir, "", "")); err != nil {
+		if err := errors.Join(os.MkdirAll(own, 0o755), os.MkdirAll(dir, 0o755), mount(own, dir, "", "")); err != nil {
 			return err
 		}
 	}
 	return mount("tmpfs", "/run", "tmpfs", "mode=755")
 }
 
-// mount mounts a file system, or what else the source is, and makes the directory
-// for it if need be.
+// mount mounts a file system of that kind, or with none, what else the source is.
 func mount(source, target, kind, options string) error {
 	var flags uintptr
 	if kind == "" {
 		flags = unix.MS_BIND
 	}
-	err := os.MkdirAll(target, 0o755)
-	if err == nil {
-		err = unix.Mount(source, target, kind, flags, options)
-	}
-	if err != nil {
+	if err := unix.Mount(source, target, kind, flags, options); err != nil {
 		return fmt.Errorf("mount over %s: %w", target, err)
 	}
 	return nil
@@ -140,8 +135,8 @@ func hideAccounts(scratch string) error {
 		if err := os.WriteFile(own, []byte(withAccounts(string(text), lines)), 0o644); err != nil {
 			return err
 		}
-		if err := unix.Mount(own, path, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("mount over %s: %w", path, err)
+		if err := mount(own, path, "", ""); err != nil {
+			return err
 		}
 	}
 	return nil

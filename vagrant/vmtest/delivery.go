@@ -13,11 +13,11 @@ import (
 // by the other two ports. These come by queues of their own, and a guest cannot
 // tell when they are empty: complete is called when all is here.
 type delivery struct {
-	up, complete  func() // called once each
-	mu            sync.Mutex
-	status        bytes.Buffer
-	output, files int64
-	isUp, isWhole bool
+	up, complete    func() // called once each
+	wasUp, wasWhole sync.Once
+	mu              sync.Mutex
+	status          bytes.Buffer
+	output, files   int64
 }
 
 // statusWriter takes what comes by the status port.
@@ -43,25 +43,20 @@ func (d *delivery) counted(r io.Reader, bytes *int64) io.Reader {
 }
 
 func (d *delivery) check() {
-	up, exit := d.report()
-	d.mu.Lock()
-	whole := exit != nil && d.output >= exit.output && d.files >= exit.files
-	first, last := up && !d.isUp, whole && !d.isWhole
-	d.isUp, d.isWhole = d.isUp || up, d.isWhole || whole
-	d.mu.Unlock()
-	if first {
-		d.up()
+	if up, _ := d.report(); up {
+		d.wasUp.Do(d.up)
 	}
-	if last {
-		d.complete()
+	if d.whole() {
+		d.wasWhole.Do(d.complete)
 	}
 }
 
 // whole holds when all that the guest has sent is here.
 func (d *delivery) whole() bool {
+	_, last := d.report()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.isWhole
+	return last != nil && d.output >= last.output && d.files >= last.files
 }
 
 // exit is a guest's last word.

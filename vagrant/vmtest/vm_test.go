@@ -14,13 +14,22 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
+	"github.com/nstest/nstest/vagrant/internal/host"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
 // vmVar allows the tests that boot machines: they download a kernel and take
-// their time. `make vm` sets it.
+// their time. `make vm-tests` sets it.
 const vmVar = "NSTEST_VM"
+
+// bootsMachine skips a test where that is not allowed.
+func bootsMachine(t *testing.T) {
+	t.Helper()
+	if os.Getenv(vmVar) != "1" {
+		t.Skipf("it boots a machine, which wants %s=1", vmVar)
+	}
+}
 
 const fixtureVar = "NSTEST_VM_FIXTURE"
 
@@ -74,9 +83,7 @@ const floodSize = 1 << 20
 // vmtest is the program, built and about to run this binary's fixture.
 func vmtest(t *testing.T, fixture string, flags ...string) *exec.Cmd {
 	t.Helper()
-	if os.Getenv(vmVar) != "1" {
-		t.Skipf("it boots a machine, which wants %s=1", vmVar)
-	}
+	bootsMachine(t)
 	bin := build(t)
 	self, err := os.Executable()
 	if err != nil {
@@ -153,7 +160,7 @@ func TestNothingIsLostOfWhatAGuestSends(t *testing.T) {
 		}
 		return info.Size()
 	}).WithTimeout(2 * time.Minute).Should(BeNumerically("==", floodSize))
-	qemu := children(t, cmd.Process.Pid)
+	qemu := host.Children(cmd.Process.Pid)
 	expect.Expect(qemu).To(HaveLen(1))
 	expect.Consistently(func() bool { return runs(qemu[0]) }).WithTimeout(5 * time.Second).Should(BeTrue())
 	text, err := io.ReadAll(out)
@@ -164,9 +171,7 @@ func TestNothingIsLostOfWhatAGuestSends(t *testing.T) {
 
 // The kernel has no init there, and ends in a panic of its own.
 func TestGuestWithoutInitIsAFailure(t *testing.T) {
-	if os.Getenv(vmVar) != "1" {
-		t.Skipf("it boots a machine, which wants %s=1", vmVar)
-	}
+	bootsMachine(t)
 	k, err := fetchKernel("6.1", false)
 	if err != nil {
 		t.Fatal(err)
@@ -200,9 +205,7 @@ func TestGuestWithoutInitIsAFailure(t *testing.T) {
 }
 
 func TestGoTestExec(t *testing.T) {
-	if os.Getenv(vmVar) != "1" {
-		t.Skipf("it boots a machine, which wants %s=1", vmVar)
-	}
+	bootsMachine(t)
 	dir, artifacts := t.TempDir(), t.TempDir()
 	for name, text := range map[string]string{
 		"go.mod":         "module m\n\ngo 1.26\n",
@@ -297,7 +300,7 @@ func TestKilledLeavesNothing(t *testing.T) {
 	if _, err := io.ReadFull(out, said); err != nil || string(said) != "hanging\n" {
 		t.Errorf("%q, %v", said, err)
 	}
-	qemu := children(t, cmd.Process.Pid)
+	qemu := host.Children(cmd.Process.Pid)
 	if len(qemu) != 1 {
 		t.Errorf("children: %v", qemu)
 	}
@@ -324,22 +327,4 @@ func TestKilledLeavesNothing(t *testing.T) {
 func runs(pid int) bool {
 	_, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	return err == nil
-}
-
-func children(t *testing.T, pid int) (pids []int) {
-	t.Helper()
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, word := range strings.Fields(string(text)) {
-			var child int
-			if _, err := fmt.Sscan(word, &child); err == nil {
-				pids = append(pids, child)
-			}
-		}
-	}
-	return pids
 }
