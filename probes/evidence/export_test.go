@@ -59,6 +59,28 @@ func (w *Watch) Saw(t *Trail, s Sighting) {
 	t.see(s)
 }
 
+// HoldLegacy holds the sockets to iptables-legacy open, as a child does that is about
+// to run another program, until release is called.
+func (w *Watch) HoldLegacy() (release func()) {
+	var held []int
+	for _, t := range w.legacy {
+		raw, err := t.events.SyscallConn()
+		if err != nil {
+			continue
+		}
+		_ = raw.Control(func(fd uintptr) {
+			if another, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+				held = append(held, another)
+			}
+		})
+	}
+	return func() {
+		for _, fd := range held {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
 // Hold keeps the watch from hearing anything until release is called.
 func (w *Watch) Hold() (release func()) {
 	w.hearing.Lock()

@@ -49,7 +49,7 @@ const (
 	ulogPacket, ulogConfig                            = unix.NFNL_SUBSYS_ULOG << 8, unix.NFNL_SUBSYS_ULOG<<8 | 1
 	ulogCommand, ulogMode, ulogTimeout, ulogThreshold = 1, 2, 4, 5
 	ulogMark, ulogIn, ulogData, ulogText              = 3, 4, 9, 10
-	bindGroup, copyPacket                             = 1, 2
+	bindGroup, unbindGroup, copyPacket                = 1, 2, 2
 )
 
 // joinLegacyTracer begins to hear a node that has tables of iptables-legacy; nil where
@@ -136,19 +136,37 @@ func (t *legacyTracer) bind() error {
 		{Type: ulogTimeout, Data: []byte{0, 0, 0, 1}},
 		{Type: ulogThreshold, Data: []byte{0, 0, 0, 1}},
 	} {
-		data, err := netlink.MarshalAttributes([]netlink.Attribute{attribute})
+		message, err := configure(attribute)
 		if err != nil {
 			return err
 		}
-		message := netlink.Message{
-			Header: netlink.Header{Type: ulogConfig, Flags: netlink.Request | netlink.Acknowledge},
-			Data:   append([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0}, data...), // the group is the last two bytes
-		}
+		message.Header.Flags |= netlink.Acknowledge
 		if _, err := t.events.Execute(message); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// unbind gives the group back at once. The kernel does so when the last descriptor is
+// closed, and a child that another goroutine starts holds one until it runs its
+// program.
+func (t *legacyTracer) unbind() error {
+	message, err := configure(netlink.Attribute{Type: ulogCommand, Data: []byte{unbindGroup}})
+	if err == nil {
+		_, err = t.events.Send(message) // what answers may lie behind packets
+	}
+	return err
+}
+
+// configure is a message that sets one thing of group 0: the last two bytes of its
+// header.
+func configure(attribute netlink.Attribute) (netlink.Message, error) {
+	data, err := netlink.MarshalAttributes([]netlink.Attribute{attribute})
+	return netlink.Message{
+		Header: netlink.Header{Type: ulogConfig, Flags: netlink.Request},
+		Data:   append([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0}, data...),
+	}, err
 }
 
 // turn turns the logs to the socket. The calling thread is in the node's namespace.
@@ -197,7 +215,7 @@ func (t *legacyTracer) dropper(e legacyEvent) *Rule {
 	return nil
 }
 
-// close gives the logs back, if the namespace is still there.
+// close gives the group and the logs back, if the namespace is still there.
 func (t *legacyTracer) close() error {
 	var errs []error
 	_ = t.node.Do(func() error {
@@ -206,7 +224,7 @@ func (t *legacyTracer) close() error {
 		}
 		return nil
 	})
-	return errors.Join(append(errs, t.events.Close())...)
+	return errors.Join(append(errs, t.unbind(), t.events.Close())...)
 }
 
 // legacyEvent is one rule, or a chain's end, that a packet met.

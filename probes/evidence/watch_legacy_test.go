@@ -112,3 +112,18 @@ func TestWatchesOfIptablesLegacyBesideEachOther(t *testing.T) {
 		t.Errorf("left: %q", now)
 	}
 }
+
+// Whoever starts a program at the wrong moment holds the socket of a watch that has
+// ended, and the next watch wants its place.
+func TestAWatchOfIptablesLegacyLeavesItsPlace(t *testing.T) {
+	t.Parallel()
+	lab := legacy(t, "iptables-legacy", "-A FORWARD -p udp -j DROP")
+	flow := to(udp, server4, 53)
+	first := open(t, lab.Nodes(), flow)
+	release := first.HoldLegacy()
+	defer release()
+	must(t, first.Close())
+	if c := ask(t, lab.Node("client"), flow).causeWithin(soon); c.Kind != evidence.Drop {
+		t.Error(c)
+	}
+}
