@@ -122,10 +122,22 @@ func (o Observation) outFailure(c *Cause, state *State, l Lookup, to netip.Addr,
 	case state.unresolved(l.Out, next) && o.ownerIsMute(c, out.Name, next):
 	case state.unresolved(l.Out, next):
 		c.Kind, c.Interface, c.Detail = Neighbour, out.Name, fmt.Sprintf("nobody answers for %s", next)
+	case state.asksFor(l.Out, next) && !state.Legacy && o.reachedNoHost(c):
+		c.Kind, c.Interface, c.Detail = Neighbour, out.Name, fmt.Sprintf("nobody answered for %s in time", next)
 	default:
 		return false
 	}
 	return true
+}
+
+// reachedNoHost says whether the cause's node said so, of the packet that the cause
+// is about: it gave up on a neighbour who may have answered since. A rule or route
+// that says the same comes before.
+func (o Observation) reachedNoHost(c *Cause) bool {
+	about := map[Role]Role{Request: Refusal, Answer: Undone}[c.Leg]
+	return slices.ContainsFunc(o.Timeline, func(s Sighting) bool {
+		return s.NoHost && s.Role == about && s.Node == c.Node && s.Direction == Out
+	})
 }
 
 // peerIsDown moves the cause to the other end of a link, when that is down.

@@ -24,7 +24,7 @@ func (w *Watch) noteFrame(t *tap, f frame, p *packet) {
 	trail.see(Sighting{
 		At: f.at, Node: t.node.Name(), Interface: t.names[f.index], Index: f.index, Direction: f.direction,
 		Role: role, Foreign: f.foreign && !t.ports[f.index], Source: p.src, Destination: p.dst,
-		Length: p.length, TTL: int(p.ttl), Text: p.String(),
+		Length: p.length, TTL: int(p.ttl), NoHost: p.saysNoHost(), Text: p.String(),
 	})
 }
 

@@ -140,6 +140,14 @@ func (p *packet) isError() bool {
 	return p.isICMP && (p.icmpType == 3 || p.icmpType == 11 || p.icmpType == 12) // RFC 792
 }
 
+// saysNoHost says whether it is an error of who could not reach the host.
+func (p *packet) saysNoHost() bool {
+	if p.isICMPv6 {
+		return p.icmpType == 1 && p.code == 3
+	}
+	return p.isICMP && p.icmpType == 3 && p.code == 1
+}
+
 // tuple is the flow that a packet belongs to at one place: translation changes it
 // from place to place.
 type tuple struct {

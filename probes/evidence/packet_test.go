@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -159,6 +160,7 @@ func TestErrorsQuoteAPacket(t *testing.T) {
 		"fragmentation needed":  {icmp(fw4, client4, 3, 4, 0xbeef_0514, syn4), "icmp 3/4 10.0.1.2 > 10.0.1.1", 1300, 77},
 		"packet too big":        {icmp(fw6, client6, 2, 0, 0x0001_0514, syn6), "icmpv6 2/0 fd00:1::2 > fd00:1::1", 0x10514, 77},
 		"eight bytes of v6":     {icmp(fw6, client6, 1, 4, 0, syn6[:48]), "icmpv6 1/4 fd00:1::2 > fd00:1::1", 0, 77},
+		"no host of v6":         {icmp(fw6, client6, 1, 3, 0, syn6), "icmpv6 1/3 fd00:1::2 > fd00:1::1", 0, 77},
 		"a v6 hop limit":        {icmp(fw6, client6, 3, 0, 0, syn6), "icmpv6 3/0 fd00:1::2 > fd00:1::1", 0, 77},
 		"a v6 parameter":        {icmp(fw6, client6, 4, 0, 0, syn6), "icmpv6 4/0 fd00:1::2 > fd00:1::1", 0, 77},
 		"less than eight bytes": {icmp(fw4, client4, 3, 1, 0, syn4[:27]), "icmp 3/1 10.0.1.2 > 10.0.1.1", 0, 0},
@@ -166,6 +168,9 @@ func TestErrorsQuoteAPacket(t *testing.T) {
 		p := parsed(c.data)
 		if p.String() != c.text || p.mtu != c.mtu {
 			t.Errorf("%s: %q with MTU %d, want %q with %d", name, p, p.mtu, c.text, c.mtu)
+		}
+		if want := strings.HasPrefix(c.text, "icmp 3/1 ") || strings.HasPrefix(c.text, "icmpv6 1/3 "); p.saysNoHost() != want {
+			t.Errorf("%s: says that the host was not reached: %v", name, p.saysNoHost())
 		}
 		if !p.isError() || p.aboutErr == nil || p.aboutErr.seq != c.seq || p.aboutErr.src != parsed(c.data).dst {
 			t.Errorf("%s: is about %+v", name, p.aboutErr)

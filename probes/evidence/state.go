@@ -220,7 +220,19 @@ func (s *State) matching(addr netip.Addr, routeType int) (RouteState, bool) {
 
 // unresolved says whether the node is asking for a neighbour, or gave up.
 func (s *State) unresolved(index int, addr netip.Addr) bool {
-	return slices.ContainsFunc(s.Neighbours, func(n NeighbourState) bool {
-		return n.Index == index && n.Addr == addr && n.State&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0
-	})
+	return s.neighbour(index, addr)&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0
+}
+
+// asksFor says whether the node has asked for a neighbour, whatever came of it.
+func (s *State) asksFor(index int, addr netip.Addr) bool {
+	return s.neighbour(index, addr)&^unix.NUD_NOARP != 0
+}
+
+// neighbour is the state of a neighbour's entry; 0 where there is none.
+func (s *State) neighbour(index int, addr netip.Addr) int {
+	at := slices.IndexFunc(s.Neighbours, func(n NeighbourState) bool { return n.Index == index && n.Addr == addr })
+	if at < 0 {
+		return 0
+	}
+	return s.Neighbours[at].State
 }

@@ -1,6 +1,7 @@
 package evidence_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
+	"github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -122,6 +124,29 @@ func TestWatchOfAWrongMAC(t *testing.T) {
 	a.says(evidence.WrongMAC, "the request was lost at fw/lan: it was addressed to another MAC")
 	if timeline := a.timeline(); len(timeline) != 2 || !timeline[1].Foreign {
 		t.Errorf("seen:\n%s", timeline)
+	}
+}
+
+// A node that gave up on its neighbour says so to itself, of what it was to send.
+// That the neighbour is there when the state is read does not hide it.
+func TestWatchOfANeighbourThatIsLate(t *testing.T) {
+	t.Parallel()
+	late4, late6 := netip.MustParseAddr("10.0.2.77"), netip.MustParseAddr("fd00:2::77")
+	lab := harness.Up(t, officeOf(func(_, server, _ *topo.Node) {
+		server.Route(topo.Route{To: "10.0.1.0/24", Via: late4.String()}, topo.Route{To: "fd00:1::/64", Via: late6.String()})
+	}))
+	server := lab.Node("server")
+	serve(t, server, 53)
+	for _, family := range []string{"ipv4", "ipv6"} {
+		must(t, server.SetSysctl("net."+family+".neigh.dmz.mcast_solicit", "1"))
+	}
+	for addr, late := range map[netip.Addr]netip.Addr{server4: late4, server6: late6} {
+		a := ask(t, lab.Node("client"), to(udp, addr, 53))
+		gomega.NewWithT(t).Eventually(a.timeline).WithTimeout(soon).Should(gomega.ContainElement(gomega.HaveField("NoHost", true)))
+		must(t, server.Netlink().NeighSet(&netlink.Neigh{
+			LinkIndex: link(t, server, "dmz").Attrs().Index, State: unix.NUD_STALE, IP: late.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 99},
+		}))
+		a.says(evidence.Neighbour, fmt.Sprintf("the request arrived; the answer was not sent on at server/dmz: nobody answered for %s in time", late))
 	}
 }
 
