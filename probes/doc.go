@@ -88,4 +88,14 @@
 // neighbour discovery, ICMP errors, rules of iptables-legacy, attached namespaces, and
 // labs without a probe. What could not be heard is said in a line that begins with
 // problem. A probe takes some 20 ms more where nodes have rules, and comes to the same.
+//
+// # What a kernel remembers
+//
+// A probe asks a network that remembers earlier ones. A router that sends a packet
+// back out of its own link also tells the sender of a shorter way, and a sender that
+// accepts redirects takes that way next: both results are true. Hosts of a test that
+// is about the long way set net.ipv4.conf.all.accept_redirects=0. Of unreachable and
+// prohibit routes of IPv4 a kernel sends a few ICMP errors to each address at once, and
+// then one a second (net.ipv4.route.error_cost, which is the machine's): of more probes
+// the rest is Silent. A watched probe names the route even so.
 package probes
