@@ -129,41 +129,38 @@ var routerRows = map[string]row{
 	}, kind: Neighbour, word: "neighbour@fw", text: "the request was not sent on at fw/dmz: nobody answers for 10.0.2.1"},
 	"the target did not answer in time": {happen: func(s *scene) {
 		s.arrived("fw")
-		s.gaveUp(Refusal, "fw/lan out", "fw", server4, unix.NUD_REACHABLE)
+		s.gaveUp(Refusal, "fw/lan out", 3, server4, unix.NUD_REACHABLE)
 	}, kind: Neighbour, word: "neighbour@fw", text: "the request was not sent on at fw/dmz: nobody answered for 10.0.2.1 in time"},
 	"the next hop of the answer did not": {v6: true, happen: func(s *scene) {
 		s.arrived("server")
-		s.gaveUp(Undone, "server/lo out", "server", fwDmz6, unix.NUD_STALE)
+		s.gaveUp(Undone, "server/lo out", 2, fwDmz6, unix.NUD_STALE)
 	}, kind: Neighbour, word: "neighbour@server", text: "the request arrived; the answer was not sent on at server/dmz: nobody answered for fd00:2::2 in time"},
 	"the asker did not, on the way back": {happen: func(s *scene) {
 		s.came("fw")
-		s.gaveUp(Undone, "fw/dmz out", "fw", client4, unix.NUD_REACHABLE)
+		s.gaveUp(Undone, "fw/dmz out", 2, client4, unix.NUD_REACHABLE)
 	}, kind: Neighbour, word: "neighbour@fw", text: "the request arrived; the answer was not sent on at fw/lan: nobody answered for 10.0.1.1 in time"},
 	"another says so": {happen: func(s *scene) {
 		s.arrived("server")
-		s.gaveUp(Undone, "fw/dmz out", "fw", client4, unix.NUD_REACHABLE)
+		s.gaveUp(Undone, "fw/dmz out", 2, client4, unix.NUD_REACHABLE)
 	}, kind: Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server/dmz: nothing there accounts for the silence"},
 	"who was not asked for": {happen: func(s *scene) {
 		s.arrived("fw")
-		s.gaveUp(Refusal, "fw/lan out", "fw", server4, unix.NUD_NOARP)
+		s.gaveUp(Refusal, "fw/lan out", 3, server4, unix.NUD_NOARP)
 	}, kind: Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: it refused the probe, and no rule of it was seen to"},
 	"where a rule may have said so": {happen: func(s *scene) {
 		s.arrived("fw")
-		s.gaveUp(Refusal, "fw/lan out", "fw", server4, unix.NUD_REACHABLE)
+		s.gaveUp(Refusal, "fw/lan out", 3, server4, unix.NUD_REACHABLE)
 		s.States["fw"].Legacy = true
 	}, kind: Unknown, word: "unknown@fw",
 		text: "inconclusive: the request was last seen at fw/lan: it refused the probe, and no rule of it was seen to; it has rules of iptables-legacy, which are not traced"},
 }
 
-// gaveUp is an ICMP error that says that a neighbour could not be reached; it is in
-// that state now.
-func (s *scene) gaveUp(role Role, place, node string, neighbour netip.Addr, state int) {
-	s.see(role, place).NoHost = true
-	out := s.States[node].Lookups[Question{To: neighbour}].Out
-	if out == 0 {
-		out = 2
-	}
-	s.States[node].Neighbours = []NeighbourState{{Index: out, Addr: neighbour, State: state}}
+// gaveUp is an ICMP error of a node that could not reach a neighbour on a link; that
+// neighbour is in a state now.
+func (s *scene) gaveUp(role Role, place string, index int, neighbour netip.Addr, state int) {
+	seen := s.see(role, place)
+	seen.NoHost = true
+	s.States[seen.Node].Neighbours = []NeighbourState{{Index: index, Addr: neighbour, State: state}}
 }
 
 func TestExplainRouters(t *testing.T) {

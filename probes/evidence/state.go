@@ -223,7 +223,8 @@ func (s *State) unresolved(index int, addr netip.Addr) bool {
 	return s.neighbour(index, addr)&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0
 }
 
-// asksFor says whether the node has asked for a neighbour, whatever came of it.
+// asksFor says whether an address is a neighbour's that has to be asked for,
+// whatever came of it, and not on a link where nobody is.
 func (s *State) asksFor(index int, addr netip.Addr) bool {
 	return s.neighbour(index, addr)&^unix.NUD_NOARP != 0
 }

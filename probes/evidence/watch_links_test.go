@@ -143,9 +143,7 @@ func TestWatchOfANeighbourThatIsLate(t *testing.T) {
 	for addr, late := range map[netip.Addr]netip.Addr{server4: late4, server6: late6} {
 		a := ask(t, lab.Node("client"), to(udp, addr, 53))
 		gomega.NewWithT(t).Eventually(a.timeline).WithTimeout(soon).Should(gomega.ContainElement(gomega.HaveField("NoHost", true)))
-		must(t, server.Netlink().NeighSet(&netlink.Neigh{
-			LinkIndex: link(t, server, "dmz").Attrs().Index, State: unix.NUD_STALE, IP: late.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 99},
-		}))
+		neighbour(t, server, "dmz", late, net.HardwareAddr{2, 0, 0, 0, 0, 99})
 		a.says(evidence.Neighbour, fmt.Sprintf("the request arrived; the answer was not sent on at server/dmz: nobody answered for %s in time", late))
 	}
 }

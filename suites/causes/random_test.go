@@ -229,18 +229,10 @@ func (w *world) turnOne(ctx context.Context, lab *harness.Lab, r probes.Result) 
 			return lifted, fmt.Errorf("%s: %w", id, err)
 		}
 		lifted++
-		if hidesNeighbours(*now.Cause) {
-			if err := forgetNeighbours(lab); err != nil {
-				return lifted, err
-			}
+		if err := forgetNeighbours(lab); err != nil {
+			return lifted, err
 		}
 	}
-}
-
-// hidesNeighbours says whether what stopped a probe may have kept neighbours' questions
-// and answers from each other as well: what one knows of another is of that time.
-func hidesNeighbours(c evidence.Cause) bool {
-	return c.Kind == evidence.PortIsolated || c.Rule != nil && (c.Rule.Family == "bridge" || c.Rule.Family == "netdev")
 }
 
 // askAgain asks what the result was of.
@@ -278,8 +270,9 @@ func identity(c evidence.Cause) string {
 	return id
 }
 
-// forgetNeighbours has all nodes ask for their neighbours once more: who has asked in
-// vain gives up on what waits for it, whoever would answer by now.
+// forgetNeighbours has all nodes ask for their neighbours once more. What stopped a
+// probe may have stopped their questions and answers, and who has asked in vain gives
+// up on what waits for it, whoever would answer by now.
 func forgetNeighbours(lab *harness.Lab) error {
 	var errs []error
 	for _, node := range lab.Nodes() {
