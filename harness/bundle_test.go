@@ -95,12 +95,12 @@ func use(t *testing.T, lab *harness.Lab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fw.OnDown(func() { _ = listener.Close() })
+	fw.Lab().OnDown(func() { _ = listener.Close() })
 	conn, err := lab.Node("the/client").Dial(t.Context(), "tcp", netip.AddrPortFrom(server.Addr(), 80))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fw.OnDown(func() { _ = conn.Close() })
+	fw.Lab().OnDown(func() { _ = conn.Close() })
 }
 
 // bundleOf runs a fixture and returns where its bundles are to be, and its output.

@@ -27,6 +27,13 @@ type Lab struct {
 	onDown    []func()
 	onFailure []record
 	done      []deed // what was done to it since it is up
+	kept      map[any]*keptValue
+}
+
+// keptValue is what Keep has made, or is making.
+type keptValue struct {
+	once  sync.Once
+	value any
 }
 
 // Up builds the network for one test, and takes it down when the test ends. It
@@ -88,7 +95,7 @@ func (l *Lab) Down() {
 	l.mu.Lock()
 	l.isDown = true
 	last := l.onDown
-	l.onDown = nil
+	l.onDown, l.kept = nil, nil
 	l.mu.Unlock()
 	for i := len(last) - 1; i >= 0; i-- {
 		last[i]()
@@ -104,15 +111,15 @@ func (l *Lab) Down() {
 // upLabs are the labs that are up, for the leak check of Main.
 var upLabs sync.Map
 
-// OnDown registers f to run when the node's lab goes down, before its
-// descriptors close; what was registered last runs first. When the lab is down
-// already, f runs at once.
-func (n *Node) OnDown(f func()) {
-	n.lab.mu.Lock()
-	if !n.lab.isDown {
-		n.lab.onDown = append(n.lab.onDown, f)
+// OnDown registers f to run when the lab goes down, before its descriptors close;
+// what was registered last runs first. When the lab is down already, f runs at
+// once.
+func (l *Lab) OnDown(f func()) {
+	l.mu.Lock()
+	if !l.isDown {
+		l.onDown = append(l.onDown, f)
 		f = func() {}
 	}
-	n.lab.mu.Unlock()
+	l.mu.Unlock()
 	f()
 }

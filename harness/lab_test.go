@@ -200,7 +200,7 @@ func TestDownEndsTheNamespaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran := 0
-	alice.OnDown(func() { ran++ })
+	alice.Lab().OnDown(func() { ran++ })
 	lab.Down()
 	lab.Down()
 	if ran != 1 {

@@ -26,7 +26,7 @@ func init() {
 		lab.OnFailure("../../outside", say("inside"))
 		lab.OnFailure("still up", func(w io.Writer) error {
 			down := false
-			lab.Node("bob").OnDown(func() { down = true })
+			lab.OnDown(func() { down = true })
 			return lab.Node("bob").Do(func() error { _, err := fmt.Fprint(w, !down); return err })
 		})
 		lab.OnFailure("error", func(w io.Writer) error { return errors.Join(say("half")(w), errors.New("no more paper")) })

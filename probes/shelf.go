@@ -27,7 +27,7 @@ func shelfOf(node *harness.Node) *shelf {
 	made, had := shelves.LoadOrStore(node, &shelf{})
 	s := made.(*shelf)
 	if !had {
-		node.OnDown(func() {
+		node.Lab().OnDown(func() {
 			shelves.Delete(node)
 			s.clear()
 		})

@@ -61,7 +61,7 @@ func keep(lab *harness.Lab, watch *evidence.Watch, name string, tell func(io.Wri
 	all := made.(*evidence.Capture)
 	if !had {
 		lab.OnFailure("packets.pcapng", all.WritePcap)
-		lab.Nodes()[0].OnDown(func() { captures.Delete(lab) })
+		lab.OnDown(func() { captures.Delete(lab) })
 	}
 	all.Add(watch.Capture())
 	lab.OnFailure(name+".txt", tell)

@@ -105,7 +105,7 @@ func ledgerOf(node *harness.Node) *ledger {
 	made, had := ledgers.LoadOrStore(node, &ledger{node: node, file: os.Getenv(coverageVar), uses: map[coverRule]use{}})
 	l := made.(*ledger)
 	if !had {
-		node.OnDown(l.end)
+		node.Lab().OnDown(l.end)
 	}
 	return l
 }
