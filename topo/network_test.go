@@ -162,6 +162,7 @@ func TestAPlanHasWhatANodeIsGiven(t *testing.T) {
 		Sysctl("net.ipv4.conf.lan-2.rp_filter", "1").Sysctl("net/ipv4/ip_forward", "1").Loopback("192.0.2.1/32", "fd09::1/128")
 	network.Router("off").NoForward()
 	network.Host("host")
+	network.Host("lost").NoRoutes()
 	plan := mustPlan(t, network)
 	fw := plan.Nodes[0]
 	if !reflect.DeepEqual([][]string{fw.Nft, fw.Iptables, fw.Ip6tables}, [][]string{{"a", "b"}, {"c"}, {"d"}}) {
@@ -176,5 +177,11 @@ func TestAPlanHasWhatANodeIsGiven(t *testing.T) {
 	}
 	if !fw.Forward || plan.Nodes[1].Forward || plan.Nodes[2].Forward {
 		t.Error("the wrong nodes forward")
+	}
+	if !fw.Router || !plan.Nodes[1].Router || plan.Nodes[2].Router {
+		t.Error("the wrong nodes were declared as routers")
+	}
+	if fw.NoRoutes || !plan.Nodes[3].NoRoutes {
+		t.Error("the wrong node is to have no routes")
 	}
 }

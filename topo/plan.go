@@ -34,8 +34,12 @@ type PortRef struct {
 
 // NodePlan is a node with all it is given.
 type NodePlan struct {
-	Name     string
-	Forward  bool
+	Name string
+	// Router says whether it was declared as one; Forward, whether it forwards: not
+	// one with NoForward.
+	Router, Forward bool
+	// NoRoutes says that it was declared to get no routes of the plan's finding.
+	NoRoutes bool
 	Ports    []PortPlan
 	Loopback []netip.Prefix // addresses on lo
 	Routes   []RoutePlan

@@ -15,8 +15,8 @@ func (p *planner) planNodes() {
 	}
 	for i, node := range p.network.nodes {
 		p.plan.Nodes = append(p.plan.Nodes, NodePlan{
-			Name: node.name, Forward: node.forward, Sysctls: slices.Clone(node.sysctls),
-			Nft: slices.Clone(node.nft), Iptables: slices.Clone(node.ip4), Ip6tables: slices.Clone(node.ip6),
+			Name: node.name, Router: node.router, Forward: node.forward, NoRoutes: node.noRoutes,
+			Sysctls: slices.Clone(node.sysctls), Nft: slices.Clone(node.nft), Iptables: slices.Clone(node.ip4), Ip6tables: slices.Clone(node.ip6),
 		})
 		names := newNamer()
 		p.plan.Nodes[i].Ports = make([]PortPlan, len(node.ports))

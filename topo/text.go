@@ -80,11 +80,19 @@ func orNone(text string) string {
 	return text
 }
 
-func writePorts(w io.Writer, n *NodePlan) {
-	kind := "host"
-	if n.Forward {
-		kind = "router"
+// kind is what the table calls the node.
+func (n *NodePlan) kind() string {
+	switch {
+	case n.Forward:
+		return "router"
+	case n.Router:
+		return "router (does not forward)"
 	}
+	return "host"
+}
+
+func writePorts(w io.Writer, n *NodePlan) {
+	kind := n.kind()
 	for _, port := range n.Ports {
 		name := port.Name
 		if name != port.Segment {

@@ -95,6 +95,19 @@ note: node gw: its own 10.0.0.0/24 of segment a, 10.0.0.0/24 of segment b overla
 	}
 }
 
+func TestARouterThatDoesNotForwardIsNoHost(t *testing.T) {
+	t.Parallel()
+	network := topo.New("office")
+	network.Router("fw", network.Switch("lan", "10.0.1.0/24")).NoForward()
+	network.Host("client")
+	table := network.String()
+	for _, want := range []string{"\nfw      router (does not forward)  lan ", "\nclient  host                       lo "} {
+		if !strings.Contains(table, want) {
+			t.Errorf("%q is not in:\n%s", want, table)
+		}
+	}
+}
+
 func TestSmallTables(t *testing.T) {
 	t.Parallel()
 	if got, want := topo.New("empty").String(), "network empty\n"; got != want {
