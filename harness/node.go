@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/nstest/nstest/topo"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // Node is one network namespace of a lab, or one that a test attached. Its
@@ -21,7 +21,7 @@ type Node struct {
 	own    *thread // for Do, started at first use
 
 	mu       sync.Mutex
-	handle   *netlink.Handle
+	handle   *handle
 	launcher *launcher
 }
 
@@ -84,24 +84,32 @@ func (n *Node) Path() string { return n.ground.path() }
 // Inode is the inode number of the namespace: the N of net:[N] in /proc.
 func (n *Node) Inode() uint64 { return n.ground.inode }
 
-// Netlink is a netlink handle in the node's namespace, opened at first use and
-// closed with the lab. A handle that cannot be opened (no descriptors) fails the test.
+// Netlink is a netlink handle in the node's namespace, of every family that package
+// netlink speaks (route, xfrm, netfilter, generic, socket diagnostics, RDMA), opened
+// at first use and closed with the lab. It works in the node, from any goroutine, or
+// fails: after Down, and for a family that the kernel lacks, with "bad file
+// descriptor". Do not call its Close, after which package netlink would act on the
+// machine. A handle that cannot be opened (no descriptors) fails the test.
 func (n *Node) Netlink() *netlink.Handle {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.handle != nil {
-		return n.handle
+		return n.handle.Handle
 	}
 	err := n.Do(func() error {
 		var err error
-		n.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+		n.handle, err = openHandle()
 		return err
 	})
+	if errors.Is(err, errDown) {
+		n.handle, err = deadHandle()
+	}
 	if err != nil {
 		n.lab.tb.Helper()
 		n.lab.tb.Fatalf("%v", at(err, "node %s: open netlink handle", n.name))
+		return nil
 	}
-	return n.handle
+	return n.handle.Handle
 }
 
 // Addrs are the node's planned addresses, port by port, then those of its
@@ -181,10 +189,10 @@ func (n *Node) settle() error {
 func (n *Node) close() {
 	n.mu.Lock()
 	handle, launcher := n.handle, n.launcher
-	n.handle, n.launcher = nil, nil
+	n.launcher = nil // the handle stays, closed
 	n.mu.Unlock()
 	if handle != nil {
-		handle.Close()
+		handle.close()
 	}
 	if launcher != nil {
 		launcher.close()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,12 +44,17 @@ func (n *Node) Nftables(f func(*nftables.Conn) error) error {
 	if err != nil {
 		return at(err, "node %s: open nftables connection", n.name)
 	}
+	// One that f keeps would dial anew once it is closed, where its caller is: on
+	// the machine.
+	conn.TestDial = func([]netlink.Message) ([]netlink.Message, error) { return nil, errConnClosed }
 	err = f(conn)
 	if err == nil {
 		err = conn.Flush()
 	}
 	return at(errors.Join(err, conn.CloseLasting()), "node %s: nftables", n.name)
 }
+
+var errConnClosed = errors.New("the connection was good for the call of Node.Nftables alone")
 
 // loadNft runs nft on the node's own thread.
 func (n *Node) loadNft(text string) error {
