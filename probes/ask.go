@@ -125,6 +125,11 @@ func (a *asking) begin() {
 	a.deadline = a.start.Add(a.probe.bound())
 }
 
+// wait is the socket's, until the probe's bound.
+func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err error) {
+	return s.wait(a.ctx, a.deadline, write, try)
+}
+
 // end notes the outcome; by is found from the sender's address.
 func (a *asking) end(outcome Outcome, sender netip.Addr) {
 	a.result.RTT = time.Since(a.start)

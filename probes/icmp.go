@@ -29,7 +29,7 @@ func (a *asking) echo(e *echoes) error {
 		return a.refusedLocally(err)
 	}
 	var failure error
-	done, err := e.wait(a.ctx, a.deadline, false, func() (done bool) {
+	done, err := a.wait(e.socket, false, func() (done bool) {
 		done, failure = a.echoAnswer(e, request)
 		return done
 	})

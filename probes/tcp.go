@@ -28,7 +28,7 @@ func (a *asking) tcp(fd int) error {
 	default:
 		return a.refusedLocally(err)
 	}
-	done, err := s.wait(a.ctx, a.deadline, true, func() bool { return ready(fd, unix.POLLOUT) })
+	done, err := a.wait(s, true, func() bool { return ready(fd, unix.POLLOUT) })
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (a *asking) signature(s *socket) error {
 	}
 	var answer []byte
 	buf := make([]byte, 256)
-	_, err := s.wait(a.ctx, a.deadline, false, func() bool {
+	_, err := a.wait(s, false, func() bool {
 		for {
 			n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
 			if err == unix.EAGAIN {

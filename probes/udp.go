@@ -35,7 +35,7 @@ func (a *asking) udp(fd int) error {
 		return a.refusedLocally(err)
 	}
 	var failure error
-	done, err := s.wait(a.ctx, a.deadline, false, func() (done bool) {
+	done, err := a.wait(s, false, func() (done bool) {
 		done, failure = a.udpAnswer(s, nonce)
 		return done
 	})
