@@ -75,6 +75,7 @@ type asking struct {
 	deadline time.Time
 	watched  *watched // nil for a bare probe
 	pace     func()   // nil where it may begin at any time
+	made     *int     // its socket, where there is one already
 	result   Result
 }
 
@@ -105,16 +106,7 @@ func askAddr(ctx context.Context, from *harness.Node, to Target, name string, ad
 	return a.result, err
 }
 
-func (a *asking) ask() error {
-	switch a.probe.kind {
-	case kindICMP:
-		return a.icmp()
-	case kindTCP:
-		return a.tcp(-1)
-	default:
-		return a.udp(-1)
-	}
-}
+func (a *asking) ask() error { return a.probe.kind.ask(a) }
 
 // begin starts the clock.
 func (a *asking) begin() {

@@ -17,7 +17,7 @@ func cover(nodes []*harness.Node, probes ...Probe) (pace, end func()) {
 // flowsOf say which protocols and ports are to be heard.
 func flowsOf(probes []Probe) (flows []evidence.Flow) {
 	for _, p := range probes {
-		flows = append(flows, evidence.Flow{Protocol: protocols[p.kind], Port: p.port})
+		flows = append(flows, evidence.Flow{Protocol: p.kind.protocol, Port: p.port})
 	}
 	return flows
 }

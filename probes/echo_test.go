@@ -95,7 +95,7 @@ func TestAnErrorIsAboutThisVeryRequest(t *testing.T) {
 func TestSendTriesAgain(t *testing.T) {
 	t.Parallel()
 	node := harness.Up(t, flat("alone", 2)).Nodes()[0]
-	fd, err := openIn(node, false, unix.SOCK_DGRAM, 0)
+	fd, err := (&asking{from: node, probe: UDP(9), addr: node.Addr()}).socket()
 	if err != nil {
 		t.Fatal(err)
 	}

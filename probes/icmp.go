@@ -1,8 +1,23 @@
 package probes
 
 import (
+	"context"
+
+	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
+
+// ICMP asks with an echo request (RFC 792, RFC 4443).
+func ICMP() Probe { return Probe{kind: icmpKind} }
+
+// Every kernel answers it by itself.
+var icmpKind = &kind{
+	name:     "icmp",
+	protocol: evidence.ICMP,
+	ask:      (*asking).icmp,
+	together: func(ctx context.Context, tasks []*task) error { return askRounds(ctx, rounds(tasks)) },
+	silence:  silentAfterLeaving,
+}
 
 // icmp asks with one echo request.
 func (a *asking) icmp() error {

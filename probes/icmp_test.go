@@ -207,7 +207,7 @@ func TestShelfIsBoundedAndEndsWithTheLab(t *testing.T) {
 	if fmt.Sprint(len(shelf.idle[0]), len(shelf.idle[1]), shelf.down) != "0 0 true" {
 		t.Errorf("%+v", shelf)
 	}
-	if _, there := shelves.Load(asker); there {
+	if shelfOf(asker) == shelf {
 		t.Error("the shelf outlives its lab")
 	}
 	shelf.give(e) // what was lent meanwhile is closed

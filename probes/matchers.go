@@ -86,7 +86,7 @@ func concerns(r Result, target Target, probes []Probe) error {
 		return fmt.Errorf("the Result is about %s, not about %s", r.To, want)
 	}
 	for _, p := range probes {
-		if p.kind != r.Probe.kind || p.port != r.Probe.port {
+		if !p.like(r.Probe) {
 			return fmt.Errorf("the Result is about %s, not about %s", r.Probe, p)
 		}
 	}
@@ -143,10 +143,7 @@ func (r Result) explain() string {
 	case Rejected:
 		return "somebody on the way says no"
 	case Silent:
-		if r.Probe.kind == kindTCP {
-			return "what became of it is not known, nor whether a rule of the source's own dropped it"
-		}
-		return "it left the source; what became of it is not known"
+		return r.Probe.kind.silence
 	}
 	return "nothing was sent"
 }

@@ -7,19 +7,11 @@ import (
 
 // Probe is a question to be asked: a value, which methods return changed copies of.
 type Probe struct {
-	kind   kind
+	kind   *kind
 	port   uint16
 	within time.Duration
 	size   int
 }
-
-type kind int
-
-const (
-	kindICMP kind = iota + 1
-	kindTCP
-	kindUDP
-)
 
 const (
 	// DefaultWithin is how long a probe waits for an answer unless it says.
@@ -30,19 +22,6 @@ const (
 	// the ICMP or UDP header (RFC 791, RFC 768).
 	maxSize = 65535 - 20 - 8
 )
-
-// ICMP asks with an echo request (RFC 792, RFC 4443).
-func ICMP() Probe { return Probe{kind: kindICMP} }
-
-// TCP asks by connecting to a port. Where a responder of Serve answers, it signs.
-// The kernel repeats a request for a connection that nobody answers after one
-// second, three and seven: with a longer bound a later one may be answered. It
-// does not tell of one that an output rule of the asker's own drops: that is Silent.
-func TCP(port uint16) Probe { return Probe{kind: kindTCP, port: port} }
-
-// UDP asks with a datagram to a port. A responder of Serve answers, and signs;
-// any answer counts; a port that nobody has is told by ICMP.
-func UDP(port uint16) Probe { return Probe{kind: kindUDP, port: port} }
 
 // Within bounds the wait for an answer. Zero or less is DefaultWithin, one second.
 func (p Probe) Within(d time.Duration) Probe {
@@ -60,16 +39,17 @@ func (p Probe) Size(bytes int) Probe {
 
 // String is the probe as matrices and messages have it: icmp, tcp/22, udp/53.
 func (p Probe) String() string {
-	switch p.kind {
-	case kindICMP:
-		return "icmp"
-	case kindTCP:
-		return fmt.Sprintf("tcp/%d", p.port)
-	case kindUDP:
-		return fmt.Sprintf("udp/%d", p.port)
+	switch {
+	case p.kind == nil:
+		return "no probe"
+	case p.kind.ports:
+		return fmt.Sprintf("%s/%d", p.kind.name, p.port)
 	}
-	return "no probe"
+	return p.kind.name
 }
+
+// like says whether two probes ask the same, but for how long and how much.
+func (p Probe) like(other Probe) bool { return p.kind == other.kind && p.port == other.port }
 
 // bound is how long to wait.
 func (p Probe) bound() time.Duration {
@@ -90,11 +70,11 @@ func (p Probe) payload() int {
 // check says what is wrong with a probe.
 func (p Probe) check() error {
 	switch {
-	case p.kind == 0:
+	case p.kind == nil:
 		return fmt.Errorf("the zero Probe asks nothing: use ICMP, TCP or UDP")
 	case p.size != 0 && (p.size < requestSize || p.size > maxSize):
 		return fmt.Errorf("probe %s: a payload of %d bytes: it is between %d and %d", p, p.size, requestSize, maxSize)
-	case p.kind != kindICMP && p.port == 0:
+	case p.kind.ports && p.port == 0:
 		return fmt.Errorf("probe %s: there is no port 0", p)
 	}
 	return nil

@@ -37,7 +37,7 @@ func TestResultString(t *testing.T) {
 		if !r.Addr.IsValid() {
 			r.Addr = v4
 		}
-		if r.Probe.kind == 0 {
+		if r.Probe.kind == nil {
 			r.Probe = ICMP()
 		}
 		if got := r.String(); got != want {

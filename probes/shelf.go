@@ -15,24 +15,17 @@ type shelf struct {
 	down bool
 }
 
-var shelves sync.Map // *harness.Node to *shelf
-
 // maxIdle bounds what a burst of probes leaves on a shelf.
 const maxIdle = 8
 
+type shelfKey struct{ node *harness.Node }
+
 func shelfOf(node *harness.Node) *shelf {
-	if s, ok := shelves.Load(node); ok {
-		return s.(*shelf)
-	}
-	made, had := shelves.LoadOrStore(node, &shelf{})
-	s := made.(*shelf)
-	if !had {
-		node.Lab().OnDown(func() {
-			shelves.Delete(node)
-			s.clear()
-		})
-	}
-	return s
+	return node.Lab().Keep(shelfKey{node}, func() any {
+		s := &shelf{}
+		node.Lab().OnDown(s.clear)
+		return s
+	}).(*shelf)
 }
 
 func at(v6 bool) int {

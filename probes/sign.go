@@ -50,49 +50,41 @@ type service struct {
 	probe Probe
 }
 
-// serving are the responders of each lab: only where there is one does a probe wait
-// for a signature, since other services would be waiting for their own kind of
-// request.
-var serving struct {
-	sync.Mutex
-	of map[*harness.Lab]map[service]bool
+// serving are the responders of a lab: only where there is one does a probe wait for
+// a signature, since other services would be waiting for their own kind of request.
+type serving struct {
+	mu sync.Mutex
+	of map[service]bool
+}
+
+type servingKey struct{}
+
+func servingAt(lab *harness.Lab) *serving {
+	return lab.Keep(servingKey{}, func() any { return &serving{of: map[service]bool{}} }).(*serving)
 }
 
 // began notes a responder, and returns what ends it.
-func began(lab *harness.Lab, s service) (ended func()) {
-	serving.Lock()
-	defer serving.Unlock()
-	if serving.of == nil {
-		serving.of = map[*harness.Lab]map[service]bool{}
-	}
-	if serving.of[lab] == nil {
-		serving.of[lab] = map[service]bool{}
-	}
-	serving.of[lab][s] = true
+func began(node *harness.Node, p Probe) (ended func()) {
+	all, s := servingAt(node.Lab()), service{node.Name(), p}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.of[s] = true
 	return func() {
-		serving.Lock()
-		defer serving.Unlock()
-		if delete(serving.of[lab], s); len(serving.of[lab]) == 0 {
-			delete(serving.of, lab)
-		}
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		delete(all.of, s)
 	}
 }
 
 // services are the responders of a lab.
 func services(lab *harness.Lab) []service {
-	serving.Lock()
-	defer serving.Unlock()
-	return slices.Collect(maps.Keys(serving.of[lab]))
+	all := servingAt(lab)
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return slices.Collect(maps.Keys(all.of))
 }
 
-// isServed says whether some node of the lab has a responder at the port.
-func isServed(lab *harness.Lab, k kind, port uint16) bool {
-	serving.Lock()
-	defer serving.Unlock()
-	for s := range serving.of[lab] {
-		if s.probe.kind == k && s.probe.port == port {
-			return true
-		}
-	}
-	return false
+// isServed says whether some node of the lab has a responder for such a probe.
+func isServed(lab *harness.Lab, p Probe) bool {
+	return slices.ContainsFunc(services(lab), func(s service) bool { return s.probe.like(p) })
 }

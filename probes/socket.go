@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nstest/nstest/harness"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,15 +48,25 @@ func openSocket(v6 bool, kind, protocol int) (int, error) {
 	return fd, nil
 }
 
-// openIn is openSocket in a node's namespace.
-func openIn(node *harness.Node, v6 bool, kind, protocol int) (fd int, err error) {
-	err = node.Do(func() error {
-		if fd, err = openSocket(v6, kind, protocol); err != nil {
-			return fmt.Errorf("open socket: %w", err)
-		}
-		return nil
+// socket is the probe's socket, which a survey has made already, or a new one.
+func (a *asking) socket() (fd int, err error) {
+	if a.made != nil {
+		return *a.made, nil
+	}
+	err = a.from.Do(func() error {
+		fd, err = a.open()
+		return err
 	})
 	return fd, err
+}
+
+// open makes the probe's socket. The calling thread is in the asker's namespace.
+func (a *asking) open() (int, error) {
+	fd, err := openSocket(a.addr.Is6(), a.probe.kind.socket, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open socket: %w", err)
+	}
+	return fd, nil
 }
 
 // watch hands a descriptor to the poller; the socket owns it from then on.

@@ -165,16 +165,19 @@ func askAll(ctx context.Context, tasks []*task) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var echo, single []*task
-	for _, t := range tasks {
-		if t.probe.kind == kindICMP {
-			echo = append(echo, t)
-		} else {
-			single = append(single, t)
+	var single []*task
+	for _, kind := range kinds {
+		var same []*task
+		for _, t := range tasks {
+			if t.probe.kind == kind {
+				same = append(same, t)
+			}
 		}
-	}
-	if err := askRounds(ctx, rounds(echo)); err != nil {
-		return err
+		if kind.together == nil {
+			single = append(single, same...)
+		} else if err := kind.together(ctx, same); err != nil {
+			return err
+		}
 	}
 	for chunk := range slices.Chunk(single, maxInFlight) {
 		if err := askChunk(chunk); err != nil {
@@ -189,20 +192,13 @@ const maxInFlight = 1024
 
 // askChunk makes the sockets of TCP and UDP probes in one go, and asks.
 func askChunk(chunk []*task) error {
-	fds, err := openAll(chunk)
-	if err != nil {
+	if err := openAll(chunk); err != nil {
 		return err
 	}
 	errs := make([]error, len(chunk))
 	var asking sync.WaitGroup
 	for i, t := range chunk {
-		asking.Go(func() {
-			if t.probe.kind == kindTCP {
-				errs[i] = t.tcp(fds[i])
-			} else {
-				errs[i] = t.udp(fds[i])
-			}
-		})
+		asking.Go(func() { errs[i] = t.ask() })
 	}
 	asking.Wait()
 	for i, err := range errs {
@@ -214,39 +210,34 @@ func askChunk(chunk []*task) error {
 }
 
 // openAll makes a socket for each task, on one thread; on an error none is left.
-func openAll(chunk []*task) ([]int, error) {
-	fds := make([]int, len(chunk))
-	for i := range fds {
-		fds[i] = -1
-	}
+func openAll(chunk []*task) error {
 	var nodes []*harness.Node
-	of := map[*harness.Node][]int{}
-	for i, t := range chunk {
+	of := map[*harness.Node][]*task{}
+	for _, t := range chunk {
 		if of[t.from] == nil {
 			nodes = append(nodes, t.from)
 		}
-		of[t.from] = append(of[t.from], i)
+		of[t.from] = append(of[t.from], t)
 	}
 	err := harness.Visit(nodes, func(node *harness.Node) error {
-		for _, i := range of[node] {
-			kind := unix.SOCK_STREAM
-			if chunk[i].probe.kind == kindUDP {
-				kind = unix.SOCK_DGRAM
+		for _, t := range of[node] {
+			if t.probe.kind.socket == 0 {
+				continue
 			}
-			fd, err := openSocket(chunk[i].addr.Is6(), kind, 0)
+			fd, err := t.open()
 			if err != nil {
-				return chunk[i].failure(fmt.Errorf("open socket: %w", err))
+				return t.failure(err)
 			}
-			fds[i] = fd
+			t.made = &fd
 		}
 		return nil
 	})
 	if err != nil {
-		for _, fd := range fds {
-			if fd >= 0 {
-				_ = unix.Close(fd)
+		for _, t := range chunk {
+			if t.made != nil {
+				_ = unix.Close(*t.made)
 			}
 		}
 	}
-	return fds, err
+	return err
 }

@@ -1,16 +1,39 @@
 package probes
 
 import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
 
-// tcp asks by connecting; fd is a socket made for it, or -1.
-func (a *asking) tcp(fd int) error {
-	if fd < 0 {
-		var err error
-		if fd, err = openIn(a.from, a.addr.Is6(), unix.SOCK_STREAM, 0); err != nil {
-			return err
-		}
+// TCP asks by connecting to a port. Where a responder of Serve answers, it signs.
+// The kernel repeats a request for a connection that nobody answers after one
+// second, three and seven: with a longer bound a later one may be answered. It
+// does not tell of one that an output rule of the asker's own drops: that is Silent.
+func TCP(port uint16) Probe { return Probe{kind: tcpKind, port: port} }
+
+var tcpKind = &kind{
+	name:     "tcp",
+	ports:    true,
+	protocol: evidence.TCP,
+	socket:   unix.SOCK_STREAM,
+	ask:      (*asking).tcp,
+	serve:    serveTCP,
+	silence:  "what became of it is not known, nor whether a rule of the source's own dropped it",
+}
+
+// tcp asks by connecting.
+func (a *asking) tcp() error {
+	fd, err := a.socket()
+	if err != nil {
+		return err
 	}
 	// Closing sends a reset: no connection lingers in TIME_WAIT, at neither end.
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
@@ -56,7 +79,7 @@ func (a *asking) settled(s *socket) error {
 	}
 	a.end(Answered, a.addr)
 	for _, lab := range a.labs {
-		if lab != nil && isServed(lab, kindTCP, a.probe.port) {
+		if lab != nil && isServed(lab, a.probe) {
 			return a.signature(s)
 		}
 	}
@@ -121,4 +144,42 @@ func (a *asking) signature(s *socket) error {
 		}
 	})
 	return firstError(a.ctx.Err(), err)
+}
+
+// serveTCP answers on every address, of both families.
+func serveTCP(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func(), err error) {
+	listener, err := node.Listen(context.Background(), "tcp", netip.AddrPortFrom(netip.Addr{}, p.port))
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	running.Go(func() { answerStreams(ctx, listener, node.Name(), running) })
+	return []func(){func() { _ = listener.Close(); stop() }}, nil
+}
+
+// streamBound is how long a connected asker may take over its request.
+const streamBound = 5 * time.Second
+
+// answerStreams answers until the listener is closed; connections that are
+// still open then end with ctx.
+func answerStreams(ctx context.Context, listener net.Listener, name string, running *sync.WaitGroup) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		running.Go(func() {
+			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(streamBound))
+			request := make([]byte, requestSize)
+			if _, err := io.ReadFull(conn, request); err != nil {
+				return
+			}
+			if answer, ok := answerTo(request, name); ok {
+				_, _ = conn.Write(answer)
+			}
+			_, _ = io.Copy(io.Discard, conn) // the asker hangs up first
+		})
+	}
 }

@@ -1,16 +1,37 @@
 package probes
 
 import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
-// udp asks with a datagram; fd is a socket made for it, or -1.
-func (a *asking) udp(fd int) error {
-	if fd < 0 {
-		var err error
-		if fd, err = openIn(a.from, a.addr.Is6(), unix.SOCK_DGRAM, 0); err != nil {
-			return err
-		}
+// UDP asks with a datagram to a port. A responder of Serve answers, and signs;
+// any answer counts; a port that nobody has is told by ICMP.
+func UDP(port uint16) Probe { return Probe{kind: udpKind, port: port} }
+
+var udpKind = &kind{
+	name:     "udp",
+	ports:    true,
+	protocol: evidence.UDP,
+	socket:   unix.SOCK_DGRAM,
+	ask:      (*asking).udp,
+	serve:    serveUDP,
+	silence:  silentAfterLeaving,
+}
+
+// udp asks with a datagram.
+func (a *asking) udp() error {
+	fd, err := a.socket()
+	if err != nil {
+		return err
 	}
 	s, err := watch(fd)
 	if err != nil {
@@ -70,6 +91,52 @@ func (a *asking) udpAnswer(s *socket, nonce [nonceSize]byte) (done bool, err err
 		}
 		if err != unix.EINTR && !isQueued(err) {
 			return true, err
+		}
+	}
+}
+
+// serveUDP answers on every address, with a socket for each family that there is.
+func serveUDP(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func(), err error) {
+	for _, network := range []string{"udp4", "udp6"} {
+		conn, err := node.ListenPacket(context.Background(), network, netip.AddrPortFrom(netip.Addr{}, p.port))
+		if err != nil {
+			if network == "udp6" && !has(node, true) {
+				continue // a kernel without IPv6
+			}
+			return closers, err
+		}
+		closers = append(closers, func() { _ = conn.Close() })
+		running.Go(func() { answerDatagrams(conn, network == "udp6", node.Name()) })
+	}
+	return closers, nil
+}
+
+// answerDatagrams answers from the address that was asked: a node with several
+// would otherwise answer from the one its route prefers.
+func answerDatagrams(conn net.PacketConn, v6 bool, name string) {
+	buf := make([]byte, maxSize)
+	if v6 {
+		p := ipv6.NewPacketConn(conn)
+		_ = p.SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
+		for {
+			n, cm, from, err := p.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			if answer, ok := answerTo(buf[:n], name); ok && cm != nil {
+				_, _ = p.WriteTo(answer, &ipv6.ControlMessage{Src: cm.Dst, IfIndex: cm.IfIndex}, from)
+			}
+		}
+	}
+	p := ipv4.NewPacketConn(conn)
+	_ = p.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+	for {
+		n, cm, from, err := p.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		if answer, ok := answerTo(buf[:n], name); ok && cm != nil {
+			_, _ = p.WriteTo(answer, &ipv4.ControlMessage{Src: cm.Dst}, from)
 		}
 	}
 }

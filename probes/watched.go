@@ -51,19 +51,19 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 	return worst(results), nil
 }
 
-// captures are what watches heard, by lab: one file of the failure bundle.
-var captures sync.Map // *harness.Lab to *evidence.Capture
+// captureKey is where a lab keeps what its watches heard: one file of the failure
+// bundle.
+type captureKey struct{}
 
 // keep puts into the failure bundle what a watch saw: the packets, and what tell
 // writes of them.
 func keep(lab *harness.Lab, watch *evidence.Watch, name string, tell func(io.Writer) error) {
-	made, had := captures.LoadOrStore(lab, &evidence.Capture{})
-	all := made.(*evidence.Capture)
-	if !had {
+	all := lab.Keep(captureKey{}, func() any {
+		all := &evidence.Capture{}
 		lab.OnFailure("packets.pcapng", all.WritePcap)
-		lab.OnDown(func() { captures.Delete(lab) })
-	}
-	all.Add(watch.Capture())
+		return all
+	})
+	all.(*evidence.Capture).Add(watch.Capture())
 	lab.OnFailure(name+".txt", tell)
 }
 
@@ -80,8 +80,6 @@ func tell(w io.Writer, results []Result) error {
 	}
 	return nil
 }
-
-var protocols = map[kind]evidence.Protocol{kindICMP: evidence.ICMP, kindTCP: evidence.TCP, kindUDP: evidence.UDP}
 
 // watchedNodes are those of the asker's lab, and of the target's if that is another.
 func watchedNodes(from *harness.Node, to Target) []*harness.Node {
@@ -158,7 +156,7 @@ func (a *asking) askUnder(watch *evidence.Watch, passed func()) error {
 	defer cancel()
 	a.ctx = within
 	a.watched = &watched{watch: watch, begun: make(chan struct{}), flow: evidence.Flow{
-		From: a.from.Name(), To: a.result.target, Addr: a.addr, Protocol: protocols[a.probe.kind], Port: a.probe.port,
+		From: a.from.Name(), To: a.result.target, Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port,
 	}}
 	ended := make(chan error, 1)
 	go func() {
