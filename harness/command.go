@@ -2,12 +2,15 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,24 +33,58 @@ type Cmd struct {
 	// Stdin, Stdout and Stderr are as in exec.Cmd: nil is /dev/null.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// ExtraFiles are open in the program from descriptor 3 on, as in exec.Cmd.
+	ExtraFiles []*os.File
+	// Cancel is called when the context of CommandContext is over; nil kills the
+	// program and its process group.
+	Cancel func() error
+	// WaitDelay is how long Wait goes on after the program's end, or the context's,
+	// for input and output to be copied: a child that the program left behind may
+	// hold its pipe, Stdin may never end, Stdout may take nothing. After it the
+	// copying is given up, and Wait returns exec.ErrWaitDelay if the program itself
+	// succeeded. With 0 it is a second, and what is given up then is no error.
+	WaitDelay time.Duration
 
-	node    *Node
-	command *exec.Cmd
-	waited  sync.Once
-	err     error
+	ctx                             context.Context
+	node                            *Node
+	closeAfterStart, closeAfterWait []io.Closer
+	streams                         streams
+	command                         *exec.Cmd
+	waited                          sync.Once
+	err                             error
 }
 
 // Command makes a command for the node. It does not start it.
 func (n *Node) Command(name string, args ...string) *Cmd {
-	return &Cmd{Path: name, Args: args, node: n}
+	return n.CommandContext(context.Background(), name, args...)
 }
 
-var errNotStarted = errors.New("the command was not started")
+// CommandContext is Command with a context, whose end is the program's: see
+// Cmd.Cancel. Wait's error is then the context's, unless the program succeeded.
+func (n *Node) CommandContext(ctx context.Context, name string, args ...string) *Cmd {
+	return &Cmd{Path: name, Args: args, ctx: ctx, node: n}
+}
+
+// waitDelay is WaitDelay unless it is said.
+const waitDelay = time.Second
+
+var (
+	errNotStarted = errors.New("the command was not started")
+	errNoNode     = errors.New("a Cmd is made by Node.Command")
+)
 
 // Start starts the program. An error says what is missing: the program, or what
 // its surroundings need.
 func (c *Cmd) Start() error {
-	return at(c.start(), "node %s: start %s", c.node.name, c.Path)
+	if c.node == nil {
+		return at(errNoNode, "start %s", c.Path)
+	}
+	err := c.start()
+	closeAll(c.closeAfterStart)
+	if err != nil {
+		closeAll(c.closeAfterWait)
+	}
+	return at(err, "node %s: start %s", c.node.name, c.Path)
 }
 
 func (c *Cmd) start() error {
@@ -55,20 +92,41 @@ func (c *Cmd) start() error {
 		return errors.New("the command was started already")
 	}
 	path := c.Path
+	if path == "" {
+		return errors.New("no program: Path is empty")
+	}
 	if !strings.Contains(path, "/") {
 		var err error
 		if path, err = tool(c.Path, c.Path); err != nil {
 			return err
 		}
 	}
-	command := exec.Command(path, c.Args...)
+	command, err := c.prepare(path)
+	if err == nil {
+		err = c.streams.connect(command)
+	}
+	if err == nil {
+		err = c.node.launch(c, command)
+	}
+	c.streams.begin(err == nil)
+	return err
+}
+
+// prepare makes the command of package exec.
+func (c *Cmd) prepare(path string) (*exec.Cmd, error) {
+	command := exec.CommandContext(c.ctx, path, c.Args...)
 	command.Stdin, command.Stdout, command.Stderr = c.Stdin, c.Stdout, c.Stderr
+	command.ExtraFiles = c.ExtraFiles
+	command.Cancel = c.Cancel
+	if c.Cancel == nil {
+		command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }
+	}
 	command.Dir, command.Env = c.Dir, c.Env
 	if command.Dir == "" {
 		// The launcher's thread has a working directory of its own.
 		dir, err := os.Getwd()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		command.Dir = dir
 	}
@@ -79,7 +137,7 @@ func (c *Cmd) start() error {
 	// No Pdeathsig: the lab's init has one, and its end is everybody's in its PID
 	// namespace. (Go's would kill at once a child that sees no parent there.)
 	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
-	return c.node.launch(c, command)
+	return command, nil
 }
 
 // Wait waits for the program's end, and for its output to be copied. It may be
@@ -87,10 +145,18 @@ func (c *Cmd) start() error {
 // an *exec.ExitError in the error.
 func (c *Cmd) Wait() error {
 	if c.command == nil {
-		return at(errNotStarted, "node %s: wait for %s", c.node.name, c.Path)
+		return at(errNotStarted, "wait for %s", c.Path)
 	}
 	c.waited.Do(func() {
-		c.err = at(c.command.Wait(), "node %s: run %s", c.node.name, c.Path)
+		err := c.command.Wait()
+		if copied := c.streams.wait(cmp.Or(c.WaitDelay, waitDelay)); err == nil {
+			err = copied
+		}
+		if c.WaitDelay == 0 && errors.Is(err, exec.ErrWaitDelay) {
+			err = nil
+		}
+		closeAll(c.closeAfterWait)
+		c.err = at(err, "node %s: run %s", c.node.name, c.Path)
 		c.node.lab.jail.forget(c)
 	})
 	return c.err
@@ -130,7 +196,7 @@ func (c *Cmd) CombinedOutput() ([]byte, error) {
 // Signal sends a signal to the program.
 func (c *Cmd) Signal(signal os.Signal) error {
 	if c.command == nil {
-		return at(errNotStarted, "node %s: signal %s", c.node.name, c.Path)
+		return at(errNotStarted, "signal %s", c.Path)
 	}
 	return at(c.command.Process.Signal(signal), "node %s: signal %s", c.node.name, c.Path)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -29,11 +30,16 @@ func newJail(lab *Lab) *jail {
 	return &jail{lab: lab, pidfd: -1, commands: map[*Cmd]bool{}}
 }
 
-// initVar in the environment makes this binary a lab's init.
-const initVar = "NSTEST_LAB_INIT"
+// initVar in the environment makes this binary a lab's init, if it is called so and
+// is the first process of its PID namespace. In anybody else's environment it does
+// nothing: a test binary that ends at once would have passed.
+const (
+	initVar  = "NSTEST_LAB_INIT"
+	initName = "nstest-init "
+)
 
 func init() {
-	if os.Getenv(initVar) != "" {
+	if os.Getenv(initVar) != "" && os.Getpid() == 1 && strings.HasPrefix(os.Args[0], initName) {
 		reap()
 	}
 }
@@ -78,7 +84,7 @@ func (j *jail) join() error {
 // open starts init. The caller holds j.mu.
 func (j *jail) open() error {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{"nstest-init " + j.lab.Name()}
+	cmd.Args = []string{initName + j.lab.Name()}
 	cmd.Env = []string{initVar + "=1"}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &unix.SysProcAttr{
@@ -139,9 +145,11 @@ func (j *jail) close() {
 		return
 	}
 	_ = j.init.Process.Kill()
+	var waiting sync.WaitGroup
 	for _, c := range running {
-		_ = c.Wait()
+		waiting.Go(func() { _ = c.Wait() }) // at once: each may have to give up its streams
 	}
+	waiting.Wait()
 	_ = j.init.Wait()
 	_ = unix.Close(j.pidfd)
 	_ = j.hold.Close()
