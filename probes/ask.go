@@ -70,7 +70,7 @@ type asking struct {
 	scope    uint32     // the zone's interface
 	probe    Probe
 	labs     [2]*harness.Lab // whose plans tell who has an address; nil is none
-	owners   []string        // of addr, where they were looked up already
+	owners   []*harness.Node // of addr, where they were looked up already
 	start    time.Time
 	deadline time.Time
 	watched  *watched // nil for a bare probe
@@ -84,7 +84,7 @@ func newAsking(ctx context.Context, from *harness.Node, to Target, name string, 
 	a.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p, from: from}
 	a.labs[0] = from.Lab()
 	if node := nodeOf(to); node != nil {
-		a.result.target = node.Name()
+		a.result.target = node
 		if node.Lab() != from.Lab() {
 			a.labs[1] = node.Lab()
 		}
@@ -135,7 +135,7 @@ func (a *asking) end(outcome Outcome, sender netip.Addr) {
 		owners = a.ownersOf(sender)
 	}
 	if len(owners) == 1 {
-		a.result.By = owners[0]
+		a.result.by, a.result.By = owners[0], owners[0].Name()
 	} else {
 		a.result.owners = owners
 	}
@@ -143,21 +143,46 @@ func (a *asking) end(outcome Outcome, sender netip.Addr) {
 
 // ownersOf are the nodes that have an address, by the first plan that knows it:
 // an attached asker's own plan is empty, and then the target's counts.
-func (a *asking) ownersOf(addr netip.Addr) []string {
+func (a *asking) ownersOf(addr netip.Addr) (owners []*harness.Node) {
 	for _, lab := range a.labs {
 		if lab == nil {
 			continue
 		}
-		if owners := lab.Plan().Owners(addr); len(owners) > 0 {
+		for _, name := range lab.Plan().Owners(addr) {
+			owners = append(owners, lab.Node(name))
+		}
+		if len(owners) > 0 {
 			return owners
 		}
 	}
 	return nil
 }
 
-// signed notes who signed the answer.
-func (a *asking) signed(by string) {
-	a.result.By, a.result.Proven, a.result.owners = by, true, nil
+// proven notes who is known to have sent the answer.
+func (a *asking) proven(by *harness.Node, name string) {
+	r := &a.result
+	r.by, r.By, r.Proven, r.owners = by, name, true, nil
+}
+
+// nodes are those of the labs that the probe may meet.
+func (a *asking) nodes() (nodes []*harness.Node) {
+	for _, lab := range a.labs {
+		if lab != nil {
+			nodes = append(nodes, lab.Nodes()...)
+		}
+	}
+	return nodes
+}
+
+// nodeCalled is the node that a watch means by a name; nil where it is none of
+// the probe's labs.
+func (a *asking) nodeCalled(name string) *harness.Node {
+	for _, node := range a.nodes() {
+		if node.Name() == name {
+			return node
+		}
+	}
+	return nil
 }
 
 // unsent are the errors of connect and send that say that nothing left (ip(7),

@@ -85,6 +85,9 @@ func concerns(r Result, target Target, probes []Probe) error {
 	if want := targetName(target); r.To != want {
 		return fmt.Errorf("the Result is about %s, not about %s", r.To, want)
 	}
+	if want := nodeOf(target); r.target != want {
+		return fmt.Errorf("the Result is about another node that is called %s", want)
+	}
 	for _, p := range probes {
 		if !p.like(r.Probe) {
 			return fmt.Errorf("the Result is about %s, not about %s", r.Probe, p)
@@ -115,14 +118,11 @@ func (m *ReachMatcher) judge(result Result) error {
 
 // objection is why a result does not show that the target answered; "" when it does.
 func (m *ReachMatcher) objection(r Result) string {
-	want := ""
-	if node := nodeOf(m.target); node != nil {
-		want = node.Name()
-	}
+	want := nodeOf(m.target)
 	switch {
 	case r.Outcome != Answered:
 		return r.explain()
-	case want == "" || r.By == want: // an address is whoever's it is
+	case want == nil || sameNode(r.by, want): // an address is whoever's it is
 		return ""
 	case r.By != "":
 		return fmt.Sprintf("%s was answered by %s, not by %s", r.Addr, r.By, want)

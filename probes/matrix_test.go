@@ -4,20 +4,24 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/nstest/nstest/harness"
 )
 
 // found is a matrix with one of each outcome.
-func found() *Matrix {
+func found(t *testing.T) *Matrix {
+	nodes := harness.Up(t, flat("found", 2)).Nodes()
+	node, other := nodes[0], nodes[1]
 	m := newMatrix([]string{"client", "fw"}, []string{"client", "fw/dmz", "server", "10.9.9.9"})
 	put := func(row, col int, r Result) { *m.at(row, col) = append(*m.at(row, col), r) }
 	fw := netip.MustParseAddr("10.0.1.2")
-	put(0, 1, Result{Outcome: Answered, By: "fw", target: "fw"})
-	put(0, 1, Result{Outcome: Answered, By: "fw", target: "fw"})
-	put(0, 2, Result{Outcome: Rejected, By: "fw", Sender: fw, target: "server"})
+	put(0, 1, Result{Outcome: Answered, By: "fw", by: node, target: node})
+	put(0, 1, Result{Outcome: Answered, By: "fw", by: node, target: node})
+	put(0, 2, Result{Outcome: Rejected, By: "fw", Sender: fw, target: node})
 	put(0, 3, Result{Outcome: Rejected, Sender: fw})
-	put(1, 0, Result{Outcome: Answered, By: "other", Proven: true, target: "client"})
-	put(1, 2, Result{Outcome: Answered, By: "server", target: "server"})
-	put(1, 2, Result{Outcome: Refused, By: "server", target: "server"})
+	put(1, 0, Result{Outcome: Answered, By: "other", by: other, Proven: true, target: node})
+	put(1, 2, Result{Outcome: Answered, By: "server", by: node, target: node})
+	put(1, 2, Result{Outcome: Refused, By: "server", by: node, target: node})
 	put(1, 3, Result{Outcome: Unsent})
 	return m
 }
@@ -29,14 +33,14 @@ fw      wrong@other  .       ok,refused   unsent
 
 func TestMatrixString(t *testing.T) {
 	t.Parallel()
-	if got := found().String(); got != foundText {
+	if got := found(t).String(); got != foundText {
 		t.Errorf("got\n%s\nwant\n%s", got, foundText)
 	}
 }
 
 func TestMatrixCells(t *testing.T) {
 	t.Parallel()
-	m := found()
+	m := found(t)
 	for at, want := range map[[2]string]string{
 		{"client", "fw/dmz"}: "ok", {"client", "client"}: ".", {"fw", "server"}: "ok,refused",
 		{"nobody", "server"}: "", {"client", "nobody"}: "",
@@ -61,7 +65,7 @@ func TestMatrixCells(t *testing.T) {
 
 func TestMatrixRoundTrip(t *testing.T) {
 	t.Parallel()
-	m := found()
+	m := found(t)
 	want, err := parseMatrix(m.String())
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +118,7 @@ func TestCompareFindsTheDifferingCellsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	differing, err := want.compare(found())
+	differing, err := want.compare(found(t))
 	if err != nil || len(differing) != 2 {
 		t.Fatal(differing, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 
@@ -88,7 +87,7 @@ func turns(ctx context.Context, r Result) error {
 	switch {
 	case r.Cause == nil || !r.Cause.Policy():
 		return notChecked{errors.New("what stopped it is no policy")}
-	case r.from == nil || r.target != "" && !slices.ContainsFunc(r.from.Lab().Nodes(), func(n *harness.Node) bool { return n.Name() == r.target }):
+	case r.from == nil || r.target != nil && r.target.Lab() != r.from.Lab():
 		return notChecked{errors.New("the target is in another lab")}
 	}
 	copied, err := copyOf(r)
@@ -126,7 +125,7 @@ func turns(ctx context.Context, r Result) error {
 // arrived says whether a probe got through to its target: it answered, or refused.
 func arrived(r Result) bool {
 	return r.Outcome == Answered && !r.wrongOwner() ||
-		r.Outcome == Refused && r.Proven && (r.target == "" || r.By == r.target) && r.Cause != nil && r.Cause.Kind == evidence.NoListener
+		r.Outcome == Refused && r.Proven && (r.target == nil || sameNode(r.by, r.target)) && r.Cause != nil && r.Cause.Kind == evidence.NoListener
 }
 
 // cameTo is what became of a probe, without times.
@@ -185,8 +184,8 @@ func (d *double) end() {
 func (d *double) ask(ctx context.Context) (Result, error) {
 	r := d.result
 	var to Target = r.Addr
-	if r.target != "" {
-		to = d.lab.Node(r.target)
+	if r.target != nil {
+		to = d.lab.Node(r.target.Name())
 	}
 	watch, err := evidence.Open(d.lab.Nodes(), flowsOf([]Probe{r.Probe})...)
 	if err != nil {

@@ -79,9 +79,11 @@ type Result struct {
 	// Result that holds it is the first that was not answered, or the first.
 	Each []Result
 
-	target string        // the node that is to answer; "" when the target is an address
-	owners []string      // of Sender's address, where there are several
-	from   *harness.Node // who asked
+	// Nodes are known by themselves: two labs may have the same names.
+	from   *harness.Node   // who asked
+	target *harness.Node   // who is to answer; nil when the target is an address
+	by     *harness.Node   // By; nil where no node is known to be meant
+	owners []*harness.Node // of Sender's address, where there are several
 }
 
 // String says in one line who asked whom with what, and what came of it.
@@ -119,7 +121,7 @@ func (r Result) who() string {
 	by := r.By
 	switch {
 	case by == "" && len(r.owners) > 1:
-		by = "one of " + strings.Join(r.owners, ", ")
+		by = "one of " + names(r.owners)
 	case by == "":
 		by = "somebody"
 	case r.Outcome == Refused && r.ICMP == nil && !r.Proven:
@@ -164,7 +166,29 @@ func (e *ICMPError) text(sender netip.Addr) string {
 	return text
 }
 
+// targetName is the name of the node that is to answer; "" for an address.
+func (r Result) targetName() string {
+	if r.target == nil {
+		return ""
+	}
+	return r.target.Name()
+}
+
 // wrongOwner says whether another node than the target answered.
 func (r Result) wrongOwner() bool {
-	return r.Outcome == Answered && r.target != "" && r.By != "" && r.By != r.target
+	return r.Outcome == Answered && r.target != nil && r.By != "" && !sameNode(r.by, r.target)
+}
+
+// sameNode says whether two nodes are one: an attached one may be a lab's own.
+func sameNode(a, b *harness.Node) bool {
+	return a != nil && b != nil && (a == b || a.Inode() == b.Inode())
+}
+
+// names are nodes' names for a message.
+func names(nodes []*harness.Node) string {
+	var all []string
+	for _, node := range nodes {
+		all = append(all, node.Name())
+	}
+	return strings.Join(all, ", ")
 }

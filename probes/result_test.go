@@ -5,17 +5,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
 )
 
 func TestResultString(t *testing.T) {
 	t.Parallel()
+	network := topo.New("owners")
+	for _, name := range []string{"b", "c", "fw", "box"} {
+		network.Host(name)
+	}
+	nodes := harness.Up(t, network).Nodes()
 	v4, v6, router := netip.MustParseAddr("10.0.2.1"), netip.MustParseAddr("fd00:2::1"), netip.MustParseAddr("10.0.1.2")
 	for want, r := range map[string]Result{
 		"a -> b (10.0.2.1) icmp: answered by b after 42µs": {Outcome: Answered, By: "b", Sender: v4},
 		"a -> b (10.0.2.1) tcp/80: answered by c after 42µs": {
 			Probe: TCP(80), Outcome: Answered, By: "c", Proven: true, Sender: v4},
-		"a -> b (10.0.2.1) icmp: answered by one of b, c after 42µs": {Outcome: Answered, Sender: v4, owners: []string{"b", "c"}},
+		"a -> b (10.0.2.1) icmp: answered by one of b, c after 42µs": {Outcome: Answered, Sender: v4, owners: nodes[:2]},
 		"a -> b (10.0.2.1) icmp: answered by somebody after 42µs":    {Outcome: Answered, Sender: v4},
 		"a -> b (10.0.2.1) tcp/22: refused by b (unproven: a reset has no signature) after 42µs: connection refused": {
 			Probe: TCP(22), Outcome: Refused, By: "b", Sender: v4, Errno: unix.ECONNREFUSED},
@@ -24,7 +31,7 @@ func TestResultString(t *testing.T) {
 		"a -> b (10.0.2.1) icmp: rejected by fw from 10.0.1.2 after 42µs: administratively prohibited (icmp 3/13)": {
 			Outcome: Rejected, By: "fw", Sender: router, ICMP: &ICMPError{Type: 3, Code: 13}},
 		"a -> b (10.0.2.1) icmp: rejected by one of fw, box from 10.0.1.2 after 42µs: fragmentation needed (icmp 3/4), mtu 1300": {
-			Outcome: Rejected, owners: []string{"fw", "box"}, Sender: router, ICMP: &ICMPError{Type: 3, Code: 4, Info: 1300}},
+			Outcome: Rejected, owners: nodes[2:], Sender: router, ICMP: &ICMPError{Type: 3, Code: 4, Info: 1300}},
 		"a -> b (fd00:2::1) icmp: rejected by b after 42µs: packet too big (icmpv6 2/0), mtu 1280": {
 			Addr: v6, Outcome: Rejected, By: "b", Sender: v6, ICMP: &ICMPError{Type: 2, Info: 1280}},
 		"a -> b (10.0.2.1) icmp: rejected by somebody from 10.0.1.2 after 42µs: icmp 12/1": {

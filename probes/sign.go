@@ -3,6 +3,7 @@ package probes
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,8 +13,9 @@ import (
 )
 
 // A request is "nstest?" and a nonce; a responder's answer is "nstest!", the
-// nonce in hexadecimal, and the name of the node that it runs in, on one line.
-// The nonce makes an answer one to this very request.
+// nonce in hexadecimal, the inode number of its namespace, and the name of the node
+// that it runs in, on one line. The nonce makes an answer one to this very request;
+// two labs may have nodes of one name.
 const (
 	requestWord = "nstest? "
 	answerWord  = "nstest! "
@@ -42,6 +44,26 @@ func signer(answer []byte, nonce [nonceSize]byte) (string, bool) {
 	}
 	name, _, whole := strings.Cut(text, "\n")
 	return name, whole
+}
+
+// signature is how a node's responder calls itself.
+func signature(node *harness.Node) string { return fmt.Sprintf("%d %s", node.Inode(), node.Name()) }
+
+// signed notes who signed the answer, when somebody did.
+func (a *asking) signed(answer []byte, nonce [nonceSize]byte) bool {
+	by, ok := signer(answer, nonce)
+	if !ok {
+		return false
+	}
+	var signs *harness.Node
+	for _, node := range a.nodes() {
+		if signature(node) == by {
+			signs = node
+		}
+	}
+	_, name, _ := strings.Cut(by, " ")
+	a.proven(signs, name)
+	return true
 }
 
 // service is a port that a responder has.

@@ -109,7 +109,7 @@ func (g Grid) tasks(ctx context.Context) ([]*task, error) {
 		}
 	}
 	var tasks []*task
-	known := map[whose][]string{}
+	known := map[whose][]*harness.Node{}
 	for row, from := range g.From {
 		for col, to := range g.To {
 			if nodeOf(to) == from {

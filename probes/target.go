@@ -48,6 +48,9 @@ func addresses(from *harness.Node, to Target) (addrs []netip.Addr, name string, 
 	if name, err = nameOf(to); err != nil {
 		return nil, "", err
 	}
+	if err := sameNetwork(from, nodeOf(to)); err != nil {
+		return nil, "", err
+	}
 	switch target := to.(type) {
 	case netip.Addr:
 		return []netip.Addr{target.Unmap()}, name, nil
@@ -60,6 +63,15 @@ func addresses(from *harness.Node, to Target) (addrs []netip.Addr, name string, 
 		return nil, "", fmt.Errorf("%s and %s have no family of addresses in common", from, name)
 	}
 	return addrs, name, nil
+}
+
+// sameNetwork is an error for two nodes of two labs, whatever their names and
+// addresses are. An attached node is wherever its namespace is.
+func sameNetwork(from, to *harness.Node) error {
+	if to == nil || to.Lab() == from.Lab() || to.Attached() || from.Attached() {
+		return nil
+	}
+	return fmt.Errorf("%s and %s are in two labs, %q and %q, which nothing connects", from, to, from.Lab().Name(), to.Lab().Name())
 }
 
 // ofNode are a node's addresses nearest to from, IPv4 first.

@@ -137,8 +137,7 @@ func (a *asking) signature(s *socket) error {
 				return true
 			}
 			answer = append(answer, buf[:n]...)
-			if by, ok := signer(answer, nonce); ok {
-				a.signed(by)
+			if a.signed(answer, nonce) {
 				return true
 			}
 		}
@@ -153,7 +152,7 @@ func serveTCP(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []f
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	running.Go(func() { answerStreams(ctx, listener, node.Name(), running) })
+	running.Go(func() { answerStreams(ctx, listener, signature(node), running) })
 	return []func(){func() { _ = listener.Close(); stop() }}, nil
 }
 

@@ -77,9 +77,7 @@ func (a *asking) udpAnswer(s *socket, nonce [nonceSize]byte) (done bool, err err
 		n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
 		if err == nil {
 			a.end(Answered, a.addr)
-			if by, ok := signer(buf[:n], nonce); ok {
-				a.signed(by)
-			}
+			a.signed(buf[:n], nonce)
 			return true, nil
 		}
 		if q, ok := readQueue(s.fd); ok {
@@ -106,7 +104,7 @@ func serveUDP(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []f
 			return closers, err
 		}
 		closers = append(closers, func() { _ = conn.Close() })
-		running.Go(func() { answerDatagrams(conn, network == "udp6", node.Name()) })
+		running.Go(func() { answerDatagrams(conn, network == "udp6", signature(node)) })
 	}
 	return closers, nil
 }

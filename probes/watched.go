@@ -156,7 +156,7 @@ func (a *asking) askUnder(watch *evidence.Watch, passed func()) error {
 	defer cancel()
 	a.ctx = within
 	a.watched = &watched{watch: watch, begun: make(chan struct{}), flow: evidence.Flow{
-		From: a.from.Name(), To: a.result.target, Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port,
+		From: a.from.Name(), To: a.result.targetName(), Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port,
 	}}
 	ended := make(chan error, 1)
 	go func() {
@@ -207,13 +207,13 @@ func (a *asking) prove() {
 	switch r.Outcome {
 	case Answered:
 		if by := r.Timeline.Answerer(); by != "" {
-			a.signed(by)
+			a.proven(a.nodeCalled(by), by)
 		}
 		return
 	case Refused, Rejected:
 		if by := r.Timeline.Refuser(); by != "" {
-			a.signed(by)
-			if r.Outcome == Refused && !a.isTarget(by) {
+			a.proven(a.nodeCalled(by), by)
+			if r.Outcome == Refused && !a.isTarget(r.by) {
 				r.Outcome = Rejected // a reset that the target never sent
 			}
 		}
@@ -228,9 +228,9 @@ func (a *asking) prove() {
 
 // isTarget says whether a node is the one that was asked, or may be: an address's owner,
 // or anybody where the plan knows none.
-func (a *asking) isTarget(node string) bool {
-	if a.result.target != "" {
-		return node == a.result.target
+func (a *asking) isTarget(node *harness.Node) bool {
+	if a.result.target != nil {
+		return sameNode(node, a.result.target)
 	}
 	owners := a.ownersOf(a.addr)
 	return len(owners) == 0 || slices.Contains(owners, node)

@@ -27,24 +27,43 @@ func provesNothing(ctx context.Context, from *harness.Node, to probes.Target, p 
 // Each of these passes somewhere for an isolation.
 var _ = Describe("it proves no isolation", func() {
 	It("that the networks know nothing of each other", func(ctx SpecContext) {
-		o := up()
-		network := topo.New("island")
+		network := topo.New("sea")
 		network.Host("islander", network.Switch("shore", "192.0.2.0/24", "fd00:99::/64"))
-		island := harness.Up(GinkgoTB(), network).Node("islander")
+		network.Host("server", network.Switch("reef", dmz4.String(), dmz6.String()))
+		lab := harness.Up(GinkgoTB(), network)
+		island, server := lab.Node("islander"), lab.Node("server")
 		for _, p := range all {
-			provesNothing(ctx, island, o.server, p, "unsent", "the request was not routed at islander", `Because("noroute")`)
+			provesNothing(ctx, island, server, p, "unsent", "the request was not routed at islander", `Because("noroute")`)
+			provesNothing(ctx, server, island, p, "unsent", "the request was not routed at server", `Because("noroute")`)
 		}
-
-		By("asking the other way round, which a router ends, as the control")
-		isolated(ctx, o.server, island, "fw", evidence.NoRoute, "", all...)
 	})
 
-	It("that another lab's node has the same address and name", func(ctx SpecContext) {
-		asked, answers := up(), up()
+	It("that the two are in two labs, which nothing connects", func(ctx SpecContext) {
+		one, two := up(), up()
+		const why = `client and server are in two labs, "office" and "office", which nothing connects`
 		for _, p := range all {
-			holds, _ := probes.BeIsolatedFrom(asked.server, p).WithContext(ctx).Match(answers.client)
-			Expect(holds).To(BeFalse())
+			for _, to := range []probes.Target{two.server, two.server.On("dmz")} {
+				provesNothing(ctx, one.client, to, p, why)
+				noVerdict(probes.BeRefusedBy(to, p).WithContext(ctx), one.client, why)
+				noVerdict(probes.BeRejectedBy("fw", to, p).WithContext(ctx), one.client, why)
+				_, err := probes.Ask(ctx, one.client, to, p)
+				Expect(err).To(MatchError(ContainSubstring(why)))
+				_, err = probes.Watch(ctx, one.client, to, p)
+				Expect(err).To(MatchError(ContainSubstring(why)))
+				for _, watch := range []bool{false, true} {
+					grid := probes.Grid{From: []*harness.Node{one.client}, To: []probes.Target{to}, Probes: []probes.Probe{p}, Watch: watch}
+					_, err = grid.Survey(ctx)
+					Expect(err).To(MatchError(ContainSubstring(why)))
+				}
+			}
 		}
+
+		By("asking within one of them, as the control; what came of it says nothing of the other")
+		result, err := probes.Ask(ctx, one.client, one.server, web)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(result).To(probes.Reach(one.server, web))
+		noVerdict(probes.Reach(two.server, web), result, "another node that is called server")
+		noVerdict(probes.BeIsolatedFrom(two.server, web), result, "another node that is called server")
 	})
 
 	It("that they have no family of addresses in common", func(ctx SpecContext) {
