@@ -50,6 +50,7 @@ func preflight(plan *topo.Plan) error {
 	if !privileged() {
 		return errors.New(noPrivilege())
 	}
+	inherits()
 	return needsOf(plan).check(readLimits())
 }
 

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -30,8 +31,6 @@ var (
 		{Key: "net.ipv6.conf.default.accept_dad", Value: "0"},
 		{Key: "net.ipv6.icmp.ratemask", Value: "\n"},
 	}
-	forward4 = topo.Sysctl{Key: "net.ipv4.ip_forward", Value: "1"}
-	forward6 = topo.Sysctl{Key: "net.ipv6.conf.all.forwarding", Value: "1"}
 	// silent6 makes every interface come without IPv6: without it each link of
 	// an IPv4 lab sends neighbour, router and multicast messages of its own.
 	silent6 = topo.Sysctl{Key: "net.ipv6.conf.default.disable_ipv6", Value: "1"}
@@ -45,22 +44,36 @@ var fresh struct {
 	values map[string]string
 }
 
+// absent is the fresh value of a key that is not there. No sysctl has it.
+const absent = "\x00"
+
 // freshValue is the key's value in a new namespace; the calling thread is in
 // one, and has not written the key there.
 func freshValue(key string) string {
+	if inherits() == inheritOwn { // by whom it was made
+		return currentValue(key)
+	}
 	fresh.Lock()
 	defer fresh.Unlock()
 	if value, ok := fresh.values[key]; ok {
 		return value
 	}
-	value, err := readSysctl(key)
-	if err != nil {
-		value = ""
-	}
+	value := currentValue(key)
 	if fresh.values == nil {
 		fresh.values = map[string]string{}
 	}
 	fresh.values[key] = value
+	return value
+}
+
+func currentValue(key string) string {
+	value, err := readSysctl(key)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return absent
+	case err != nil:
+		return ""
+	}
 	return value
 }
 
@@ -73,7 +86,7 @@ var noIPv6 = sync.OnceValue(func() bool {
 // setBase brings the calling thread's new namespace to the base values.
 func setBase(sysctls []topo.Sysctl) error {
 	for _, s := range sysctls {
-		if freshValue(s.Key) == strings.TrimSpace(s.Value) {
+		if value := freshValue(s.Key); value == strings.TrimSpace(s.Value) || value == absent {
 			continue
 		}
 		if err := writeSysctl(s.Key, s.Value); err != nil {
@@ -85,18 +98,33 @@ func setBase(sysctls []topo.Sysctl) error {
 
 // base is what a node's namespace gets before its links.
 func base(node *topo.NodePlan, ipv6 bool) []topo.Sysctl {
-	sysctls := append([]topo.Sysctl(nil), quiet4...)
+	sysctls := forwarding(node.Forward, ipv6)
+	for _, s := range inherits().asDefault(ipv6) {
+		if node.Forward && s.Key == "net.ipv4.conf.all.accept_redirects" {
+			// The kernel turns it off with a change of forwarding.
+			if freshValue(sysctls[0].Key) != sysctls[0].Value {
+				continue
+			}
+			s.Value = "0"
+		}
+		sysctls = append(sysctls, s)
+	}
+	sysctls = append(sysctls, quiet4...)
 	switch {
 	case ipv6:
 		sysctls = append(sysctls, quiet6...)
 	case !noIPv6():
 		sysctls = append(sysctls, silent6)
 	}
-	if node.Forward {
-		sysctls = append(sysctls, forward4)
-		if ipv6 {
-			sysctls = append(sysctls, forward6)
-		}
+	return sysctls
+}
+
+// forwarding turns it on or off.
+func forwarding(on, ipv6 bool) []topo.Sysctl {
+	value := map[bool]string{false: "0", true: "1"}[on]
+	sysctls := []topo.Sysctl{{Key: "net.ipv4.ip_forward", Value: value}}
+	if ipv6 {
+		sysctls = append(sysctls, topo.Sysctl{Key: "net.ipv6.conf.all.forwarding", Value: value})
 	}
 	return sysctls
 }
