@@ -39,7 +39,7 @@ func lookInto(ctx context.Context, from *harness.Node, to Target, p Probe) strin
 		return fmt.Sprintf("once more, under watch: %v", err)
 	}
 	lines := []string{"once more, under watch:"}
-	for _, r := range result.all() {
+	for _, r := range result.All() {
 		lines = append(lines, "  "+r.String())
 		if r.Cause != nil {
 			lines = append(lines, "    "+r.Cause.String())
@@ -57,11 +57,3 @@ func (e *onceMore) Error() string {
 
 // GomegaString keeps Gomega from printing what a failure is made of.
 func (e *onceMore) GomegaString() string { return "as told above" }
-
-// all are the results of every address.
-func (r Result) all() []Result {
-	if len(r.Each) > 0 {
-		return r.Each
-	}
-	return []Result{r}
-}

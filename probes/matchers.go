@@ -100,7 +100,7 @@ func concerns(r Result, target Target, probes []Probe) error {
 func (m *ReachMatcher) judge(result Result) error {
 	var lines []string
 	failed := false
-	for _, r := range result.all() {
+	for _, r := range result.All() {
 		lines = append(lines, "  "+r.String())
 		why := m.objection(r)
 		if why != "" {

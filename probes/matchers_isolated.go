@@ -3,57 +3,79 @@ package probes
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/onsi/gomega/types"
 )
 
-// IsolationMatcher is what BeIsolatedFrom returns.
+// IsolationMatcher is what BeIsolatedFrom and BeUnansweredBy return.
 type IsolationMatcher struct {
+	name    string
+	leg     evidence.Role // which half is to be stopped
 	target  Target
 	probes  []Probe
+	except  []Probe
 	ctx     context.Context
-	at, by  string
-	because evidence.Kind
+	named   named
 	control control
-	last    []Result
+	last    []finding
 }
 
 var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 
-// BeIsolatedFrom says no: every probe, at every address that both ends have, left
-// the asker and was stopped by a policy, which the evidence names: a rule, a
-// chain's policy, a blackhole, unreachable or prohibit route, a route or
-// forwarding that a router lacks, an isolated port of a bridge. Without probes it
-// asks with ICMP. The actual is the node that asks, or a Result of Watch.
+// BeIsolatedFrom says no: of every probe no request, nor a copy of one, was delivered in
+// the target, and a policy, which the evidence names, ended the request on its way: a
+// rule, a chain's policy, a blackhole, unreachable or prohibit route, a route or
+// forwarding that a router was declared not to have, an isolated port of a bridge.
+// Delivered means to a socket or to the kernel's own reply; the target's own input rules
+// stand before that. Without probes it asks with ICMP. The actual is the node that asks, or
+// a Result of Watch.
 //
 // What looks like a mistake in the test (a link that is down, nobody listening, an
 // address that is missing) is an error that names it, unless Because expects just
 // that. So is what the evidence does not account for. It is false, and
-// NotTo(BeIsolatedFrom(...)) holds, only when the target itself answered.
+// NotTo(BeIsolatedFrom(...)) holds, only when every probe was delivered. Where the
+// request arrives and only its answer is stopped, BeUnansweredBy holds.
 func BeIsolatedFrom(target Target, probes ...Probe) *IsolationMatcher {
-	return &IsolationMatcher{target: target, probes: probes, ctx: context.Background()}
+	return &IsolationMatcher{name: "BeIsolatedFrom", leg: evidence.Request, target: target, probes: probes, ctx: context.Background()}
 }
 
-// At names the node that is to be where it stops.
-func (m *IsolationMatcher) At(node string) *IsolationMatcher {
-	m.at = node
+// BeUnansweredBy is the other half of no: what is sent arrives at the target, and a
+// policy ends each answer on its way back. It is no isolation: who asks can still say
+// something to the target. Without probes it asks with ICMP. The actual is the node that
+// asks, or a Result of Watch. It is false when the target's answers came back, and an
+// error when something else came of it.
+func BeUnansweredBy(target Target, probes ...Probe) *IsolationMatcher {
+	return &IsolationMatcher{name: "BeUnansweredBy", leg: evidence.Answer, target: target, probes: probes, ctx: context.Background()}
+}
+
+// At names the nodes where it is to stop: each result is at one of them, and
+// each of them occurs. A name that is no node's is an error.
+func (m *IsolationMatcher) At(nodes ...string) *IsolationMatcher {
+	addNames(&m.named, "At", &m.named.at, nodes)
 	return m
 }
 
 // By names what is to stop it: a rule by its exact comment or text, or a chain's
-// policy as "policy inet filter forward".
-func (m *IsolationMatcher) By(rule string) *IsolationMatcher {
-	m.by = rule
+// policy as "policy inet filter forward"; see evidence.Cause.Is. Each result is by one
+// of the names, and each of them occurs.
+func (m *IsolationMatcher) By(names ...string) *IsolationMatcher {
+	addNames(&m.named, "By", &m.named.by, names)
 	return m
 }
 
-// Because expects a cause of that kind, a policy or not.
-func (m *IsolationMatcher) Because(kind evidence.Kind) *IsolationMatcher {
-	m.because = kind
+// Because expects causes of these kinds, policies or not: each result is of one of
+// them, and each of them occurs.
+func (m *IsolationMatcher) Because(kinds ...evidence.Kind) *IsolationMatcher {
+	addNames(&m.named, "Because", &m.named.because, kinds)
+	return m
+}
+
+// Except says "all but": these probes are asked as well, and the target is to answer
+// them; all others are to be stopped.
+func (m *IsolationMatcher) Except(probes ...Probe) *IsolationMatcher {
+	m.except = append(m.except, probes...)
 	return m
 }
 
@@ -65,110 +87,160 @@ func (m *IsolationMatcher) WithContext(ctx context.Context) *IsolationMatcher {
 
 // Match asks under watch, unless the actual is a Result.
 func (m *IsolationMatcher) Match(actual any) (bool, error) {
-	results, err := watchedResults(m.ctx, "BeIsolatedFrom", actual, m.target, m.probes)
+	from, err := askerOf(m.name, actual, m.target)
+	if err == nil {
+		err = m.named.check(m.name, from, m.target)
+	}
 	if err != nil {
 		return false, err
 	}
-	if err := knownNode("BeIsolatedFrom: At", m.at, actual, m.target); err != nil {
+	if m.last, err = m.findings(actual); err != nil {
 		return false, err
 	}
-	m.last = results
-	holds, err := verdict(results, m.objection, func() string {
-		return fmt.Sprintf("%s is not shown to be isolated from %s", results[0].From, targetName(m.target))
-	})
-	if holds {
-		err = m.control.confirm(m.ctx, results)
+	v := verdict{findings: m.last, judge: m.judge, named: &m.named}
+	ok, err := v.of(m.title, m.expected)
+	if ok {
+		err = m.control.confirm(m.ctx, stopped(m.last))
 	}
-	return holds && err == nil, err
+	return ok && err == nil, err
 }
 
-// knownNode is an error when a name is no node's: it could not hold, for want of
-// the right name.
-func knownNode(what, name string, actual any, target Target) error {
-	node, ok := actual.(*harness.Node)
-	if name == "" || !ok {
-		return nil
+// stopped are the results of findings that a policy is to be shown to have stopped.
+func stopped(findings []finding) (results []Result) {
+	for _, f := range findings {
+		if !f.aside && !f.excepted {
+			results = append(results, f.Result)
+		}
 	}
-	var names []string
-	for _, n := range watchedNodes(node, target) {
-		names = append(names, n.Name())
-	}
-	if slices.Contains(names, name) {
-		return nil
-	}
-	return fmt.Errorf("%s: lab %s has no node %q; it has: %s", what, node.Lab().Name(), name, strings.Join(names, ", "))
+	return results
 }
 
-// objection is why a result does not show the isolation; reached is true when the
-// target answered.
-func (m *IsolationMatcher) objection(r Result) (why string, reached bool) {
+func (m *IsolationMatcher) findings(actual any) ([]finding, error) {
+	var found []finding
+	results, err := watchedResults(m.ctx, m.name, actual, m.target, m.probes)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range results {
+		found = append(found, finding{Result: r})
+	}
+	if len(m.except) == 0 {
+		return found, nil
+	}
+	if _, isNode := actual.(*harness.Node); !isNode {
+		return nil, fmt.Errorf("%s: Except wants the *harness.Node that asks, and not a Result, which is about one probe", m.name)
+	}
+	results, err = watchedResults(m.ctx, m.name, actual, m.target, m.except)
+	for _, r := range results {
+		found = append(found, finding{Result: r, excepted: true})
+	}
+	return found, err
+}
+
+func (m *IsolationMatcher) title() string {
+	how := "isolated from"
+	if m.leg == evidence.Answer {
+		how = "unanswered by"
+	}
+	return fmt.Sprintf("%s is not shown to be %s %s", m.last[0].From, how, targetName(m.target))
+}
+
+func (m *IsolationMatcher) expected() string {
+	text := "a policy ends every request on its way"
+	if m.leg == evidence.Answer {
+		text = "every request arrives, and a policy ends its answer on the way"
+	}
+	if len(m.named.because) > 0 {
+		text = "every request ends on its way"
+		if m.leg == evidence.Answer {
+			text = "every request arrives, and its answer ends on its way"
+		}
+	}
+	text += m.named.String()
+	if len(m.except) > 0 {
+		text += "; " + allOf(probeNames(m.except)) + " answered"
+	}
+	return text
+}
+
+func probeNames(probes []Probe) (names []string) {
+	for _, p := range probes {
+		names = append(names, p.String())
+	}
+	return names
+}
+
+// judge says what a result shows.
+func (m *IsolationMatcher) judge(f finding) (standing, objection) {
 	switch {
-	case r.Outcome == Answered && r.wrongOwner():
-		return fmt.Sprintf("%s was answered by %s", r.Addr, r.By), false
-	case r.Outcome == Answered:
-		return fmt.Sprintf("%s was reached", r.To), true
-	case r.Cause == nil:
-		return "the Result is not of a probe under watch: use probes.Watch", false
+	case f.excepted && f.Outcome == Answered && !f.wrongOwner():
+		return holds, objection{}
+	case f.excepted:
+		return unclear, objection{cameTo(f.Result) + ": it is one of those that Except has answered", ""}
+	case f.Outcome == Answered && f.wrongOwner():
+		return unclear, objection{fmt.Sprintf("%s was answered by %s", f.Addr, f.By), ""}
+	case f.Outcome == Answered:
+		return fails, objection{f.To + " was reached", ""}
+	case f.Cause == nil:
+		return unclear, objection{"the Result is not of a probe under watch: use probes.Watch", ""}
+	case f.Cause.Kind == evidence.Unknown:
+		return unclear, objection{f.Cause.String(), ""}
 	}
-	c := *r.Cause
-	switch {
-	case c.Kind == evidence.Unknown:
-		return c.String(), false
-	case m.because != "" && c.Kind != m.because:
-		return fmt.Sprintf("%s: not because of %s", c, m.because), false
-	case m.because == "" && !c.Policy():
-		return fmt.Sprintf("%s: no policy, but the network that is broken (Because(%q) would expect it)", c, c.Kind), false
-	case m.at != "" && c.Node != m.at:
-		return fmt.Sprintf("%s: not at %s", c, m.at), false
-	case m.by != "" && !c.Is(m.by):
-		return fmt.Sprintf("%s: not by %q", c, m.by), false
+	if is, o := m.half(f); is != holds {
+		return is, o
 	}
-	return "", false
+	c := *f.Cause
+	if why := m.named.objection(c); why != "" {
+		return unclear, objection{c.String() + ": " + why, ""}
+	}
+	if len(m.named.because) == 0 && !c.Policy() {
+		return unclear, mistake(c)
+	}
+	return holds, objection{}
 }
 
-// seen is a result's timeline for a message.
-func seen(r Result) string {
-	return "    seen of it:\n" + indent(indent(indent(r.Timeline.String())))
+// half says whether it is the right half of the probe that was stopped.
+func (m *IsolationMatcher) half(f finding) (standing, objection) {
+	c := *f.Cause
+	switch arrived := f.delivered(); {
+	case m.leg == evidence.Answer && !arrived:
+		return unclear, objection{c.String() + ": the request did not arrive, so there was no answer to stop",
+			"say BeIsolatedFrom, where that is meant"}
+	case m.leg == evidence.Answer:
+		return holds, objection{}
+	case arrived:
+		return fails, objection{c.String() + ": what is sent there does arrive",
+			"stop the request, or say BeUnansweredBy, where only answers are to be stopped"}
+	case f.mayBeDelivered():
+		return unclear, objection{fmt.Sprintf("%s; but a request, or a copy of it, was seen to come in at %s, and not what became of it there", c, f.To), ""}
+	}
+	return holds, objection{}
 }
 
-// watchedResults asks every probe under watch, or takes the Result that was asked
-// for already; one for each address.
-func watchedResults(ctx context.Context, matcher string, actual any, target Target, probes []Probe) ([]Result, error) {
-	if _, err := nameOf(target); err != nil {
-		return nil, fmt.Errorf("%s: %w", matcher, err)
+// mistake is the objection to a cause that nobody seems to have wanted.
+func mistake(c evidence.Cause) objection {
+	advice := "mend it, or expect it with Because(%q)"
+	if c.Kind == evidence.NoListener {
+		advice = "have somebody listen (probes.Serve), or expect it with Because(%q)"
 	}
-	var results []Result
-	switch actual := actual.(type) {
-	case *harness.Node:
-		if actual == nil {
-			return nil, fmt.Errorf("%s: the node that asks is nil", matcher)
-		}
-		if len(probes) == 0 {
-			probes = []Probe{ICMP()}
-		}
-		for _, p := range probes {
-			r, err := Watch(ctx, actual, target, p)
-			if err != nil {
-				return nil, err
-			}
-			results = append(results, r.all()...)
-		}
-		return results, nil
-	case Result:
-		if err := concerns(actual, target, probes); err != nil {
-			return nil, fmt.Errorf("%s: %w", matcher, err)
-		}
-		return actual.all(), nil
+	return objection{
+		fmt.Sprintf("%s: no policy isolates here, it looks like a mistake in the test", c),
+		fmt.Sprintf(advice, string(c.Kind)),
 	}
-	return nil, fmt.Errorf("%s wants the *harness.Node that asks, or a probes.Result; it got a %T", matcher, actual)
 }
 
-// FailureMessage is for a target that answered.
+// FailureMessage is for a target that got what was sent.
 func (m *IsolationMatcher) FailureMessage(any) string {
+	if m.leg == evidence.Answer {
+		return report(m.last, "is answered by "+targetName(m.target))
+	}
 	return report(m.last, "is not isolated from "+targetName(m.target))
 }
 
-// NegatedFailureMessage is for a NotTo that was isolated.
+// NegatedFailureMessage is for a NotTo that holds.
 func (m *IsolationMatcher) NegatedFailureMessage(any) string {
+	if m.leg == evidence.Answer {
+		return report(m.last, "is not answered by "+targetName(m.target))
+	}
 	return report(m.last, "is isolated from "+targetName(m.target))
 }

@@ -3,7 +3,6 @@ package probes
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/onsi/gomega/types"
 )
@@ -16,9 +15,9 @@ type RefusalMatcher struct {
 	target  Target
 	probes  []Probe
 	ctx     context.Context
-	by      string
+	named   named
 	control control
-	last    []Result
+	last    []finding
 }
 
 var _ types.GomegaMatcher = (*RefusalMatcher)(nil)
@@ -46,9 +45,9 @@ func BeRejectedBy(node string, target Target, probes ...Probe) *RefusalMatcher {
 	}
 }
 
-// By names the rule that is to say no, as with BeIsolatedFrom.
-func (m *RefusalMatcher) By(rule string) *RefusalMatcher {
-	m.by = rule
+// By names the rules that are to say no, as with BeIsolatedFrom.
+func (m *RefusalMatcher) By(names ...string) *RefusalMatcher {
+	addNames(&m.named, "By", &m.named.by, names)
 	return m
 }
 
@@ -60,53 +59,78 @@ func (m *RefusalMatcher) WithContext(ctx context.Context) *RefusalMatcher {
 
 // Match asks under watch, unless the actual is a Result.
 func (m *RefusalMatcher) Match(actual any) (bool, error) {
+	from, err := askerOf(m.name, actual, m.target)
+	if err == nil {
+		err = m.named.check(m.name, from, m.target)
+	}
+	if err == nil && (m.node != "" || m.outcome == Rejected) {
+		err = knownNode(m.name, m.node, from, m.target)
+	}
+	if err != nil {
+		return false, err
+	}
 	results, err := watchedResults(m.ctx, m.name, actual, m.target, m.probes)
 	if err != nil {
 		return false, err
 	}
-	if err := knownNode(m.name, m.node, actual, m.target); err != nil {
-		return false, err
+	m.last = nil
+	for _, r := range results {
+		m.last = append(m.last, finding{Result: r})
 	}
-	m.last = results
-	holds, err := verdict(results, m.objection, func() string {
-		return fmt.Sprintf("%s is not shown to be %s by %s when it asks %s", results[0].From, m.outcome, m.node, targetName(m.target))
-	})
-	if holds && (m.outcome == Rejected || m.control == must) {
+	v := verdict{findings: m.last, judge: m.judge, named: &m.named}
+	ok, err := v.of(m.title, m.expected)
+	if ok && (m.outcome == Rejected || m.control == must) {
 		err = m.control.confirm(m.ctx, results)
 	}
-	return holds && err == nil, err
+	return ok && err == nil, err
 }
 
-// objection is why a result is not the refusal; reached is true when the target
-// answered.
-func (m *RefusalMatcher) objection(r Result) (why string, reached bool) {
-	switch {
-	case r.Outcome == Answered && !r.wrongOwner():
-		return fmt.Sprintf("%s was reached", r.To), true
-	case r.Outcome == Answered:
-		return fmt.Sprintf("%s was answered by %s", r.Addr, r.By), false
-	case r.Cause == nil:
-		return "the Result is not of a probe under watch: use probes.Watch", false
-	case r.Outcome != m.outcome:
-		return r.Cause.String(), false
-	case !r.Proven:
-		return "who says so was not seen", false
-	case r.By != m.node:
-		return fmt.Sprintf("%s says so, not %s", r.By, m.node), false
-	case m.by != "" && !r.Cause.Is(m.by):
-		return fmt.Sprintf("%s: not by %q", *r.Cause, m.by), false
+func (m *RefusalMatcher) title() string {
+	return fmt.Sprintf("%s asks %s, and is not shown to be %s by %s", m.last[0].From, targetName(m.target), m.outcome, m.who())
+}
+
+func (m *RefusalMatcher) expected() string {
+	return fmt.Sprintf("every probe is %s by %s%s", m.outcome, m.who(), m.named.String())
+}
+
+// who is to say no.
+func (m *RefusalMatcher) who() string {
+	if m.node == "" {
+		return "who has the address"
 	}
-	return "", false
+	return m.node
+}
+
+// judge says what a result shows.
+func (m *RefusalMatcher) judge(f finding) (standing, objection) {
+	switch {
+	case f.Outcome == Answered && !f.wrongOwner():
+		return fails, objection{f.To + " was reached", ""}
+	case f.Outcome == Answered:
+		return unclear, objection{fmt.Sprintf("%s was answered by %s", f.Addr, f.By), ""}
+	case f.Cause == nil:
+		return unclear, objection{"the Result is not of a probe under watch: use probes.Watch", ""}
+	case f.Outcome != m.outcome:
+		return unclear, objection{fmt.Sprintf("it was %s, not %s: %s", f.Outcome, m.outcome, *f.Cause), ""}
+	case !f.Proven:
+		return unclear, objection{"who says so was not seen", ""}
+	case m.node != "" && f.By != m.node:
+		return unclear, objection{fmt.Sprintf("%s says so, not %s", f.By, m.node), ""}
+	}
+	if why := m.named.objection(*f.Cause); why != "" {
+		return unclear, objection{fmt.Sprintf("%s: %s", *f.Cause, why), ""}
+	}
+	return holds, objection{}
 }
 
 // FailureMessage is for a target that answered.
 func (m *RefusalMatcher) FailureMessage(any) string {
-	return report(m.last, fmt.Sprintf("is not %s by %s when it asks %s", m.outcome, m.node, targetName(m.target)))
+	return report(m.last, fmt.Sprintf("asks %s, and is not %s by %s", targetName(m.target), m.outcome, m.who()))
 }
 
 // NegatedFailureMessage is for a NotTo that was refused.
 func (m *RefusalMatcher) NegatedFailureMessage(any) string {
-	return report(m.last, fmt.Sprintf("is %s by %s when it asks %s", m.outcome, m.node, targetName(m.target)))
+	return report(m.last, fmt.Sprintf("asks %s, and is %s by %s", targetName(m.target), m.outcome, m.who()))
 }
 
 // ownerName is the node that a target is of; "" for an address.
@@ -115,45 +139,4 @@ func ownerName(t Target) string {
 		return node.Name()
 	}
 	return ""
-}
-
-// verdict is true when there is no objection to any result, false when the target
-// answered every probe, and an error otherwise.
-func verdict(results []Result, objection func(Result) (string, bool), title func() string) (bool, error) {
-	answered, objections := 0, 0
-	var lines []string
-	for _, r := range results {
-		why, reached := objection(r)
-		lines = append(lines, "  "+r.String())
-		if why != "" {
-			objections++
-			lines = append(lines, "    "+why, seen(r))
-		}
-		if reached {
-			answered++
-		}
-	}
-	switch {
-	case objections == 0:
-		return true, nil
-	case answered == len(results):
-		return false, nil
-	}
-	return false, fmt.Errorf("%s:\n%s", title(), strings.Join(lines, "\n"))
-}
-
-// report tells all results with what is behind them.
-func report(results []Result, how string) string {
-	var text strings.Builder
-	for i, r := range results {
-		if i == 0 {
-			fmt.Fprintf(&text, "%s %s:\n", r.From, how)
-		}
-		fmt.Fprintf(&text, "  %s\n", r)
-		if r.Cause != nil {
-			fmt.Fprintf(&text, "    %s\n", *r.Cause)
-		}
-		fmt.Fprintf(&text, "%s\n", seen(r))
-	}
-	return strings.TrimRight(text.String(), "\n")
 }

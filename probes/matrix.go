@@ -5,15 +5,17 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/nstest/nstest/probes/evidence"
 )
 
 // Matrix is what a survey found: a row for each asker, a column for each
 // target. A cell says ok when the target answered, else what came instead:
 // refused, rejected@NODE, wrong@NODE when another node answered, silent, or
-// unsent; of a survey under watch the cause and its node, drop@fw. "." was not
-// asked. An answer that nobody signed, from an address of
-// several nodes, counts as the target's: to tell them apart, ask with probes that
-// Serve signs.
+// unsent; of a survey under watch the cause and its node, drop@fw, or answer:drop@fw
+// where the request arrived, and its answer was stopped. "." was not asked. An
+// answer that nobody signed, from an address of several nodes, counts as the
+// target's: to tell them apart, ask with probes that Serve signs.
 type Matrix struct {
 	rows, cols []string
 	results    [][]Result // row by row
@@ -63,20 +65,20 @@ func (m *Matrix) cell(row, col int) string {
 	return strings.Join(words, ",")
 }
 
-// cellWord is one result in a word.
+// cellWord is one result in a word. What is not accounted for, and a refusal by the target
+// itself, is the outcome, else it is the cause.
 func cellWord(r Result) string {
-	switch r.Outcome {
-	case Answered:
-		if r.wrongOwner() {
-			return "wrong@" + r.By
-		}
+	switch {
+	case r.wrongOwner():
+		return "wrong@" + r.By
+	case r.Outcome == Answered:
 		return "ok"
-	}
-	if r.Cause != nil {
-		return causeWord(r)
-	}
-	switch r.Outcome {
-	case Rejected:
+	case r.Cause != nil && r.Cause.Kind != evidence.Unknown && !(r.Outcome == Refused && r.Cause.Kind == evidence.NoListener):
+		if r.Cause.Leg == evidence.Answer {
+			return "answer:" + r.Cause.Word()
+		}
+		return r.Cause.Word()
+	case r.Outcome == Rejected:
 		if r.By == "" {
 			return "rejected@" + r.Sender.String()
 		}

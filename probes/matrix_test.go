@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
 )
 
 // found is a matrix with one of each outcome.
@@ -59,6 +60,33 @@ func TestMatrixCells(t *testing.T) {
 	for _, at := range [][2]string{{"client", "client"}, {"nobody", "server"}, {"client", "nobody"}, {"", ""}} {
 		if got := m.Results(at[0], at[1]); len(got) != 0 {
 			t.Errorf("%v: %v", at, got)
+		}
+	}
+}
+
+// A cell of a survey under watch says what its Result says.
+func TestWatchedCells(t *testing.T) {
+	t.Parallel()
+	nodes := harness.Up(t, flat("cells", 2)).Nodes()
+	fw := netip.MustParseAddr("10.0.1.2")
+	cause := func(kind evidence.Kind, node string, leg evidence.Role) *evidence.Cause {
+		return &evidence.Cause{Kind: kind, Node: node, Leg: leg}
+	}
+	for want, r := range map[string]Result{
+		"drop@fw":                  {Outcome: Silent, Cause: cause(evidence.Drop, "fw", evidence.Request)},
+		"answer:drop@fw":           {Outcome: Silent, Cause: cause(evidence.Drop, "fw", evidence.Answer)},
+		"refused":                  {Outcome: Refused, By: "server", Cause: cause(evidence.NoListener, "server", evidence.Request)},
+		"nolistener@fw":            {Outcome: Rejected, By: "fw", Cause: cause(evidence.NoListener, "fw", evidence.Request)},
+		"nolistener@server":        {Outcome: Silent, Cause: cause(evidence.NoListener, "server", evidence.Request)},
+		"martian@fw":               {Outcome: Refused, By: "fw", Cause: cause(evidence.Martian, "fw", evidence.Request)},
+		"reject@server":            {Outcome: Refused, By: "server", Cause: cause(evidence.Reject, "server", evidence.Request)},
+		"silent":                   {Outcome: Silent, Cause: cause(evidence.Unknown, "fw", evidence.Request)},
+		"rejected@fw":              {Outcome: Rejected, By: "fw", Cause: cause(evidence.Unknown, "fw", evidence.Request)},
+		"rejected@10.0.1.2":        {Outcome: Rejected, Sender: fw, Cause: cause(evidence.Unknown, "fw", evidence.Request)},
+		"wrong@" + nodes[1].Name(): {Outcome: Answered, By: nodes[1].Name(), by: nodes[1], target: nodes[0]},
+	} {
+		if got := cellWord(r); got != want {
+			t.Errorf("%s, not %s: %s, %v", got, want, r, r.Cause)
 		}
 	}
 }

@@ -111,7 +111,7 @@ func turns(ctx context.Context, r Result) error {
 		if now, err = copied.ask(ctx); err != nil {
 			return err
 		}
-		if arrived(now) {
+		if arrived(now) || r.Cause.Leg == evidence.Request && now.delivered() {
 			return nil
 		}
 		if now.Cause == nil || !now.Cause.Policy() {

@@ -86,6 +86,15 @@ type Result struct {
 	owners []*harness.Node // of Sender's address, where there are several
 }
 
+// All are the results of every address that was asked: Each, or the Result itself
+// where there was one.
+func (r Result) All() []Result {
+	if len(r.Each) > 0 {
+		return r.Each
+	}
+	return []Result{r}
+}
+
 // String says in one line who asked whom with what, and what came of it.
 func (r Result) String() string {
 	var text strings.Builder

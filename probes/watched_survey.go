@@ -83,26 +83,15 @@ func watchChunk(watch *evidence.Watch, chunk []*task) error {
 	return firstError(errs...)
 }
 
-// causeWord is what a probe under watch came to, in a word.
-func causeWord(r Result) string {
-	switch r.Cause.Kind {
-	case evidence.Unknown:
-		return r.Outcome.String()
-	case evidence.NoListener:
-		return Refused.String()
-	}
-	return r.Cause.Word()
-}
-
 // legend tells what the causes of a matrix are, a line each.
 func (m *Matrix) legend() string {
 	var lines []string
 	for _, results := range m.results {
 		for _, r := range results {
-			if r.Cause == nil || r.Cause.Kind == evidence.NoListener {
+			if r.Cause == nil || cellWord(r) == Refused.String() && r.Cause.Kind == evidence.NoListener {
 				continue
 			}
-			line := fmt.Sprintf("# %s: %s\n", causeWord(r), *r.Cause)
+			line := fmt.Sprintf("# %s: %s\n", cellWord(r), *r.Cause)
 			if !slices.Contains(lines, line) {
 				lines = append(lines, line)
 			}

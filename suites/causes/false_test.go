@@ -133,8 +133,13 @@ var _ = Describe("it proves no isolation", func() {
 			Expect(node.Netlink().LinkSetDown(link(node, "dmz"))).To(Succeed())
 			Expect(node.Netlink().LinkSetUp(link(node, "dmz"))).To(Succeed())
 			for _, p := range all {
-				holds, _ := probes.BeIsolatedFrom(o.server, p.Within(silence)).WithContext(ctx).Match(o.client)
+				holds, err := probes.BeIsolatedFrom(o.server, p.Within(silence)).WithContext(ctx).Match(o.client)
 				Expect(holds).To(BeFalse(), "%s, when %s's came up", p, node)
+				if err == nil { // it is up by now
+					Expect(o.client).To(probes.Reach(o.server, p).WithContext(ctx))
+				} else {
+					Expect(err).To(MatchError(ContainSubstring("client is not shown to be isolated from server")))
+				}
 			}
 		}
 	})

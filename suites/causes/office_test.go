@@ -72,14 +72,24 @@ func (o office) reaches(ctx SpecContext, asked ...probes.Probe) {
 	Expect(o.client).To(probes.Reach(o.server, asked...).WithContext(ctx))
 }
 
-// isolated says that every probe of a node's is stopped at another by a policy of
-// that kind: a rule, unless by is "".
+// isolated says that every probe of a node's, or every answer to one, is stopped at
+// another by a policy of that kind: a rule, unless by is "".
 func isolated(ctx SpecContext, from *harness.Node, to probes.Target, at string, kind evidence.Kind, by string, asked ...probes.Probe) []probes.Result {
 	GinkgoHelper()
 	results := seen(ctx, from, to, asked...)
 	for _, r := range results {
-		Expect(r).To(probes.BeIsolatedFrom(to).At(at).By(by))
-		Expect(r).To(probes.BeIsolatedFrom(to).At(at).By(by).Because(kind))
+		no, other := halves(r)
+		matcher := no(to).At(at).Because(kind)
+		if by != "" {
+			matcher.By(by)
+		}
+		Expect(r).To(no(to).At(at))
+		Expect(r).To(matcher)
+		if r.Cause.Leg == evidence.Answer {
+			Expect(r).NotTo(other(to), "what is sent arrives")
+		} else {
+			noVerdict(other(to), r, "the request did not arrive")
+		}
 	}
 	return results
 }
@@ -90,10 +100,20 @@ func broken(ctx SpecContext, from *harness.Node, to probes.Target, at string, ki
 	GinkgoHelper()
 	results := seen(ctx, from, to, asked...)
 	for _, r := range results {
-		Expect(r).To(probes.BeIsolatedFrom(to).At(at).Because(kind))
-		noVerdict(probes.BeIsolatedFrom(to), r, fmt.Sprintf("no policy, but the network that is broken (Because(%q) would expect it)", kind))
+		no, _ := halves(r)
+		Expect(r).To(no(to).At(at).Because(kind))
+		noVerdict(no(to), r, "no policy isolates here, it looks like a mistake in the test", fmt.Sprintf("expect it with Because(%q)", kind))
 	}
 	return results
+}
+
+// halves are the matcher for the half of a probe that was stopped, and the one for
+// the other half.
+func halves(r probes.Result) (its, other func(probes.Target, ...probes.Probe) *probes.IsolationMatcher) {
+	if r.Cause != nil && r.Cause.Leg == evidence.Answer {
+		return probes.BeUnansweredBy, probes.BeIsolatedFrom
+	}
+	return probes.BeIsolatedFrom, probes.BeUnansweredBy
 }
 
 // inconclusive says that nothing accounts for the end of every probe, and that it
@@ -158,6 +178,7 @@ func noVerdict(matcher OmegaMatcher, actual any, why ...string) {
 	GinkgoHelper()
 	holds, err := matcher.Match(actual)
 	Expect(holds).To(BeFalse())
+	Expect(err).To(HaveOccurred())
 	for _, text := range why {
 		Expect(err).To(MatchError(ContainSubstring(text)))
 	}

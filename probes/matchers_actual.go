@@ -1,0 +1,54 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nstest/nstest/harness"
+)
+
+// askerOf is the node that asks, of a matcher's actual: itself, or a Result of it.
+func askerOf(matcher string, actual any, target Target) (*harness.Node, error) {
+	if _, err := nameOf(target); err != nil {
+		return nil, fmt.Errorf("%s: %w", matcher, err)
+	}
+	switch actual := actual.(type) {
+	case *harness.Node:
+		if actual == nil {
+			return nil, fmt.Errorf("%s: the node that asks is nil", matcher)
+		}
+		return actual, nil
+	case Result:
+		if actual.Outcome == 0 || actual.from == nil {
+			return nil, fmt.Errorf("%s: the zero Result: nothing was asked", matcher)
+		}
+		return actual.from, nil
+	}
+	return nil, fmt.Errorf("%s wants the *harness.Node that asks, or a probes.Result; it got a %T", matcher, actual)
+}
+
+// watchedResults asks every probe under watch, or takes the Result that was asked
+// for already; one for each address.
+func watchedResults(ctx context.Context, matcher string, actual any, target Target, probes []Probe) ([]Result, error) {
+	switch actual := actual.(type) {
+	case *harness.Node:
+		if len(probes) == 0 {
+			probes = []Probe{ICMP()}
+		}
+		var results []Result
+		for _, p := range probes {
+			r, err := Watch(ctx, actual, target, p)
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, r.All()...)
+		}
+		return results, nil
+	case Result:
+		if err := concerns(actual, target, probes); err != nil {
+			return nil, fmt.Errorf("%s: %w", matcher, err)
+		}
+		return actual.All(), nil
+	}
+	return nil, fmt.Errorf("%s wants the *harness.Node that asks, or a probes.Result; it got a %T", matcher, actual)
+}
