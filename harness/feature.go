@@ -15,6 +15,7 @@ import (
 // Feature is something that a test needs of the machine and that may be missing.
 type Feature struct {
 	name  string
+	of    string // tells apart what has one name
 	check func() error
 	aged  bool // a kernel's version: nobody can provide it
 }
@@ -106,16 +107,17 @@ func Require(tb TB, features ...Feature) {
 	}
 }
 
-var lacks sync.Map // a feature's name to finding, found once
+var lacks sync.Map // a feature's name, and what it is of, to finding, found once
 
 type finding struct{ err error }
 
 func (f Feature) lacking() error {
-	if found, ok := lacks.Load(f.name); ok {
+	key := f.name + f.of
+	if found, ok := lacks.Load(key); ok {
 		return found.(finding).err
 	}
 	err := f.check()
-	lacks.Store(f.name, finding{err})
+	lacks.Store(key, finding{err})
 	return err
 }
 
