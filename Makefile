@@ -18,7 +18,7 @@ SUITES  ?= ./suites/...
 VMFLAGS ?=
 VMCACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nstest
 
-.PHONY: help suites test check bench vm vm-tests vagrant vagrant-tests rules race qemu libvirt
+.PHONY: help suites test check bench vm vm-tests vagrant vagrant-tests rules firewalls rulesets race qemu libvirt
 
 help:
 	@echo 'make suites   build the labs, run every suite, print what was found, a summary, and which rules were tried'
@@ -28,12 +28,12 @@ help:
 	@echo 'make vm       the suites on stock Debian kernels in QEMU: a table of suites and kernels'
 	@echo 'make vagrant  the suites in the Vagrant machine, as root and as an ordinary user; reports in vagrant/out'
 
-suites: rules
+suites: rules firewalls
 	@kept='$(abspath $(NSTEST_RULE_COVERAGE))'; rules=$${kept:-$$(mktemp)}; trap '[ -n "$$kept" ] || rm -f "$$rules"' EXIT; failed=0; \
 	NSTEST_RULE_COVERAGE=$$rules go test -count=1 -v ./suites/... -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(ARGS) | awk -f .ci/report.awk || failed=$$?; \
 	awk -f .ci/rules.awk "$$rules"; exit $$failed
 
-test: rules race
+test: rules firewalls race
 	$(GINKGO) -p --race --randomize-all --randomize-suites --keep-going --succinct ./suites/...
 	go test -race -count=1 -shuffle=on $$(go list ./... | grep -v /suites/)
 
@@ -44,7 +44,7 @@ check:
 	GOOS=darwin go vet ./topo/...
 	@if grep -rn --include='*.go' '//[[:space:]]*nolint' .; then echo 'obey the linters'; exit 1; fi
 	$(GOLANGCI) run
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .ci/vagrantfile .github/notes .github/summary vagrant/suites vagrant/box/files/customize vagrant/k8s/run vagrant/k8s/collect; else echo 'no shellcheck here: shell scripts are unchecked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .ci/unpack .ci/vagrantfile .github/notes .github/summary vagrant/suites vagrant/box/files/customize vagrant/k8s/run vagrant/k8s/collect; else echo 'no shellcheck here: shell scripts are unchecked'; fi
 	$(ACTIONLINT) .github/workflows/*.yml
 	@if command -v vagrant >/dev/null; then .ci/vagrantfile; else echo 'no vagrant here: vagrant/Vagrantfile is unchecked'; fi
 	cd vagrant/k8s && go mod tidy -diff && go vet ./... && go test -count=1 ./...
@@ -56,15 +56,16 @@ bench:
 # `go run`, which stands between: who kills make kills what it runs.
 # The 500 random networks would take an hour where QEMU emulates.
 vm vagrant: ARGS := $(or $(ARGS),-ginkgo.skip="in a random network")
-vm: qemu
+vm: qemu rulesets
 	@mkdir -p $(VMCACHE)/run/build
 	GOTMPDIR=$(VMCACHE)/run/build go build -o $(VMCACHE)/kernels ./vagrant/kernels
-	@exec $(VMCACHE)/kernels $(VMFLAGS) -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
+	@[ -d suites/firewalls/testdata ] || export NSTEST_MISSING="$${NSTEST_MISSING:+$$NSTEST_MISSING,}packages"; \
+	exec $(VMCACHE)/kernels $(VMFLAGS) -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
 
 # The box is built of Debian packages, and libvirt runs in namespaces of its own:
 # nothing is left but the box in the cache, and the reports. No network is in there,
 # so modules are fetched before.
-vagrant: libvirt
+vagrant: libvirt rulesets
 	@mkdir -p $(VMCACHE)/run/build
 	go mod download
 	GOTMPDIR=$(VMCACHE)/run/build go build -o $(VMCACHE)/box-run ./vagrant/box
@@ -82,6 +83,15 @@ vagrant-tests: libvirt
 # users. Without them all else still runs.
 rules:
 	@.ci/packages nftables iptables uidmap || echo 'going on: what needs them is skipped'
+
+# Debian's firewalls are unpacked into the cache, never installed: one that is
+# installed runs.
+firewalls:
+	@.ci/unpack ufw firewalld shorewall6 ferm || echo 'going on: what needs them is skipped'
+
+# Guests have not what makes the rulesets; they load those that were made here.
+rulesets: rules firewalls
+	@go test -count=1 ./suites/firewalls -keep -ginkgo.focus='the ruleset loads' || echo 'going on: guests skip suites/firewalls'
 
 # A guest has the nft and iptables of this machine.
 qemu:
