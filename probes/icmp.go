@@ -21,6 +21,9 @@ var icmpKind = &kind{
 
 // icmp asks with one echo request.
 func (a *asking) icmp() error {
+	if a.source.IsValid() {
+		return a.icmpFrom()
+	}
 	shelf := shelfOf(a.from)
 	e, err := shelf.borrow(a.from, a.addr.Is6())
 	if err != nil {

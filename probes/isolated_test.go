@@ -88,7 +88,7 @@ func TestBeIsolatedFromIsAnErrorWhereNothingIsShown(t *testing.T) {
 		"the Result is not of a probe under watch: use probes.Watch":                       {plain, probes.BeIsolatedFrom(server)},
 		"BeIsolatedFrom wants the *harness.Node that asks":                                 {"client", probes.BeIsolatedFrom(server)},
 		"BeIsolatedFrom: the node that asks is nil":                                        {(*harness.Node)(nil), probes.BeIsolatedFrom(server)},
-		"watch: the zero Probe asks nothing":                                               {client, probes.BeIsolatedFrom(server, probes.Probe{})},
+		"BeIsolatedFrom: the zero Probe asks nothing":                                      {client, probes.BeIsolatedFrom(server, probes.Probe{})},
 		"is not shown to be isolated from 10.9.9.9":                                        {server, probes.BeIsolatedFrom(netip.MustParseAddr("10.9.9.9"), ssh).Because(evidence.Drop)},
 		"client asks server, and is not shown to be refused by server":                     {client, probes.BeRefusedBy(server, ssh)},
 		"client asks server, and is not shown to be rejected by server":                    {client, probes.BeRejectedBy("server", server, mail)},

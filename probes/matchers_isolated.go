@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
@@ -31,6 +32,13 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // Delivered means to a socket or to the kernel's own reply; the target's own input rules
 // stand before that. Without probes it asks with ICMP. The actual is the node that asks, or
 // a Result of Watch.
+//
+// A node is asked at every address that it has at this moment, but those of host scope
+// (127/8, ::1), from every address of the asker's; node.On(segment) at those of one
+// segment, and a netip.Addr is what it is. How it ends at the address nearest to the
+// asker, from the source that the asker's kernel takes, decides: that has to be a policy,
+// in every family that both have. At the others nothing must be delivered, whatever the
+// reason, which is told.
 //
 // What looks like a mistake in the test (a link that is down, nobody listening, an
 // address that is missing) is an error that names it, unless Because expects just
@@ -115,24 +123,22 @@ func stopped(findings []finding) (results []Result) {
 	return results
 }
 
+// findings asks, unless the actual is a Result.
 func (m *IsolationMatcher) findings(actual any) ([]finding, error) {
-	var found []finding
-	results, err := watchedResults(m.ctx, m.name, actual, m.target, m.probes)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range results {
-		found = append(found, finding{Result: r})
-	}
-	if len(m.except) == 0 {
+	if from, is := actual.(*harness.Node); is {
+		found, err := m.ask(from)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.name, err)
+		}
 		return found, nil
 	}
-	if _, isNode := actual.(*harness.Node); !isNode {
+	if len(m.except) > 0 {
 		return nil, fmt.Errorf("%s: Except wants the *harness.Node that asks, and not a Result, which is about one probe", m.name)
 	}
-	results, err = watchedResults(m.ctx, m.name, actual, m.target, m.except)
+	results, err := watchedResults(m.ctx, m.name, actual, m.target, m.probes)
+	var found []finding
 	for _, r := range results {
-		found = append(found, finding{Result: r, excepted: true})
+		found = append(found, finding{Result: r})
 	}
 	return found, err
 }
@@ -177,6 +183,8 @@ func (m *IsolationMatcher) judge(f finding) (standing, objection) {
 		return holds, objection{}
 	case f.excepted:
 		return unclear, objection{cameTo(f.Result) + ": it is one of those that Except has answered", ""}
+	case f.aside:
+		return m.judgeAside(f)
 	case f.Outcome == Answered && f.wrongOwner():
 		return unclear, objection{fmt.Sprintf("%s was answered by %s", f.Addr, f.By), ""}
 	case f.Outcome == Answered:
@@ -195,6 +203,27 @@ func (m *IsolationMatcher) judge(f finding) (standing, objection) {
 	}
 	if len(m.named.because) == 0 && !c.Policy() {
 		return unclear, mistake(c)
+	}
+	return holds, objection{}
+}
+
+// judgeAside says whether what is not to decide was kept from being delivered.
+func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
+	where := fmt.Sprintf("%s at %s", f.To, f.Addr)
+	if f.source.IsValid() {
+		where += fmt.Sprintf(", asked from %s,", f.source)
+	}
+	switch {
+	case f.Outcome == Answered && !f.wrongOwner():
+		return unclear, objection{where + " was reached", "close this way as well"}
+	case f.Cause != nil && slices.Contains(m.named.because, f.Cause.Kind):
+		return holds, objection{}
+	case f.delivered() || f.refusedByKernel():
+		return unclear, objection{fmt.Sprintf("%s: what is sent there does arrive: %s", where, *f.Cause), "close this way as well"}
+	case f.mayBeDelivered():
+		return unclear, objection{where + " was seen to get the request, or a copy of it: " + f.Cause.String(), ""}
+	case f.lost():
+		return unclear, objection{f.Cause.String(), ""}
 	}
 	return holds, objection{}
 }

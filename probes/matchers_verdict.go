@@ -141,6 +141,11 @@ func (r Result) refusedByKernel() bool {
 	return r.Cause != nil && r.Cause.Kind == evidence.NoListener
 }
 
+// lost says whether something was not seen for want of room: then nothing is known of it.
+func (r Result) lost() bool {
+	return r.Cause != nil && r.Cause.Kind == evidence.Unknown && r.Cause.Node == ""
+}
+
 // mayBeDelivered says whether a request was seen to come in at the target, and not to end
 // there: a copy may have been delivered while another ended elsewhere.
 func (r Result) mayBeDelivered() bool {

@@ -84,6 +84,7 @@ type Result struct {
 	target *harness.Node   // who is to answer; nil when the target is an address
 	by     *harness.Node   // By; nil where no node is known to be meant
 	owners []*harness.Node // of Sender's address, where there are several
+	source netip.Addr      // the asker's address, where one was chosen
 }
 
 // All are the results of every address that was asked: Each, or the Result itself
@@ -98,7 +99,11 @@ func (r Result) All() []Result {
 // String says in one line who asked whom with what, and what came of it.
 func (r Result) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s -> %s (%s) %s: %s", r.From, r.To, r.Addr, r.Probe, r.Outcome)
+	text.WriteString(r.From)
+	if r.source.IsValid() {
+		fmt.Fprintf(&text, " (%s)", r.source)
+	}
+	fmt.Fprintf(&text, " -> %s (%s) %s: %s", r.To, r.Addr, r.Probe, r.Outcome)
 	took := r.RTT.Round(time.Microsecond)
 	switch r.Outcome {
 	case Answered, Refused, Rejected:

@@ -42,8 +42,9 @@ func (a *asking) tcp() error {
 		return err
 	}
 	defer s.close()
-	if err := a.watched.bind(a, fd); err != nil {
-		return err
+	if err := a.bind(fd); err != nil {
+		a.begin()
+		return a.refusedLocally(err)
 	}
 	a.begin()
 	switch err := unix.Connect(fd, a.sockaddr()); err {

@@ -38,6 +38,12 @@ func (a *asking) udp() error {
 		return err
 	}
 	defer s.close()
+	if a.source.IsValid() || a.sourcePort != 0 {
+		if err := a.bindSource(fd); err != nil {
+			a.begin()
+			return a.refusedLocally(err)
+		}
+	}
 	nonce := a.nonce()
 	request := make([]byte, a.probe.payload())
 	copy(request, makeRequest(nonce))

@@ -25,8 +25,12 @@ func WatchSurvey(ctx context.Context, lab *harness.Lab, probes ...Probe) (*Matri
 
 // watchAll asks all tasks under one watch.
 func (g Grid) watchAll(tasks []*task) error {
-	nodes := g.labNodes()
-	watch, err := evidence.Open(nodes, flowsOf(g.Probes)...)
+	return watchTasks(g.From[0].Lab(), "probes/survey", g.labNodes(), g.Probes, tasks)
+}
+
+// watchTasks asks all tasks under one watch, which the failure bundle has by that name.
+func watchTasks(lab *harness.Lab, name string, nodes []*harness.Node, probes []Probe, tasks []*task) error {
+	watch, err := evidence.Open(nodes, flowsOf(probes)...)
 	if err != nil {
 		return err
 	}
@@ -36,7 +40,7 @@ func (g Grid) watchAll(tasks []*task) error {
 		}
 	}
 	err = errors.Join(err, watch.Close())
-	keep(g.From[0].Lab(), watch, "probes/survey", func(w io.Writer) error {
+	keep(lab, watch, name, func(w io.Writer) error {
 		var results []Result
 		for _, t := range tasks {
 			results = append(results, t.result)

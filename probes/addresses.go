@@ -1,0 +1,189 @@
+package probes
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// pair is an address to be asked, and the asker's own that asks.
+type pair struct {
+	source netip.Addr // bound; the zero Addr leaves it to the kernel
+	to     netip.Addr
+	// aside is true where another pair decides: this is not the kernel's source, or not
+	// the target's nearest address.
+	aside bool
+}
+
+// everyPair are all that a node could ask a target at: each address that the target has
+// now from each that the asker has, as far as both are of one family, and link-local
+// ones of one link. First come those that decide: the addresses that Ask would ask, from
+// whatever source the kernel takes. Host scope (127/8, ::1) is left out.
+func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err error) {
+	nearest, name, err := addresses(from, to)
+	if err != nil {
+		return nil, "", err
+	}
+	own, err := liveAddrs(from)
+	if err != nil {
+		return nil, "", err
+	}
+	targets, err := liveTargets(to, nearest)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, addr := range nearest {
+		pairs = append(pairs, pair{to: addr})
+	}
+	chosen, err := sourcesFor(from, nearest)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, target := range targets {
+		for _, source := range own {
+			p, ok := between(from, to, source, target)
+			if !ok || chosen[p.to] == source.addr || slices.ContainsFunc(own, func(l liveAddr) bool { return l.addr == target.addr }) {
+				continue // nobody asks another by an address of its own
+			}
+			pairs = append(pairs, p)
+		}
+	}
+	return pairs, name, nil
+}
+
+// between is the pair of two addresses; false where they have nothing to do with each
+// other.
+func between(from *harness.Node, to Target, source, target liveAddr) (pair, bool) {
+	p := pair{source: source.addr, to: target.addr, aside: true}
+	near := target.addr.IsLinkLocalUnicast()
+	switch {
+	case source.addr.Is6() != target.addr.Is6():
+		return pair{}, false
+	case !source.addr.Is6() || !near && !source.addr.IsLinkLocalUnicast():
+		return p, true
+	case target.addr.Zone() != "": // the test chose the link
+		return p, !source.addr.IsLinkLocalUnicast() || source.link == target.addr.Zone()
+	}
+	link, shared := sharedLink(from, to, target.link)
+	if !shared || source.addr.IsLinkLocalUnicast() && source.link != link {
+		return pair{}, false
+	}
+	if near {
+		p.to = target.addr.WithZone(link)
+	}
+	if source.addr.IsLinkLocalUnicast() {
+		p.source = source.addr.WithZone(link)
+	}
+	return p, true
+}
+
+// sharedLink is the asker's interface on the segment that an interface of the target is on.
+func sharedLink(from *harness.Node, to Target, link string) (string, bool) {
+	node := nodeOf(to)
+	if node == nil || node.Lab() != from.Lab() {
+		return "", false
+	}
+	its, _ := node.Lab().Plan().Node(node.Name())
+	own, _ := from.Lab().Plan().Node(from.Name())
+	for _, theirs := range its.Ports {
+		for _, mine := range own.Ports {
+			if theirs.Name == link && mine.Segment == theirs.Segment {
+				return mine.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// liveAddr is an address that a node has at this moment, at an interface.
+type liveAddr struct {
+	addr netip.Addr // with a zone only where the test named one
+	link string
+}
+
+// liveTargets are the addresses that a target has now: all of a node's, those of one
+// segment, or the one that is named.
+func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
+	node := nodeOf(to)
+	if node == nil {
+		return []liveAddr{{addr: nearest[0]}}, nil
+	}
+	live, err := liveAddrs(node)
+	if at, ok := to.(harness.Endpoint); ok {
+		name := at.Node.Port(at.Segment).Name()
+		live = slices.DeleteFunc(live, func(l liveAddr) bool { return l.link != name })
+	}
+	for _, addr := range nearest { // it may have lost one that it is to have
+		if !slices.ContainsFunc(live, func(l liveAddr) bool { return l.addr == addr }) {
+			live = append(live, liveAddr{addr: addr})
+		}
+	}
+	return live, err
+}
+
+// liveAddrs are the addresses that a node has now, but those of host scope.
+func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
+	var links []netlink.Link
+	var addrs []netlink.Addr
+	err = node.Do(func() error { // by sockets of its own: no descriptors are an error, and not the test's end
+		if links, err = netlink.LinkList(); err != nil {
+			return fmt.Errorf("node %s: list links: %w", node, err)
+		}
+		if addrs, err = netlink.AddrList(nil, netlink.FAMILY_ALL); err != nil {
+			return fmt.Errorf("node %s: list addresses: %w", node, err)
+		}
+		return nil
+	})
+	names := map[int]string{}
+	for _, link := range links {
+		names[link.Attrs().Index] = link.Attrs().Name
+	}
+	for _, a := range addrs {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		if ok && a.Scope != unix.RT_SCOPE_HOST {
+			live = append(live, liveAddr{addr.Unmap(), names[a.LinkIndex]})
+		}
+	}
+	return live, err
+}
+
+// sourcesFor are the sources that the asker's kernel takes for addresses; none where it
+// has no way there.
+func sourcesFor(from *harness.Node, addrs []netip.Addr) (map[netip.Addr]netip.Addr, error) {
+	sources := map[netip.Addr]netip.Addr{}
+	err := from.Do(func() error {
+		for _, addr := range addrs {
+			source, err := sourceFor(addr)
+			if err != nil {
+				return err
+			}
+			sources[addr] = source
+		}
+		return nil
+	})
+	return sources, err
+}
+
+// sourceFor connects a datagram socket, which sends nothing. The calling thread is in the
+// asker's namespace.
+func sourceFor(addr netip.Addr) (netip.Addr, error) {
+	fd, err := openSocket(addr.Is6(), unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("open socket: %w", err)
+	}
+	defer unix.Close(fd)
+	const discard = 9 // RFC 863; any port would do
+	a := asking{addr: addr.WithZone(""), probe: UDP(discard)}
+	if err := unix.Connect(fd, a.sockaddr()); err != nil {
+		return netip.Addr{}, nil
+	}
+	own, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return addrPortOf(own).Addr().Unmap(), nil
+}
