@@ -64,22 +64,21 @@ func worst(results []Result) Result {
 
 // asking is one probe under way.
 type asking struct {
-	ctx         context.Context
-	from        *harness.Node
-	addr        netip.Addr // without a zone
-	scope       uint32     // the zone's interface
-	probe       Probe
-	source      netip.Addr      // the asker's that is bound; the zero Addr is the kernel's choice
-	sourceScope uint32          // its interface, where it is link-local
-	sourcePort  uint16          // 0 is the kernel's choice
-	labs        [2]*harness.Lab // whose plans tell who has an address; nil is none
-	owners      []*harness.Node // of addr, where they were looked up already
-	start       time.Time
-	deadline    time.Time
-	watched     *watched // nil for a bare probe
-	pace        func()   // nil where it may begin at any time
-	made        *int     // its socket, where there is one already
-	result      Result
+	ctx      context.Context
+	from     *harness.Node
+	addr     netip.Addr // without a zone
+	scope    uint32     // the zone's interface
+	probe    Probe
+	source   source          // that it is sent from; the zero one is the kernel's choice
+	port     uint16          // that it is sent from; 0 until its socket is made, and where it has none
+	labs     [2]*harness.Lab // whose plans tell who has an address; nil is none
+	owners   []*harness.Node // of addr, where they were looked up already
+	start    time.Time
+	deadline time.Time
+	watched  *watched // nil for a bare probe
+	pace     func()   // nil where it may begin at any time
+	made     *int     // its socket, where there is one already
+	result   Result
 }
 
 func newAsking(ctx context.Context, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (asking, error) {
@@ -202,6 +201,9 @@ func (a *asking) refusedLocally(err error) error {
 	errno, ok := err.(unix.Errno)
 	if !ok || !slices.Contains(unsent, errno) {
 		return err
+	}
+	if a.start.IsZero() {
+		a.begin() // no socket could be made for it
 	}
 	a.end(Unsent, netip.Addr{})
 	a.result.Errno = errno

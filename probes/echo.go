@@ -35,7 +35,9 @@ const (
 // and come from the address that was asked.
 type echoes struct {
 	*socket
-	v6, bare bool // bare is raw
+	v6, bare bool   // bare is raw
+	block    uint16 // the first of the ids that only lets through
+	filtered bool   // by only
 	id       uint16
 	seq      uint16
 	out, in  []byte
@@ -58,7 +60,7 @@ func openOne(node *harness.Node, v6 bool) (*echoes, error) {
 	if v6 {
 		e, err := openRaw(v6)
 		if err == nil {
-			err = e.only()
+			err = e.only(freshOf(node, evidence.ICMP, true).block())
 		}
 		return e, err
 	}
@@ -103,12 +105,14 @@ func openRaw(v6 bool) (*echoes, error) {
 	return newEchoes(fd, v6, true)
 }
 
-// only keeps answers with another id from a raw IPv6 socket, which begins with the
-// ICMP header.
-func (e *echoes) only() error {
+// only keeps answers with ids of another block from a raw IPv6 socket, which begins
+// with the ICMP header.
+func (e *echoes) only(block uint16) error {
+	e.block, e.filtered = block, true
 	program := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: 4},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(e.id), Jf: 1},
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: ^uint32(blockSize - 1)},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(block), Jf: 1},
 		{Code: unix.BPF_RET | unix.BPF_K, K: ^uint32(0)},
 		{Code: unix.BPF_RET | unix.BPF_K},
 	}
@@ -124,23 +128,62 @@ func newEchoes(fd int, v6, bare bool) (*echoes, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &echoes{socket: s, v6: v6, bare: bare, id: uint16(rand.Uint32()), in: make([]byte, echoSeen)}, nil
+	return &echoes{socket: s, v6: v6, bare: bare, in: make([]byte, echoSeen)}, nil
+}
+
+// renew gives the socket a fresh id for the node's next probe, and the address that
+// it is sent from; false when it has used up its own.
+//
+// A ping socket's id is the kernel's choice: of 65,536 the next one that no socket of
+// the machine has (ping_get_port, net/ipv4/ping.c).
+func (e *echoes) renew(node *harness.Node, from source) (ok bool, err error) {
+	if !e.bare {
+		err = unbind(e.fd)
+	}
+	if err == nil && from.addr.IsValid() {
+		_, err = from.bind(e.fd, e.v6)
+	}
+	switch {
+	case err != nil:
+		return false, err
+	case e.filtered:
+		e.id, ok = freshOf(node, evidence.ICMP, e.v6).within(e.block)
+		return ok, nil
+	case e.bare:
+		e.id = freshOf(node, evidence.ICMP, e.v6).next()
+	}
+	return true, nil
+}
+
+// takeIDs takes fresh ids for a raw socket of a node's. The calling thread is in its
+// namespace. For IPv4 they are of those that ping sockets get, so as to differ
+// from them, unless the node has none.
+func takeIDs(node *harness.Node, v6 bool, many int) (ids []uint16, err error) {
+	var ping *echoes
+	if !v6 && many > 0 {
+		if ping, err = openOne(node, false); err != nil {
+			return nil, err
+		}
+		defer ping.close()
+	}
+	for range many {
+		if ping == nil || ping.bare {
+			ids = append(ids, freshOf(node, evidence.ICMP, v6).next())
+			continue
+		}
+		if err := unbind(ping.fd); err != nil {
+			return nil, err
+		}
+		id, err := source{}.bind(ping.fd, false)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
 const icmpFilter = 1 // ICMP_FILTER, raw(7); a set bit blocks that type
-
-// clear forgets what an earlier probe left: entries of the error queue, an error
-// not yet fetched, answers that came twice.
-func (e *echoes) clear() {
-	e.forget()
-	_, _ = unix.GetsockoptInt(e.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	for {
-		_, _, err := e.receive()
-		if err != nil && err != unix.EINTR && !isQueued(err) {
-			return
-		}
-	}
-}
 
 // forget empties the error queue, and says whether an ICMP error was in it.
 func (e *echoes) forget() (heard bool) {

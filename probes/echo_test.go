@@ -124,7 +124,7 @@ func TestSendTriesAgain(t *testing.T) {
 	if err := e.send([]byte("y"), closed, count); err != nil || asked != 1 || heard != 1 {
 		t.Errorf("%v, asked %d, heard %d", err, asked, heard)
 	}
-	e.clear()
+	e.forget()
 	asked, heard = 0, 0
 	nowhere := &unix.SockaddrInet4{Addr: [4]byte{203, 0, 113, 1}, Port: 9}
 	if err := e.send([]byte("z"), nowhere, count); err != unix.ENETUNREACH || asked != sendTries-1 || heard != 0 {

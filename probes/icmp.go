@@ -21,15 +21,11 @@ var icmpKind = &kind{
 
 // icmp asks with one echo request.
 func (a *asking) icmp() error {
-	if a.source.IsValid() {
-		return a.icmpFrom()
-	}
 	shelf := shelfOf(a.from)
-	e, err := shelf.borrow(a.from, a.addr.Is6())
+	e, err := shelf.borrow(a.from, a.addr.Is6(), a.source)
 	if err != nil {
-		return err
+		return a.refusedLocally(err)
 	}
-	e.clear()
 	err = a.echo(e)
 	if err != nil || a.result.Outcome == Silent {
 		e.spent = true // an answer or an error may yet come
@@ -38,7 +34,8 @@ func (a *asking) icmp() error {
 	return err
 }
 
-// echo sends a request on a clear socket and waits for what comes of it.
+// echo sends a request and waits for what comes of it. What an earlier one left
+// (answers that came twice, errors) has another id and nonce.
 func (a *asking) echo(e *echoes) error {
 	request := e.request(a.probe.payload(), a.nonce())
 	to := a.sockaddr()

@@ -190,7 +190,7 @@ func TestShelfIsBoundedAndEndsWithTheLab(t *testing.T) {
 	}
 	var lent []*echoes
 	for range 2 * maxIdle {
-		e, err := shelf.borrow(asker, false)
+		e, err := shelf.borrow(asker, false, source{})
 		if err != nil {
 			t.Fatal(err)
 		}

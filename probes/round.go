@@ -14,12 +14,15 @@ import (
 )
 
 // round is echo requests of one node in one family over one socket, unconnected,
-// the sequence number being the task's place.
+// the sequence number being the task's place. Its id is fresh; of several requests to
+// one address each has its own.
 type round struct {
 	roundKey
 	tasks  []*task
 	held   int // bytes that the packets of tasks take in the socket's buffers
 	echoes *echoes
+	turns  map[netip.Addr]int // how many tasks ask an address
+	ids    []uint16           // the first for the first task of each address, and so on
 	nonce  [nonceSize]byte
 	unsent int // tasks that were not asked yet
 	left   int // tasks that have no outcome yet
@@ -49,12 +52,14 @@ func rounds(tasks []*task) []*round {
 		key := roundKey{t.from, t.addr.Is6()}
 		r := last[key]
 		if r == nil || r.held+t.takes() > roundBuffer {
-			r = &round{roundKey: key}
+			r = &round{roundKey: key, turns: map[netip.Addr]int{}}
 			last[key] = r
 			all = append(all, r)
 		}
 		r.tasks = append(r.tasks, t)
 		r.held += t.takes()
+		t.turn = r.turns[t.addr]
+		r.turns[t.addr]++
 	}
 	return all
 }
@@ -63,6 +68,13 @@ func rounds(tasks []*task) []*round {
 func (r *round) open() error {
 	var err error
 	if r.echoes, err = openRaw(r.v6); err != nil {
+		return err
+	}
+	most := 0
+	for _, turns := range r.turns {
+		most = max(most, turns)
+	}
+	if r.ids, err = takeIDs(r.from, r.v6, most); err != nil {
 		return err
 	}
 	if r.held <= roundBuffer/2 {
@@ -152,7 +164,7 @@ func (r *round) run(ctx context.Context) error {
 
 func (r *round) send(seq uint16, t *task) error {
 	r.unsent--
-	r.echoes.seq = seq - 1 // request counts up
+	r.echoes.id, r.echoes.seq = r.ids[t.turn], seq-1 // request counts up
 	request := r.echoes.request(t.probe.payload(), r.nonce)
 	t.begin()
 	err := r.echoes.send(request, t.sockaddr(), r.readErrors)
@@ -216,8 +228,12 @@ func (r *round) answer(packet []byte, from netip.Addr) {
 // task is the one that an ICMP header belongs to, while it has no outcome.
 func (r *round) task(header []byte) *task {
 	seq := int(binary.BigEndian.Uint16(header[6:]))
-	if binary.BigEndian.Uint16(header[4:]) != r.echoes.id || seq >= len(r.tasks) || r.tasks[seq].result.Outcome != 0 {
+	if seq >= len(r.tasks) {
 		return nil
 	}
-	return r.tasks[seq]
+	t := r.tasks[seq]
+	if binary.BigEndian.Uint16(header[4:]) != r.ids[t.turn] || t.result.Outcome != 0 {
+		return nil
+	}
+	return t
 }

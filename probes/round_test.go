@@ -65,7 +65,7 @@ func TestARoundTakesItsOwn(t *testing.T) {
 		"to the one after it":     {to, another(7), 0},
 		"to one that was no task": {to, another(6), 0},
 	} {
-		r := &round{echoes: &echoes{id: 7, seq: 0xffff, v6: true, bare: true}, nonce: newNonce(), left: 1}
+		r := &round{ids: []uint16{7}, echoes: &echoes{id: 7, seq: 0xffff, v6: true, bare: true}, nonce: newNonce(), left: 1}
 		r.tasks = []*task{{asking: asking{from: from, addr: to, probe: ICMP(), labs: [2]*harness.Lab{from.Lab()}}}}
 		reply := replyTo(r.echoes, r.echoes.request(defaultSize, r.nonce))
 		c.spoil(reply)

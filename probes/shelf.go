@@ -35,24 +35,53 @@ func at(v6 bool) int {
 	return 0
 }
 
-// borrow is an echo socket of the node, from its shelf or a new one.
-func (s *shelf) borrow(node *harness.Node, v6 bool) (*echoes, error) {
-	s.mu.Lock()
-	if idle := s.idle[at(v6)]; len(idle) > 0 {
-		e := idle[len(idle)-1]
-		s.idle[at(v6)] = idle[:len(idle)-1]
-		s.mu.Unlock()
-		return e, nil
+// borrow is an echo socket of the node with a fresh id, from its shelf or a new one. The
+// error of binding it is an errno.
+func (s *shelf) borrow(node *harness.Node, v6 bool, from source) (*echoes, error) {
+	for {
+		e, err := s.take(node, v6, from)
+		if err != nil {
+			return nil, err
+		}
+		ok, err := e.renew(node, from)
+		if ok {
+			return e, nil
+		}
+		e.close()
+		if err != nil {
+			return nil, err
+		}
 	}
-	s.mu.Unlock()
-	var e *echoes
-	err := node.Do(func() (err error) {
+}
+
+// take takes one from the shelf, or makes one. One that is bound to an address is
+// used once.
+func (s *shelf) take(node *harness.Node, v6 bool, from source) (e *echoes, err error) {
+	if !from.addr.IsValid() {
+		if e := s.first(v6); e != nil {
+			return e, nil
+		}
+	}
+	err = node.Do(func() (err error) {
 		if e, err = openOne(node, v6); err != nil {
 			return fmt.Errorf("open ICMP socket: %w", err)
 		}
+		e.spent = from.addr.IsValid()
 		return nil
 	})
 	return e, err
+}
+
+// first takes an idle socket from the shelf; nil when there is none.
+func (s *shelf) first(v6 bool) *echoes {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	idle := s.idle[at(v6)]
+	if len(idle) == 0 {
+		return nil
+	}
+	s.idle[at(v6)] = idle[:len(idle)-1]
+	return idle[len(idle)-1]
 }
 
 // give puts a socket back, or closes it when there are enough.

@@ -60,12 +60,20 @@ func (a *asking) socket() (fd int, err error) {
 	return fd, err
 }
 
-// open makes the probe's socket. The calling thread is in the asker's namespace.
+// open makes the probe's socket, with a fresh source port. The calling thread is in the asker's namespace.
 func (a *asking) open() (int, error) {
-	fd, err := openSocket(a.addr.Is6(), a.probe.kind.socket, 0)
+	v6 := a.addr.Is6()
+	fd, port, err := openFresh(freshOf(a.from, a.probe.kind.protocol, v6), a.source, v6, func() (int, error) {
+		fd, err := openSocket(v6, a.probe.kind.socket, 0)
+		if err != nil {
+			err = fmt.Errorf("open socket: %w", err)
+		}
+		return fd, err
+	})
 	if err != nil {
-		return -1, fmt.Errorf("open socket: %w", err)
+		return -1, err
 	}
+	a.port = port
 	return fd, nil
 }
 

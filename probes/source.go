@@ -6,71 +6,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bind gives the probe's socket the source that was chosen for it, if any, and tells the
-// watch the port, so that the first packet is known.
-func (a *asking) bind(fd int) error {
-	if !a.source.IsValid() && a.sourcePort == 0 {
-		return a.watched.bind(a, fd)
+// source is what a probe is sent from: an address of the asker, with the index of its
+// interface where it is link-local, and a port. Zero values are the kernel's choice.
+type source struct {
+	addr  netip.Addr // without a zone
+	scope uint32
+	port  uint16
+}
+
+// bind binds a socket to the source, and returns its port, or id.
+func (s source) bind(fd int, v6 bool) (port uint16, err error) {
+	var at unix.Sockaddr
+	if v6 {
+		own := &unix.SockaddrInet6{Port: int(s.port), ZoneId: s.scope}
+		if s.addr.IsValid() {
+			own.Addr = s.addr.As16()
+		}
+		at = own
+	} else {
+		own := &unix.SockaddrInet4{Port: int(s.port)}
+		if s.addr.IsValid() {
+			own.Addr = s.addr.As4()
+		}
+		at = own
 	}
-	if err := a.bindSource(fd); err != nil || a.watched == nil {
-		return err
+	if err := unix.Bind(fd, at); err != nil {
+		return 0, err
 	}
 	own, err := unix.Getsockname(fd)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	a.watched.flow.SourcePort = addrPortOf(own).Port()
-	a.watched.follow()
-	return nil
-}
-
-// bindSource binds a socket to the chosen source.
-func (a *asking) bindSource(fd int) error {
-	if a.addr.Is4() {
-		own := &unix.SockaddrInet4{Port: int(a.sourcePort)}
-		if a.source.IsValid() {
-			own.Addr = a.source.As4()
-		}
-		return unix.Bind(fd, own)
-	}
-	own := &unix.SockaddrInet6{Port: int(a.sourcePort)}
-	if a.source.IsValid() {
-		own.Addr = a.source.As16()
-		if a.source.IsLinkLocalUnicast() {
-			own.ZoneId = a.sourceScope
-		}
-	}
-	return unix.Bind(fd, own)
+	return addrPortOf(own).Port(), nil
 }
 
 // sendFrom chooses the source of a probe: an address of the asker's, which has a zone where it
 // is link-local, and a port; the zero values leave them to the kernel.
-func (a *asking) sendFrom(source netip.Addr, port uint16) (err error) {
-	a.sourcePort = port
-	if !source.IsValid() {
+func (a *asking) sendFrom(addr netip.Addr, port uint16) (err error) {
+	a.source = source{port: port}
+	if !addr.IsValid() {
 		return nil
 	}
-	a.source, a.result.source = source.WithZone(""), source.WithZone("")
-	if source.Zone() != "" {
-		a.sourceScope, err = scopeOf(a.from, source)
+	a.source.addr, a.result.source = addr.WithZone(""), addr.WithZone("")
+	if addr.Zone() != "" {
+		a.source.scope, err = scopeOf(a.from, addr)
 	}
 	return err
-}
-
-// icmpFrom asks with one echo request from a chosen source, over a socket of its own.
-func (a *asking) icmpFrom() error {
-	var e *echoes
-	err := a.from.Do(func() (err error) {
-		e, err = openOne(a.from, a.addr.Is6())
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer e.close()
-	if err := a.bindSource(e.fd); err != nil {
-		a.begin()
-		return a.refusedLocally(err)
-	}
-	return a.echo(e)
 }

@@ -35,6 +35,7 @@ type Grid struct {
 type task struct {
 	asking
 	row, col int
+	turn     int // how many tasks of its round ask its address before it
 }
 
 // failure is the task's error, with who was to ask whom.

@@ -33,7 +33,7 @@ var tcpKind = &kind{
 func (a *asking) tcp() error {
 	fd, err := a.socket()
 	if err != nil {
-		return err
+		return a.refusedLocally(err)
 	}
 	// Closing sends a reset: no connection lingers in TIME_WAIT, at neither end.
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
@@ -42,10 +42,7 @@ func (a *asking) tcp() error {
 		return err
 	}
 	defer s.close()
-	if err := a.bind(fd); err != nil {
-		a.begin()
-		return a.refusedLocally(err)
-	}
+	a.watched.from(a.port)
 	a.begin()
 	switch err := unix.Connect(fd, a.sockaddr()); err {
 	case nil, unix.EINPROGRESS:

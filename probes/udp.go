@@ -31,19 +31,13 @@ var udpKind = &kind{
 func (a *asking) udp() error {
 	fd, err := a.socket()
 	if err != nil {
-		return err
+		return a.refusedLocally(err)
 	}
 	s, err := watch(fd)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if a.source.IsValid() || a.sourcePort != 0 {
-		if err := a.bindSource(fd); err != nil {
-			a.begin()
-			return a.refusedLocally(err)
-		}
-	}
 	nonce := a.nonce()
 	request := make([]byte, a.probe.payload())
 	copy(request, makeRequest(nonce))

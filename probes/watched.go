@@ -117,26 +117,13 @@ func (a *asking) nonce() [nonceSize]byte {
 	return a.watched.follow().Flow.Nonce
 }
 
-// bind chooses the source port of a probe under watch, so that its first packet
-// is known.
-func (w *watched) bind(a *asking, fd int) error {
-	if w == nil {
-		return nil
+// from tells the source port of a probe under watch, so that its first packet is
+// known.
+func (w *watched) from(port uint16) {
+	if w != nil {
+		w.flow.SourcePort = port
+		w.follow()
 	}
-	var anywhere unix.Sockaddr = &unix.SockaddrInet4{}
-	if a.addr.Is6() {
-		anywhere = &unix.SockaddrInet6{}
-	}
-	if err := unix.Bind(fd, anywhere); err != nil {
-		return err
-	}
-	own, err := unix.Getsockname(fd)
-	if err != nil {
-		return err
-	}
-	w.flow.SourcePort = addrPortOf(own).Port()
-	w.follow()
-	return nil
 }
 
 func watchAddr(ctx context.Context, watch *evidence.Watch, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (Result, error) {
