@@ -1,0 +1,162 @@
+package harness
+
+import (
+	"slices"
+
+	"github.com/nstest/nstest/topo"
+	"github.com/vishvananda/netlink"
+)
+
+// Joined says whether any chain of links, bridges and tunnels joins two nodes of the
+// lab, as the kernels have them at this moment: where none does, no packet gets from one
+// to the other, whatever routes and rules say. A node on the way counts as joining its
+// links, whether it forwards or not. So does what is outside of the lab: two links that
+// lead there, or to programs (tun, tap), or are of a kind that is not known, are
+// taken as joined. What programs carry from node to node by other means is not seen.
+func (l *Lab) Joined(a, b *Node) (bool, error) {
+	if a.lab != l || b.lab != l || l.attached {
+		return true, nil // nothing is known of what they have in common
+	}
+	j := &joints{lab: l, leader: map[joint]joint{}}
+	for _, node := range l.nodes {
+		if err := j.read(node.ground, node.plan.Name); err != nil {
+			return false, at(err, "look at the links of node %s", node.name)
+		}
+	}
+	if l.fabric != nil {
+		if err := j.read(l.fabric, ""); err != nil {
+			return false, at(err, "look at the switches")
+		}
+	}
+	return j.leads(joint{a.ground, 0}) == j.leads(joint{b.ground, 0}), nil
+}
+
+// joint is what joins links: a node, or in the fabric a bridge, or a link that is on none.
+// The zero joint is what is outside of the lab.
+type joint struct {
+	ground *ground
+	device int
+}
+
+// joints are the joints of a lab, each with another that it is joined to.
+type joints struct {
+	lab    *Lab
+	leader map[joint]joint
+}
+
+// leads is the joint that stands for all that one is joined to.
+func (j *joints) leads(a joint) joint {
+	for {
+		leader, ok := j.leader[a]
+		if !ok {
+			return a
+		}
+		a = leader
+	}
+}
+
+func (j *joints) join(a, b joint) {
+	if a, b = j.leads(a), j.leads(b); a != b {
+		j.leader[a] = b
+	}
+}
+
+// read joins what the links of a namespace join.
+func (j *joints) read(g *ground, name string) error {
+	return once(g.enter, func() error {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return err
+		}
+		for _, link := range links {
+			if a := link.Attrs(); g == j.lab.fabric && a.MasterIndex != 0 {
+				j.join(joint{g, a.Index}, joint{g, a.MasterIndex})
+			}
+		}
+		for _, link := range links {
+			if err := j.link(g, name, link); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// closed are the kinds of link whose other end, if any, the kernel tells: in this
+// namespace, or in that of IFLA_LINK_NETNSID.
+var closed = []string{
+	"bond", "bridge", "dummy", "erspan", "geneve", "gre", "gretap", "ifb", "ip6erspan", "ip6gre", "ip6gretap", "ip6tnl", "ipip", "ipvlan",
+	"ipvtap", "macsec", "macvlan", "netkit", "nlmon", "sit", "team", "veth", "vlan", "vrf", "vti", "vti6", "vxlan", "wireguard", "xfrm",
+}
+
+// link joins a link's namespace and where its other end is. The calling thread is in the
+// namespace.
+func (j *joints) link(g *ground, name string, link netlink.Link) error {
+	a, own := link.Attrs(), joint{g, 0}
+	if g == j.lab.fabric {
+		own.device = a.Index
+	}
+	switch {
+	case a.Name == "lo":
+	case !slices.Contains(closed, link.Type()):
+		j.join(own, joint{})
+	case a.NetNsID >= 0:
+		other, err := j.at(a.NetNsID, name)
+		if err != nil {
+			return err
+		}
+		end := joint{other, 0}
+		if other != nil && other == j.lab.fabric {
+			end.device = a.ParentIndex
+		}
+		j.join(own, end)
+	case g == j.lab.fabric && a.ParentIndex != 0:
+		j.join(own, joint{g, a.ParentIndex})
+	}
+	return nil
+}
+
+// at is the lab's namespace that the calling thread's knows by a number; nil for one that
+// is none of the lab's. Those that the plan has at the other end are asked about first.
+func (j *joints) at(id int, name string) (*ground, error) {
+	candidates := make([]*ground, 0, len(j.lab.nodes)+1)
+	if j.lab.fabric != nil {
+		candidates = append(candidates, j.lab.fabric)
+	}
+	near := func(node *Node) bool {
+		return slices.ContainsFunc(node.plan.Ports, func(p topo.PortPlan) bool { return j.onSegment(name, p.Segment) })
+	}
+	for _, wanted := range []bool{true, false} {
+		for _, node := range j.lab.nodes {
+			if near(node) == wanted {
+				candidates = append(candidates, node.ground)
+			}
+		}
+	}
+	for _, g := range candidates {
+		got, err := g.id()
+		if err != nil {
+			return nil, err
+		}
+		if got == id {
+			return g, nil
+		}
+	}
+	return nil, nil
+}
+
+// onSegment says whether a node is on a segment.
+func (j *joints) onSegment(name, segment string) bool {
+	node, ok := j.lab.byName[name]
+	return ok && slices.ContainsFunc(node.plan.Ports, func(p topo.PortPlan) bool { return p.Segment == segment })
+}
+
+// id is the number that the calling thread's namespace knows this one by; -1 for none.
+func (n *namespace) id() (int, error) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.fd < 0 {
+		return 0, errDown
+	}
+	return netlink.GetNetNsIdByFd(n.fd)
+}
