@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +31,7 @@ func Ask(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, e
 	if err != nil {
 		return Result{}, fmt.Errorf("ask: %w", err)
 	}
-	if evidence.Covering() {
+	if watch.Covering() {
 		_, end := cover(watchedNodes(from, to), p)
 		defer end()
 	}

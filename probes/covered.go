@@ -4,20 +4,21 @@ import (
 	"context"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // cover has rule coverage hear what the nodes' rules do with probes that are not
 // watched, until end is called; pace is for those of a survey, before they begin. A
 // probe under watch is heard anyway.
 func cover(nodes []*harness.Node, probes ...Probe) (pace, end func()) {
-	return evidence.Cover(nodes, flowsOf(probes)...)
+	return watch.Cover(nodes, flowsOf(probes)...)
 }
 
 // flowsOf say which protocols and ports are to be heard.
-func flowsOf(probes []Probe) (flows []evidence.Flow) {
+func flowsOf(probes []Probe) (flows []wire.Flow) {
 	for _, p := range probes {
-		flows = append(flows, evidence.Flow{Protocol: p.kind.protocol, Port: p.port})
+		flows = append(flows, wire.Flow{Protocol: p.kind.protocol, Port: p.port})
 	}
 	return flows
 }

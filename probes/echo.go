@@ -10,7 +10,8 @@ import (
 	"syscall"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,7 +19,7 @@ const (
 	echoRequest4, echoReply4 = 8, 0
 	echoRequest6, echoReply6 = 128, 129
 	echoHeader               = 8
-	nonceSize                = 16
+	nonceSize                = wire.NonceSize
 
 	// echoSeen is as much of an answer as is looked at: an IPv4 header, which has
 	// 60 bytes at most, the ICMP header, and the nonce. What follows is cut off.
@@ -60,7 +61,7 @@ func openOne(node *harness.Node, v6 bool) (*echoes, error) {
 	if v6 {
 		e, err := openRaw(v6)
 		if err == nil {
-			err = e.only(freshOf(node, evidence.ICMP, true).block())
+			err = e.only(freshOf(node, wire.ICMP, true).block())
 		}
 		return e, err
 	}
@@ -124,7 +125,7 @@ func (e *echoes) only(block uint16) error {
 }
 
 func newEchoes(fd int, v6, bare bool) (*echoes, error) {
-	s, err := watch(fd)
+	s, err := polled(fd)
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +148,10 @@ func (e *echoes) renew(node *harness.Node, from source) (ok bool, err error) {
 	case err != nil:
 		return false, err
 	case e.filtered:
-		e.id, ok = freshOf(node, evidence.ICMP, e.v6).within(e.block)
+		e.id, ok = freshOf(node, wire.ICMP, e.v6).within(e.block)
 		return ok, nil
 	case e.bare:
-		e.id = freshOf(node, evidence.ICMP, e.v6).next()
+		e.id = freshOf(node, wire.ICMP, e.v6).next()
 	}
 	return true, nil
 }
@@ -168,7 +169,7 @@ func takeIDs(node *harness.Node, v6 bool, many int) (ids []uint16, err error) {
 	}
 	for range many {
 		if ping == nil || ping.bare {
-			ids = append(ids, freshOf(node, evidence.ICMP, v6).next())
+			ids = append(ids, freshOf(node, wire.ICMP, v6).next())
 			continue
 		}
 		if err := unbind(ping.fd); err != nil {
@@ -258,8 +259,8 @@ func (e *echoes) request(size int, nonce [nonceSize]byte) []byte {
 
 // newNonce is what no other packet has.
 func newNonce() (nonce [nonceSize]byte) {
-	if evidence.Covering() {
-		return evidence.Nonce()
+	if watch.Covering() {
+		return watch.Nonce()
 	}
 	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
 	binary.NativeEndian.PutUint64(nonce[8:], rand.Uint64())

@@ -99,7 +99,7 @@ func TestSendTriesAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := watch(fd)
+	s, err := polled(fd)
 	if err != nil {
 		t.Fatal(err)
 	}

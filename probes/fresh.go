@@ -5,7 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,14 +21,14 @@ type fresh struct {
 
 // freshKey is a protocol in a family.
 type freshKey struct {
-	protocol evidence.Protocol
+	protocol wire.Protocol
 	v6       bool
 }
 
 type freshStore struct{}
 
 // freshOf are the numbers that probes of a node's lab have used.
-func freshOf(node *harness.Node, protocol evidence.Protocol, v6 bool) *numbers {
+func freshOf(node *harness.Node, protocol wire.Protocol, v6 bool) *numbers {
 	all := node.Lab().Keep(freshStore{}, func() any { return &fresh{of: map[freshKey]*numbers{}} }).(*fresh)
 	all.mu.Lock()
 	defer all.mu.Unlock()

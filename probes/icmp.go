@@ -3,7 +3,7 @@ package probes
 import (
 	"context"
 
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,7 +13,7 @@ func ICMP() Probe { return Probe{kind: icmpKind} }
 // Every kernel answers it by itself.
 var icmpKind = &kind{
 	name:     "icmp",
-	protocol: evidence.ICMP,
+	protocol: wire.ICMP,
 	ask:      (*asking).icmp,
 	together: func(ctx context.Context, tasks []*task) error { return askRounds(ctx, rounds(tasks)) },
 	silence:  silentAfterLeaving,

@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // kind is what a probe asks with: a row, in a file of its own with what only it
@@ -13,7 +13,7 @@ import (
 type kind struct {
 	name     string // as matrices have it; with ports, "/80" follows
 	ports    bool
-	protocol evidence.Protocol
+	protocol wire.Protocol
 	// socket is the type of the socket that asking.socket makes, SOCK_STREAM or
 	// SOCK_DGRAM; 0 where ask has sockets of its own.
 	socket int

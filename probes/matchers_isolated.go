@@ -201,7 +201,7 @@ func (m *IsolationMatcher) judge(f finding) (standing, objection) {
 	if why := m.named.objection(c); why != "" {
 		return unclear, objection{c.String() + ": " + why, ""}
 	}
-	if len(m.named.because) == 0 && !c.Policy() {
+	if len(m.named.because) == 0 && !c.Policy {
 		return unclear, mistake(c)
 	}
 	return holds, objection{}

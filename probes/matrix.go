@@ -212,7 +212,7 @@ func (e *expectation) policies(m *Matrix) (results []Result) {
 				continue
 			}
 			for _, r := range m.Results(row, col) {
-				if r.Cause != nil && r.Cause.Policy() && !seen[r.Cause.String()] {
+				if r.Cause != nil && r.Cause.Policy && !seen[r.Cause.String()] {
 					seen[r.Cause.String()] = true
 					results = append(results, r)
 				}

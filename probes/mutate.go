@@ -10,6 +10,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // mutateVar has every check of isolation controlled, unless it is "" or 0.
@@ -55,7 +56,7 @@ func (c control) confirm(ctx context.Context, results []Result) error {
 		return nil
 	}
 	for _, r := range results {
-		if c != must && (r.Cause == nil || !r.Cause.Policy()) {
+		if c != must && (r.Cause == nil || !r.Cause.Policy) {
 			continue // it was to be because of what is no policy
 		}
 		err := turns(ctx, r)
@@ -85,7 +86,7 @@ const mostLifted = 32
 // that stopped it.
 func turns(ctx context.Context, r Result) error {
 	switch {
-	case r.Cause == nil || !r.Cause.Policy():
+	case r.Cause == nil || !r.Cause.Policy:
 		return notChecked{errors.New("what stopped it is no policy")}
 	case r.from == nil || r.target != nil && r.target.Lab() != r.from.Lab():
 		return notChecked{errors.New("the target is in another lab")}
@@ -104,7 +105,7 @@ func turns(ctx context.Context, r Result) error {
 	}
 	var lifted []string
 	for range mostLifted {
-		if err := evidence.Lift(copied.lab.Node(now.Cause.Node), *now.Cause); err != nil {
+		if err := Lift(copied.lab.Node(now.Cause.Node), *now.Cause); err != nil {
 			return notChecked{err}
 		}
 		lifted = append(lifted, "  without this: "+now.Cause.String())
@@ -114,13 +115,20 @@ func turns(ctx context.Context, r Result) error {
 		if arrived(now) || r.Cause.Leg == evidence.Request && now.delivered() {
 			return nil
 		}
-		if now.Cause == nil || !now.Cause.Policy() {
+		if now.Cause == nil || !now.Cause.Policy {
 			break
 		}
 	}
 	return fmt.Errorf("control by mutation: the isolation of %s is not due to what it names:\n%s\n  it does not get through either: %s\n%s",
 		r, strings.Join(lifted, "\n"), strings.ReplaceAll(now.GomegaString(), "\n", "\n    "), seen(now))
 }
+
+// Lift takes away at a node what a policy that stopped a probe there is made of: the
+// rule, the chain's policy, the route, the isolation of the port. A route or
+// forwarding that a router lacks it gives. It is for a lab that is only there to show
+// what would be without it: see harness.Lab.Twin. The error is for a cause that is no
+// policy, and for one that cannot be lifted.
+func Lift(node *harness.Node, c evidence.Cause) error { return watch.Lift(node, c) }
 
 // arrived says whether a probe got through to its target: it answered, or refused.
 func arrived(r Result) bool {
@@ -187,7 +195,7 @@ func (d *double) ask(ctx context.Context) (Result, error) {
 	if r.target != nil {
 		to = d.lab.Node(r.target.Name())
 	}
-	watch, err := evidence.Open(d.lab.Nodes(), flowsOf([]Probe{r.Probe})...)
+	watch, err := watch.Open(d.lab.Nodes(), flowsOf([]Probe{r.Probe})...)
 	if err != nil {
 		return Result{}, fmt.Errorf("control by mutation: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // A request is "nstest?" and a nonce; a responder's answer is "nstest!", the
@@ -17,8 +18,8 @@ import (
 // that it runs in, on one line. The nonce makes an answer one to this very request;
 // two labs may have nodes of one name.
 const (
-	requestWord = "nstest? "
-	answerWord  = "nstest! "
+	requestWord = wire.RequestWord
+	answerWord  = wire.AnswerWord
 	requestSize = len(requestWord) + nonceSize
 )
 

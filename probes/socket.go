@@ -77,8 +77,8 @@ func (a *asking) open() (int, error) {
 	return fd, nil
 }
 
-// watch hands a descriptor to the poller; the socket owns it from then on.
-func watch(fd int) (*socket, error) {
+// polled hands a descriptor to the poller; the socket owns it from then on.
+func polled(fd int) (*socket, error) {
 	file := os.NewFile(uintptr(fd), "probe")
 	raw, err := file.SyscallConn()
 	if err != nil {

@@ -16,7 +16,7 @@ func ends(t *testing.T) (*socket, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := watch(fds[0])
+	s, err := polled(fds[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -62,7 +62,7 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	case err != nil:
 	case g.Watch:
 		err = g.watchAll(tasks)
-	case evidence.Covering():
+	case watch.Covering():
 		err = g.askCovered(ctx, tasks)
 	default:
 		err = askAll(ctx, tasks)

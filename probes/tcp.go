@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +22,7 @@ func TCP(port uint16) Probe { return Probe{kind: tcpKind, port: port} }
 var tcpKind = &kind{
 	name:     "tcp",
 	ports:    true,
-	protocol: evidence.TCP,
+	protocol: wire.TCP,
 	socket:   unix.SOCK_STREAM,
 	ask:      (*asking).tcp,
 	serve:    serveTCP,
@@ -37,7 +37,7 @@ func (a *asking) tcp() error {
 	}
 	// Closing sends a reset: no connection lingers in TIME_WAIT, at neither end.
 	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	s, err := watch(fd)
+	s, err := polled(fd)
 	if err != nil {
 		return err
 	}

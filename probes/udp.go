@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
@@ -20,7 +20,7 @@ func UDP(port uint16) Probe { return Probe{kind: udpKind, port: port} }
 var udpKind = &kind{
 	name:     "udp",
 	ports:    true,
-	protocol: evidence.UDP,
+	protocol: wire.UDP,
 	socket:   unix.SOCK_DGRAM,
 	ask:      (*asking).udp,
 	serve:    serveUDP,
@@ -33,7 +33,7 @@ func (a *asking) udp() error {
 	if err != nil {
 		return a.refusedLocally(err)
 	}
-	s, err := watch(fd)
+	s, err := polled(fd)
 	if err != nil {
 		return err
 	}

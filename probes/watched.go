@@ -12,6 +12,8 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,7 +35,7 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
-	watch, err := evidence.Open(watchedNodes(from, to), flowsOf([]Probe{p})...)
+	watch, err := watch.Open(watchedNodes(from, to), flowsOf([]Probe{p})...)
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
@@ -57,13 +59,13 @@ type captureKey struct{}
 
 // keep puts into the failure bundle what a watch saw: the packets, and what tell
 // writes of them.
-func keep(lab *harness.Lab, watch *evidence.Watch, name string, tell func(io.Writer) error) {
+func keep(lab *harness.Lab, under *watch.Watch, name string, tell func(io.Writer) error) {
 	all := lab.Keep(captureKey{}, func() any {
-		all := &evidence.Capture{}
+		all := &watch.Capture{}
 		lab.OnFailure("packets.pcapng", all.WritePcap)
 		return all
 	})
-	all.(*evidence.Capture).Add(watch.Capture())
+	all.(*watch.Capture).Add(under.Capture())
 	lab.OnFailure(name+".txt", tell)
 }
 
@@ -92,16 +94,16 @@ func watchedNodes(from *harness.Node, to Target) []*harness.Node {
 
 // watched is a probe's part in a watch.
 type watched struct {
-	watch *evidence.Watch
-	flow  evidence.Flow
+	watch *watch.Watch
+	flow  wire.Flow
 	once  sync.Once
 	begun chan struct{} // closed when trail is there
-	trail *evidence.Trail
+	trail *watch.Trail
 }
 
 // follow begins the trail: when the source port is known, and before anything is
 // sent.
-func (w *watched) follow() *evidence.Trail {
+func (w *watched) follow() *watch.Trail {
 	w.once.Do(func() {
 		w.trail = w.watch.Follow(w.flow)
 		close(w.begun)
@@ -126,7 +128,7 @@ func (w *watched) from(port uint16) {
 	}
 }
 
-func watchAddr(ctx context.Context, watch *evidence.Watch, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (Result, error) {
+func watchAddr(ctx context.Context, watch *watch.Watch, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (Result, error) {
 	a, err := newAsking(ctx, from, to, name, addr, p)
 	if err != nil {
 		return Result{}, err
@@ -137,12 +139,12 @@ func watchAddr(ctx context.Context, watch *evidence.Watch, from *harness.Node, t
 
 // askUnder asks under a watch, until the probe ends or its end is seen. It calls
 // passed once what its first packets did was heard.
-func (a *asking) askUnder(watch *evidence.Watch, passed func()) error {
+func (a *asking) askUnder(watch *watch.Watch, passed func()) error {
 	ctx := a.ctx
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.ctx = within
-	a.watched = &watched{watch: watch, begun: make(chan struct{}), flow: evidence.Flow{
+	a.watched = &watched{watch: watch, begun: make(chan struct{}), flow: wire.Flow{
 		From: a.from.Name(), To: a.result.targetName(), Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port,
 	}}
 	ended := make(chan error, 1)
@@ -205,7 +207,7 @@ func (a *asking) prove() {
 			}
 		}
 	}
-	heard := evidence.Heard{Errno: r.Errno}
+	heard := watch.Heard{Errno: r.Errno}
 	if r.ICMP != nil {
 		heard.ICMP, heard.Type, heard.Code = true, r.ICMP.Type, r.ICMP.Code
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // WatchSurvey is Survey under watch: a cell that is not ok is the cause and where
@@ -30,7 +31,7 @@ func (g Grid) watchAll(tasks []*task) error {
 
 // watchTasks asks all tasks under one watch, which the failure bundle has by that name.
 func watchTasks(lab *harness.Lab, name string, nodes []*harness.Node, probes []Probe, tasks []*task) error {
-	watch, err := evidence.Open(nodes, flowsOf(probes)...)
+	watch, err := watch.Open(nodes, flowsOf(probes)...)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (g Grid) labNodes() (nodes []*harness.Node) {
 }
 
 // watchChunk asks at once, as far as the watch has room for what begins.
-func watchChunk(watch *evidence.Watch, chunk []*task) error {
+func watchChunk(watch *watch.Watch, chunk []*task) error {
 	errs := make([]error, len(chunk))
 	room := make(chan struct{}, watch.Room())
 	var asking sync.WaitGroup

@@ -13,6 +13,7 @@ func TestCauseIs(t *testing.T) {
 	}{
 		{drop, "no dns", true}, {drop, "udp dport 53 drop", true}, {drop, "not looked at", false}, {drop, "", false},
 		{route, "blackhole route 10.9.0.0/16", true}, {route, "blackhole route 10.9.0.0/8", false}, {route, "", false},
+		{Cause{Kind: Unknown}, "", false},
 	} {
 		if got := c.cause.Is(c.name); got != c.want {
 			t.Errorf("%s is %q: %v", c.cause, c.name, got)
@@ -20,33 +21,22 @@ func TestCauseIs(t *testing.T) {
 	}
 }
 
-// Every kind has a sentence, and says of itself whether somebody wants it so.
-func TestKinds(t *testing.T) {
+func TestCauseAsASentence(t *testing.T) {
 	t.Parallel()
-	policies := map[Kind]bool{
-		Drop: true, Reject: true, Blackhole: true, Unreachable: true, Prohibit: true, NoForward: true, PortIsolated: true,
-		NoRoute: false, LinkDown: false, NoCarrier: false, Tentative: false, NoAddress: false, Neighbour: false, MTU: false, TTL: false,
-		RPFilter: false, NoListener: false, Backlog: false, Ignored: false, WrongMAC: false, Martian: false,
-	}
-	for kind, policy := range policies {
-		c := Cause{Kind: kind, Node: "fw", Interface: "lan", Detail: "why"}
-		if want := "the request was " + sentences[kind] + " at fw/lan: why"; sentences[kind] == "" || c.String() != want {
-			t.Errorf("%s: %q", kind, c)
-		}
-		if c.Policy() != policy || c.Word() != string(kind)+"@fw" {
-			t.Errorf("%s: policy %v", c.Word(), c.Policy())
-		}
-		c.Router = true
-		if c.Policy() != (policy || kind == NoRoute) {
-			t.Errorf("%s at a router: policy %v", kind, c.Policy())
-		}
-	}
-	if len(policies) != len(sentences) {
-		t.Errorf("%d kinds are tested, %d have a sentence", len(policies), len(sentences))
-	}
-	for _, c := range []Cause{{}, {Kind: Unknown}, {Kind: Unknown, Node: "fw"}} {
-		if c.Policy() {
-			t.Errorf("%s is a policy", c)
+	for _, c := range []struct {
+		cause      Cause
+		text, word string
+	}{
+		{Cause{Kind: Drop, Verb: "dropped", Node: "fw", Leg: Request, Rule: &policy}, "the request was dropped at fw by policy drop of inet filter forward", "drop@fw"},
+		{Cause{Kind: Drop, Verb: "dropped", Node: "fw", Leg: Answer, Rule: &policy}, "the request arrived; the answer was dropped at fw by policy drop of inet filter forward", "drop@fw"},
+		{Cause{Kind: MTU, Verb: "too large", Node: "fw", Interface: "lan", Detail: "why"}, "the request was too large at fw/lan: why", "mtu@fw"},
+		{Cause{Kind: LinkDown, Verb: "lost", Node: "fw"}, "the request was lost at fw", "linkdown@fw"},
+		{Cause{Kind: Unknown, Node: "fw", Interface: "lan", Detail: "why"}, "inconclusive: the request was last seen at fw/lan: why", "unknown@fw"},
+		{Cause{Kind: Unknown, Detail: "why"}, "inconclusive: why", "unknown"},
+		{Cause{}, "inconclusive: ", ""},
+	} {
+		if c.cause.String() != c.text || c.cause.Word() != c.word {
+			t.Errorf("%s: %q\nwant %s: %q", c.cause.Word(), c.cause, c.word, c.text)
 		}
 	}
 }

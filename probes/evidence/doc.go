@@ -1,31 +1,17 @@
-// Package evidence watches a probe through a lab and explains its fate.
+// Package evidence has the nouns of an explanation: what was seen of a probe, and
+// what stopped it.
 //
-//	watch, err := evidence.Open(lab.Nodes(), evidence.Flow{Protocol: evidence.UDP, Port: 53})
+//	result, err := probes.Watch(ctx, client, server, probes.UDP(53))
 //	...
-//	defer watch.Close()
-//	trail := watch.Follow(evidence.Flow{From: "client", To: "server", Addr: server, Protocol: evidence.UDP, Port: 53})
-//	// send a datagram: evidence.RequestWord and trail.Flow.Nonce
-//	cause := watch.Conclude(ctx, trail)
-//	fmt.Println(cause)
+//	fmt.Println(result.Cause)
 //	// the request was dropped at fw by rule "udp dport 53 drop" of inet filter forward
-//	fmt.Println(watch.Timeline(trail))
+//	fmt.Println(result.Cause.Kind == evidence.Drop, result.Cause.Policy)
+//	fmt.Println(result.Timeline)
 //
-// Package probes does so for whoever asserts that something is isolated; few
-// tests need this package by itself, but for its kinds of cause.
-//
-// # What is watched
-//
-// A tap in every namespace sees each packet of the flow that an interface gets or
-// hands to its driver. Where a node has nftables rules (those of iptables-nft
-// among them) the kernel is asked to trace the flow's packets through them, by a
-// table of the watch's own that comes before all others and is taken away again.
-// Where a packet was last seen, the state of that node's kernel is read: links,
-// addresses, routes and what a lookup of them says, neighbours, sysctls, sockets.
-//
-// # What is concluded
-//
-// Explain turns these observations into one Cause, and needs no kernel to do so.
-// Where something was lost on the way here, or nothing accounts for the packet's
-// end, the cause is Unknown, and says what is known: never that a packet was
-// dropped because it was not seen.
+// A Timeline is the Sightings of one probe's packets, in order: at interfaces, and
+// by rules. A Cause is the one sentence that the timeline and the kernels' state add
+// up to. Its Kind says in a word what stopped the packet, and Policy whether
+// somebody wants it so. Where something was not seen, or nothing accounts for the
+// packet's end, the kind is Unknown, and the cause says what is known: never that a
+// packet was dropped because it was not seen.
 package evidence

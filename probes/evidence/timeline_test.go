@@ -1,9 +1,7 @@
 package evidence
 
 import (
-	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -18,96 +16,6 @@ func at(us int, node, port string, direction Direction, role Role, text string) 
 // ruled is a rule's sighting, stamped when it was read.
 func ruled(us int, node string, role Role, rule *Rule, text string) Sighting {
 	return Sighting{At: dawn.Add(time.Duration(us) * time.Microsecond), Node: node, Role: role, Rule: rule, Text: text}
-}
-
-// words are the sightings' texts in order.
-func words(timeline Timeline) string {
-	var all []string
-	for _, s := range timeline {
-		all = append(all, s.Text)
-	}
-	return strings.Join(all, " ")
-}
-
-// readSomehow is a timeline as it may be read: what rules did in order, in between
-// what taps saw.
-func readSomehow(timeline Timeline) (read Timeline) {
-	var rules Timeline
-	for _, s := range timeline {
-		if s.byRule() {
-			rules = append(rules, s)
-		} else {
-			read = append(read, s)
-		}
-	}
-	rand.Shuffle(len(read), func(i, j int) { read[i], read[j] = read[j], read[i] })
-	from := 0
-	for _, s := range rules {
-		from += rand.IntN(len(read) - from + 1)
-		read = slices.Insert(read, from, s)
-		from++
-	}
-	return read
-}
-
-// way is what was seen of a packet, and how it went.
-type way struct {
-	timeline Timeline
-	want     string
-}
-
-var ways = map[string]way{
-	"a way through": {Timeline{
-		at(0, "client", "lan", Out, Request, "1"), at(1, "fw", "lan", In, Request, "2"), at(4, "fw", "dmz", Out, Request, "3"),
-		at(5, "server", "dmz", In, Request, "4"), at(9, "server", "dmz", Out, Answer, "5"), at(12, "client", "lan", In, Answer, "6"),
-	}, "1 2 3 4 5 6"},
-	"dropped": {Timeline{
-		at(0, "client", "lan", Out, Request, "1"), at(1, "fw", "lan", In, Request, "2"), ruled(900, "fw", Request, &commented, "3"),
-	}, "1 2 3"},
-	"translated on its way": {Timeline{
-		at(0, "client", "lan", Out, Request, "1"), at(1, "fw", "lan", In, Request, "2"), ruled(900, "fw", Request, nil, "3"),
-		at(4, "fw", "dmz", Out, Request, "4"), at(5, "server", "dmz", In, Request, "5"),
-	}, "1 2 3 4 5"},
-	"translated, then dropped": {Timeline{
-		at(1, "fw", "lan", In, Request, "1"), ruled(800, "fw", Request, nil, "2"), ruled(900, "fw", Request, &commented, "3"),
-	}, "1 2 3"},
-	"translated by its sender": {Timeline{
-		ruled(900, "client", Request, nil, "1"), at(2, "client", "lan", Out, Request, "2"), at(3, "fw", "lan", In, Request, "3"),
-	}, "1 2 3"},
-	"dropped by its sender the second time": {Timeline{
-		at(2, "client", "lan", Out, Request, "1"), ruled(900, "client", Request, &commented, "2"),
-	}, "1 2"},
-	"dropped by its sender": {Timeline{ruled(900, "client", Request, &commented, "1")}, "1"},
-	"the answer dropped": {Timeline{
-		at(1, "fw", "lan", In, Request, "1"), at(3, "fw", "dmz", Out, Request, "2"), at(8, "fw", "dmz", In, Answer, "3"),
-		ruled(900, "fw", Answer, &commented, "4"),
-	}, "1 2 3 4"},
-	"dropped twice": {Timeline{
-		at(1, "fw", "lan", In, Request, "1"), ruled(900, "fw", Request, &commented, "2"),
-		at(1000, "fw", "lan", In, Request, "3"), ruled(1900, "fw", Request, &commented, "4"),
-	}, "1 2 3 4"},
-	"in at a port of a bridge and at the bridge": {Timeline{
-		at(1, "fw", "p0", In, Request, "1"), at(2, "fw", "br", In, Request, "2"), ruled(900, "fw", Request, &commented, "3"),
-	}, "1 2 3"},
-	"of an interface that came later": {Timeline{
-		at(1, "fw", "", In, Request, "1"), ruled(900, "fw", Request, nil, "2"), at(5, "fw", "", Out, Request, "3"),
-	}, "1 2 3"},
-}
-
-// Taps and rules are read beside one another: whatever order they were read in,
-// the packet's way comes out.
-func TestTimelineOrder(t *testing.T) {
-	t.Parallel()
-	for name, c := range ways {
-		for range 20 {
-			got := readSomehow(c.timeline)
-			read := words(got)
-			got.order()
-			if words(got) != c.want {
-				t.Fatalf("%s, read as %s: %s, want %s", name, read, words(got), c.want)
-			}
-		}
-	}
 }
 
 func TestTimelineTellsWhoAnswered(t *testing.T) {
@@ -170,6 +78,17 @@ func TestDirectionsHaveWords(t *testing.T) {
 	for direction, want := range map[Direction]string{In: "in", Out: "out", 0: "at"} {
 		if direction.String() != want {
 			t.Errorf("%d: %q", direction, direction)
+		}
+	}
+}
+
+func TestRolesHaveWords(t *testing.T) {
+	t.Parallel()
+	for role, want := range map[Role]string{
+		Request: "request", Answer: "answer", Refusal: "refusal", Undone: "error about the answer", 0: "nothing",
+	} {
+		if role.String() != want {
+			t.Errorf("%d: %q", role, role)
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (w *world) explore(ctx context.Context) (lifted int, err error) {
 // up builds a lab of the world.
 func (w *world) up(s *scope) *harness.Lab {
 	lab := harness.Up(s, w.network)
-	if evidence.Covering() { // a twin's rules are not counted: which random ones were tried says nothing
+	if os.Getenv("NSTEST_RULE_COVERAGE") != "" { // a twin's rules are not counted: which random ones were tried says nothing
 		twin, err := lab.Twin()
 		if err != nil {
 			s.Fatalf("%v", err)
@@ -187,7 +187,7 @@ func eachOf(r probes.Result) []probes.Result {
 // another, until the probe arrives or what stops it is no policy. What is not
 // understood may not come of it.
 func (w *world) turn(ctx context.Context, lab *harness.Lab, results []probes.Result) (lifted int, err error) {
-	results = slices.DeleteFunc(slices.Clone(results), func(r probes.Result) bool { return r.Cause == nil || !r.Cause.Policy() })
+	results = slices.DeleteFunc(slices.Clone(results), func(r probes.Result) bool { return r.Cause == nil || !r.Cause.Policy })
 	w.r.Shuffle(len(results), func(i, j int) { results[i], results[j] = results[j], results[i] })
 	for _, r := range results[:min(mostTurned, len(results))] {
 		n, err := w.turnOne(ctx, lab, r)
@@ -213,7 +213,7 @@ func (w *world) turnOne(ctx context.Context, lab *harness.Lab, r probes.Result) 
 			return lifted, nil // the answer came another way, where nothing translates it back
 		case now.Cause != nil && now.Cause.Kind == evidence.Unknown:
 			return lifted, fmt.Errorf("what was understood is not, without\n  %s\n  %s\n  %s\n%s", strings.Join(before, "\n  "), now, causeOf(now), now.Timeline)
-		case now.Cause == nil || !now.Cause.Policy():
+		case now.Cause == nil || !now.Cause.Policy:
 			return lifted, nil
 		}
 		id := identity(*now.Cause)
@@ -221,7 +221,7 @@ func (w *world) turnOne(ctx context.Context, lab *harness.Lab, r probes.Result) 
 			return lifted, fmt.Errorf("lifted, it does not turn:\n  %s\n  %s\n  %s\n%s", strings.Join(before, "\n  "), now, id, now.Timeline)
 		}
 		before = append(before, id)
-		err = evidence.Lift(lab.Node(now.Cause.Node), *now.Cause)
+		err = probes.Lift(lab.Node(now.Cause.Node), *now.Cause)
 		if err != nil && now.Cause.Kind == evidence.NoRoute && !leads(lab, now) {
 			return lifted, nil // only hosts are between
 		}

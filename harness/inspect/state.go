@@ -1,0 +1,111 @@
+package inspect
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Namespace is where to read.
+type Namespace struct {
+	// Handle is a netlink handle of the namespace.
+	Handle *netlink.Handle
+	// Do runs a function on a thread in the namespace.
+	Do func(func() error) error
+}
+
+// State is what the kernel says of a namespace at one moment.
+type State struct {
+	// Name is what the reader calls the namespace.
+	Name  string
+	Links []Link
+	Addrs []Addr
+	// Routes are those of every table.
+	Routes []Route
+	// Neighbours are the entries of every link.
+	Neighbours []Neighbour
+	// Lookups are the route lookups that were asked for.
+	Lookups map[Question]Lookup
+	// Sysctls are those that were asked for, by their path below /proc/sys; one that
+	// is not there is "".
+	Sysctls map[string]string
+	// Legacy is true when there are tables of iptables-legacy. An ordinary user may
+	// not know.
+	Legacy bool
+	// Listeners are those of TCP, with their queues, if they were asked for.
+	Listeners []Listener
+	// UDP are the ports that somebody waits at, if they were asked for.
+	UDP map[uint16]bool
+}
+
+// Want is what is to be known of a namespace besides what its kernel lists. Sysctls
+// and sockets take longer to read than all the rest: a router has many links, and
+// the sockets of all namespaces are in one table.
+type Want struct {
+	Questions []Question
+	// Sysctls are paths below /proc/sys.
+	Sysctls []string
+	// Listeners asks for the listening TCP sockets, Datagrams for UDP's.
+	Listeners, Datagrams bool
+}
+
+// Read reads what a namespace's kernel lists: all but what Fill adds.
+func (ns Namespace) Read(name string) (*State, error) {
+	s := &State{Name: name, Lookups: map[Question]Lookup{}, Sysctls: map[string]string{}}
+	for _, part := range []struct {
+		what string
+		read func(*netlink.Handle) error
+	}{
+		{"links", s.readLinks}, {"addresses", s.readAddrs}, {"routes", s.readRoutes}, {"neighbours", s.readNeighbours},
+	} {
+		if err := part.read(ns.Handle); err != nil {
+			return nil, fmt.Errorf("list %s: %w", part.what, err)
+		}
+	}
+	return s, ns.Do(s.readNames)
+}
+
+// Fill reads what is wanted and the state has not got.
+func (ns Namespace) Fill(s *State, want Want) error {
+	for _, q := range want.Questions {
+		if _, ok := s.Lookups[q]; !ok {
+			s.Lookups[q] = lookup(ns.Handle, q)
+		}
+	}
+	var keys []string
+	for _, key := range want.Sysctls {
+		if _, ok := s.Sysctls[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	listeners := want.Listeners && s.Listeners == nil
+	datagrams := want.Datagrams && s.UDP == nil
+	if len(keys) == 0 && !listeners && !datagrams {
+		return nil
+	}
+	return ns.Do(func() error {
+		s.readSysctls(keys)
+		if datagrams {
+			s.readUDP()
+		}
+		if listeners {
+			return s.readListeners()
+		}
+		return nil
+	})
+}
+
+// Excerpt is a copy with those lookups and sysctls that are wanted: what is filled
+// in later is not in it.
+func (s *State) Excerpt(want Want) *State {
+	own := *s
+	own.Lookups = make(map[Question]Lookup, len(want.Questions))
+	for _, q := range want.Questions {
+		own.Lookups[q] = s.Lookups[q]
+	}
+	own.Sysctls = make(map[string]string, len(want.Sysctls))
+	for _, key := range want.Sysctls {
+		own.Sysctls[key] = s.Sysctls[key]
+	}
+	return &own
+}

@@ -1,0 +1,31 @@
+package evidence
+
+// Kind is what stopped a packet, in one word, as a matrix has it: drop@fw.
+type Kind string
+
+// The kinds of cause. Whether somebody wants it so is Cause.Policy.
+const (
+	Drop         Kind = "drop"        // a rule or a chain's policy dropped it
+	Reject       Kind = "reject"      // a rule dropped it and said so
+	Blackhole    Kind = "blackhole"   // a blackhole route
+	Unreachable  Kind = "unreachable" // an unreachable route
+	Prohibit     Kind = "prohibit"    // a prohibit route
+	NoForward    Kind = "noforward"   // forwarding is off
+	NoRoute      Kind = "noroute"     // no route leads there; a policy at a router only
+	PortIsolated Kind = "isolated"    // two isolated ports of a bridge
+
+	LinkDown   Kind = "linkdown"   // an interface is down
+	NoCarrier  Kind = "nocarrier"  // the other end of a link is down
+	Tentative  Kind = "tentative"  // an IPv6 address that is not settled
+	NoAddress  Kind = "noaddress"  // nobody has the address
+	Neighbour  Kind = "neighbour"  // nobody answers for the address on the link
+	MTU        Kind = "mtu"        // the packet is too large
+	TTL        Kind = "ttl"        // the time to live was over
+	RPFilter   Kind = "rpfilter"   // the source may not come in there
+	NoListener Kind = "nolistener" // nobody has the port
+	Backlog    Kind = "backlog"    // the listener's queue is full
+	Ignored    Kind = "ignored"    // echo requests are ignored
+	WrongMAC   Kind = "wrongmac"   // sent to a MAC that nobody on the link has
+	Martian    Kind = "martian"    // a source that nobody outside may have
+	Unknown    Kind = "unknown"    // what was seen does not account for it
+)

@@ -1,0 +1,25 @@
+package verdict
+
+import (
+	"fmt"
+
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
+)
+
+var backlog = row{
+	kind: evidence.Backlog, verb: "not accepted", policy: never, needs: needPackets | needSockets,
+	at: map[stage]func(spot, *evidence.Cause) bool{
+		accepted: func(p spot, c *evidence.Cause) bool {
+			for _, l := range p.state.Listeners {
+				if p.Flow.Protocol == wire.TCP && l.Port == p.Flow.Port && l.Waiting > l.Most {
+					c.Detail = fmt.Sprintf("%d connections wait for the listener at port %d, which has room for %d", l.Waiting, l.Port, l.Most)
+					return true
+				}
+			}
+			return false
+		},
+	},
+	confirmed:  confirmation{counters: []string{"TcpExt.ListenOverflows"}},
+	unliftable: "a queue that is full is no policy",
+}

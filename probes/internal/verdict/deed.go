@@ -1,0 +1,39 @@
+package verdict
+
+import (
+	"net/netip"
+
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// Deed is what somebody who may change a node does to take a policy away: one of the
+// types below.
+type Deed interface{ deed() }
+
+// DeleteRule deletes a rule; AcceptPolicy lets a chain accept what no rule decides
+// about.
+type (
+	DeleteRule   struct{ Rule *evidence.Rule }
+	AcceptPolicy struct{ Rule *evidence.Rule }
+)
+
+// SetSysctl sets a parameter, whose key is as in evidence.Cause.
+type SetSysctl struct{ Key, Value string }
+
+// DeleteRoute deletes a route; GiveRoute gives the node the way that the plan's links
+// have to an address.
+type (
+	DeleteRoute struct{ Route *inspect.Route }
+	GiveRoute   struct{ To netip.Addr }
+)
+
+// Unisolate lets a bridge's port talk to isolated ones.
+type Unisolate struct{ Interface string }
+
+func (DeleteRule) deed()   {}
+func (AcceptPolicy) deed() {}
+func (SetSysctl) deed()    {}
+func (DeleteRoute) deed()  {}
+func (GiveRoute) deed()    {}
+func (Unisolate) deed()    {}

@@ -1,0 +1,274 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// Explain names what stopped a probe: the first of these that accounts for it. A
+// rule's verdict; who refused it; and where a packet was last seen, what that
+// node's kernel would do with it. What nothing accounts for is Unknown, with
+// what is known. A probe that was answered has no cause: the zero Cause.
+func Explain(o Observation) evidence.Cause {
+	c := o.explain()
+	if state := o.States[c.Node]; c.Kind == evidence.Unknown && state != nil && state.Legacy {
+		c.Detail += "; it has rules of iptables-legacy, which are not traced"
+	}
+	return c
+}
+
+func (o Observation) explain() evidence.Cause {
+	if o.Heard.Answered {
+		return evidence.Cause{}
+	}
+	if o.Lost != "" {
+		return evidence.Cause{Kind: evidence.Unknown, Detail: o.Lost}
+	}
+	if s, ok := o.Dropped(); ok {
+		return o.dropped(s)
+	}
+	if c, ok := o.sourced(); ok {
+		return c
+	}
+	if c, ok := o.refused(); ok {
+		return c
+	}
+	for _, leg := range []evidence.Role{evidence.Answer, evidence.Request} {
+		if s, ok := o.LastSeen(leg); ok {
+			return o.stopped(s, leg)
+		}
+	}
+	return o.unsent()
+}
+
+// at is where a packet was seen, and unknown what is said of it when nothing accounts
+// for its end there.
+func (o Observation) at(s evidence.Sighting, leg evidence.Role) spot {
+	return spot{Observation: o, seen: s, leg: leg, state: o.States[s.Node], to: s.Destination}
+}
+
+func (p spot) unknown(detail string) evidence.Cause {
+	return evidence.Cause{Kind: evidence.Unknown, Node: p.seen.Node, Interface: p.seen.Interface, Leg: p.leg, Detail: detail}
+}
+
+// dropped explains a packet that a rule ended the way of.
+func (o Observation) dropped(s evidence.Sighting) evidence.Cause {
+	p := o.at(s, s.Role)
+	if p.strayed() {
+		return p.unknown("a rule dropped it there, where it was not to come by")
+	}
+	c := evidence.Cause{Node: s.Node, Leg: s.Role, Rule: s.Rule, Router: s.Node != o.Flow.From && s.Node != o.Flow.To}
+	p.explain(&c, ruled)
+	return c
+}
+
+// strayed says whether a packet came to a node that it was not for, and that hands
+// nothing on: a copy for one that looks into packets, or one with a wrong MAC. What
+// is dropped there would have gone nowhere from there.
+func (p spot) strayed() bool {
+	if p.state == nil || p.seen.Index == 0 || p.seen.Node == p.Flow.From || p.seen.Node == p.Flow.To {
+		return false
+	}
+	if _, own := p.state.Addr(p.to); own {
+		return false
+	}
+	_, off := p.forwardsNot()
+	return off && p.in().Master == 0 && p.in().Kind != "bridge"
+}
+
+// sourced explains a request that left with a source that nobody can answer.
+func (o Observation) sourced() (evidence.Cause, bool) {
+	s, ok := o.Timeline.First(evidence.Request, evidence.Out)
+	p := o.at(s, evidence.Request)
+	if p.state = o.States[o.Flow.From]; !ok || p.state == nil {
+		return evidence.Cause{}, false
+	}
+	c := p.unknown("")
+	return c, p.explain(&c, sourced)
+}
+
+// refused explains a reset or an ICMP error by who it was first seen leaving.
+func (o Observation) refused() (evidence.Cause, bool) {
+	by := o.Timeline.Refuser()
+	if by == "" {
+		return evidence.Cause{}, false
+	}
+	request, ok := o.LastSeen(evidence.Request)
+	if !ok && by == o.Flow.From {
+		return evidence.Cause{}, false // its own kernel says that it could not send it
+	}
+	c := evidence.Cause{Kind: evidence.Unknown, Node: by, Leg: evidence.Request, Detail: "it refused what it was not seen to get"}
+	if !ok || request.Node != by {
+		return c, true
+	}
+	p := o.at(request, evidence.Request)
+	if p.state == nil {
+		c.Detail = "its state was not read"
+		return c, true
+	}
+	if _, own := p.state.Addr(p.to); own {
+		if c = p.unknown(""); p.explain(&c, refused) {
+			return c, true
+		}
+	}
+	c = o.stopped(request, evidence.Request)
+	if c.Kind == evidence.Unknown && (c.Detail == noReason || c.Detail == noSilence) {
+		c.Detail = "it refused the probe, and no rule of it was seen to"
+	}
+	return c, true
+}
+
+// Where a node's state tells nothing.
+const (
+	noReason  = "nothing there accounts for its end"
+	noSilence = "nothing there accounts for the silence"
+)
+
+// stopped explains a packet that was last seen at a place.
+func (o Observation) stopped(s evidence.Sighting, leg evidence.Role) evidence.Cause {
+	p := o.at(s, leg)
+	switch {
+	case p.state == nil:
+		return p.unknown("the node's state was not read")
+	case s.Direction == evidence.Out:
+		return p.onTheLink()
+	case s.Index == 0: // a rule saw what the node itself sends
+		c := evidence.Cause{Node: s.Node, Leg: leg}
+		if p.sends(&c, onward(s)) {
+			return c
+		}
+		return p.unknown(noReason)
+	}
+	if c := p.unknown(""); p.explain(&c, entered) {
+		return c
+	}
+	if _, own := p.state.Addr(s.Destination); own {
+		return p.atTheEnd()
+	}
+	return p.onTheWay()
+}
+
+// atTheEnd explains a packet that reached the node that has its destination.
+func (p spot) atTheEnd() evidence.Cause {
+	c := p.unknown(noSilence)
+	if p.explain(&c, delivered) {
+		return c
+	}
+	if p.leg == evidence.Answer {
+		return p.unknown("it came back to the asker, who did not hear it")
+	}
+	if p.explain(&c, accepted) {
+		return c
+	}
+	// The node took the request; so its answer did not get out.
+	answer := evidence.Cause{Node: p.seen.Node, Leg: evidence.Answer}
+	p.leg = evidence.Answer
+	if p.sends(&answer, inspect.Question{From: p.seen.Destination, To: p.seen.Source}) {
+		return answer
+	}
+	return c
+}
+
+// onTheWay explains a packet that came in at a node that does not have its
+// destination, and so was to hand it on.
+func (p spot) onTheWay() evidence.Cause {
+	c := p.unknown(noReason)
+	c.Router = true
+	if in := p.in(); in.Master != 0 && p.state.Link(in.Master).Kind == "bridge" {
+		c.Detail = "the bridge did not hand it on"
+		p.explain(&c, bridged)
+		return c
+	}
+	if p.explain(&c, handed) {
+		return c
+	}
+	var asked bool
+	if p.way, asked = p.state.Lookups[onward(p.seen)]; !asked {
+		c.Detail = "its route was not looked up"
+		return c
+	}
+	p.length = p.seen.Length
+	if !p.out(&c) && p.way.Errno != 0 {
+		c.Detail = p.unroutable()
+	}
+	return c
+}
+
+// sends explains why a node cannot send a packet of its own. What is in doubt does not
+// count.
+func (p spot) sends(c *evidence.Cause, q inspect.Question) bool {
+	var asked bool
+	if p.way, asked = p.state.Lookups[q]; !asked {
+		return false
+	}
+	p.to = q.To
+	return p.out(c) && c.Kind != evidence.Unknown
+}
+
+// onTheLink explains a packet that was handed to a driver and not seen at the
+// other end.
+func (p spot) onTheLink() evidence.Cause {
+	p.way = p.state.Lookups[inspect.Question{To: p.to}] // the zero Lookup has no router
+	c := p.unknown("it left there, and was seen nowhere else")
+	p.explain(&c, onLink)
+	return c
+}
+
+// receivers are the ends that a frame on the link was for: where there are many, those
+// that have the next one's address.
+func (p spot) receivers() []peer {
+	at := End{p.seen.Node, p.seen.Interface}
+	peers := p.peersOf(at)
+	if len(p.Peers[at]) > 1 {
+		peers = slices.DeleteFunc(peers, func(peer peer) bool { return !p.Planned(peer.End, p.next()) })
+	}
+	return peers
+}
+
+// unsent explains a probe of which nothing was seen: the asker's own kernel kept
+// it.
+func (o Observation) unsent() evidence.Cause {
+	p := spot{Observation: o, leg: evidence.Request, state: o.States[o.Flow.From], to: o.Flow.Addr}
+	c := evidence.Cause{Kind: evidence.Unknown, Node: o.Flow.From, Leg: evidence.Request, Detail: "nothing was seen to leave"}
+	if p.state == nil {
+		c.Detail = "the asker's state was not read"
+		return c
+	}
+	if o.Heard.Errno != 0 {
+		c.Detail = fmt.Sprintf("nothing was seen to leave; the kernel says %q", o.Heard.Errno.Error())
+	}
+	if p.explain(&c, unsent) {
+		return c
+	}
+	if unknown := c; !p.sends(&c, inspect.Question{To: o.Flow.Addr}) {
+		return unknown
+	}
+	return c
+}
+
+// Dropped is the last packet that a rule ended the way of: the answer's, if it
+// got that far.
+func (o Observation) Dropped() (evidence.Sighting, bool) {
+	for _, role := range []evidence.Role{evidence.Answer, evidence.Request} {
+		for _, s := range slices.Backward(o.Timeline) {
+			if s.Role == role && s.Dropped() {
+				return s, true
+			}
+		}
+	}
+	return evidence.Sighting{}, false
+}
+
+// LastSeen is where a leg's packet was last seen. What a switch flooded to those
+// that it was not for does not count.
+func (o Observation) LastSeen(leg evidence.Role) (evidence.Sighting, bool) {
+	for _, s := range slices.Backward(o.Timeline) {
+		if s.Role == leg && !s.Foreign {
+			return s, true
+		}
+	}
+	return evidence.Sighting{}, false
+}

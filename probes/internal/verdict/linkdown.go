@@ -1,0 +1,100 @@
+package verdict
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+var linkDown = row{
+	kind: evidence.LinkDown, verb: "lost", policy: never, needs: needPackets | needLinks | needLookups | needPlan,
+	at: map[stage]func(spot, *evidence.Cause) bool{
+		bridged:   bridgeIsDown,
+		routed:    routeIsDown,
+		leaving:   linkIsDown,
+		resolving: ownerIsDown,
+		onLink:    peerIsDown,
+	},
+	confirmed:  confirmation{otherwise: "the link's own state is read"},
+	unliftable: "a link is no policy",
+}
+
+const isDown = "the link is down"
+
+// bridgeIsDown is for a frame that a bridge's port got: the bridge, or the port that
+// its destination is behind.
+func bridgeIsDown(p spot, c *evidence.Cause) bool {
+	in := p.in()
+	if bridge := p.state.Link(in.Master); !bridge.Up {
+		moves(c, End{c.Node, bridge.Name})
+		c.Detail = "the bridge is down"
+		return true
+	}
+	for _, l := range p.state.Links {
+		if l.Master == in.Master && l.Index != in.Index && !l.Up && p.leads(End{c.Node, l.Name}, p.to) {
+			moves(c, End{c.Node, l.Name})
+			c.Detail = isDown
+			return true
+		}
+	}
+	return false
+}
+
+// routeIsDown comes before a route that is missing: the kernel took the routes with
+// the link.
+func routeIsDown(p spot, c *evidence.Cause) bool {
+	for _, port := range p.Ports[p.state.Name] {
+		leads := func(prefix netip.Prefix) bool { return prefix.Masked().Contains(p.to) }
+		if !slices.ContainsFunc(port.Addrs, leads) && !slices.ContainsFunc(port.Routes, leads) {
+			continue
+		}
+		if link := p.state.LinkNamed(port.Interface); link.Index != 0 && !link.Up {
+			moves(c, End{c.Node, port.Interface})
+			c.Detail = "the link is down, and with it the route"
+			return true
+		}
+	}
+	return false
+}
+
+// linkIsDown is the link that the route leads over, or its other end.
+func linkIsDown(p spot, c *evidence.Cause) bool {
+	link := p.link()
+	if !link.Up {
+		c.Interface, c.Detail = link.Name, isDown
+		return true
+	}
+	for _, peer := range p.peers() {
+		if !link.Carrier && !peer.link.Up {
+			moves(c, peer.End)
+			c.Detail = isDown
+			return true
+		}
+	}
+	return false
+}
+
+// ownerIsDown is the end of who is to answer for an address.
+func ownerIsDown(p spot, c *evidence.Cause) bool {
+	for _, peer := range p.peers() {
+		if p.unresolved() && p.Planned(peer.End, p.next()) && peer.link.Index != 0 && !peer.link.Up {
+			moves(c, peer.End)
+			c.Detail = isDown
+			return true
+		}
+	}
+	return false
+}
+
+// peerIsDown is the end that a frame was sent to.
+func peerIsDown(p spot, c *evidence.Cause) bool {
+	for _, peer := range p.receivers() {
+		if !peer.link.Up {
+			moves(c, peer.End)
+			c.Detail = isDown
+			return true
+		}
+	}
+	return false
+}

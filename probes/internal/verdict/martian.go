@@ -1,0 +1,36 @@
+package verdict
+
+import (
+	"fmt"
+
+	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
+)
+
+var martian = row{
+	kind: evidence.Martian, verb: "not accepted", policy: never, needs: needPackets | needAddrs | needLinks | needLookups,
+	at:         map[stage]func(spot, *evidence.Cause) bool{entered: isMartian},
+	confirmed:  confirmation{counters: []string{"IpExt.InNoRoutes"}},
+	unliftable: "the kernel knows no exception for a packet's source alone",
+}
+
+// isMartian says whether the packet's source is one that may not come from outside:
+// a loopback address, or the node's own. Both may be allowed (route_localnet,
+// accept_local): the kernel's lookup tells, but not for IPv6's loopback address.
+func isMartian(p spot, c *evidence.Cause) bool {
+	if p.in().Name == "lo" {
+		return false
+	}
+	source := p.seen.Source
+	refuses := p.state.Lookups[onward(p.seen)].Errno == unix.EINVAL
+	_, own := p.state.Addr(source)
+	switch {
+	case source.IsLoopback() && (refuses || source.Is6()):
+		c.Detail = fmt.Sprintf("%s is a loopback address", source)
+	case own && refuses && source.Is4():
+		c.Detail = fmt.Sprintf("%s is the node's own address", source)
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,47 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
+)
+
+var neighbour = row{
+	kind: evidence.Neighbour, verb: "not sent on", policy: never, needs: needPackets | needNeighbours | needAddrs | needPlan,
+	at:         map[stage]func(spot, *evidence.Cause) bool{resolving: nobodyAnswers},
+	confirmed:  confirmation{otherwise: "the entry is FAILED, or the node was seen to say so in an ICMP error"},
+	unliftable: "a neighbour that does not answer is no policy",
+}
+
+func nobodyAnswers(p spot, c *evidence.Cause) bool {
+	c.Interface = p.link().Name
+	next := p.next()
+	if !p.unresolved() {
+		c.Detail = fmt.Sprintf("nobody answered for %s in time", next)
+		return p.asksFor() && !p.state.Legacy && p.reachedNoHost()
+	}
+	for _, peer := range p.peers() {
+		if _, own := peer.state.Addr(next); own {
+			c.Detail = fmt.Sprintf("%s has %s, and does not answer for it", peer.Node, next)
+			return true
+		}
+	}
+	c.Detail = fmt.Sprintf("nobody answers for %s", next)
+	return true
+}
+
+// asksFor says whether the next one's address has to be asked for, whatever came of
+// it, and not on a link where nobody is.
+func (p spot) asksFor() bool { return p.state.Neighbour(p.way.Out, p.next())&^unix.NUD_NOARP != 0 }
+
+// reachedNoHost says whether the node said so, of the packet that the cause is about:
+// it gave up on a neighbour who may have answered since. A rule or route that says
+// the same comes before.
+func (p spot) reachedNoHost() bool {
+	about := map[evidence.Role]evidence.Role{evidence.Request: evidence.Refusal, evidence.Answer: evidence.Undone}[p.leg]
+	return slices.ContainsFunc(p.Timeline, func(s evidence.Sighting) bool {
+		return s.NoHost && s.Role == about && s.Node == p.state.Name && s.Direction == evidence.Out
+	})
+}

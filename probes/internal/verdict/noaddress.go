@@ -1,0 +1,68 @@
+package verdict
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
+)
+
+var noAddress = row{
+	kind: evidence.NoAddress, verb: "not delivered", policy: never, needs: needPackets | needAddrs | needLookups | needPlan,
+	at: map[stage]func(spot, *evidence.Cause) bool{
+		handed: func(p spot, c *evidence.Cause) bool { // it was to end there, whatever the node forwards
+			for _, port := range p.Ports[p.state.Name] {
+				if prefix, ok := port.address(p.to); ok {
+					return lacks(c, port, prefix)
+				}
+			}
+			return false
+		},
+		routed:    addressTookRoute,
+		resolving: ownerLacksAddress,
+		onLink: func(p spot, c *evidence.Cause) bool {
+			peers, next := p.Peers[End{p.seen.Node, p.seen.Interface}], p.next()
+			c.Detail = fmt.Sprintf("nobody on the link has %s", next)
+			return len(peers) > 1 && !slices.ContainsFunc(peers, func(at End) bool { return p.Planned(at, next) })
+		},
+	},
+	confirmed:  confirmation{otherwise: "the node's addresses are read"},
+	unliftable: "an address that is missing is no policy",
+}
+
+// lacks names an address that a port is meant to have, and the node has not.
+func lacks(c *evidence.Cause, port PortState, prefix netip.Prefix) bool {
+	moves(c, End{c.Node, port.Interface})
+	c.Detail = fmt.Sprintf("it does not have %s", prefix)
+	return true
+}
+
+// addressTookRoute tells a route that was lost with an address from one that a node
+// is not to have.
+func addressTookRoute(p spot, c *evidence.Cause) bool {
+	if p.way.Errno != unix.ENETUNREACH {
+		return false
+	}
+	for _, port := range p.Ports[p.state.Name] {
+		for _, prefix := range port.Addrs {
+			if _, has := p.state.Addr(prefix.Addr()); !has && prefix.Masked().Contains(p.to) {
+				return lacks(c, port, prefix)
+			}
+		}
+	}
+	return false
+}
+
+// ownerLacksAddress is why nobody answers for an address that somebody was to have.
+func ownerLacksAddress(p spot, c *evidence.Cause) bool {
+	for _, peer := range p.peers() {
+		if _, own := peer.state.Addr(p.next()); p.unresolved() && !own && p.Planned(peer.End, p.next()) {
+			moves(c, peer.End)
+			c.Detail = fmt.Sprintf("it does not have %s", p.next())
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,73 @@
+package verdict
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Heard is the prober's own view of how the probe ended.
+type Heard struct {
+	// Answered is true when an answer came.
+	Answered bool
+	// Errno is the error of connect, send or the socket; 0 for none.
+	Errno unix.Errno
+	// ICMP is true when an ICMP error is behind it, of that Type and Code.
+	ICMP       bool
+	Type, Code uint8
+}
+
+// End is a node's end of a link.
+type End struct{ Node, Interface string }
+
+// PortState is what a node's end of a link is meant to have.
+type PortState struct {
+	End
+	Addrs []netip.Prefix
+	// Routes are the destinations that are meant to be reached over it.
+	Routes []netip.Prefix
+}
+
+// address is the address that the port is meant to have, with its prefix.
+func (p PortState) address(addr netip.Addr) (netip.Prefix, bool) {
+	at := slices.IndexFunc(p.Addrs, func(prefix netip.Prefix) bool { return prefix.Addr() == addr })
+	if at < 0 {
+		return netip.Prefix{}, false
+	}
+	return p.Addrs[at], true
+}
+
+// Observation is all that is known of one probe. It is data: Explain needs no
+// kernel.
+type Observation struct {
+	Flow     wire.Flow
+	Heard    Heard
+	Timeline evidence.Timeline
+	// States are those of the nodes that matter, by name.
+	States map[string]*inspect.State
+	// Ports are the planned ports of every node, by name.
+	Ports map[string][]PortState
+	// Peers are the other ends of a link.
+	Peers map[End][]End
+	// Lost says what was not seen for want of space; "" when nothing was lost.
+	Lost string
+}
+
+// onward asks where the packet would go from there.
+func onward(s evidence.Sighting) inspect.Question {
+	return inspect.Question{From: s.Source, To: s.Destination, In: s.Index, Mark: s.Mark}
+}
+
+// Questions are the route lookups that explaining a packet at a place needs.
+func Questions(s evidence.Sighting) []inspect.Question {
+	return []inspect.Question{
+		onward(s),
+		{From: s.Destination, To: s.Source},
+		{To: s.Source},
+		{To: s.Destination},
+	}
+}

@@ -1,0 +1,28 @@
+package verdict
+
+// order is the only list of the kinds of cause. At each stage of a packet's way the
+// first that accounts for its end is named; so what makes another one follow comes
+// before it: a link that is down takes addresses and routes along.
+var order = []*row{
+	&drop,
+	&reject,
+	&martian,
+	&portIsolated,
+	&linkDown,
+	&noCarrier,
+	&tentative,
+	&blackhole,
+	&unreachable,
+	&prohibit,
+	&noAddress,
+	&ttl,
+	&noForward,
+	&noRoute,
+	&rpFilter,
+	&mtu,
+	&ignored,
+	&noListener,
+	&backlog,
+	&wrongMAC,
+	&neighbour,
+}

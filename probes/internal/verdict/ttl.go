@@ -1,0 +1,15 @@
+package verdict
+
+import "github.com/nstest/nstest/probes/evidence"
+
+var ttl = row{
+	kind: evidence.TTL, verb: "ended", policy: never, needs: needPackets,
+	at: map[stage]func(spot, *evidence.Cause) bool{
+		handed: func(p spot, c *evidence.Cause) bool {
+			c.Detail = "its time to live was over"
+			return p.seen.TTL == 1
+		},
+	},
+	confirmed:  confirmation{counters: []string{"Ip.InHdrErrors", "Ip6.InHdrErrors"}},
+	unliftable: "the probe's own TTL is no policy",
+}

@@ -1,0 +1,32 @@
+package verdict
+
+import (
+	"slices"
+
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+var wrongMAC = row{
+	kind: evidence.WrongMAC, verb: "lost", policy: never, needs: needPackets | needPlan,
+	at: map[stage]func(spot, *evidence.Cause) bool{
+		onLink: func(p spot, c *evidence.Cause) bool {
+			for _, peer := range p.receivers() {
+				if p.seenForeign(peer.End) {
+					moves(c, peer.End)
+					c.Detail = "it was addressed to another MAC"
+					return true
+				}
+			}
+			return false
+		},
+	},
+	confirmed:  confirmation{otherwise: "the frame was seen to come in, addressed to another"},
+	unliftable: "a wrong MAC is no policy",
+}
+
+// seenForeign says whether the leg's packet came in there, addressed to another.
+func (p spot) seenForeign(at End) bool {
+	return slices.ContainsFunc(p.Timeline, func(s evidence.Sighting) bool {
+		return s.Foreign && s.Role == p.leg && s.Node == at.Node && s.Interface == at.Interface
+	})
+}

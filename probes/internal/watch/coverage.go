@@ -1,0 +1,208 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/wire"
+)
+
+// coverageVar is the file that says which rules probes have tried; unset, nobody
+// asks the rules.
+const coverageVar = "NSTEST_RULE_COVERAGE"
+
+// Covering says whether rule coverage is wanted: $NSTEST_RULE_COVERAGE is set.
+func Covering() bool { return os.Getenv(coverageVar) != "" }
+
+// unfollowed begins the nonces of all probes that no watch follows.
+var unfollowed = wire.NewMark()
+
+// Nonce is that of a probe that Cover is to hear of: no other packet has it.
+func Nonce() [wire.NonceSize]byte { return unfollowed.Nonce(wire.ICMP) }
+
+// Cover hears for rule coverage what the nodes' rules do with probes that no watch
+// follows, until end is called. Where many are asked, each calls pace before it
+// begins: it waits while the nodes tell more than their traces have room for. It
+// makes none fail: what it could not do is in the file, and on standard error. A
+// watch does the same by itself.
+func Cover(nodes []*harness.Node, flows ...wire.Flow) (pace, end func()) {
+	w := newWatch()
+	w.mark = unfollowed
+	err := harness.Visit(nodes, func(node *harness.Node) error { return w.trace(node, flows) })
+	if err != nil {
+		complain(nodes, errors.Join(err, w.Close()))
+		return func() {}, func() {}
+	}
+	w.start()
+	return w.pacer(), func() {
+		if err := w.Close(); err != nil {
+			complain(nodes, err)
+		}
+	}
+}
+
+// pacer lets so many probes begin as the traces have room for, were each to meet
+// every rule, and then waits until what they have the nodes tell was heard.
+func (w *Watch) pacer() func() {
+	const few = 6 // rules: room is for a dozen, and for two packets where TCP has more
+	room := w.Room()
+	for _, t := range w.tracers {
+		if t.uses != nil {
+			room = min(room, max(1, roomOf([]*tracer{t})*few/max(few, len(t.uses.before.rules))))
+		}
+	}
+	var mu sync.Mutex
+	begun := 0
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if begun++; begun > room {
+			w.settle()
+			begun = 1
+		}
+	}
+}
+
+// complain notes why a probe was not heard: with the first node that has a ledger,
+// which those of a lab that is down have not, and nothing can be heard there.
+func complain(nodes []*harness.Node, err error) {
+	for _, node := range nodes {
+		if l, ok := ledgers.Load(node); ok {
+			l.(*ledger).complain("a probe was not heard: %v", err)
+			return
+		}
+	}
+}
+
+// ledger is what probes have tried of a node's rules, from its lab's first probe
+// to its end.
+type ledger struct {
+	node *harness.Node
+	file string
+
+	mu       sync.Mutex
+	now      *ruleset    // as it was last read
+	rules    []coverRule // all that were ever read, in order
+	uses     map[coverRule]use
+	problems []string
+}
+
+// covers says whether the node's rules count: a twin's are those of its lab, changed.
+func covers(node *harness.Node) bool { return Covering() && !node.Lab().IsTwin() }
+
+var ledgers sync.Map // *harness.Node to *ledger
+
+// ledgerOf is a node's ledger, which is written when its lab goes down.
+func ledgerOf(node *harness.Node) *ledger {
+	if l, ok := ledgers.Load(node); ok {
+		return l.(*ledger)
+	}
+	made, had := ledgers.LoadOrStore(node, &ledger{node: node, file: os.Getenv(coverageVar), uses: map[coverRule]use{}})
+	l := made.(*ledger)
+	if !had {
+		node.Lab().OnDown(l.end)
+	}
+	return l
+}
+
+func (l *ledger) complain(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text := fmt.Sprintf(format, args...); !slices.Contains(l.problems, text) {
+		l.problems = append(l.problems, text)
+	}
+}
+
+// look reads the node's rules, unless they are those of the last time.
+func (l *ledger) look(nft *nftables.Conn, generation uint32) (*ruleset, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.now != nil && l.now.generation == generation {
+		return l.now, nil
+	}
+	read, err := readRuleset(l.node, nft)
+	if err != nil {
+		return nil, err
+	}
+	read.generation = generation
+	l.now = read
+	for _, rule := range read.rules {
+		if _, known := l.uses[rule]; !known {
+			l.uses[rule] = never
+			l.rules = append(l.rules, rule)
+		}
+	}
+	return read, nil
+}
+
+// note keeps the most that a rule did.
+func (l *ledger) note(rule coverRule, did use) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uses[rule] = max(did, l.uses[rule])
+}
+
+// end reads the rules for the last time, and writes. What fails here, or failed
+// before, fails no test.
+func (l *ledger) end() {
+	ledgers.Delete(l.node)
+	if !l.node.Attached() {
+		err := l.node.Nftables(func(nft *nftables.Conn) error {
+			const none = 0 // that of the last time, whatever it is, is not this one's
+			_, err := l.look(nft, none)
+			return err
+		})
+		if err != nil {
+			l.complain("the rules at the end: %v", err)
+		}
+	}
+	for _, problem := range l.problems {
+		fmt.Fprintf(os.Stderr, "nstest: rule coverage: lab %s: node %s: %s\n", l.node.Lab().Name(), l.node, problem)
+	}
+	if err := l.write(); err != nil {
+		fmt.Fprintf(os.Stderr, "nstest: rule coverage: lab %s: node %s: %v\n", l.node.Lab().Name(), l.node, err)
+	}
+}
+
+// written are the lines that this process has put into a file already: a network
+// that is built for each of a hundred tests is told once.
+var written sync.Map
+
+// write appends to the file in one go, so that processes do not write into each
+// other's lines.
+func (l *ledger) write() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var text strings.Builder
+	add := func(fields ...string) {
+		for i, field := range fields {
+			fields[i] = strings.Join(strings.Fields(field), " ") // neither tabs nor new lines
+		}
+		line := strings.Join(fields, "\t") + "\n"
+		if _, had := written.LoadOrStore(l.file+"\n"+line, true); !had {
+			text.WriteString(line)
+		}
+	}
+	network, node := l.node.Lab().Name(), l.node.Name()
+	for _, rule := range l.rules {
+		add(l.uses[rule].String(), network, node, rule.family, rule.table, rule.chain, fmt.Sprint(rule.ordinal), rule.text)
+	}
+	for _, problem := range l.problems {
+		add("problem", network, node, problem)
+	}
+	if text.Len() == 0 {
+		return nil
+	}
+	file, err := os.OpenFile(l.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text.String())
+	return errors.Join(err, file.Close())
+}

@@ -1,0 +1,90 @@
+package watch
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// legacyChain is a chain of iptables-legacy.
+type legacyChain struct {
+	program, table, name string
+	drops                bool     // its policy
+	rules                []string // as iptables-save has them, without -A and the chain
+}
+
+// readLegacy reads all chains of the calling thread's namespace, by program and place.
+func readLegacy() (map[string]*legacyChain, error) {
+	chains := map[string]*legacyChain{}
+	for program, file := range map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"} {
+		if names, err := os.ReadFile("/proc/thread-self/net/" + file); err != nil || len(names) == 0 {
+			continue
+		}
+		path := found(program + "-save")
+		if path == "" {
+			return nil, exec.ErrNotFound
+		}
+		text, err := exec.Command(path).Output()
+		if err != nil {
+			return nil, err
+		}
+		addChains(chains, program, string(text))
+	}
+	return chains, nil
+}
+
+// addChains reads what iptables-save prints.
+func addChains(chains map[string]*legacyChain, program, text string) {
+	var table string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "*"):
+			table = line[1:]
+		case strings.HasPrefix(line, ":"):
+			if fields := strings.Fields(line[1:]); len(fields) >= 2 {
+				chains[program+" "+table+" "+fields[0]] = &legacyChain{program: program, table: table, name: fields[0], drops: fields[1] == "DROP"}
+			}
+		case strings.HasPrefix(line, "-A "):
+			name, rule, _ := strings.Cut(line[len("-A "):], " ")
+			if chain := chains[program+" "+table+" "+name]; chain != nil {
+				chain.rules = append(chain.rules, rule)
+			}
+		}
+	}
+}
+
+var (
+	quoted        = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`) // which may hold anything
+	legacyTarget  = regexp.MustCompile(`(?:^| )-[jg] (\S+)`)
+	legacyComment = regexp.MustCompile(`(?:^| )-m comment --comment (?:"((?:[^"\\]|\\.)*)"|(\S+))`)
+)
+
+// dropper is the rule, or the policy, that an event says a packet's end is; nil where
+// the packet goes on.
+func (c *legacyChain) dropper(e legacyEvent) *evidence.Rule {
+	r := &evidence.Rule{Family: c.program, Table: c.table, Chain: c.name}
+	if e.kind == "policy" {
+		if c.drops {
+			return r
+		}
+		return nil
+	}
+	if e.kind != "rule" || e.number < 1 || e.number > len(c.rules) {
+		return nil
+	}
+	text := c.rules[e.number-1]
+	target := legacyTarget.FindStringSubmatch(quoted.ReplaceAllString(text, `""`))
+	if target == nil || target[1] != "DROP" && target[1] != "REJECT" {
+		return nil
+	}
+	if comment := legacyComment.FindStringSubmatch(text); comment != nil {
+		r.Comment = strings.ReplaceAll(comment[1]+comment[2], `\"`, `"`)
+		text = strings.TrimSpace(legacyComment.ReplaceAllString(text, ""))
+	}
+	r.Handle, r.Text, r.Rejects = uint64(e.number), text, target[1] == "REJECT"
+	return r
+}

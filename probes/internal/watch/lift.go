@@ -1,0 +1,110 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/vishvananda/netlink"
+)
+
+// Lift takes away at a node what a policy that stopped a probe there is made of: the
+// rule, the chain's policy, the route, the isolation of the port. A route or
+// forwarding that a router lacks it gives. It is for a lab that is only there to show
+// what would be without it: see harness.Lab.Twin. The error is for a cause that is no
+// policy, and for one that cannot be lifted.
+func Lift(node *harness.Node, c evidence.Cause) error {
+	deed, err := verdict.LiftOf(c)
+	if err == nil {
+		err = do(node, deed)
+	}
+	if err != nil {
+		return fmt.Errorf("lift %s: %w", c.Word(), err)
+	}
+	return nil
+}
+
+func do(node *harness.Node, deed verdict.Deed) error {
+	switch deed := deed.(type) {
+	case verdict.DeleteRule:
+		if strings.HasSuffix(deed.Rule.Family, "-legacy") {
+			return fmt.Errorf("rules of %s are not lifted", deed.Rule.Family)
+		}
+		return liftRule(node, deed.Rule)
+	case verdict.AcceptPolicy:
+		if strings.HasSuffix(deed.Rule.Family, "-legacy") {
+			return fmt.Errorf("rules of %s are not lifted", deed.Rule.Family)
+		}
+		return liftPolicy(node, deed.Rule)
+	case verdict.SetSysctl:
+		return node.SetSysctl(deed.Key, deed.Value)
+	case verdict.DeleteRoute:
+		return liftRoute(node, deed.Route)
+	case verdict.GiveRoute:
+		return giveRoute(node, deed.To)
+	case verdict.Unisolate:
+		port, err := node.Netlink().LinkByName(deed.Interface)
+		if err != nil {
+			return err
+		}
+		return node.Netlink().LinkSetIsolated(port, false)
+	}
+	return fmt.Errorf("nobody knows how to do %T", deed)
+}
+
+func chainOf(r *evidence.Rule) *nftables.Chain {
+	return &nftables.Chain{Table: &nftables.Table{Family: families[r.Family], Name: r.Table}, Name: r.Chain}
+}
+
+func liftRule(node *harness.Node, r *evidence.Rule) error {
+	return node.Nftables(func(conn *nftables.Conn) error {
+		chain := chainOf(r)
+		return conn.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: r.Handle})
+	})
+}
+
+func liftPolicy(node *harness.Node, r *evidence.Rule) error {
+	return node.Nftables(func(conn *nftables.Conn) error {
+		chain, accept := chainOf(r), nftables.ChainPolicyAccept
+		chain.Policy = &accept // without hook and priority, which stay
+		conn.AddChain(chain)
+		return nil
+	})
+}
+
+func liftRoute(node *harness.Node, lifted *inspect.Route) error {
+	routes, err := inspect.Routes(node.Netlink())
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if lifted != nil && inspect.RouteOf(r) == *lifted {
+			return node.Netlink().RouteDel(&r)
+		}
+	}
+	return errors.New("there is no such route")
+}
+
+// giveRoute gives a router the way that it has by the plan's links.
+func giveRoute(node *harness.Node, to netip.Addr) error {
+	way, ok := node.Lab().Plan().Way(node.Name(), to)
+	if !ok {
+		return fmt.Errorf("no way leads to %s", to)
+	}
+	h := node.Netlink()
+	port, err := h.LinkByName(way.Dev)
+	if err != nil {
+		return err
+	}
+	route := &netlink.Route{LinkIndex: port.Attrs().Index, Dst: netlink.NewIPNet(to.AsSlice())}
+	if way.Via.IsValid() {
+		route.Gw = way.Via.AsSlice()
+	}
+	return h.RouteReplace(route)
+}

@@ -1,0 +1,49 @@
+package watch_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
+)
+
+// What a plan cannot declare is lifted as well: an isolated port, and a node whose
+// routes were taken away.
+func TestLift(t *testing.T) {
+	t.Parallel()
+	lab := bridged(t)
+	client, box := lab.Node("client"), lab.Node("box")
+	serve(t, lab.Node("server"), 53)
+	for _, name := range []string{"left", "right"} {
+		must(t, box.Netlink().LinkSetIsolated(link(t, box, name), true))
+	}
+	neighbour := netip.MustParseAddr("10.0.1.2")
+	cause := ask(t, client, to(udp, neighbour, 53)).causeWithin(soon)
+	must(t, watch.Lift(box, cause))
+	if by := ask(t, client, to(udp, neighbour, 53)).answered().Answerer(); by != "server" {
+		t.Errorf("%s; lifted, it was answered by %q", cause, by)
+	}
+}
+
+func TestLiftIsAnErrorWhereThereIsNothingToLift(t *testing.T) {
+	t.Parallel()
+	lab := harness.Up(t, office(""))
+	fw := lab.Node("fw")
+	gone := &evidence.Rule{Family: "inet", Table: "filter", Chain: "forward", Handle: 7}
+	for want, c := range map[string]evidence.Cause{
+		"lift linkdown@fw: it is no policy":                                      {Kind: evidence.LinkDown, Node: "fw"},
+		"lift noroute@client: it is no policy":                                   {Kind: evidence.NoRoute, Node: "client"},
+		"lift noroute@fw: no way leads to ":                                      {Kind: evidence.NoRoute, Node: "fw", Router: true, Policy: true},
+		"lift blackhole@fw: there is no such route":                              {Kind: evidence.Blackhole, Node: "fw", Policy: true},
+		"lift drop@fw: node fw: nftables: ":                                      {Kind: evidence.Drop, Node: "fw", Rule: gone, Policy: true},
+		"lift isolated@fw: Link not found":                                       {Kind: evidence.PortIsolated, Node: "fw", Interface: "none", Policy: true},
+		"lift noforward@fw: node fw: sysctl \"\" does not belong to a network n": {Kind: evidence.NoForward, Node: "fw", Policy: true},
+	} {
+		if err := watch.Lift(fw, c); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

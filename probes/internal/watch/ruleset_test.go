@@ -1,0 +1,77 @@
+package watch
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/userdata"
+)
+
+const listing = `# Warning: table ip filter is managed by iptables-nft, do not touch!
+table inet filter { # handle 7
+	set s { # handle 1
+		type ipv4_addr
+		elements = { 10.0.0.1,
+			     10.0.0.2 }
+	}
+
+	chain guests { # handle 2
+		counter  return comment "bye # handle 9" # handle 5
+	}
+
+	chain forward { # handle 3
+		type filter hook forward priority filter; policy drop;
+		ip saddr @s drop # handle 4
+	}
+}
+table ip filter { # handle 8
+	chain FORWARD { # handle 1
+		type filter hook forward priority filter; policy accept;
+		udp dport 53  counter drop # handle 2
+	}
+}
+`
+
+func TestTextsOf(t *testing.T) {
+	t.Parallel()
+	want := map[ruleRef]string{
+		{nftables.TableFamilyINet, "filter", "guests", 5}:  `counter return comment "bye # handle 9"`,
+		{nftables.TableFamilyINet, "filter", "forward", 4}: "ip saddr @s drop",
+		{nftables.TableFamilyIPv4, "filter", "FORWARD", 2}: "udp dport 53 counter drop",
+	}
+	if got := textsOf(listing); !maps.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// A rule whose text is not to be had is known by its place and comment; rules of
+// one text are counted.
+func TestRulesetOfAChain(t *testing.T) {
+	t.Parallel()
+	chain := &nftables.Chain{Name: "forward", Table: &nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv6}, Hooknum: nftables.ChainHookForward}
+	comment := userdata.AppendString(nil, userdata.TypeComment, "no ssh")
+	rules := []*nftables.Rule{{Handle: 4}, {Handle: 9, UserData: comment}, {Handle: 5}, {Handle: 6, UserData: comment}}
+	s := &ruleset{byRef: map[ruleRef]coverRule{}}
+	s.add(chain, rules, map[ruleRef]string{
+		{nftables.TableFamilyIPv6, "filter", "forward", 4}: "tcp dport 22 drop",
+		{nftables.TableFamilyIPv6, "filter", "forward", 5}: "tcp dport 22 drop",
+		{nftables.TableFamilyIPv6, "filter", "forward", 6}: `drop comment "no ssh"`,
+	})
+	want := []coverRule{
+		{"ip6", "filter", "forward", 0, "policy accept"},
+		{"ip6", "filter", "forward", 1, "tcp dport 22 drop"},
+		{"ip6", "filter", "forward", 1, `rule 2 comment "no ssh"`},
+		{"ip6", "filter", "forward", 2, "tcp dport 22 drop"},
+		{"ip6", "filter", "forward", 1, `drop comment "no ssh"`},
+	}
+	if !slices.Equal(s.rules, want) {
+		t.Errorf("%v", s.rules)
+	}
+	for i, handle := range []uint64{0, 4, 9, 5, 6} {
+		if got := s.byRef[ruleRef{nftables.TableFamilyIPv6, "filter", "forward", handle}]; got != want[i] {
+			t.Errorf("handle %d is %v", handle, got)
+		}
+	}
+}

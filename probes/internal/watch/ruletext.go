@@ -1,0 +1,128 @@
+package watch
+
+import (
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+var familyNames = map[nftables.TableFamily]string{
+	nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6",
+	nftables.TableFamilyBridge: "bridge", nftables.TableFamilyNetdev: "netdev", nftables.TableFamilyARP: "arp",
+}
+
+// families are those of familyNames, by name.
+var families = func() map[string]nftables.TableFamily {
+	by := map[string]nftables.TableFamily{}
+	for family, name := range familyNames {
+		by[name] = family
+	}
+	return by
+}()
+
+// ruleOf is the rule or policy that an event is about, read from the node while
+// it is as it was.
+func ruleOf(node *harness.Node, e traceEvent) (*evidence.Rule, error) {
+	r := &evidence.Rule{Family: familyNames[e.family], Table: e.table, Chain: e.chain, Handle: e.handle}
+	if e.kind == tracePolicy {
+		r.Handle = 0
+		return r, nil
+	}
+	err := node.Nftables(func(conn *nftables.Conn) error {
+		table := &nftables.Table{Family: e.family, Name: e.table}
+		rules, err := conn.GetRules(table, &nftables.Chain{Name: e.chain, Table: table})
+		for _, rule := range rules {
+			if rule.Handle == e.handle {
+				describe(r, rule)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	r.Text = ruleText(node, r)
+	return r, nil
+}
+
+// describe takes what the rule's expressions say.
+func describe(r *evidence.Rule, rule *nftables.Rule) {
+	if comment, ok := userdata.GetString(rule.UserData, userdata.TypeComment); ok {
+		r.Comment = comment
+	}
+	for _, e := range rule.Exprs {
+		switch e := e.(type) {
+		case *expr.Reject:
+			r.Rejects = true
+		case *expr.Target:
+			r.Rejects = r.Rejects || e.Name == "REJECT"
+		case *expr.Match: // iptables' own comment
+			if comment, ok := e.Info.(*xt.Comment); ok {
+				r.Comment, _, _ = strings.Cut(string(*comment), "\x00")
+			}
+		}
+	}
+}
+
+var (
+	counters = regexp.MustCompile(`counter packets \d+ bytes \d+`)
+	comments = regexp.MustCompile(` comment "[^"]*"$`) // the rule's own: elements and log prefixes may hold the word
+)
+
+// ruleText is the rule as nft prints it; "" without nft.
+func ruleText(node *harness.Node, r *evidence.Rule) string {
+	return textOf(nftOutput(node, "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle)
+}
+
+// nftOutput is what nft prints at a node; "" without nft, and where it fails.
+func nftOutput(node *harness.Node, args ...string) string {
+	nft := nftPath()
+	if nft == "" {
+		return ""
+	}
+	var out []byte
+	err := node.Do(func() (err error) { // the program starts from this thread, and so in the namespace
+		out, err = exec.Command(nft, args...).Output()
+		return err
+	})
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
+
+// textOf finds a rule in what nft -a prints, and leaves out what is no part of it.
+func textOf(listing string, handle uint64) string {
+	for line := range strings.Lines(listing) {
+		text, ok := strings.CutSuffix(strings.TrimSpace(line), fmt.Sprintf(" # handle %d", handle))
+		if ok {
+			text = comments.ReplaceAllString(text, "")
+			text = counters.ReplaceAllString(text, "counter")
+			return strings.Join(strings.Fields(text), " ")
+		}
+	}
+	return ""
+}
+
+// nftPath is where nft is.
+var nftPath = sync.OnceValue(func() string { return found("nft") })
+
+// found is where a program is, also where an ordinary user's PATH does not look; ""
+// where it is not.
+func found(name string) string {
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if path, err := exec.LookPath(dir + name); err == nil {
+			return path
+		}
+	}
+	return ""
+}

@@ -1,0 +1,93 @@
+package watch
+
+import (
+	"sync"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/probes/internal/wire"
+)
+
+// inquiry is what is to be known of a node besides what its kernel lists.
+type inquiry struct {
+	questions []inspect.Question
+	links     []int         // whose sysctls are wanted
+	sockets   wire.Protocol // whose are wanted, TCP or UDP
+}
+
+// about adds what explaining a packet at a place needs.
+func (i *inquiry) about(s evidence.Sighting) {
+	i.questions = append(i.questions, verdict.Questions(s)...)
+	if s.Index != 0 {
+		i.links = append(i.links, s.Index)
+	}
+}
+
+// in is what is to be read at a node of that state.
+func (i inquiry) in(s *inspect.State) inspect.Want {
+	var names []string
+	for _, index := range i.links {
+		if name := s.Link(index).Name; name != "" {
+			names = append(names, name)
+		}
+	}
+	return inspect.Want{
+		Questions: i.questions, Sysctls: verdict.Sysctls(names...),
+		Listeners: i.sockets == wire.TCP, Datagrams: i.sockets == wire.UDP,
+	}
+}
+
+// namespaceOf is where a node's state is read.
+func namespaceOf(node *harness.Node) inspect.Namespace {
+	return inspect.Namespace{Handle: node.Netlink(), Do: node.Do}
+}
+
+// stateBook remembers the states that were read: hundreds of probes may ask for
+// one at once.
+type stateBook struct {
+	mu    sync.Mutex
+	nodes map[string]*stateEntry
+}
+
+type stateEntry struct {
+	mu    sync.Mutex
+	at    time.Time // all of the state was read then or later
+	state *inspect.State
+}
+
+// state is a node's, all of it read at since or later.
+func (b *stateBook) state(node *harness.Node, since time.Time, what inquiry) (*inspect.State, error) {
+	entry := b.entry(node)
+	entry.mu.Lock()
+	defer entry.mu.Unlock()
+	if entry.state == nil || entry.at.Before(since) {
+		at := time.Now()
+		state, err := namespaceOf(node).Read(node.Name())
+		if err != nil {
+			return nil, err
+		}
+		entry.at, entry.state = at, state
+	}
+	want := what.in(entry.state)
+	if err := namespaceOf(node).Fill(entry.state, want); err != nil {
+		return nil, err
+	}
+	return entry.state.Excerpt(want), nil
+}
+
+func (b *stateBook) entry(node *harness.Node) *stateEntry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.nodes == nil {
+		b.nodes = map[string]*stateEntry{}
+	}
+	entry := b.nodes[node.Name()]
+	if entry == nil {
+		entry = &stateEntry{}
+		b.nodes[node.Name()] = entry
+	}
+	return entry
+}

@@ -1,0 +1,35 @@
+package wire
+
+import "net/netip"
+
+// Protocol is what a probe speaks.
+type Protocol int
+
+// The protocols of probes.
+const (
+	ICMP Protocol = iota + 1
+	TCP
+	UDP
+)
+
+// Flow is one probe: what it sends, and how to tell its packets from all others.
+// Translation may change every address and port on the way, so a request is known
+// by its nonce (ICMP, UDP) or its initial sequence number (TCP); what comes back
+// by the same, or by being the reverse of a request seen at the same place.
+type Flow struct {
+	// From is the asking node's name.
+	From string
+	// To is the node that is to answer; "" when only its address is known.
+	To string
+	// Addr is the address that is asked.
+	Addr netip.Addr
+	// Protocol is what is sent.
+	Protocol Protocol
+	// Port is the target's; 0 for ICMP.
+	Port uint16
+	// SourcePort is the asker's own, for TCP.
+	SourcePort uint16
+	// Nonce is in the payload of ICMP and UDP. Its first MarkSize bytes are the
+	// watch's mark.
+	Nonce [NonceSize]byte
+}

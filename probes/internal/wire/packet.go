@@ -1,0 +1,204 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Packet is what is read of an IP packet, from its network header on. A tap has all
+// of it; a trace has both headers and 12 bytes of what follows. About is the packet
+// that an ICMP error quotes.
+type Packet struct {
+	Source, Destination netip.Addr
+	Protocol            byte
+	TTL                 byte
+	Length              int  // of the whole packet, as the IP header has it
+	Fragment            bool // a later fragment: there is no transport header
+
+	SourcePort, DestinationPort uint16 // TCP and UDP; an echo's identifier and sequence number
+	Flags                       byte   // TCP
+	Seq, Ack                    uint32 // TCP
+	Type, Code                  byte   // ICMP
+	MTU                         uint32 // of "fragmentation needed" and "packet too big"
+	Payload                     []byte // after an ICMP or UDP header
+	About                       *Packet
+	ICMP, ICMPv6                bool // ICMP is true of both
+}
+
+// The flags of TCP (RFC 9293, 3.1).
+const (
+	FIN = 1 << iota
+	SYN
+	RST
+	_
+	ACK
+)
+
+// Parse reads a packet; false for what is no IP packet, or cut off before its
+// transport header.
+func Parse(data []byte) (*Packet, bool) {
+	if len(data) < 1 {
+		return nil, false
+	}
+	p := &Packet{}
+	var rest []byte
+	switch data[0] >> 4 {
+	case 4:
+		header := int(data[0]&15) * 4
+		if len(data) < 20 || header < 20 || len(data) < header {
+			return nil, false
+		}
+		p.Source, p.Destination = netip.AddrFrom4([4]byte(data[12:16])), netip.AddrFrom4([4]byte(data[16:20]))
+		p.Protocol, p.TTL, p.Length = data[9], data[8], int(binary.BigEndian.Uint16(data[2:]))
+		p.Fragment = binary.BigEndian.Uint16(data[6:])&0x1fff != 0
+		rest = data[header:]
+	case 6:
+		if len(data) < 40 {
+			return nil, false
+		}
+		p.Source, p.Destination = netip.AddrFrom16([16]byte(data[8:24])), netip.AddrFrom16([16]byte(data[24:40]))
+		p.Protocol, p.TTL, p.Length = data[6], data[7], 40+int(binary.BigEndian.Uint16(data[4:]))
+		rest = data[40:]
+		p.Protocol, rest = skipExtensions(p.Protocol, rest)
+	default:
+		return nil, false
+	}
+	if p.Fragment {
+		return p, true
+	}
+	return p, p.parseTransport(rest)
+}
+
+// skipExtensions steps over IPv6 extension headers (RFC 8200, 4).
+func skipExtensions(next byte, rest []byte) (byte, []byte) {
+	for len(rest) >= 8 {
+		switch next {
+		case unix.IPPROTO_HOPOPTS, unix.IPPROTO_ROUTING, unix.IPPROTO_DSTOPTS:
+			length := 8 + 8*int(rest[1])
+			next, rest = rest[0], rest[min(length, len(rest)):]
+		default:
+			return next, rest
+		}
+	}
+	return next, rest
+}
+
+func (p *Packet) parseTransport(data []byte) bool {
+	if len(data) < 8 {
+		return false
+	}
+	switch p.Protocol {
+	case unix.IPPROTO_TCP:
+		if len(data) < 14 {
+			// A quoted packet (RFC 792) may end after eight bytes.
+			p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
+			p.Seq, p.Flags = binary.BigEndian.Uint32(data[4:]), SYN
+			return true
+		}
+		p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
+		p.Seq, p.Ack, p.Flags = binary.BigEndian.Uint32(data[4:]), binary.BigEndian.Uint32(data[8:]), data[13]
+	case unix.IPPROTO_UDP:
+		p.SourcePort, p.DestinationPort, p.Payload = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:]), data[8:]
+	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
+		p.ICMP, p.ICMPv6 = true, p.Protocol == unix.IPPROTO_ICMPV6
+		p.Type, p.Code = data[0], data[1]
+		if p.IsEcho() {
+			p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(data[4:]), binary.BigEndian.Uint16(data[6:])
+			p.Payload = data[8:]
+			return true
+		}
+		if p.IsError() {
+			p.MTU = binary.BigEndian.Uint32(data[4:])
+			if !p.ICMPv6 {
+				p.MTU &= 0xffff
+			}
+			p.About, _ = Parse(data[8:])
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// IsEcho says whether it is an echo request or a reply to one.
+func (p *Packet) IsEcho() bool { return p.IsEchoRequest() || p.IsEchoReply() }
+
+// IsEchoRequest says whether it is an echo request of ICMP or ICMPv6.
+func (p *Packet) IsEchoRequest() bool {
+	return p.ICMP && p.Type == map[bool]byte{false: 8, true: 128}[p.ICMPv6]
+}
+
+// IsEchoReply says whether it is an echo reply of ICMP or ICMPv6.
+func (p *Packet) IsEchoReply() bool {
+	return p.ICMP && p.Type == map[bool]byte{false: 0, true: 129}[p.ICMPv6]
+}
+
+// IsError says whether it is an ICMP error, which quotes the packet it is about.
+func (p *Packet) IsError() bool {
+	if p.ICMPv6 {
+		return p.Type >= 1 && p.Type <= 4 // RFC 4443, 2.1
+	}
+	return p.ICMP && (p.Type == 3 || p.Type == 11 || p.Type == 12) // RFC 792
+}
+
+// SaysNoHost says whether it is an error of who could not reach the host.
+func (p *Packet) SaysNoHost() bool {
+	if p.ICMPv6 {
+		return p.Type == 1 && p.Code == 3
+	}
+	return p.ICMP && p.Type == 3 && p.Code == 1
+}
+
+// Tuple is the flow that a packet belongs to at one place: translation changes it
+// from place to place.
+type Tuple struct {
+	Protocol                    byte
+	Source, Destination         netip.Addr
+	SourcePort, DestinationPort uint16
+}
+
+// Tuple is the flow that the packet belongs to where it is.
+func (p *Packet) Tuple() Tuple {
+	return Tuple{p.Protocol, p.Source, p.Destination, p.SourcePort, p.DestinationPort}
+}
+
+// Reverse is the flow of what comes back.
+func (t Tuple) Reverse() Tuple {
+	return Tuple{t.Protocol, t.Destination, t.Source, t.DestinationPort, t.SourcePort}
+}
+
+// String is the packet in a few words: tcp 10.0.1.1:40000 > 10.0.2.1:22 SYN.
+func (p *Packet) String() string {
+	switch {
+	case p.Protocol == unix.IPPROTO_TCP:
+		return fmt.Sprintf("tcp %s > %s %s", netip.AddrPortFrom(p.Source, p.SourcePort), netip.AddrPortFrom(p.Destination, p.DestinationPort), p.flagNames())
+	case p.Protocol == unix.IPPROTO_UDP:
+		return fmt.Sprintf("udp %s > %s", netip.AddrPortFrom(p.Source, p.SourcePort), netip.AddrPortFrom(p.Destination, p.DestinationPort))
+	case p.IsEchoRequest():
+		return fmt.Sprintf("echo request %s > %s", p.Source, p.Destination)
+	case p.IsEchoReply():
+		return fmt.Sprintf("echo reply %s > %s", p.Source, p.Destination)
+	case p.ICMPv6:
+		return fmt.Sprintf("icmpv6 %d/%d %s > %s", p.Type, p.Code, p.Source, p.Destination)
+	case p.ICMP:
+		return fmt.Sprintf("icmp %d/%d %s > %s", p.Type, p.Code, p.Source, p.Destination)
+	}
+	return fmt.Sprintf("protocol %d %s > %s", p.Protocol, p.Source, p.Destination)
+}
+
+func (p *Packet) flagNames() string {
+	var names []string
+	for _, f := range []struct {
+		bit  byte
+		name string
+	}{{SYN, "SYN"}, {FIN, "FIN"}, {RST, "RST"}, {ACK, "ACK"}} {
+		if p.Flags&f.bit != 0 {
+			names = append(names, f.name)
+		}
+	}
+	return strings.Join(names, ",")
+}
