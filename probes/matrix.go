@@ -13,20 +13,24 @@ import (
 // target. A cell says ok when the target answered, else what came instead:
 // refused, rejected@NODE, wrong@NODE when another node answered, silent, or
 // unsent; of a survey under watch the cause and its node, drop@fw, or answer:drop@fw
-// where the request arrived, and its answer was stopped. "." was not asked. An
+// where the request arrived, and its answer was stopped. "." was not asked, and
+// "n/a" could not be: the two have no family of addresses in common. An
 // answer that nobody signed, from an address of several nodes, counts as the
 // target's: to tell them apart, ask with probes that Serve signs.
 type Matrix struct {
 	rows, cols []string
-	results    [][]Result // row by row
+	results    [][]Result   // row by row
+	apart      map[int]bool // cells of two that have no family of addresses in common
 }
 
 func newMatrix(rows, cols []string) *Matrix {
-	return &Matrix{rows, cols, make([][]Result, len(rows)*len(cols))}
+	return &Matrix{rows, cols, make([][]Result, len(rows)*len(cols)), map[int]bool{}}
 }
 
 // at are the results of a cell: one for each probe and address.
-func (m *Matrix) at(row, col int) *[]Result { return &m.results[row*len(m.cols)+col] }
+func (m *Matrix) at(row, col int) *[]Result { return &m.results[m.place(row, col)] }
+
+func (m *Matrix) place(row, col int) int { return row*len(m.cols) + col }
 
 // Cell is the word at a row and a column; "" when there is no such row or column.
 func (m *Matrix) Cell(from, to string) string {
@@ -47,13 +51,19 @@ func (m *Matrix) Results(from, to string) []Result {
 	return slices.Clone(*m.at(row, col))
 }
 
-const notAsked = "."
+const (
+	notAsked = "."
+	noFamily = "n/a"
+)
 
 // cell joins the words of its results, each once: "ok,refused" when two ports
 // fared differently.
 func (m *Matrix) cell(row, col int) string {
 	results := *m.at(row, col)
-	if len(results) == 0 {
+	switch {
+	case m.apart[m.place(row, col)]:
+		return noFamily
+	case len(results) == 0:
 		return notAsked
 	}
 	var words []string

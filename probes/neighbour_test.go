@@ -20,7 +20,7 @@ func allPairs(t *testing.T, lab *harness.Lab) []*task {
 
 func tasksOf(t *testing.T, grid Grid) []*task {
 	t.Helper()
-	tasks, err := grid.tasks(t.Context())
+	tasks, err := grid.tasks(t.Context(), newMatrix(make([]string, len(grid.From)), make([]string, len(grid.To))))
 	if err != nil {
 		t.Fatal(err)
 	}

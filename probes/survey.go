@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -54,7 +55,8 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("survey: %w", err)
 	}
-	tasks, err := g.tasks(ctx)
+	matrix := newMatrix(rows, cols)
+	tasks, err := g.tasks(ctx, matrix)
 	if err == nil {
 		err = enoughNeighbours(tasks, neighbourLimit)
 	}
@@ -70,7 +72,6 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("survey: %w", err)
 	}
-	matrix := newMatrix(rows, cols)
 	for _, t := range tasks {
 		cell := matrix.at(t.row, t.col)
 		*cell = append(*cell, t.result)
@@ -103,7 +104,9 @@ func (g Grid) names() (rows, cols []string, err error) {
 	return rows, cols, nil
 }
 
-func (g Grid) tasks(ctx context.Context) ([]*task, error) {
+// tasks are what is to be asked; pairs that have nothing to ask with are noted in the
+// matrix.
+func (g Grid) tasks(ctx context.Context, matrix *Matrix) ([]*task, error) {
 	for _, p := range g.Probes {
 		if err := p.check(); err != nil {
 			return nil, err
@@ -117,6 +120,10 @@ func (g Grid) tasks(ctx context.Context) ([]*task, error) {
 				continue
 			}
 			pair, err := g.pair(ctx, from, to)
+			if errors.Is(err, errNoFamily) {
+				matrix.apart[matrix.place(row, col)] = true
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -130,7 +137,7 @@ func (g Grid) tasks(ctx context.Context) ([]*task, error) {
 			tasks = append(tasks, pair...)
 		}
 	}
-	if len(tasks) == 0 {
+	if len(tasks) == 0 && len(matrix.apart) == 0 {
 		return nil, fmt.Errorf("there is nobody to ask, or nothing to ask about")
 	}
 	return tasks, nil

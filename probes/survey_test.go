@@ -13,6 +13,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/topo"
+	"github.com/onsi/gomega"
 )
 
 // matches fails the test unless a matrix is as a text has it.
@@ -226,9 +227,8 @@ func TestSurveyMistakes(t *testing.T) {
 	network.Host("b", wire)
 	network.Host("six", network.Switch("other", "fd00::/64"))
 	lab := harness.Up(t, network)
-	a, b, six := lab.Node("a"), lab.Node("b"), lab.Node("six")
+	a, b := lab.Node("a"), lab.Node("b")
 	for want, grid := range map[string]probes.Grid{
-		"survey: a and six have no family of addresses in common":                                       {From: []*harness.Node{a}, To: []probes.Target{b, six}},
 		"survey: there is nobody to ask, or nothing to ask about":                                       {From: []*harness.Node{a}, To: []probes.Target{a, a.On("wire")}},
 		"survey: two rows are called a":                                                                 {From: []*harness.Node{a, b, a}, To: []probes.Target{b}},
 		"survey: two columns are called b/wire":                                                         {From: []*harness.Node{a}, To: []probes.Target{b.On("wire"), b, b.On("wire")}},
@@ -246,6 +246,36 @@ func TestSurveyMistakes(t *testing.T) {
 	if matrix, err := (probes.Grid{}).Survey(t.Context()); err == nil || matrix != nil {
 		t.Error("the zero Grid: ", matrix)
 	}
+}
+
+// Two that cannot ask each other anything do not keep the others from being asked.
+func TestSurveyOfNoCommonFamily(t *testing.T) {
+	t.Parallel()
+	network := topo.New("families")
+	lan := network.Switch("lan", "10.0.0.0/24", "fd00::/64")
+	network.Host("four", lan.NoAddress().At("10.0.0.4"))
+	network.Host("six", lan.NoAddress().At("fd00::6"))
+	network.Host("both", lan)
+	network.Host("none", lan.NoAddress())
+	lab := harness.Up(t, network)
+	const want = `
+		      four  six  both  none
+		four  .     n/a  ok    n/a
+		six   n/a   .    ok    n/a
+		both  ok    ok   .     n/a
+		none  n/a   n/a  n/a   .`
+	g := gomega.NewWithT(t)
+	for _, survey := range []func(context.Context, *harness.Lab, ...probes.Probe) (*probes.Matrix, error){probes.Survey, probes.WatchSurvey} {
+		matrix, err := survey(t.Context(), lab)
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(matrix).To(probes.MatchMatrix(want))
+		g.Expect(matrix.Results("four", "six")).To(gomega.BeEmpty())
+	}
+	only := probes.Grid{From: []*harness.Node{lab.Node("four")}, To: []probes.Target{lab.Node("six")}}
+	matrix, err := only.Survey(t.Context())
+	g.Expect(err).NotTo(gomega.HaveOccurred())
+	g.Expect(matrix.Cell("four", "six")).To(gomega.Equal("n/a"))
+	g.Expect(matrix).NotTo(probes.MatchMatrix("six\nfour ok"))
 }
 
 func TestSurveyEndsWithItsContext(t *testing.T) {

@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -43,6 +44,9 @@ func nameOf(to Target) (string, error) {
 	return to.String(), nil
 }
 
+// errNoFamily is of two that cannot ask each other anything.
+var errNoFamily = errors.New("no family of addresses in common")
+
 // addresses are those of a target that from can ask, with the target's name.
 func addresses(from *harness.Node, to Target) (addrs []netip.Addr, name string, err error) {
 	if name, err = nameOf(to); err != nil {
@@ -60,7 +64,7 @@ func addresses(from *harness.Node, to Target) (addrs []netip.Addr, name string, 
 		addrs = inFamily(from, target.Addrs())
 	}
 	if len(addrs) == 0 {
-		return nil, "", fmt.Errorf("%s and %s have no family of addresses in common", from, name)
+		return nil, "", fmt.Errorf("%s and %s have %w", from, name, errNoFamily)
 	}
 	return addrs, name, nil
 }
@@ -109,8 +113,7 @@ func inFamily(from *harness.Node, addrs []netip.Addr) []netip.Addr {
 }
 
 func has(from *harness.Node, v6 bool) bool {
-	own := from.Addrs()
-	return len(own) == 0 || slices.ContainsFunc(own, func(a netip.Addr) bool { return a.Is6() == v6 })
+	return from.Attached() || slices.ContainsFunc(from.Addrs(), func(a netip.Addr) bool { return a.Is6() == v6 })
 }
 
 // scopeOf is the index of the interface that an address's zone names in the
