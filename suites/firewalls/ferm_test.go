@@ -60,4 +60,28 @@ perl "$ROOT/usr/sbin/ferm" --noexec --lines --domain ip6 ferm.conf >rules.ip6
 -A out -j ACCEPT
 `,
 	},
+	matrix: `
+	      pc       desk     fw          site  cafe
+	pc    .        ok       ok,drop@fw  ok    ok
+	desk  ok       .        ok,drop@fw  ok    ok
+	fw    ok       ok       .           ok    ok
+	site  drop@fw  drop@fw  drop@fw     .     ok
+	cafe  drop@fw  drop@fw  drop@fw     ok    .
+`,
+	stops: `
+pc fw udp/53 drop@fw policy of ip filter INPUT
+pc fw udp/53 drop@fw policy of ip6 filter INPUT
+site fw icmp drop@fw policy of ip filter INPUT
+site fw icmp drop@fw policy of ip6 filter INPUT
+site fw tcp/80 drop@fw policy of ip filter INPUT
+site fw tcp/80 drop@fw policy of ip6 filter INPUT
+site fw udp/53 drop@fw policy of ip filter INPUT
+site fw udp/53 drop@fw policy of ip6 filter INPUT
+site pc icmp drop@fw policy of ip filter FORWARD
+site pc icmp drop@fw policy of ip6 filter FORWARD
+site pc tcp/80 drop@fw policy of ip filter FORWARD
+site pc tcp/80 drop@fw policy of ip6 filter FORWARD
+site pc udp/53 drop@fw policy of ip filter FORWARD
+site pc udp/53 drop@fw policy of ip6 filter FORWARD
+`,
 }

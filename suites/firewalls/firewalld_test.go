@@ -69,4 +69,20 @@ tcp dport 25 reject
 meta nfproto ipv4 oifname != "lo" masquerade
 log prefix "FINAL_REJECT: "
 `},
+	matrix: `
+	      pc         desk       fw            site  cafe
+	pc    .          ok         ok,reject@fw  ok    ok
+	desk  ok         .          ok,reject@fw  ok    ok
+	fw    ok         ok         .             ok    ok
+	site  reject@fw  reject@fw  ok,reject@fw  .     ok
+	cafe  reject@fw  reject@fw  ok,reject@fw  ok    .
+`,
+	stops: `
+pc fw udp/53 reject@fw rule of inet firewalld filter_IN_internal
+site fw tcp/80 reject@fw rule of inet firewalld filter_IN_external
+site fw udp/53 reject@fw rule of inet firewalld filter_IN_external
+site pc icmp reject@fw rule of inet firewalld filter_FWD_external
+site pc tcp/80 reject@fw rule of inet firewalld filter_FWD_external
+site pc udp/53 reject@fw rule of inet firewalld filter_FWD_external
+`,
 }

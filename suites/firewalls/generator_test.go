@@ -26,16 +26,21 @@ type generator struct {
 	script string
 	// asked is what the kernel is to have of it, as nft or iptables-save lists it.
 	asked ruleset
+	// matrix is what passes of ICMP, the web and names.
+	matrix string
+	// stops is where pc and site are stopped on their way to fw, and site on its way
+	// to pc: see stopped.
+	stops string
 }
 
 func (g *generator) String() string { return g.name }
 
 var generators = []*generator{ufw, firewalld, shorewall, ferm}
 
-// each is what a table has for each generator.
-func each(body any) []any {
+// each is what a table has for each of some generators.
+func each(body any, of ...*generator) []any {
 	entries := []any{body}
-	for _, g := range generators {
+	for _, g := range of {
 		entries = append(entries, Entry(fmt.Sprintf("of %s", g), g))
 	}
 	return entries

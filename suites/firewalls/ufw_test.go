@@ -50,4 +50,24 @@ ip6tables-save >rules.ip6
 -A ufw6-user-forward -i lan -o wan -j ACCEPT
 `,
 	},
+	matrix: `
+	      pc          desk        fw          site  cafe
+	pc    .           ok          ok,drop@fw  ok    ok
+	desk  ok          .           ok,drop@fw  ok    ok
+	fw    ok          ok          .           ok    ok
+	site  ok,drop@fw  ok,drop@fw  ok,drop@fw  .     ok
+	cafe  ok,drop@fw  ok,drop@fw  ok,drop@fw  ok    .
+`,
+	stops: `
+pc fw udp/53 drop@fw policy of ip filter INPUT
+pc fw udp/53 drop@fw policy of ip6 filter INPUT
+site fw tcp/80 drop@fw policy of ip filter INPUT
+site fw tcp/80 drop@fw policy of ip6 filter INPUT
+site fw udp/53 drop@fw policy of ip filter INPUT
+site fw udp/53 drop@fw policy of ip6 filter INPUT
+site pc tcp/80 drop@fw policy of ip filter FORWARD
+site pc tcp/80 drop@fw policy of ip6 filter FORWARD
+site pc udp/53 drop@fw policy of ip filter FORWARD
+site pc udp/53 drop@fw policy of ip6 filter FORWARD
+`,
 }
