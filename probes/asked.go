@@ -73,7 +73,11 @@ func (q question) ask(ctx context.Context) ([]finding, error) {
 	if err := watchTasks(q.from.Lab(), name, watchedNodes(q.from, q.to), all, tasks); err != nil {
 		return nil, err
 	}
+	var ways paths
 	for i, t := range tasks {
+		if err := ways.explain(&t.result); err != nil {
+			return nil, err
+		}
 		found[i].Result = t.result
 	}
 	return found, nil

@@ -105,8 +105,8 @@ func (m *IsolationMatcher) Match(actual any) (bool, error) {
 	if m.last, err = m.findings(actual); err != nil {
 		return false, err
 	}
-	v := verdict{findings: m.last, judge: m.judge, named: &m.named}
-	ok, err := v.of(m.title, m.expected)
+	j := judgement{findings: m.last, judge: m.judge, named: &m.named}
+	ok, err := j.of(m.title, m.expected)
 	if ok {
 		err = m.control.confirm(m.ctx, stopped(m.last))
 	}
@@ -185,14 +185,17 @@ func (m *IsolationMatcher) judge(f finding) (standing, objection) {
 		return unclear, objection{cameTo(f.Result) + ": it is one of those that Except has answered", ""}
 	case f.aside:
 		return m.judgeAside(f)
-	case f.Outcome == Answered && f.wrongOwner():
+	case f.Outcome == Answered && f.wrongOwner() && !f.noPath():
 		return unclear, objection{fmt.Sprintf("%s was answered by %s", f.Addr, f.By), ""}
-	case f.Outcome == Answered:
+	case f.Outcome == Answered && !f.noPath():
 		return fails, objection{f.To + " was reached", ""}
 	case f.Cause == nil:
 		return unclear, objection{"the Result is not of a probe under watch: use probes.Watch", ""}
 	case f.Cause.Kind == evidence.Unknown:
 		return unclear, objection{f.Cause.String(), ""}
+	}
+	if by := f.otherAnswerer(); by != "" && !f.noPath() {
+		return unclear, objection{fmt.Sprintf("%s is %s's as well, who got it: %s", f.Addr, by, *f.Cause), ""}
 	}
 	if is, o := m.half(f); is != holds {
 		return is, o

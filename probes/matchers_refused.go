@@ -77,8 +77,8 @@ func (m *RefusalMatcher) Match(actual any) (bool, error) {
 	for _, r := range results {
 		m.last = append(m.last, finding{Result: r})
 	}
-	v := verdict{findings: m.last, judge: m.judge, named: &m.named}
-	ok, err := v.of(m.title, m.expected)
+	j := judgement{findings: m.last, judge: m.judge, named: &m.named}
+	ok, err := j.of(m.title, m.expected)
 	if ok && (m.outcome == Rejected || m.control == must) {
 		err = m.control.confirm(m.ctx, results)
 	}

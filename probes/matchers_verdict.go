@@ -30,8 +30,8 @@ const (
 	fails // the opposite is shown
 )
 
-// verdict is what the findings of a check come to.
-type verdict struct {
+// judgement is what the findings of a check come to.
+type judgement struct {
 	matcher  string
 	findings []finding
 	judge    func(finding) (standing, objection)
@@ -43,11 +43,11 @@ type objection struct{ why, advice string }
 
 // of is true when every finding holds and every name occurs, false when the opposite is shown
 // by all that decide, and an error otherwise.
-func (v *verdict) of(title, expected func() string) (bool, error) {
+func (j *judgement) of(title, expected func() string) (bool, error) {
 	var lines []string
 	clear, against, deciding := true, 0, 0
-	for _, f := range v.findings {
-		is, o := v.judge(f)
+	for _, f := range j.findings {
+		is, o := j.judge(f)
 		clear = clear && is == holds
 		if !f.aside {
 			deciding++
@@ -57,7 +57,7 @@ func (v *verdict) of(title, expected func() string) (bool, error) {
 		}
 		lines = append(lines, f.tell(is, o)...)
 	}
-	missing := v.missing()
+	missing := j.missing()
 	switch {
 	case clear && len(missing) == 0:
 		return true, nil
@@ -70,17 +70,17 @@ func (v *verdict) of(title, expected func() string) (bool, error) {
 }
 
 // missing are the names that occur nowhere among the findings.
-func (v *verdict) missing() []string {
-	if v.named == nil {
+func (j *judgement) missing() []string {
+	if j.named == nil {
 		return nil
 	}
 	var causes []evidence.Cause
-	for _, f := range v.findings {
+	for _, f := range j.findings {
 		if f.Cause != nil {
 			causes = append(causes, *f.Cause)
 		}
 	}
-	return v.named.missing(causes)
+	return j.named.missing(causes)
 }
 
 // tell is a finding as a message has it: one that holds in a line or two, another with
@@ -125,14 +125,26 @@ func report(findings []finding, how string) string {
 // or to its kernel, whose reply went out or was kept from going out.
 func (r Result) delivered() bool {
 	switch {
+	case r.noPath():
+		return false
 	case r.Outcome == Answered:
 		return !r.wrongOwner()
 	case r.Cause == nil:
 		return false
 	case r.Cause.Leg == evidence.Answer:
-		return true
+		return r.otherAnswerer() == ""
 	}
 	return false
+}
+
+// otherAnswerer is another node than the target that an answer was seen to leave; "" when
+// there is none.
+func (r Result) otherAnswerer() string {
+	by := r.Timeline.Answerer()
+	if by == "" || r.target == nil || by == r.target.Name() || by == r.target.Lab().Name()+"/"+r.target.Name() {
+		return ""
+	}
+	return by
 }
 
 // refusedByKernel says whether the target's kernel got the request, and nobody there

@@ -13,10 +13,11 @@ import (
 // target. A cell says ok when the target answered, else what came instead:
 // refused, rejected@NODE, wrong@NODE when another node answered, silent, or
 // unsent; of a survey under watch the cause and its node, drop@fw, or answer:drop@fw
-// where the request arrived, and its answer was stopped. "." was not asked, and
-// "n/a" could not be: the two have no family of addresses in common. An
-// answer that nobody signed, from an address of several nodes, counts as the
-// target's: to tell them apart, ask with probes that Serve signs.
+// where the request arrived, and its answer was stopped, or nopath where nothing joins
+// the two, whoever answered. "." was not asked, and "n/a" could not be: the two have no
+// family of addresses in common. An answer that nobody signed, from an address of
+// several nodes, counts as the target's: to tell them apart, ask with probes that Serve
+// signs.
 type Matrix struct {
 	rows, cols []string
 	results    [][]Result   // row by row
@@ -79,6 +80,8 @@ func (m *Matrix) cell(row, col int) string {
 // itself, is the outcome, else it is the cause.
 func cellWord(r Result) string {
 	switch {
+	case r.noPath():
+		return r.Cause.Word()
 	case r.wrongOwner():
 		return "wrong@" + r.By
 	case r.Outcome == Answered:

@@ -72,7 +72,13 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("survey: %w", err)
 	}
+	var ways paths
 	for _, t := range tasks {
+		if g.Watch {
+			if err := ways.explain(&t.result); err != nil {
+				return nil, fmt.Errorf("survey: %w", err)
+			}
+		}
 		cell := matrix.at(t.row, t.col)
 		*cell = append(*cell, t.result)
 	}

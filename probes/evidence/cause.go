@@ -65,7 +65,10 @@ func (c Cause) String() string {
 		}
 		return fmt.Sprintf("inconclusive: %s was last seen at %s: %s", what, c.place(), c.Detail)
 	}
-	text := fmt.Sprintf("%s was %s at %s", what, c.Verb, c.place())
+	text := fmt.Sprintf("%s was %s", what, c.Verb)
+	if c.Node != "" {
+		text += " at " + c.place()
+	}
 	switch {
 	case c.Rule != nil:
 		text += " by " + c.Rule.String()

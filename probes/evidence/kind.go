@@ -13,6 +13,7 @@ const (
 	NoForward    Kind = "noforward"   // forwarding is off
 	NoRoute      Kind = "noroute"     // no route leads there; a policy at a router only
 	PortIsolated Kind = "isolated"    // two isolated ports of a bridge
+	NoPath       Kind = "nopath"      // no chain of links joins the two
 
 	LinkDown   Kind = "linkdown"   // an interface is down
 	NoCarrier  Kind = "nocarrier"  // the other end of a link is down

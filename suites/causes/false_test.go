@@ -26,15 +26,15 @@ func provesNothing(ctx context.Context, from *harness.Node, to probes.Target, p 
 
 // Each of these passes somewhere for an isolation.
 var _ = Describe("it proves no isolation", func() {
-	It("that the networks know nothing of each other", func(ctx SpecContext) {
-		network := topo.New("sea")
-		network.Host("islander", network.Switch("shore", "192.0.2.0/24", "fd00:99::/64"))
-		network.Host("server", network.Switch("reef", dmz4.String(), dmz6.String()))
-		lab := harness.Up(GinkgoTB(), network)
-		island, server := lab.Node("islander"), lab.Node("server")
+	It("that an address is of a network that knows nothing of the asker's", func(ctx SpecContext) {
+		island, server := islands()
 		for _, p := range all {
-			provesNothing(ctx, island, server, p, "unsent", "the request was not routed at islander", `Because("noroute")`)
-			provesNothing(ctx, server, island, p, "unsent", "the request was not routed at server", `Because("noroute")`)
+			for _, addr := range []netip.Addr{server4, server6} {
+				provesNothing(ctx, island, addr, p, "unsent", "the request was not routed at islander", `Because("noroute")`)
+			}
+			for _, addr := range island.Addrs() {
+				provesNothing(ctx, server, addr, p, "unsent", "the request was not routed at server", `Because("noroute")`)
+			}
 		}
 	})
 
@@ -268,7 +268,29 @@ var _ = Describe("it proves no isolation", func() {
 	})
 })
 
+// islands are two nodes of one network that nothing joins.
+func islands() (island, server *harness.Node) {
+	GinkgoHelper()
+	network := topo.New("sea")
+	network.Host("islander", network.Switch("shore", "192.0.2.0/24", "fd00:99::/64"))
+	network.Host("server", network.Switch("reef", dmz4.String(), dmz6.String()))
+	lab := harness.Up(GinkgoTB(), network)
+	return lab.Node("islander"), lab.Node("server")
+}
+
 var _ = Describe("it proves an isolation", func() {
+	It("of two nodes that nothing joins", func(ctx SpecContext) {
+		island, server := islands()
+		for _, p := range all {
+			for from, to := range map[*harness.Node]*harness.Node{island: server, server: island} {
+				Expect(from).To(probes.BeIsolatedFrom(to, p).WithContext(ctx))
+				Expect(from).To(probes.BeIsolatedFrom(to, p).Because(evidence.NoPath).WithContext(ctx))
+				noVerdict(probes.BeIsolatedFrom(to, p).Because(evidence.NoRoute).WithContext(ctx), from, "not because of noroute")
+				noVerdict(probes.Reach(to, p.Within(silence)).WithContext(ctx), from)
+			}
+		}
+	})
+
 	It("without any program on the machine", func(ctx SpecContext) {
 		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0; tcp dport 80 drop comment "no web"; }; }`)
 		GinkgoTB().Setenv("PATH", "/nonexistent")

@@ -4,6 +4,7 @@ package verdict
 // first that accounts for its end is named; so what makes another one follow comes
 // before it: a link that is down takes addresses and routes along.
 var order = []*row{
+	&noPath,
 	&drop,
 	&reject,
 	&martian,

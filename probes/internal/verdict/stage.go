@@ -11,9 +11,11 @@ import (
 type stage int
 
 const (
+	// Nowhere.
+	apart stage = iota + 1 // nothing joins its two ends
 	// At its source.
-	unsent  stage = iota + 1 // nothing was seen to leave
-	sourced                  // it left, with a source that nobody can answer
+	unsent  // nothing was seen to leave
+	sourced // it left, with a source that nobody can answer
 	// Anywhere.
 	ruled // a rule ended it
 	// At a node where it came in.
@@ -33,7 +35,7 @@ const (
 
 // names are the stages, for messages of tests and readers.
 var names = map[stage]string{
-	unsent: "unsent", sourced: "sourced", ruled: "ruled", entered: "entered", bridged: "bridged", handed: "handed", delivered: "delivered",
+	apart: "apart", unsent: "unsent", sourced: "sourced", ruled: "ruled", entered: "entered", bridged: "bridged", handed: "handed", delivered: "delivered",
 	accepted: "accepted", refused: "refused", routed: "routed", leaving: "leaving", resolving: "resolving", onLink: "on the link",
 }
 

@@ -7,28 +7,34 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Joined says whether any chain of links, bridges and tunnels joins two nodes of the
-// lab, as the kernels have them at this moment: where none does, no packet gets from one
-// to the other, whatever routes and rules say. A node on the way counts as joining its
-// links, whether it forwards or not. So does what is outside of the lab: two links that
-// lead there, or to programs (tun, tap), or are of a kind that is not known, are
-// taken as joined. What programs carry from node to node by other means is not seen.
-func (l *Lab) Joined(a, b *Node) (bool, error) {
-	if a.lab != l || b.lab != l || l.attached {
-		return true, nil // nothing is known of what they have in common
-	}
+// Islands are the lab's nodes in groups: any chain of links, bridges and tunnels joins
+// those of one group, as the kernels have them at this moment, and none joins two groups:
+// no packet gets from one to the other, whatever routes and rules say. A node joins its
+// links, whether it forwards or not. What is outside of the lab counts as one node: two
+// links that lead there, or to programs (tun, tap), or are of a kind that is not known,
+// are taken as joined. What programs carry from node to node by other means is not seen.
+func (l *Lab) Islands() ([][]*Node, error) {
 	j := &joints{lab: l, leader: map[joint]joint{}}
 	for _, node := range l.nodes {
-		if err := j.read(node.ground, node.plan.Name); err != nil {
-			return false, at(err, "look at the links of node %s", node.name)
+		if err := j.read(node.ground, node.name); err != nil {
+			return nil, at(err, "look at the links of node %s", node.name)
 		}
 	}
 	if l.fabric != nil {
 		if err := j.read(l.fabric, ""); err != nil {
-			return false, at(err, "look at the switches")
+			return nil, at(err, "look at the switches")
 		}
 	}
-	return j.leads(joint{a.ground, 0}) == j.leads(joint{b.ground, 0}), nil
+	var islands [][]*Node
+	of := map[joint]int{}
+	for _, node := range l.nodes {
+		leader := j.leads(joint{node.ground, 0})
+		if _, known := of[leader]; !known {
+			of[leader], islands = len(islands), append(islands, nil)
+		}
+		islands[of[leader]] = append(islands[of[leader]], node)
+	}
+	return islands, nil
 }
 
 // joint is what joins links: a node, or in the fabric a bridge, or a link that is on none.

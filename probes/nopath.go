@@ -1,0 +1,90 @@
+package probes
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/topo"
+)
+
+// paths says which nodes of a lab nothing joins. It is for one check: what joins them is
+// read from the kernels once, and only when the plan has no path between two.
+type paths struct {
+	planned map[*harness.Lab]map[string]int // the part of the plan that a node is in
+	found   map[*harness.Lab]map[*harness.Node]int
+}
+
+// apart says whether no chain of links joins the asker of a result and its target: neither
+// the plan nor the kernels have one.
+func (p *paths) apart(r Result) (bool, error) {
+	if r.target == nil || r.from == nil || r.target.Lab() != r.from.Lab() || r.from.Attached() || r.delivered() {
+		return false, nil
+	}
+	lab := r.from.Lab()
+	if p.planned == nil {
+		p.planned, p.found = map[*harness.Lab]map[string]int{}, map[*harness.Lab]map[*harness.Node]int{}
+	}
+	parts, known := p.planned[lab]
+	if !known {
+		parts = partsOf(lab.Plan())
+		p.planned[lab] = parts
+	}
+	if parts[r.from.Name()] == parts[r.target.Name()] {
+		return false, nil
+	}
+	found, known := p.found[lab]
+	if !known {
+		islands, err := lab.Islands()
+		if err != nil {
+			return false, fmt.Errorf("look for a path from %s to %s: %w", r.from, r.target, err)
+		}
+		found = map[*harness.Node]int{}
+		for i, island := range islands {
+			for _, node := range island {
+				found[node] = i
+			}
+		}
+		p.found[lab] = found
+	}
+	return found[r.from] != found[r.target], nil
+}
+
+// explain gives a result the cause that nothing joins the two, where that is so. Whoever
+// answered instead has but the same address.
+func (p *paths) explain(r *Result) error {
+	apart, err := p.apart(*r)
+	if err == nil && apart {
+		cause := verdict.NoPath(r.from.Name(), r.target.Name())
+		r.Cause = &cause
+	}
+	return err
+}
+
+// noPath says whether nothing joins the asker and the target.
+func (r Result) noPath() bool { return r.Cause != nil && r.Cause.Kind == evidence.NoPath }
+
+// partsOf are the parts of a plan that segments join, by node.
+func partsOf(plan *topo.Plan) map[string]int {
+	parts := map[string]int{}
+	for i, node := range plan.Nodes {
+		parts[node.Name] = i
+	}
+	for _, segment := range plan.Segments {
+		var joined []int
+		for _, port := range segment.Ports {
+			joined = append(joined, parts[port.Node])
+		}
+		if len(joined) < 2 {
+			continue
+		}
+		for name, part := range parts {
+			if slices.Contains(joined, part) {
+				parts[name] = joined[0]
+			}
+		}
+	}
+	return parts
+}
