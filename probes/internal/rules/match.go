@@ -1,0 +1,232 @@
+package rules
+
+import (
+	"bytes"
+
+	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// Match says whether a rule's conditions hold for a packet: Yes and No only where that
+// is sure whatever is not known, also of the kernel's state.
+func Match(rule *inspect.Rule, p Packet) Answer {
+	result, _ := evaluate(rule, &p)
+	return result
+}
+
+// registers are those of a rule while it is evaluated. The kernel numbers them twice:
+// four of 16 bytes (1 to 4), and the same memory as sixteen of 4 bytes (8 to 23); the
+// verdict has the first 16 bytes.
+type registers struct{ bits }
+
+const (
+	registerBytes = 80
+	firstShort    = 8 // NFT_REG32_00
+)
+
+func offsetOf(register uint32) int {
+	if register >= firstShort {
+		return int(register-firstShort)*4 + 16
+	}
+	return int(register) * 16
+}
+
+// load puts bytes into a register, filled up with zeros to a multiple of 4 as the
+// kernel does.
+func (r registers) load(register uint32, data bits) {
+	at := min(offsetOf(register), registerBytes)
+	padded := min((len(data.value)+3)&^3, registerBytes-at)
+	r.put(at, knownBits(make([]byte, padded)...))
+	r.put(at, data)
+}
+
+func (r registers) read(register uint32, n int) bits { return r.sub(offsetOf(register), n) }
+
+// forget makes all of them not known.
+func (r registers) forget() { r.put(0, unknownBits(registerBytes)) }
+
+// evaluation is a rule on its way through a packet.
+type evaluation struct {
+	rule               *inspect.Rule
+	packet             *Packet
+	hook               string
+	regs               registers
+	network, transport bits
+	sureNetwork        int
+	sureTransport      int
+	mark               *uint32
+	verdicts           []expr.Verdict
+}
+
+// evaluate says whether a rule matches, and which verdicts it may then give; none where
+// the next rule is asked.
+func evaluate(rule *inspect.Rule, p *Packet) (Answer, []expr.Verdict) {
+	e := &evaluation{rule: rule, packet: p, hook: rule.Chain.Hook, regs: registers{unknownBits(registerBytes)}, mark: p.Mark}
+	if e.hook == "" {
+		e.hook = p.Hook
+	}
+	e.network, e.sureNetwork = p.network()
+	e.transport, e.sureTransport = p.transport()
+	result := e.family()
+	for _, x := range rule.Exprs {
+		if result == No {
+			return No, nil
+		}
+		result = result.and(e.step(x))
+	}
+	return result, e.verdicts
+}
+
+// family says whether the table sees such a packet.
+func (e *evaluation) family() Answer {
+	family := e.packet.family()
+	switch e.rule.Chain.Table.Family {
+	case "ip", "ip6":
+		if family == 0 {
+			return Maybe
+		}
+		return answer((family == 4) == (e.rule.Chain.Table.Family == "ip"))
+	case "arp":
+		return No
+	}
+	return Yes
+}
+
+// step runs an expression: No is where it stops the rule.
+func (e *evaluation) step(x any) Answer {
+	switch x := x.(type) {
+	case *expr.Meta:
+		return e.meta(x)
+	case *expr.Payload:
+		return e.payload(x)
+	case *expr.Ct:
+		return e.ct(x)
+	case *expr.Cmp:
+		return compare(e.regs.read(x.Register, len(x.Data)), x.Op, x.Data)
+	case *expr.Range:
+		n := min(len(x.FromData), len(x.ToData))
+		return e.regs.read(x.Register, n).within(x.FromData[:n], x.ToData[:n]).invert(x.Op == expr.CmpOpNeq)
+	case *expr.Bitwise:
+		e.regs.load(x.DestRegister, e.regs.read(x.SourceRegister, int(x.Len)).masked(x.Mask, x.Xor))
+	case *expr.Byteorder:
+		return e.byteorder(x)
+	case *expr.Immediate:
+		e.regs.load(x.Register, knownBits(bytes.Clone(x.Data)...))
+	case *expr.Lookup:
+		return e.lookup(x)
+	case *expr.Match:
+		return e.xtMatch(x)
+	default:
+		return e.other(x)
+	}
+	return Yes
+}
+
+func compare(b bits, op expr.CmpOp, data []byte) Answer {
+	switch op {
+	case expr.CmpOpEq:
+		return b.equal(data)
+	case expr.CmpOpNeq:
+		return b.equal(data).not()
+	case expr.CmpOpLt:
+		return b.atLeast(data).not()
+	case expr.CmpOpLte:
+		return b.atMost(data)
+	case expr.CmpOpGt:
+		return b.atMost(data).not()
+	case expr.CmpOpGte:
+		return b.atLeast(data)
+	}
+	return Maybe
+}
+
+func (e *evaluation) byteorder(x *expr.Byteorder) Answer {
+	data := e.regs.read(x.SourceRegister, int(x.Len))
+	switch {
+	case x.Size == 8 && x.Len > 8: // has changed between kernels
+		e.regs.load(x.DestRegister, unknownBits(int(x.Len)))
+	case bigEndian:
+		e.regs.load(x.DestRegister, data)
+	default:
+		e.regs.load(x.DestRegister, data.swapped(int(x.Size)))
+	}
+	return Yes
+}
+
+// bigEndian is true on a machine whose numbers look like the network's.
+var bigEndian = knownBits(host32(new(uint32(1))).value...).value[0] == 0
+
+// other runs what decides without looking at registers, or fills one with what is
+// not known.
+func (e *evaluation) other(x any) Answer {
+	switch x := x.(type) {
+	case *expr.Verdict:
+		e.verdicts = append(e.verdicts, *x)
+	case *expr.NAT, *expr.Masq, *expr.Redir:
+		e.decide(expr.VerdictAccept)
+	case *expr.Reject:
+		e.decide(expr.VerdictDrop)
+	case *expr.Queue:
+		e.decide(expr.VerdictAccept, expr.VerdictDrop)
+	case *expr.Target:
+		return e.xtTarget(x)
+	case *expr.SynProxy:
+		e.decide(expr.VerdictAccept, expr.VerdictDrop)
+		return Maybe.and(e.packet.is(protoTCP))
+	case *expr.Counter, *expr.Log, *expr.Notrack, *expr.Dup:
+	case *expr.Objref:
+		return e.object(x.Type)
+	case *expr.Numgen:
+		e.regs.load(x.Register, unknownBits(4))
+	case *expr.Hash:
+		e.regs.load(x.DestRegister, unknownBits(4))
+	case *expr.Limit, *expr.Quota, *expr.Connlimit, *expr.Dynset, *inspect.ObjectMap, *expr.TProxy:
+		return Maybe
+	case *inspect.Opaque:
+		return e.opaque(x)
+	default: // fib, socket, rt, exthdr: what they load, and whether they can, is not known
+		e.regs.forget()
+		return Maybe
+	}
+	return Yes
+}
+
+func (e *evaluation) decide(kinds ...expr.VerdictKind) {
+	for _, kind := range kinds {
+		e.verdicts = append(e.verdicts, expr.Verdict{Kind: kind})
+	}
+}
+
+// opaque runs what google/nftables does not know.
+func (e *evaluation) opaque(x *inspect.Opaque) Answer {
+	switch x.Name {
+	case "last", "secmark", "cttimeout", "cthelper", "ctexpect": // they look at nothing
+		return Yes
+	case "fwd":
+		e.decide(expr.VerdictStolen)
+	case "osf", "xfrm", "tunnel", "inner", "flow_offload", "bitwise":
+	default: // it may decide
+		e.decide(expr.VerdictAccept, expr.VerdictDrop)
+	}
+	e.regs.forget()
+	return Maybe
+}
+
+// Kinds of stateful object (NFT_OBJECT_*, linux/netfilter/nf_tables.h).
+const (
+	objectCounter  = 1
+	objectQuota    = 2
+	objectLimit    = 4
+	objectConns    = 5
+	objectSynproxy = 10
+)
+
+func (e *evaluation) object(kind int) Answer {
+	switch kind {
+	case objectQuota, objectLimit, objectConns:
+		return Maybe
+	case objectSynproxy:
+		return e.other(&expr.SynProxy{})
+	}
+	return Yes
+}

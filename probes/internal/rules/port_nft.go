@@ -1,0 +1,254 @@
+package rules
+
+import (
+	"encoding/binary"
+
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// What a register's bytes are, so far as ports go.
+const (
+	holdsNothing = iota
+	holdsProtocol
+	holdsSource
+	holdsDestination
+)
+
+// naming is a rule on its way through its expressions: which of its registers' bytes
+// hold a port or a protocol.
+type naming struct {
+	rule      *inspect.Rule
+	family    int
+	holds     [registerBytes]int
+	nfproto   int // where a register holds the packet's family, -1 for nowhere
+	protocols []uint8
+	spans     []span
+	pairs     []pair
+}
+
+// pair is a set's element that names a protocol and ports together.
+type pair struct {
+	protocol uint8
+	spans    []span
+}
+
+// rule adds what a rule names.
+func (n *names) rule(rule *inspect.Rule) {
+	r := &naming{rule: rule, nfproto: -1}
+	switch rule.Chain.Table.Family {
+	case "ip":
+		r.family = 4
+	case "ip6":
+		r.family = 6
+	}
+	for _, e := range rule.Exprs {
+		r.step(e)
+	}
+	for _, p := range r.pairs {
+		n.add(rule, r.family, []uint8{p.protocol}, p.spans)
+	}
+	if len(r.pairs) == 0 || len(r.spans) > 0 {
+		n.add(rule, r.family, r.protocols, r.spans)
+	}
+}
+
+func (r *naming) step(e any) {
+	switch e := e.(type) {
+	case *expr.Payload:
+		if e.OperationType != expr.PayloadWrite {
+			r.payload(e)
+		}
+	case *expr.Meta:
+		r.meta(e)
+	case *expr.Ct:
+		r.ct(e)
+	case *expr.Cmp:
+		r.compare(e)
+	case *expr.Range:
+		if len(e.FromData) <= len(e.ToData) {
+			r.element(offsetOf(e.Register), e.FromData, e.ToData)
+		}
+	case *expr.Bitwise:
+		r.move(e.SourceRegister, e.DestRegister, int(e.Len))
+	case *expr.Byteorder:
+		r.move(e.SourceRegister, e.DestRegister, int(e.Len))
+	case *expr.Lookup:
+		r.lookup(e)
+	case *expr.Match:
+		r.match(e)
+	}
+}
+
+// load says what a register's bytes hold now.
+func (r *naming) load(register uint32, size int) []int {
+	at := min(offsetOf(register), registerBytes)
+	part := r.holds[at:min(at+(size+3)&^3, registerBytes)]
+	clear(part)
+	if r.nfproto >= at && r.nfproto < at+len(part) {
+		r.nfproto = -1
+	}
+	return part
+}
+
+func (r *naming) move(from, to uint32, size int) {
+	at := min(offsetOf(from), registerBytes)
+	held := r.holds
+	copy(r.load(to, size), held[at:min(at+size, registerBytes)])
+}
+
+// payload finds the ports at the beginning of the upper header, and the protocol in
+// the IP header.
+func (r *naming) payload(e *expr.Payload) {
+	const v4Protocol, v6Next, ports = 9, 6, 4
+	part := r.load(e.DestRegister, int(e.Len))
+	hold := func(field, what int) {
+		if at := field - int(e.Offset); at >= 0 && at < int(e.Len) && at < len(part) {
+			part[at] = what
+		}
+	}
+	switch {
+	case e.Base == expr.PayloadBaseTransportHeader && e.Offset < ports && int(e.Offset+e.Len)%2 == 0 && e.Offset%2 == 0:
+		hold(0, holdsSource)
+		hold(2, holdsDestination)
+	case e.Base == expr.PayloadBaseNetworkHeader && e.Offset == v4Protocol && r.family != 6, e.Base == expr.PayloadBaseNetworkHeader && e.Offset == v6Next && e.Len == 1 && r.family != 4:
+		hold(int(e.Offset), holdsProtocol)
+	}
+}
+
+func (r *naming) meta(e *expr.Meta) {
+	if e.SourceRegister {
+		return
+	}
+	part := r.load(e.Register, 4)
+	switch {
+	case len(part) == 0:
+	case e.Key == expr.MetaKeyL4PROTO:
+		part[0] = holdsProtocol
+	case e.Key == expr.MetaKeyNFPROTO:
+		r.nfproto = offsetOf(e.Register)
+	}
+}
+
+func (r *naming) ct(e *expr.Ct) {
+	if e.SourceRegister {
+		return
+	}
+	part := r.load(e.Register, 4)
+	switch {
+	case len(part) == 0:
+	case e.Key == expr.CtKeyPROTOCOL:
+		part[0] = holdsProtocol
+	case e.Key == expr.CtKeyPROTOSRC:
+		part[0] = holdsSource
+	case e.Key == expr.CtKeyPROTODST:
+		part[0] = holdsDestination
+	}
+}
+
+// compare takes a number that a field is compared with: where that is "less" or "more",
+// the number and its neighbours are where it turns.
+func (r *naming) compare(e *expr.Cmp) {
+	at := offsetOf(e.Register)
+	if e.Op == expr.CmpOpEq && at == r.nfproto && len(e.Data) > 0 && r.family == 0 {
+		r.family = map[byte]int{2: 4, 10: 6}[e.Data[0]]
+	}
+	from, to := e.Data, e.Data
+	switch e.Op {
+	case expr.CmpOpLt:
+		from, to = make([]byte, len(to)), step(to, -1)
+	case expr.CmpOpLte:
+		from = make([]byte, len(to))
+	case expr.CmpOpGt:
+		from, to = step(from, 1), knownBits(from...).known
+	case expr.CmpOpGte:
+		to = knownBits(from...).known
+	}
+	r.element(at, from, to)
+}
+
+// step is the number after or before a port; other keys stay.
+func step(key []byte, by int) []byte {
+	if len(key) != 2 {
+		return key
+	}
+	return binary.BigEndian.AppendUint16(nil, uint16(int(binary.BigEndian.Uint16(key))+by))
+}
+
+// element takes what a register's bytes are compared with.
+func (r *naming) element(at int, from, to []byte) {
+	protocols, spans := r.inElement(at, from, to)
+	r.protocols, r.spans = append(r.protocols, protocols...), append(r.spans, spans...)
+}
+
+// inElement are the protocols and ports in a key.
+func (r *naming) inElement(at int, from, to []byte) (protocols []uint8, spans []span) {
+	for i := range from {
+		if at+i >= registerBytes || i >= len(to) {
+			break
+		}
+		switch holds := r.holds[at+i]; {
+		case holds == holdsProtocol && from[i] == to[i]:
+			protocols = append(protocols, from[i])
+		case holds >= holdsSource && i+1 < min(len(from), len(to)):
+			spans = append(spans, span{binary.BigEndian.Uint16(from[i:]), binary.BigEndian.Uint16(to[i:]), holds == holdsSource})
+		}
+	}
+	return protocols, spans
+}
+
+// lookup takes all that a set names.
+func (r *naming) lookup(e *expr.Lookup) {
+	set := r.rule.Chain.Table.Sets[e.SetName]
+	if set == nil {
+		return
+	}
+	at := offsetOf(e.SourceRegister)
+	for i := range set.Elements {
+		element := &set.Elements[i]
+		to := element.End
+		if to == nil {
+			to = element.Key
+		}
+		protocols, spans := r.inElement(at, element.Key, to)
+		if len(protocols) == 1 && len(spans) > 0 {
+			r.pairs = append(r.pairs, pair{protocols[0], spans})
+			continue
+		}
+		r.protocols, r.spans = append(r.protocols, protocols...), append(r.spans, spans...)
+	}
+}
+
+// match takes what a match of iptables-nft names.
+func (r *naming) match(e *expr.Match) {
+	all := [2]uint16{0, 65535}
+	both := func(src, dst [2]uint16) {
+		if src != all {
+			r.spans = append(r.spans, span{src[0], src[1], true})
+		}
+		if dst != all {
+			r.spans = append(r.spans, span{dst[0], dst[1], false})
+		}
+	}
+	switch info := e.Info.(type) {
+	case *xt.Tcp:
+		both(info.SrcPorts, info.DstPorts)
+	case *xt.Udp:
+		both(info.SrcPorts, info.DstPorts)
+	case *xt.ConntrackMtinfo3:
+		if info.MatchFlags&uint16(xt.ConntrackOrigDstPort) != 0 {
+			r.spans = append(r.spans, span{info.OrigDstPort, info.OrigDstPortHigh, false})
+		}
+	}
+	if m, ok := readMultiport(rawInfo(e.Info)); ok && e.Name == "multiport" {
+		for _, among := range m.ranges {
+			if m.src {
+				r.spans = append(r.spans, span{among[0], among[1], true})
+			}
+			if m.dst {
+				r.spans = append(r.spans, span{among[0], among[1], false})
+			}
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package rules
+
+import (
+	"strings"
+
+	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// line is a rule of either kind, as a packet's way through the chains needs it.
+type line struct {
+	id       uint64
+	evaluate func(*Packet) (Answer, []expr.Verdict)
+	memory   Memory // of kind 0 where it has none
+	changes  bool
+	copies   bool
+}
+
+// lines are a chain of either kind.
+type lines struct {
+	table, name string // the table with its family, or program
+	hook        string // "" where rules jump to it
+	drops       bool   // its policy
+	list        []line
+}
+
+// book has all chains by table and name.
+type book map[[2]string]*lines
+
+// chainsOf makes them of a ruleset.
+func chainsOf(set *inspect.Ruleset) book {
+	b := book{}
+	for _, table := range set.Tables {
+		for _, chain := range table.Chains {
+			c := &lines{table: table.Family + " " + table.Name, name: chain.Name, hook: chain.Hook, drops: chain.Drops}
+			for _, rule := range chain.Rules {
+				l := line{id: rule.Handle, changes: changes(rule), copies: copies(rule)}
+				l.memory, _ = Remembers(rule)
+				l.evaluate = func(p *Packet) (Answer, []expr.Verdict) { return evaluate(rule, p) }
+				c.list = append(c.list, l)
+			}
+			b[[2]string{c.table, c.name}] = c
+		}
+	}
+	for _, table := range set.Legacy {
+		for _, chain := range table.Chains {
+			c := legacyLines(table, chain)
+			b[[2]string{c.table, c.name}] = c
+		}
+	}
+	return b
+}
+
+func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain) *lines {
+	c := &lines{table: table.Program + " " + table.Name, name: chain.Name, drops: chain.Policy == "DROP"}
+	if chain.Policy != "" {
+		c.hook = strings.ToLower(chain.Name)
+	}
+	for _, rule := range chain.Rules {
+		l := line{id: uint64(rule.Number), changes: targetChanges(rule.Target) && table.Chain(rule.Target) == nil, copies: rule.Target == "TEE"}
+		l.memory, _ = RemembersLegacy(rule)
+		verdicts := legacyVerdicts(table, rule)
+		l.evaluate = func(p *Packet) (Answer, []expr.Verdict) { return MatchLegacy(rule, *p), verdicts }
+		c.list = append(c.list, l)
+	}
+	return c
+}
+
+func legacyVerdicts(table *inspect.LegacyTable, rule *inspect.LegacyRule) []expr.Verdict {
+	switch {
+	case table.Chain(rule.Target) != nil && rule.Goto:
+		return []expr.Verdict{{Kind: expr.VerdictGoto, Chain: rule.Target}}
+	case table.Chain(rule.Target) != nil:
+		return []expr.Verdict{{Kind: expr.VerdictJump, Chain: rule.Target}}
+	case rule.Target == "RETURN":
+		return []expr.Verdict{{Kind: expr.VerdictReturn}}
+	case targetEnds(rule.Target) == ends:
+		return []expr.Verdict{{Kind: targetVerdict(rule.Target)}}
+	case targetEnds(rule.Target) == mayEnd:
+		return []expr.Verdict{{Kind: expr.VerdictAccept}, {Kind: expr.VerdictDrop}, {Kind: expr.VerdictContinue}}
+	}
+	return nil
+}
+
+// fate is a set of what may become of a packet in a chain.
+type fate uint
+
+const (
+	accepted fate = 1 << iota
+	dropped
+	returned // it comes to the chain's end
+	changed  // on its way, so that later chains see another
+	copied
+)
+
+// guess says what may become of a packet from a rule of a chain on, if nothing is known
+// of what rules remember.
+type guess struct {
+	book   book
+	packet *Packet
+	chains map[*lines]fate // of those gone through from their beginning
+}
+
+// from is the fate from the i-th rule on.
+func (g *guess) from(c *lines, i int) (may fate) {
+	for ; i < len(c.list); i++ {
+		after, stays := g.line(c, &c.list[i])
+		if may |= after; !stays {
+			return may
+		}
+	}
+	return may | returned
+}
+
+// through is the fate in a whole chain.
+func (g *guess) through(c *lines) fate {
+	if known, ok := g.chains[c]; ok {
+		return known
+	}
+	g.chains[c] = accepted | dropped // a loop, which the kernel refuses
+	may := g.from(c, 0)
+	g.chains[c] = may
+	return may
+}
+
+// line is what may come of one rule, and whether the next may be asked.
+func (g *guess) line(c *lines, l *line) (may fate, stays bool) {
+	matches, verdicts := l.evaluate(g.packet)
+	if matches == No {
+		return 0, true
+	}
+	may, stays = g.matched(c, l, verdicts)
+	return may, stays || matches != Yes || l.memory.Kind != 0
+}
+
+// matched is what comes of a rule that matches.
+func (g *guess) matched(c *lines, l *line, verdicts []expr.Verdict) (may fate, stays bool) {
+	if l.changes {
+		may |= changed
+	}
+	if l.copies {
+		may |= copied
+	}
+	for _, verdict := range verdicts {
+		after, next := g.verdict(c, verdict)
+		may, stays = may|after, stays || next
+	}
+	return may, stays || len(verdicts) == 0
+}
+
+func (g *guess) verdict(c *lines, v expr.Verdict) (may fate, stays bool) {
+	switch v.Kind {
+	case expr.VerdictAccept, expr.VerdictStop:
+		return accepted, false
+	case expr.VerdictDrop, expr.VerdictStolen:
+		return dropped, false
+	case expr.VerdictReturn:
+		return returned, false
+	case expr.VerdictContinue, expr.VerdictBreak:
+		return 0, true
+	case expr.VerdictJump, expr.VerdictGoto:
+		to := g.book[[2]string{c.table, v.Chain}]
+		if to == nil {
+			return accepted | dropped, true
+		}
+		may = g.through(to)
+		if v.Kind == expr.VerdictJump && may&returned != 0 {
+			return may &^ returned, true
+		}
+		return may, false
+	}
+	return accepted | dropped, false // queued, or what is not known
+}
