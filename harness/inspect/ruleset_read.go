@@ -20,7 +20,8 @@ var errRulesChange = errors.New("read ruleset: somebody changes it all the time;
 // DialRuleset opens a socket for ReadRuleset in the calling thread's namespace. It may
 // then be used from anywhere.
 func DialRuleset() (*nfnl.Conn, error) {
-	conn, err := nfnl.Dial(unix.NETLINK_NETFILTER, nil)
+	const most = 64 << 10 // more than the kernel sends at once, which is what there is room for
+	conn, err := nfnl.Dial(unix.NETLINK_NETFILTER, &nfnl.Config{MessageBufferSize: most})
 	if err != nil {
 		return nil, fmt.Errorf("open nftables socket: %w", err)
 	}
@@ -29,8 +30,8 @@ func DialRuleset() (*nfnl.Conn, error) {
 
 // ReadRuleset reads all nftables tables of the namespace that the socket is of, as
 // they are at one moment: what changes meanwhile is read again. It asks for all rules
-// at once, which for 5,500 rules takes a fifth of the time that google/nftables takes
-// chain by chain, and it does not pass over what that does not know.
+// at once, which for 5,500 rules takes a third of the time that google/nftables takes, and
+// it does not pass over what that does not know.
 func ReadRuleset(conn *nfnl.Conn) (*Ruleset, error) {
 	const tries = 10
 	for range tries {

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/google/nftables/expr"
@@ -120,6 +121,7 @@ func (s *Set) take(raw []rawElement) {
 			}
 		}
 	}
+	slices.SortStableFunc(raw, inOrder) // the kernel's is by chance
 	if s.Interval && len(s.Fields) == 0 {
 		closeRanges(raw)
 	}
@@ -131,24 +133,32 @@ func (s *Set) take(raw []rawElement) {
 	}
 }
 
-// closeRanges sorts elements and gives each range its last key.
-func closeRanges(raw []rawElement) {
-	slices.SortStableFunc(raw, func(a, b rawElement) int {
-		if order := bytes.Compare(a.Key, b.Key); order != 0 || a.ends == b.ends {
-			return order
-		}
-		if a.ends { // of the range before
-			return -1
+// inOrder orders elements by their keys, those without one last.
+func inOrder(a, b rawElement) int {
+	rank := func(e rawElement) int {
+		switch {
+		case e.CatchAll:
+			return 2
+		case e.ends: // the range before the one that begins there
+			return 0
 		}
 		return 1
-	})
+	}
+	if a.CatchAll != b.CatchAll {
+		return rank(a) - rank(b)
+	}
+	return cmp.Or(bytes.Compare(a.Key, b.Key), rank(a)-rank(b))
+}
+
+// closeRanges gives each range its last key.
+func closeRanges(raw []rawElement) {
 	for i := range raw {
 		e := &raw[i]
 		if e.ends || e.CatchAll || e.End != nil {
 			continue
 		}
 		var after []byte
-		if i+1 < len(raw) {
+		if i+1 < len(raw) && !raw[i+1].CatchAll {
 			after = raw[i+1].Key
 		}
 		e.End = before(after, len(e.Key))

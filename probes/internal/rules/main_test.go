@@ -3,6 +3,8 @@ package rules_test
 import (
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/nftables/expr"
@@ -78,4 +80,10 @@ func six(p rules.Packet) rules.Packet {
 		p.Protocol, p.Type = new(uint8(58)), new(uint8(128))
 	}
 	return p
+}
+
+func sorted(text string) string {
+	words := strings.Split(text, ", ")
+	slices.Sort(words)
+	return strings.Join(words, ", ")
 }

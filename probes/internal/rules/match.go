@@ -2,6 +2,7 @@ package rules
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
@@ -197,20 +198,27 @@ func (e *evaluation) decide(kinds ...expr.VerdictKind) {
 	}
 }
 
-// opaque runs what google/nftables does not know.
+// opaque runs what is not known in full: no more than that it looks at the packet, or
+// not even that.
 func (e *evaluation) opaque(x *inspect.Opaque) Answer {
-	switch x.Name {
-	case "last", "secmark", "cttimeout", "cthelper", "ctexpect": // they look at nothing
-		return Yes
-	case "fwd":
+	switch {
+	case x.Name == "fwd":
 		e.decide(expr.VerdictStolen)
-	case "osf", "xfrm", "tunnel", "inner", "flow_offload", "bitwise":
-	default: // it may decide
+	case slices.Contains(idle, x.Name):
+		return Yes
+	case !slices.Contains(conditions, x.Name):
 		e.decide(expr.VerdictAccept, expr.VerdictDrop)
 	}
 	e.regs.forget()
 	return Maybe
 }
+
+// Expressions by name: those that neither look at a packet nor decide about it, and those
+// that do no more than to look at it.
+var (
+	idle       = []string{"last", "secmark", "cttimeout", "cthelper", "ctexpect", "log", "counter"}
+	conditions = []string{"osf", "xfrm", "tunnel", "inner", "flow_offload", "bitwise", "byteorder", "cmp", "ct", "exthdr", "fib", "meta", "payload", "range", "rt", "socket"}
+)
 
 // Kinds of stateful object (NFT_OBJECT_*, linux/netfilter/nf_tables.h).
 const (

@@ -88,6 +88,10 @@ func consequent(rule *inspect.Rule) bool {
 			if targetEnds(e.Name) != goesOn {
 				return true
 			}
+		case *inspect.Opaque:
+			if opaqueMemory(e).Kind != 0 {
+				return true
+			}
 		}
 	}
 	return changes(rule) || copies(rule)
@@ -184,7 +188,7 @@ func ctMemory(e *expr.Ct) Memory {
 }
 
 func metaMemory(e *expr.Meta) Memory {
-	const timeNS, day, hour = 28, 29, 30 // NFT_META_TIME_*
+	const timeNS, day, hour = 30, 31, 32 // NFT_META_TIME_*
 	if e.SourceRegister {
 		return Memory{}
 	}
@@ -217,12 +221,10 @@ func objectMemory(kind int, name string) Memory {
 	return Memory{}
 }
 
-// opaqueMemory is that of an expression which is not known: some are known to look at
-// nothing but the packet.
+// opaqueMemory is that of an expression which is not known in full: of some it is known
+// that they look at nothing but the packet.
 func opaqueMemory(e *inspect.Opaque) Memory {
-	switch e.Name {
-	case "last", "secmark", "cttimeout", "cthelper", "ctexpect", "osf", "xfrm", "tunnel", "inner", "bitwise", "fwd", "flow_offload",
-		"rt", "socket", "exthdr", "fib", "payload", "meta", "ct", "log", "byteorder", "cmp", "range":
+	if e.Name == "fwd" || slices.Contains(idle, e.Name) || slices.Contains(conditions, e.Name) {
 		return Memory{}
 	}
 	return Memory{Kind: Unread, Text: fmt.Sprintf("an expression that is not known (%s)", e.Name)}

@@ -22,7 +22,8 @@ type naming struct {
 	rule      *inspect.Rule
 	family    int
 	holds     [registerBytes]int
-	nfproto   int // where a register holds the packet's family, -1 for nowhere
+	nfproto   int       // where a register holds the packet's family, -1 for nowhere
+	least     *expr.Cmp // "at least", until it is known whether "at most" comes with it
 	protocols []uint8
 	spans     []span
 	pairs     []pair
@@ -46,6 +47,7 @@ func (n *names) rule(rule *inspect.Rule) {
 	for _, e := range rule.Exprs {
 		r.step(e)
 	}
+	r.close(nil)
 	for _, p := range r.pairs {
 		n.add(rule, r.family, []uint8{p.protocol}, p.spans)
 	}
@@ -55,6 +57,12 @@ func (n *names) rule(rule *inspect.Rule) {
 }
 
 func (r *naming) step(e any) {
+	if r.least != nil {
+		most, _ := e.(*expr.Cmp)
+		if r.close(most) {
+			return
+		}
+	}
 	switch e := e.(type) {
 	case *expr.Payload:
 		if e.OperationType != expr.PayloadWrite {
@@ -147,25 +155,47 @@ func (r *naming) ct(e *expr.Ct) {
 	}
 }
 
-// compare takes a number that a field is compared with: where that is "less" or "more",
-// the number and its neighbours are where it turns.
+// compare takes a number that a field is compared with.
 func (r *naming) compare(e *expr.Cmp) {
 	at := offsetOf(e.Register)
-	if e.Op == expr.CmpOpEq && at == r.nfproto && len(e.Data) > 0 && r.family == 0 {
-		r.family = map[byte]int{2: 4, 10: 6}[e.Data[0]]
-	}
-	from, to := e.Data, e.Data
 	switch e.Op {
-	case expr.CmpOpLt:
-		from, to = make([]byte, len(to)), step(to, -1)
-	case expr.CmpOpLte:
-		from = make([]byte, len(to))
-	case expr.CmpOpGt:
-		from, to = step(from, 1), knownBits(from...).known
-	case expr.CmpOpGte:
-		to = knownBits(from...).known
+	case expr.CmpOpLt, expr.CmpOpLte:
+		r.element(at, make([]byte, len(e.Data)), last(e))
+	case expr.CmpOpGt, expr.CmpOpGte:
+		r.least = e
+	default:
+		if e.Op == expr.CmpOpEq && at == r.nfproto && len(e.Data) > 0 && r.family == 0 {
+			r.family = map[byte]int{2: 4, 10: 6}[e.Data[0]]
+		}
+		r.element(at, e.Data, e.Data)
 	}
-	r.element(at, from, to)
+}
+
+// close ends a range that has a least number, and says whether that comparison was its
+// other end.
+func (r *naming) close(most *expr.Cmp) bool {
+	least := r.least
+	if r.least = nil; least == nil {
+		return false
+	}
+	first := least.Data
+	if least.Op == expr.CmpOpGt {
+		first = step(first, 1)
+	}
+	if most == nil || most.Register != least.Register || most.Op != expr.CmpOpLt && most.Op != expr.CmpOpLte {
+		r.element(offsetOf(least.Register), first, knownBits(first...).known)
+		return false
+	}
+	r.element(offsetOf(least.Register), first, last(most))
+	return true
+}
+
+// last is the last number that is less, or at most.
+func last(e *expr.Cmp) []byte {
+	if e.Op == expr.CmpOpLt {
+		return step(e.Data, -1)
+	}
+	return e.Data
 }
 
 // step is the number after or before a port; other keys stay.
