@@ -132,12 +132,13 @@ func (r *LegacyRule) read(words []string) {
 		for not = false; i+1 < len(words) && words[i+1] != "!" && !isLegacyOption(words[i+1]); i++ {
 			option.Values = append(option.Values, strings.TrimPrefix(words[i+1], quotedWord))
 		}
-		switch value := strings.Join(option.Values, " "); {
-		case word == "-m":
+		value := strings.Join(option.Values, " ")
+		switch word {
+		case "-m":
 			r.Modules = append(r.Modules, value)
-		case word == "-j" || word == "-g":
+		case "-j", "-g":
 			r.Target, r.Goto = value, word == "-g"
-		case word == "--comment":
+		case "--comment":
 			r.Comment = value
 		default:
 			r.Options = append(r.Options, option)

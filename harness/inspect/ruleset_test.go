@@ -2,7 +2,6 @@ package inspect_test
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,17 +13,15 @@ import (
 	"github.com/nstest/nstest/topo"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
-
-// node is one with those rules.
-func node(t testing.TB, text string) *harness.Node {
+// ruled is a node with those rules.
+func ruled(t testing.TB, text string) *harness.Node {
 	network := topo.New("one")
 	network.Host("a", network.Switch("eth0", "10.0.1.0/24")).Nft(text)
 	return harness.Up(t, network).Node("a")
 }
 
-// read reads a node's rules.
-func read(t testing.TB, node *harness.Node) *inspect.Ruleset {
+// rulesOf reads a node's rules.
+func rulesOf(t testing.TB, node *harness.Node) *inspect.Ruleset {
 	t.Helper()
 	var set *inspect.Ruleset
 	err := node.Do(func() error {
@@ -69,7 +66,7 @@ table ip6 off { flags dormant; chain in { type filter hook input priority 0; pol
 
 func TestReadRuleset(t *testing.T) {
 	t.Parallel()
-	set := read(t, node(t, everything))
+	set := rulesOf(t, ruled(t, everything))
 	var found []string
 	for _, table := range set.Tables {
 		for _, c := range table.Chains {
@@ -98,7 +95,7 @@ func TestReadRuleset(t *testing.T) {
 
 func TestReadSets(t *testing.T) {
 	t.Parallel()
-	sets := read(t, node(t, everything)).Table("inet", "filter").Sets
+	sets := rulesOf(t, ruled(t, everything)).Table("inet", "filter").Sets
 	for _, c := range []struct{ name, want string }{
 		{"ports", "[0016-0016 0050-0059 005a-0063 ffff-ffff]"},
 		{"spans", "[0a00090000500000-0a00090301bb0000]"},
@@ -142,7 +139,7 @@ func TestReadSets(t *testing.T) {
 // What google/nftables passes over, or reads wrongly, is there.
 func TestReadEveryExpression(t *testing.T) {
 	t.Parallel()
-	set := read(t, node(t, `table inet t {
+	set := rulesOf(t, ruled(t, `table inet t {
 		chain c { type filter hook forward priority 0;
 			ct state new
 			ct mark set 5
@@ -166,7 +163,7 @@ func TestReadEveryExpression(t *testing.T) {
 		}
 	}
 	rules := set.Tables[0].Chains[0].Rules
-	if mask := rules[5].Exprs[3].(*expr.Bitwise).Mask; fmt.Sprint(mask) != "[255 128 0 0]" {
+	if mask := rules[5].Exprs[3].(*expr.Bitwise).Mask; !slices.Equal(mask, []byte{255, 128, 0, 0}) {
 		t.Errorf("the mask is %v", mask)
 	}
 	if ct := rules[1].Exprs[1].(*expr.Ct); !ct.SourceRegister || ct.Register == 0 {
@@ -176,7 +173,7 @@ func TestReadEveryExpression(t *testing.T) {
 
 func TestReadNothing(t *testing.T) {
 	t.Parallel()
-	if set := read(t, node(t, "")); len(set.Tables) != 0 {
+	if set := rulesOf(t, ruled(t, "")); len(set.Tables) != 0 {
 		t.Errorf("tables %v", set.Tables)
 	}
 }
@@ -192,10 +189,10 @@ func manyRules() string {
 }
 
 func BenchmarkReadRuleset5500(b *testing.B) {
-	node := node(b, manyRules())
+	node := ruled(b, manyRules())
 	b.Run("inspect", func(b *testing.B) {
 		for b.Loop() {
-			if n := len(read(b, node).Tables[0].Chains[0].Rules); n != 5500 {
+			if n := len(rulesOf(b, node).Tables[0].Chains[0].Rules); n != 5500 {
 				b.Fatal(n)
 			}
 		}

@@ -106,17 +106,15 @@ func (g *generator) upper(l4 string) string {
 
 // address is one of the packets', of the family, or beside it.
 func (g *generator) address(l3 string) netip.Addr {
-	for {
-		s := g.any()
-		a := []netip.Addr{s.Src, s.Dst}[g.IntN(2)]
-		if a.Is4() != (l3 == "ip") {
-			a = netip.MustParseAddr(map[string]string{"ip": "10.0.1.1", "ip6": "fd00:1::1"}[l3])
-		}
-		if g.IntN(4) == 0 {
-			a = a.Next()
-		}
-		return a
+	s := g.any()
+	a := []netip.Addr{s.Src, s.Dst}[g.IntN(2)]
+	if a.Is4() != (l3 == "ip") {
+		a = netip.MustParseAddr(map[string]string{"ip": "10.0.1.1", "ip6": "fd00:1::1"}[l3])
 	}
+	if g.IntN(4) == 0 {
+		a = a.Next()
+	}
+	return a
 }
 
 func (g *generator) lower(l3 string) string {
