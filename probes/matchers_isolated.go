@@ -182,7 +182,7 @@ func (m *IsolationMatcher) judge(f finding) (standing, objection) {
 	case f.excepted && f.Outcome == Answered && !f.wrongOwner():
 		return holds, objection{}
 	case f.excepted:
-		return unclear, objection{cameTo(f.Result) + ": it is one of those that Except has answered", ""}
+		return unclear, objection{endOf(f.Result) + ": it is one of those that Except has answered", ""}
 	case f.aside:
 		return m.judgeAside(f)
 	case f.Outcome == Answered && f.wrongOwner() && !f.noPath():

@@ -174,13 +174,20 @@ func (r Result) mayBeDelivered() bool {
 	if slices.Contains(targets, r.Cause.Node) {
 		return false // it is known how it ended there
 	}
-	came, dropped := false, false
-	for _, s := range r.Timeline {
-		if s.Role != evidence.Request || !slices.Contains(targets, s.Node) {
-			continue
-		}
-		came = came || s.Direction == evidence.In && !s.Foreign
-		dropped = dropped || s.Dropped()
-	}
-	return came && !dropped
+	dropped := slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {
+		return s.Role == evidence.Request && s.Dropped() && slices.Contains(targets, s.Node)
+	})
+	return cameTo(r.Timeline, targets) && !dropped
+}
+
+// cameToTarget says whether the target was seen to get the request, whoever answered.
+func (r Result) cameToTarget() bool {
+	return r.target != nil && cameTo(r.Timeline, []string{r.target.Name()})
+}
+
+// cameTo says whether a request was seen to come in at one of the nodes, for its MAC.
+func cameTo(timeline evidence.Timeline, nodes []string) bool {
+	return slices.ContainsFunc(timeline, func(s evidence.Sighting) bool {
+		return s.Role == evidence.Request && s.Direction == evidence.In && !s.Foreign && slices.Contains(nodes, s.Node)
+	})
 }

@@ -101,7 +101,7 @@ func turns(ctx context.Context, r Result) error {
 	case err != nil:
 		return err
 	case now.Cause == nil || !same(*now.Cause, *r.Cause):
-		return notChecked{fmt.Errorf("a fresh lab from its plan shows something else: %s", cameTo(now))}
+		return notChecked{fmt.Errorf("a fresh lab from its plan shows something else: %s", endOf(now))}
 	}
 	var lifted []string
 	for range mostLifted {
@@ -130,14 +130,15 @@ func turns(ctx context.Context, r Result) error {
 // policy, and for one that cannot be lifted.
 func Lift(node *harness.Node, c evidence.Cause) error { return watch.Lift(node, c) }
 
-// arrived says whether a probe got through to its target: it answered, or refused.
+// arrived says whether a probe got through to its target: it answered, or refused, or
+// handed it on to another who answered for it (a forwarded port).
 func arrived(r Result) bool {
-	return r.Outcome == Answered && !r.wrongOwner() ||
+	return r.Outcome == Answered && (!r.wrongOwner() || r.cameToTarget()) ||
 		r.Outcome == Refused && r.Proven && (r.target == nil || sameNode(r.by, r.target)) && r.Cause != nil && r.Cause.Kind == evidence.NoListener
 }
 
-// cameTo is what became of a probe, without times.
-func cameTo(r Result) string {
+// endOf is what became of a probe, without times.
+func endOf(r Result) string {
 	if r.Cause != nil {
 		return r.Cause.String()
 	}

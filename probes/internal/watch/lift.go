@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
@@ -33,13 +32,13 @@ func Lift(node *harness.Node, c evidence.Cause) error {
 func do(node *harness.Node, deed verdict.Deed) error {
 	switch deed := deed.(type) {
 	case verdict.DeleteRule:
-		if strings.HasSuffix(deed.Rule.Family, "-legacy") {
-			return fmt.Errorf("rules of %s are not lifted", deed.Rule.Family)
+		if isLegacy(deed.Rule) {
+			return liftLegacy(node, deed.Rule)
 		}
 		return liftRule(node, deed.Rule)
 	case verdict.AcceptPolicy:
-		if strings.HasSuffix(deed.Rule.Family, "-legacy") {
-			return fmt.Errorf("rules of %s are not lifted", deed.Rule.Family)
+		if isLegacy(deed.Rule) {
+			return liftLegacy(node, deed.Rule)
 		}
 		return liftPolicy(node, deed.Rule)
 	case verdict.SetSysctl:
