@@ -31,19 +31,26 @@ func seen(ctx SpecContext, from, at *harness.Node, addr netip.Addr) netip.Addr {
 }
 
 var _ = Describe("the firewall", func() {
-	DescribeTable("does what was asked of it", each(func(ctx SpecContext, g *generator) {
+	up := func(g *generator) office {
 		o := newOffice(GinkgoTB(), g.ruleset())
 		probes.Serve(GinkgoTB(), o.fw, ssh)
 		probes.Serve(GinkgoTB(), o.site, mail, web)
+		return o
+	}
 
+	DescribeTable("lets through what was asked of it", each(func(ctx SpecContext, g *generator) {
+		o := up(g)
 		Expect(o.pc).To(probes.Reach(o.fw, ssh).WithContext(ctx))
-		Expect(o.site).To(probes.BeIsolatedFrom(o.fw, ssh).At("fw").WithContext(ctx))
 		Expect(o.pc).To(probes.Reach(o.site, web).WithContext(ctx))
-		Expect(o.pc).To(probes.BeRejectedBy("fw", o.site, mail).WithContext(ctx))
-		Expect(o.cafe).To(probes.Reach(o.site, mail).WithContext(ctx))
-
 		fw, site, pc := o.fw.Addrs(), o.site.Addrs(), o.pc.Addrs() // port by port, IPv4 first
 		Expect(seen(ctx, o.pc, o.site, site[0])).To(Equal(fw[2]), "the lan is hidden")
 		Expect(seen(ctx, o.pc, o.site, site[1])).To(Equal(pc[1]), "in IPv6 it is not")
 	}, generators...)...)
+
+	DescribeTable("stops what was asked of it", each(func(ctx SpecContext, g *generator) {
+		o := up(g)
+		Expect(o.site).To(probes.BeIsolatedFrom(o.fw, ssh).At("fw").WithContext(ctx))
+		Expect(o.pc).To(probes.BeRejectedBy("fw", o.site, mail).WithContext(ctx))
+		Expect(o.cafe).To(probes.Reach(o.site, mail).WithContext(ctx))
+	}, ufw, shorewall, ferm)...)
 })
