@@ -60,9 +60,17 @@ func (p Packet) end() string {
 
 // String is the end without its node: dropped by policy drop of inet filter forward.
 func (e End) String() string {
+	if e.Kind == Dropped || e.Rule != nil {
+		return e.Words() + " by " + e.Rule.String()
+	}
+	return e.Words()
+}
+
+// Words are the end without its node and its rule.
+func (e End) Words() string {
 	switch e.Kind {
 	case Dropped:
-		return "dropped by " + e.Rule.String()
+		return "dropped"
 	case Delivered:
 		if e.Seen {
 			return "let in"
@@ -71,9 +79,6 @@ func (e End) String() string {
 	case Waiting:
 		return fmt.Sprintf("passed the rules for %s and did not leave", e.Interface)
 	case Taken:
-		if e.Rule != nil {
-			return fmt.Sprintf("taken (%s) by %s", e.Took, e.Rule)
-		}
 		return fmt.Sprintf("taken (%s)", e.Took)
 	case Died:
 		switch {
