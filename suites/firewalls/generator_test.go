@@ -106,24 +106,22 @@ func (g *generator) run(root string) ruleset {
 // surroundings are the environment in which a package's programs run from its root.
 func surroundings(root, dir string) []string {
 	GinkgoHelper()
-	libs, err := filepath.Glob(root + "/usr/lib/*-linux-*")
-	Expect(err).NotTo(HaveOccurred())
-	below := func(dirs []string, names ...string) (list []string) {
-		for _, dir := range dirs {
-			for _, name := range names {
-				list = append(list, dir+name)
-			}
+	there := func(patterns ...string) (paths []string) {
+		for _, pattern := range patterns {
+			found, err := filepath.Glob(root + pattern)
+			Expect(err).NotTo(HaveOccurred())
+			paths = append(paths, found...)
 		}
-		return list
+		return paths
 	}
 	variable := func(name string, dirs ...string) string { return name + "=" + strings.Join(dirs, ":") }
 	bins := []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 	return []string{
 		"ROOT=" + root, "DIR=" + dir, "HOME=" + dir, "LC_ALL=C.UTF-8", "PYTHONDONTWRITEBYTECODE=1",
-		variable("PATH", append(bins, below([]string{root}, bins...)...)...),
-		variable("LD_LIBRARY_PATH", libs...),
-		variable("PYTHONPATH", root+"/usr/lib/python3/dist-packages"),
-		variable("PERL5LIB", append(below(libs, "/perl5", "/perl"), root+"/usr/share/perl5", root+"/usr/share/perl")...),
-		variable("GI_TYPELIB_PATH", below(libs, "/girepository-1.0")...),
+		variable("PATH", append(bins, there(bins...)...)...),
+		variable("LD_LIBRARY_PATH", there("/usr/lib/*-linux-*", "/lib/*-linux-*")...),
+		variable("PYTHONPATH", there("/usr/lib/python3/dist-packages")...),
+		variable("PERL5LIB", there("/usr/share/perl5", "/usr/share/perl/*", "/usr/lib/*-linux-*/perl5/*", "/usr/lib/*-linux-*/perl/*")...),
+		variable("GI_TYPELIB_PATH", there("/usr/lib/*-linux-*/girepository-1.0")...),
 	}
 }
