@@ -25,6 +25,9 @@ type Table struct {
 	Chains []*Chain
 	// Sets are its sets and maps by name, also those without one ("__set0").
 	Sets map[string]*Set
+	// FillsIPSets is true where a rule of iptables-nft, in this table or another, puts
+	// into a set of ipset.
+	FillsIPSets bool
 }
 
 // Dormant says whether the kernel passes over the table.

@@ -10,6 +10,9 @@ type LegacyTable struct {
 	// Program is iptables-legacy or ip6tables-legacy.
 	Program, Name string
 	Chains        []*LegacyChain
+	// FillsIPSets is true where a rule of the program, in this table or another, puts
+	// into a set of ipset.
+	FillsIPSets bool
 }
 
 // LegacyChain is a chain of it.
@@ -77,6 +80,7 @@ func (t *LegacyTable) Chain(name string) *LegacyChain {
 func ParseLegacy(program, text string) ([]*LegacyTable, error) {
 	var tables []*LegacyTable
 	var table *LegacyTable
+	fills := strings.Contains(text, " -j SET ")
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -84,7 +88,7 @@ func ParseLegacy(program, text string) ([]*LegacyTable, error) {
 		switch {
 		case line == "" || line[0] == '#' || line == "COMMIT":
 		case line[0] == '*':
-			table = &LegacyTable{Program: program, Name: line[1:]}
+			table = &LegacyTable{Program: program, Name: line[1:], FillsIPSets: fills}
 			tables = append(tables, table)
 		case table == nil || !table.line(line):
 			return nil, fmt.Errorf("read %s's rules: line %d: %q is neither a table, a chain nor a rule of one", program, number, line)

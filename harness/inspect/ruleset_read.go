@@ -104,6 +104,7 @@ func (r *rulesetReader) read() error {
 			return err
 		}
 	}
+	r.updates()
 	return nil
 }
 
@@ -240,7 +241,7 @@ func (r *rulesetReader) namedSet(family byte, data ruleAttrs) error {
 	return nil
 }
 
-// elements reads those of a table's sets, and says which of them its rules change.
+// elements reads those of a table's sets.
 func (r *rulesetReader) elements(key tableKey, table *Table) error {
 	for _, set := range table.Sets {
 		request := nftRequest(unix.NFT_MSG_GETSETELEM, key.family, nfnl.Dump)
@@ -264,14 +265,29 @@ func (r *rulesetReader) elements(key tableKey, table *Table) error {
 		}
 		set.take(raw)
 	}
-	for _, chain := range table.Chains {
-		for _, rule := range chain.Rules {
-			for _, e := range rule.Exprs {
-				if update, ok := e.(*expr.Dynset); ok && table.Sets[update.SetName] != nil {
-					table.Sets[update.SetName].Updated = true
+	return nil
+}
+
+// updates says which sets rules change.
+func (r *rulesetReader) updates() {
+	fills := false
+	for _, table := range r.set.Tables {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				for _, e := range rule.Exprs {
+					switch e := e.(type) {
+					case *expr.Dynset:
+						if set := table.Sets[e.SetName]; set != nil {
+							set.Updated = true
+						}
+					case *expr.Target:
+						fills = fills || e.Name == "SET"
+					}
 				}
 			}
 		}
 	}
-	return nil
+	for _, table := range r.set.Tables {
+		table.FillsIPSets = fills
+	}
 }

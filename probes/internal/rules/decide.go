@@ -74,7 +74,7 @@ func (d *decision) section() bool {
 	if base == nil || base.hook == "" {
 		return false
 	}
-	p := d.packet
+	p := d.packet.forget(d.book.alters(base.table))
 	p.Hook = base.hook
 	s := &section{decision: d, guess: &guess{book: d.book, packet: &p, chains: map[*lines]fate{}}, stack: []frame{{base, 0}}, base: base}
 	last, ok := s.run()
@@ -86,10 +86,7 @@ func (d *decision) section() bool {
 			d.found = append(d.found, b.memory)
 		}
 	}
-	if s.changes > 0 { // what the next chains see is not known
-		d.packet = Packet{Family: p.family(), Protocol: p.Protocol, Type: p.Type, Code: p.Code, Flags: p.Flags, Length: p.Length,
-			In: p.In, Out: p.Out, State: p.State, UID: p.UID, GID: p.GID, Foreign: p.Foreign}
-	}
+	d.packet = d.packet.forget(s.altered)
 	return true
 }
 
@@ -103,6 +100,7 @@ type section struct {
 	stack    []frame
 	branches []branch
 	changes  int
+	altered  alteration
 }
 
 // run follows the steps to the end of the base chain and says what came of it.
@@ -142,14 +140,15 @@ func (s *section) line(c *lines, l *line) (end fate, over, ok bool) {
 	s.steps = s.steps[1:]
 	if l.memory.Kind != 0 {
 		may := s.onwards(0, true)
-		if len(verdicts) > 1 || l.changes {
+		if len(verdicts) > 1 || l.alters != 0 {
 			other, stays := s.guess.matched(c, l, verdicts)
 			may |= s.onwards(other, stays)
 		}
 		s.branches = append(s.branches, branch{l.memory, may, s.changes})
 	}
-	if l.changes {
+	if l.alters != 0 {
 		s.changes++
+		s.altered |= l.alters
 	}
 	return s.follow(verdicts, given)
 }

@@ -1,48 +1,86 @@
 package rules
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
 )
 
-// changes says whether a rule changes what later rules, or routing, see of a packet: its
-// addresses, its mark, its header, whether it is tracked, or the socket that it is for.
-func changes(rule *inspect.Rule) bool {
+// alteration is what a rule changes of a packet for those that meet it later, rules or
+// routing.
+type alteration uint
+
+const (
+	altersMark alteration = 1 << iota
+	altersHeader
+	altersAddress // and ports; the rule is the last of its chain then
+	altersState   // whether it is tracked
+	altersRest    // what a Packet does not tell: connection marks, sockets, options
+)
+
+// forget is the packet without what was altered.
+func (p Packet) forget(a alteration) Packet {
+	if a&altersMark != 0 {
+		p.Mark = nil
+	}
+	if a&(altersHeader|altersAddress) != 0 {
+		p.Family = p.family()
+		p.Src, p.Dst, p.SrcPort, p.DstPort = netip.Addr{}, netip.Addr{}, nil, nil
+	}
+	if a&altersHeader != 0 {
+		p.Type, p.Code, p.Flags, p.TTL, p.TOS, p.Length = nil, nil, nil, nil, nil, nil
+	}
+	if a&altersState != 0 {
+		p.State = nil
+	}
+	return p
+}
+
+// alters is what a rule changes when it matches; 0 for nothing.
+func alters(rule *inspect.Rule) (a alteration) {
 	for _, e := range rule.Exprs {
 		switch e := e.(type) {
-		case *expr.NAT, *expr.Masq, *expr.Redir, *expr.TProxy, *expr.Notrack:
-			return true
+		case *expr.NAT, *expr.Masq, *expr.Redir:
+			a |= altersAddress
+		case *expr.TProxy:
+			a |= altersRest
+		case *expr.Notrack:
+			a |= altersState
 		case *expr.Meta:
 			if e.SourceRegister && e.Key == expr.MetaKeyMARK {
-				return true
+				a |= altersMark
 			}
 		case *expr.Ct:
 			if e.SourceRegister && slices.Contains([]expr.CtKey{expr.CtKeyMARK, expr.CtKeyLABELS, expr.CtKeyZONE}, e.Key) {
-				return true
+				a |= altersRest
 			}
 		case *expr.Payload:
 			if e.OperationType == expr.PayloadWrite {
-				return true
+				a |= altersHeader
 			}
 		case *expr.Target:
-			if targetChanges(e.Name) {
-				return true
-			}
+			a |= targetAlters(e.Name)
 		}
 	}
-	return false
+	return a
 }
 
-// targetChanges is changes for a target of iptables; one that is not known may.
-func targetChanges(name string) bool {
+// targetAlters is alters for a target of iptables; one that is not known may change all.
+func targetAlters(name string) alteration {
 	switch name {
-	case "", "ACCEPT", "DROP", "REJECT", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CLASSIFY", "CHECKSUM", "TCPMSS", "TCPOPTSTRIP",
+	case "", "ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CLASSIFY", "CHECKSUM", "TCPMSS", "TCPOPTSTRIP",
 		"SECMARK", "CONNSECMARK", "SET", "TEE", "RATEEST", "LED", "IDLETIMER", "QUEUE", "NFQUEUE":
-		return false
+		return 0
+	case "MARK", "CONNMARK", "HMARK":
+		return altersMark | altersRest
+	case "SNAT", "DNAT", "MASQUERADE", "REDIRECT", "NETMAP":
+		return altersAddress
+	case "CT", "NOTRACK":
+		return altersState | altersRest
 	}
-	return true
+	return altersMark | altersHeader | altersState | altersRest
 }
 
 // copies says whether a rule sends a packet, or a copy of it, another way.

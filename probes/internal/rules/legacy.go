@@ -199,12 +199,12 @@ func protocolNumber(text string) (uint8, bool) {
 
 // RemembersLegacy is Remembers for a rule of iptables-legacy.
 func RemembersLegacy(rule *inspect.LegacyRule) (Memory, bool) {
-	if rule.Target == "" || targetEnds(rule.Target) == goesOn && !targetChanges(rule.Target) && rule.Target != "TEE" {
+	if rule.Target == "" || targetEnds(rule.Target) == goesOn && targetAlters(rule.Target) == 0 && rule.Target != "TEE" {
 		return Memory{}, false
 	}
 	var users Memory
 	for _, module := range rule.Modules {
-		m := xtMemory(module, nil)
+		m := xtMemory(module, nil, rule.Chain.Table.FillsIPSets)
 		if module == "statistic" {
 			m = legacyStatistic(rule, m)
 		}

@@ -94,7 +94,7 @@ func consequent(rule *inspect.Rule) bool {
 			}
 		}
 	}
-	return changes(rule) || copies(rule)
+	return alters(rule) != 0 || copies(rule)
 }
 
 // memoryOf is what one expression depends on; of kind 0 where that is the packet alone.
@@ -132,7 +132,7 @@ func memoryOf(rule *inspect.Rule, e any) Memory {
 	case *expr.SynProxy:
 		return Memory{Kind: History, Text: "what the SYN proxy has seen"}
 	case *expr.Match:
-		return xtMemory(e.Name, rawInfo(e.Info))
+		return xtMemory(e.Name, rawInfo(e.Info), rule.Chain.Table.FillsIPSets)
 	case *inspect.Opaque:
 		return opaqueMemory(e)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
 )
@@ -141,6 +142,25 @@ func TestRemembersIptables(t *testing.T) {
 		}
 		if memory, _ := rules.RemembersLegacy(tables[0].Chains[0].Rules[0]); memory.Kind != r.kind || memory.Period != r.period {
 			t.Errorf("legacy %s: %s %d, want %s %d", r.rule, memory.Kind, memory.Period, r.kind, r.period)
+		}
+	}
+}
+
+// A set of ipset is history only where rules fill one.
+func TestRemembersIPSets(t *testing.T) {
+	t.Parallel()
+	for fill, want := range map[string]rules.Kind{"": 0, "-A FORWARD -j SET --add-set x src\n": rules.History} {
+		tables, err := inspect.ParseLegacy("iptables-legacy", "*filter\n:FORWARD DROP\n-A FORWARD -m set --match-set x src -j ACCEPT\n"+fill+"COMMIT\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if memory, _ := rules.RemembersLegacy(tables[0].Chains[0].Rules[0]); memory.Kind != want {
+			t.Errorf("with %q it depends on %s", fill, memory.Kind)
+		}
+		table := &inspect.Table{Family: "ip", Name: "t", FillsIPSets: fill != ""}
+		rule := &inspect.Rule{Chain: &inspect.Chain{Table: table, Name: "c"}, Exprs: []any{&expr.Match{Name: "set"}, &expr.Verdict{Kind: expr.VerdictAccept}}}
+		if memory, _ := rules.Remembers(rule); memory.Kind != want {
+			t.Errorf("with %q it depends on %s", fill, memory.Kind)
 		}
 	}
 }

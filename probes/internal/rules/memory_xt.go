@@ -3,14 +3,20 @@ package rules
 import "fmt"
 
 // xtMemory is what a match of iptables depends on; raw is how iptables-nft keeps it, nil
-// where it is known by name alone.
-func xtMemory(name string, raw []byte) Memory {
+// where it is known by name alone. What is in a set of ipset counts only where rules
+// fill one.
+func xtMemory(name string, raw []byte, fillsIPSets bool) Memory {
 	switch name {
 	case "limit", "hashlimit", "rateest":
 		return Memory{Kind: Rate, Text: "a rate (" + name + ")"}
 	case "quota", "quota2", "nfacct":
 		return Memory{Kind: Rate, Text: "a quota (" + name + ")"}
-	case "recent", "connbytes", "set":
+	case "set":
+		if !fillsIPSets {
+			return Memory{}
+		}
+		fallthrough
+	case "recent", "connbytes":
 		return Memory{Kind: History, Text: "what came before (" + name + ")"}
 	case "connlimit":
 		return Memory{Kind: History, Text: "how many connections there are"}

@@ -196,6 +196,20 @@ func (c *contest) addr6(node *harness.Node) netip.Addr {
 
 // send sends it, and waits for the answer: all rules have counted it by then.
 func (c *contest) send(s *shot) {
+	fd := c.socket(s)
+	defer func() { _ = unix.Close(fd) }()
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
+	err := s.write(fd)
+	if err == nil {
+		err = s.wait(fd)
+	}
+	if err != nil {
+		c.t.Fatalf("send %s: %v", s, err)
+	}
+}
+
+// socket is one to send it from.
+func (c *contest) socket(s *shot) int {
 	c.t.Helper()
 	var fd int
 	err := c.a.Do(func() (err error) {
@@ -212,7 +226,6 @@ func (c *contest) send(s *shot) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer func() { _ = unix.Close(fd) }()
 	level, ttl, tos := unix.IPPROTO_IP, unix.IP_TTL, unix.IP_TOS
 	if s.Src.Is6() {
 		level, ttl, tos = unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, unix.IPV6_TCLASS
@@ -222,14 +235,11 @@ func (c *contest) send(s *shot) {
 			c.t.Fatal(err)
 		}
 	}
-	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
-	if err := s.exchange(fd); err != nil {
-		c.t.Fatalf("send %s: %v", s, err)
-	}
+	return fd
 }
 
-// exchange is over when the other side has refused, or answered.
-func (s *shot) exchange(fd int) error {
+// write sends it. TCP's connection may be refused at once.
+func (s *shot) write(fd int) error {
 	port := func(n uint16) int {
 		if *s.Protocol == 6 || *s.Protocol == 17 {
 			return int(n)
@@ -239,10 +249,9 @@ func (s *shot) exchange(fd int) error {
 	if err := unix.Bind(fd, sockaddr(s.Src, port(*s.SrcPort))); err != nil {
 		return err
 	}
-	if err := unix.Connect(fd, sockaddr(s.Dst, port(*s.DstPort))); err != nil {
-		if *s.Protocol == 6 && err == unix.ECONNREFUSED {
-			return nil
-		}
+	if err := unix.Connect(fd, sockaddr(s.Dst, port(*s.DstPort))); *s.Protocol == 6 && (err == unix.ECONNREFUSED || err == unix.EINPROGRESS) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	data := make([]byte, s.payload)
@@ -255,11 +264,14 @@ func (s *shot) exchange(fd int) error {
 		sum = sum>>16 + sum&0xffff
 		binary.BigEndian.PutUint16(data[2:], ^uint16(sum+sum>>16))
 	}
-	if _, err := unix.Write(fd, data); err != nil {
-		return err
-	}
+	_, err := unix.Write(fd, data)
+	return err
+}
+
+// wait is over when the other side has refused, or answered.
+func (s *shot) wait(fd int) error {
 	buffer := make([]byte, 2000)
-	for {
+	for *s.Protocol != 6 {
 		n, err := unix.Read(fd, buffer)
 		switch {
 		case err == unix.ECONNREFUSED && *s.Protocol == 17:
@@ -270,6 +282,7 @@ func (s *shot) exchange(fd int) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 func sockaddr(a netip.Addr, port int) unix.Sockaddr {

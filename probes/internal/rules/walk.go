@@ -12,7 +12,7 @@ type line struct {
 	id       uint64
 	evaluate func(*Packet) (Answer, []expr.Verdict)
 	memory   Memory // of kind 0 where it has none
-	changes  bool
+	alters   alteration
 	copies   bool
 }
 
@@ -34,7 +34,7 @@ func chainsOf(set *inspect.Ruleset) book {
 		for _, chain := range table.Chains {
 			c := &lines{table: table.Family + " " + table.Name, name: chain.Name, hook: chain.Hook, drops: chain.Drops}
 			for _, rule := range chain.Rules {
-				l := line{id: rule.Handle, changes: changes(rule), copies: copies(rule)}
+				l := line{id: rule.Handle, alters: alters(rule), copies: copies(rule)}
 				l.memory, _ = Remembers(rule)
 				l.evaluate = func(p *Packet) (Answer, []expr.Verdict) { return evaluate(rule, p) }
 				c.list = append(c.list, l)
@@ -57,7 +57,10 @@ func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain) *lines 
 		c.hook = strings.ToLower(chain.Name)
 	}
 	for _, rule := range chain.Rules {
-		l := line{id: uint64(rule.Number), changes: targetChanges(rule.Target) && table.Chain(rule.Target) == nil, copies: rule.Target == "TEE"}
+		l := line{id: uint64(rule.Number), copies: rule.Target == "TEE"}
+		if table.Chain(rule.Target) == nil {
+			l.alters = targetAlters(rule.Target)
+		}
 		l.memory, _ = RemembersLegacy(rule)
 		verdicts := legacyVerdicts(table, rule)
 		l.evaluate = func(p *Packet) (Answer, []expr.Verdict) { return MatchLegacy(rule, *p), verdicts }
@@ -80,6 +83,19 @@ func legacyVerdicts(table *inspect.LegacyTable, rule *inspect.LegacyRule) []expr
 		return []expr.Verdict{{Kind: expr.VerdictAccept}, {Kind: expr.VerdictDrop}, {Kind: expr.VerdictContinue}}
 	}
 	return nil
+}
+
+// alters is what the rules of a table may change of a packet before it leaves one of
+// its chains. New addresses come with the last rule.
+func (b book) alters(table string) (a alteration) {
+	for _, c := range b {
+		if c.table == table {
+			for i := range c.list {
+				a |= c.list[i].alters
+			}
+		}
+	}
+	return a &^ altersAddress
 }
 
 // fate is a set of what may become of a packet in a chain.
@@ -135,7 +151,7 @@ func (g *guess) line(c *lines, l *line) (may fate, stays bool) {
 
 // matched is what comes of a rule that matches.
 func (g *guess) matched(c *lines, l *line, verdicts []expr.Verdict) (may fate, stays bool) {
-	if l.changes {
+	if l.alters != 0 {
 		may |= changed
 	}
 	if l.copies {
