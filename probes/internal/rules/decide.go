@@ -27,7 +27,12 @@ type Step struct {
 // Only rules that the packet came by count, and among them not those that surely do not
 // match it.
 func Deciding(set *inspect.Ruleset, p Packet, steps []Step) []Memory {
-	d := &decision{book: chainsOf(set), packet: p, steps: steps}
+	return Prepare(set).Deciding(p, steps)
+}
+
+// Deciding is the function Deciding for one of many packets.
+func (b *Chains) Deciding(p Packet, steps []Step) []Memory {
+	d := &decision{book: b, packet: p, steps: steps}
 	for len(d.steps) > 0 {
 		if !d.section() {
 			return append(d.found, Memory{Kind: Unread, Text: "the rules have changed since, or the trace has a gap"})
@@ -38,7 +43,7 @@ func Deciding(set *inspect.Ruleset, p Packet, steps []Step) []Memory {
 
 // decision follows a packet's steps.
 type decision struct {
-	book   book
+	book   *Chains
 	packet Packet
 	steps  []Step
 	found  []Memory
@@ -74,7 +79,7 @@ func (d *decision) section() bool {
 	if base == nil || base.hook == "" {
 		return false
 	}
-	p := d.packet.forget(d.book.alters(base.table))
+	p := d.packet.forget(d.book.altered[base.table])
 	p.Hook = base.hook
 	s := &section{decision: d, guess: &guess{book: d.book, packet: &p, chains: map[*lines]fate{}}, stack: []frame{{base, 0}}, base: base}
 	last, ok := s.run()
@@ -90,7 +95,7 @@ func (d *decision) section() bool {
 	return true
 }
 
-func (d *decision) chain(s Step) *lines { return d.book[[2]string{s.Family + " " + s.Table, s.Chain}] }
+func (d *decision) chain(s Step) *lines { return d.book.chain(s.Family+" "+s.Table, s.Chain) }
 
 // section is a packet's way through one base chain.
 type section struct {
@@ -193,7 +198,7 @@ func (s *section) follow(verdicts []expr.Verdict, given *expr.Verdict) (end fate
 	case expr.VerdictReturn:
 		s.stack = s.stack[:len(s.stack)-1]
 	case expr.VerdictJump, expr.VerdictGoto:
-		to := s.book[[2]string{s.base.table, v.Chain}]
+		to := s.book.chain(s.base.table, v.Chain)
 		if to == nil {
 			return 0, true, false
 		}

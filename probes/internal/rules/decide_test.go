@@ -77,6 +77,8 @@ func TestDeciding(t *testing.T) {
 		{"a rule that has gone", drop + "};", "pass:7 pass:policy", tcp(443), "unread"},
 		{"a chain that has gone", drop + "};", "other:policy", tcp(443), "unread"},
 		{"an early drop", pre + "ip saddr @moves drop; }; chain fill { add @moves { ip saddr }; };", "pre:1", tcp(443), "pre:1"},
+		{"a mark in the same chain", drop + "limit rate 1/minute meta mark set 1; meta mark 1 accept; };", "pass:policy", tcp(443), "pass:1"},
+		{"a jump on the way on", drop + "limit rate over 1/minute drop; jump side; accept; }; chain side { tcp dport 22 drop; };", "pass:1", tcp(443), "pass:1"},
 		{"no steps", drop + limited + "; };", "", tcp(443), ""},
 		{"a vmap of a known port", drop + "tcp dport vmap { 443 : jump side, 80 : accept }; }; chain side { limit rate 1/minute accept; };", "pass:1 pass:policy", tcp(443), "side:1"},
 	} {

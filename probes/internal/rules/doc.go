@@ -12,7 +12,7 @@
 // matched and the policies that it met there, in order:
 //
 //	packet := rules.Packet{Src: from, Dst: to, Protocol: new(uint8(6)), DstPort: new(uint16(443)), State: new(expr.CtStateBitNEW)}
-//	for _, memory := range rules.Deciding(set, packet, steps) {
+//	for _, memory := range rules.Deciding(set, packet, steps) { // or Prepare(set).Deciding for many packets
 //		switch memory.Kind {
 //		case rules.Period: // ask memory.Period times: each time another branch
 //		case rules.Users: // the answer is about who sends

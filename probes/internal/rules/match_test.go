@@ -136,6 +136,17 @@ func TestMatch(t *testing.T) {
 	t.Logf("%d rows", len(rows))
 }
 
+// What connection tracking knows it does not know before it has seen the packet.
+func TestMatchBeforeConntrack(t *testing.T) {
+	t.Parallel()
+	set := loaded(t, "table inet t {\nchain early {\ntype filter hook prerouting priority -300;\nct state new\n}\nchain late {\ntype filter hook prerouting priority -150;\nct state new\n}\n}\n")
+	for name, want := range map[string]rules.Answer{"early": maybe, "late": yes} {
+		if got := rules.Match(set.Chain("inet", "t", name).Rules[0], ping()); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 func exprs(rule *inspect.Rule) string {
 	var text []string
 	for _, e := range rule.Exprs {

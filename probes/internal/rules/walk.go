@@ -24,12 +24,27 @@ type lines struct {
 	list        []line
 }
 
-// book has all chains by table and name.
-type book map[[2]string]*lines
+// Chains are a ruleset, prepared for many packets.
+type Chains struct {
+	by map[[2]string]*lines // by table and name
+	// altered is what the rules of a table may change of a packet before it leaves one of
+	// its chains. New addresses come with the last rule.
+	altered map[string]alteration
+}
 
-// chainsOf makes them of a ruleset.
-func chainsOf(set *inspect.Ruleset) book {
-	b := book{}
+func (b *Chains) add(c *lines) {
+	b.by[[2]string{c.table, c.name}] = c
+	for i := range c.list {
+		b.altered[c.table] |= c.list[i].alters &^ altersAddress
+	}
+}
+
+// chain is nil where there is none.
+func (b *Chains) chain(table, name string) *lines { return b.by[[2]string{table, name}] }
+
+// Prepare looks at each rule once.
+func Prepare(set *inspect.Ruleset) *Chains {
+	b := &Chains{by: map[[2]string]*lines{}, altered: map[string]alteration{}}
 	for _, table := range set.Tables {
 		for _, chain := range table.Chains {
 			c := &lines{table: table.Family + " " + table.Name, name: chain.Name, hook: chain.Hook, drops: chain.Drops}
@@ -39,13 +54,12 @@ func chainsOf(set *inspect.Ruleset) book {
 				l.evaluate = func(p *Packet) (Answer, []expr.Verdict) { return evaluate(rule, p) }
 				c.list = append(c.list, l)
 			}
-			b[[2]string{c.table, c.name}] = c
+			b.add(c)
 		}
 	}
 	for _, table := range set.Legacy {
 		for _, chain := range table.Chains {
-			c := legacyLines(table, chain)
-			b[[2]string{c.table, c.name}] = c
+			b.add(legacyLines(table, chain))
 		}
 	}
 	return b
@@ -85,19 +99,6 @@ func legacyVerdicts(table *inspect.LegacyTable, rule *inspect.LegacyRule) []expr
 	return nil
 }
 
-// alters is what the rules of a table may change of a packet before it leaves one of
-// its chains. New addresses come with the last rule.
-func (b book) alters(table string) (a alteration) {
-	for _, c := range b {
-		if c.table == table {
-			for i := range c.list {
-				a |= c.list[i].alters
-			}
-		}
-	}
-	return a &^ altersAddress
-}
-
 // fate is a set of what may become of a packet in a chain.
 type fate uint
 
@@ -112,7 +113,7 @@ const (
 // guess says what may become of a packet from a rule of a chain on, if nothing is known
 // of what rules remember.
 type guess struct {
-	book   book
+	book   *Chains
 	packet *Packet
 	chains map[*lines]fate // of those gone through from their beginning
 }
@@ -175,7 +176,7 @@ func (g *guess) verdict(c *lines, v expr.Verdict) (may fate, stays bool) {
 	case expr.VerdictContinue, expr.VerdictBreak:
 		return 0, true
 	case expr.VerdictJump, expr.VerdictGoto:
-		to := g.book[[2]string{c.table, v.Chain}]
+		to := g.book.chain(c.table, v.Chain)
 		if to == nil {
 			return accepted | dropped, true
 		}
