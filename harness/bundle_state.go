@@ -55,12 +55,12 @@ func (s *state) write(w io.Writer) error {
 	}{
 		{"links and addresses", s.links},
 		{"routes", s.routes},
-		{"rules of routing", s.rules},
+		{"policy routing rules", s.rules},
 		{"neighbours", s.neighbours},
 		{"nftables", s.nftables},
 		{"iptables", s.iptables(unix.AF_INET)},
 		{"ip6tables", s.iptables(unix.AF_INET6)},
-		{"connections under tracking", s.conntrack},
+		{"tracked connections", s.conntrack},
 		{"sockets", s.sockets},
 	} {
 		text := new(bytes.Buffer)

@@ -14,7 +14,7 @@ import "io"
 //
 // It is what a lab's end takes away, for whoever looks into the failure later: the
 // plan; for each node its links, addresses, routes, neighbours, rulesets with their
-// counters, connections under tracking, sockets and sysctls; what others registered
+// counters, tracked connections, sockets and sysctls; what others registered
 // here; and the line that repeats the test. The test's log says where it is:
 //
 //   - $NSTEST_ARTIFACTS/PACKAGE/TEST, where the variable is set; a relative path is

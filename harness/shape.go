@@ -27,7 +27,7 @@ func shapeOf(g *ground) (shape, error) {
 			title string
 			write func(io.Writer) error
 		}{
-			{"links", s.lastingLinks}, {"routes", s.lastingRoutes}, {"rules of routing", s.rules}, {"neighbours", s.permanentNeighbours},
+			{"links", s.lastingLinks}, {"routes", s.lastingRoutes}, {"policy routing rules", s.rules}, {"neighbours", s.permanentNeighbours},
 			{"nftables", s.lastingRules}, {"iptables", s.legacyRules}, {"sysctls", s.decisiveSysctls},
 		} {
 			text := new(bytes.Buffer)

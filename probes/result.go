@@ -120,11 +120,23 @@ func (r Result) String() string {
 			fmt.Fprintf(&text, ": %s", r.Errno.Error())
 		}
 	case Silent:
-		fmt.Fprintf(&text, ": no answer in %s", took)
+		text.WriteString(": " + r.silence(took))
 	case Unsent:
 		fmt.Fprintf(&text, ": %s", r.Errno.Error())
 	}
 	return text.String()
+}
+
+// silence is how long it was waited for: where the end was seen before the bound, until
+// then.
+func (r Result) silence(took time.Duration) string {
+	if r.Cause == nil || r.Cause.Kind == evidence.Unknown || r.RTT >= r.Probe.bound() {
+		return fmt.Sprintf("no answer in %s", took)
+	}
+	if r.Cause.Kind == evidence.Drop {
+		return fmt.Sprintf("drop seen after %s", took)
+	}
+	return fmt.Sprintf("end seen after %s", took)
 }
 
 // GomegaString keeps Gomega from printing the whole lab.
@@ -206,9 +218,13 @@ func sameNode(a, b *harness.Node) bool {
 
 // names are nodes' names for a message.
 func names(nodes []*harness.Node) string {
+	const most = 4
 	var all []string
 	for _, node := range nodes {
 		all = append(all, node.Name())
+	}
+	if len(all) > most {
+		return fmt.Sprintf("%d nodes (%s, ...)", len(all), strings.Join(all[:most-1], ", "))
 	}
 	return strings.Join(all, ", ")
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/topo"
+	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +38,11 @@ func TestResultString(t *testing.T) {
 		"a -> b (10.0.2.1) icmp: rejected by somebody from 10.0.1.2 after 42µs: icmp 12/1": {
 			Outcome: Rejected, Sender: router, ICMP: &ICMPError{Type: 12, Code: 1}},
 		"a -> b (10.0.2.1) icmp: silent: no answer in 42µs":      {Outcome: Silent},
+		"a -> b (10.0.2.1) tcp/22: silent: drop seen after 42µs": {Outcome: Silent, Probe: TCP(22), Cause: &evidence.Cause{Kind: evidence.Drop}},
+		"a -> b (10.0.2.1) tcp/23: silent: end seen after 42µs":  {Outcome: Silent, Probe: TCP(23), Cause: &evidence.Cause{Kind: evidence.Blackhole}},
+		"a -> b (10.0.2.1) tcp/24: silent: no answer in 42µs":    {Outcome: Silent, Probe: TCP(24), Cause: &evidence.Cause{Kind: evidence.Unknown}},
+		"a -> b (10.0.2.1) tcp/25: silent: no answer in 42µs": {
+			Outcome: Silent, Probe: TCP(25).Within(42 * time.Microsecond), Cause: &evidence.Cause{Kind: evidence.Drop}},
 		"a -> b (10.0.2.1) icmp: unsent: network is unreachable": {Outcome: Unsent, Errno: unix.ENETUNREACH},
 		"a -> b (10.0.2.1) icmp: no outcome":                     {},
 	} {
@@ -79,6 +85,17 @@ func TestWorstIsTheFirstThatWasNotAnswered(t *testing.T) {
 	} {
 		if got := worst(c.results); got.Outcome != c.want || len(got.Each) != c.each {
 			t.Errorf("%v: %v with %d", c.results, got.Outcome, len(got.Each))
+		}
+	}
+}
+
+// Of many nodes that have an address some are named.
+func TestManyOwnersAreCounted(t *testing.T) {
+	t.Parallel()
+	nodes := harness.Up(t, flat("owners", 6)).Nodes()
+	for n, want := range map[int]string{2: "h0, h1", 4: "h0, h1, h2, h3", 6: "6 nodes (h0, h1, h2, ...)"} {
+		if got := names(nodes[:n]); got != want {
+			t.Errorf("%s, not %s", got, want)
 		}
 	}
 }

@@ -91,9 +91,9 @@ func TestMistakesInPrefixes(t *testing.T) {
 		one("segment lan: prefix fd00::/64 overlaps fd00::/64 of the same segment: take one out", prefix("fd00::/64", "fd00::/64")),
 		one("segment lan: prefix 0.0.0.0/0 has addresses of no network: choose another", prefix("0.0.0.0/0")),
 		one("segment lan: prefix 127.0.1.0/24 has addresses of the loopback: choose another", prefix("127.0.1.0/24")),
-		one("segment lan: prefix 224.0.1.0/24 has addresses of groups: choose another", prefix("224.0.1.0/24")),
+		one("segment lan: prefix 224.0.1.0/24 has addresses of multicast groups: choose another", prefix("224.0.1.0/24")),
 		one("segment lan: prefix ::/64 has addresses of the loopback: choose another", prefix("::/64")),
-		one("segment lan: prefix ff02::/64 has addresses of groups: choose another", prefix("ff02::/64")),
+		one("segment lan: prefix ff02::/64 has addresses of multicast groups: choose another", prefix("ff02::/64")),
 		one("segment lan: prefix fe80::/64 has addresses that every port makes up for itself: choose another", prefix("fe80::/64")),
 		one("node c: segment lan: prefix 10.0.1.0/30 is full: widen it", func(n *topo.Network) {
 			lan := n.Switch("lan", "10.0.1.0/30")
@@ -224,8 +224,8 @@ func TestMistakesInAddressesWithALength(t *testing.T) {
 		one("node b: segment lan: address 192.0.2.0 is the network or broadcast address of 192.0.2.0/24: choose another", also("192.0.2.0/24")),
 		one("node b: segment lan: address 127.0.0.2 is one of the loopback: choose another", also("127.0.0.2/8")),
 		one("node b: segment lan: address 0.0.0.0 is one of no network: choose another", also("0.0.0.0/32")),
-		one("node b: segment lan: address ff02::1 is one of groups: choose another", also("ff02::1/128")),
-		one("node a: loopback: address 224.0.0.1 is one of groups: choose another", loopback("224.0.0.1/32")),
+		one("node b: segment lan: address ff02::1 is one of multicast groups: choose another", also("ff02::1/128")),
+		one("node a: loopback: address 224.0.0.1 is one of multicast groups: choose another", loopback("224.0.0.1/32")),
 		one("node a: loopback: address fe80::1 is of one link, and there is none: choose another", loopback("fe80::1/128")),
 		one(`node a: loopback: address "192.0.2.1": write it with its prefix length, like 192.0.2.1/32`, loopback("192.0.2.1")),
 		one("node a: loopback: address 192.0.2.1 is there twice: take one out", loopback("192.0.2.1/32", "192.0.2.1/24")),

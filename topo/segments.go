@@ -60,10 +60,10 @@ var reserved = []struct {
 }{
 	{netip.MustParsePrefix("0.0.0.0/8"), "of no network"},
 	{netip.MustParsePrefix("127.0.0.0/8"), "of the loopback"},
-	{netip.MustParsePrefix("224.0.0.0/4"), "of groups"},
+	{netip.MustParsePrefix("224.0.0.0/4"), "of multicast groups"},
 	{netip.MustParsePrefix("::/127"), "of the loopback"},
 	{netip.MustParsePrefix("fe80::/10"), "that every port makes up for itself"},
-	{netip.MustParsePrefix("ff00::/8"), "of groups"},
+	{netip.MustParsePrefix("ff00::/8"), "of multicast groups"},
 }
 
 // checkPorts counts ports.
