@@ -25,11 +25,12 @@ const procNet = "/proc/thread-self/net/"
 
 // readNames reads whether there are tables of iptables-legacy. The calling thread
 // is in the namespace.
-func (s *State) readNames() {
+func (s *State) readNames() error {
 	for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
 		names, _ := os.ReadFile(procNet + file)
 		s.Legacy = s.Legacy || len(names) > 0
 	}
+	return nil
 }
 
 // readUDP reads the ports of sockets that are not connected. The calling thread is

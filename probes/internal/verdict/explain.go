@@ -166,7 +166,7 @@ func (p spot) atTheEnd() evidence.Cause {
 	// The node took the request; so its answer did not get out.
 	answer := evidence.Cause{Node: p.seen.Node, Leg: evidence.Answer}
 	p.leg = evidence.Answer
-	if p.sends(&answer, back(p.seen)) {
+	if p.sends(&answer, inspect.Question{From: p.seen.Destination, To: p.seen.Source}) {
 		return answer
 	}
 	return c
@@ -186,8 +186,7 @@ func (p spot) onTheWay() evidence.Cause {
 		return c
 	}
 	var asked bool
-	p.asked = onward(p.seen)
-	if p.way, asked = p.state.Lookups[p.asked]; !asked {
+	if p.way, asked = p.state.Lookups[onward(p.seen)]; !asked {
 		c.Detail = "its route was not looked up"
 		return c
 	}
@@ -205,7 +204,7 @@ func (p spot) sends(c *evidence.Cause, q inspect.Question) bool {
 	if p.way, asked = p.state.Lookups[q]; !asked {
 		return false
 	}
-	p.to, p.asked = q.To, q
+	p.to = q.To
 	return p.out(c) && c.Kind != evidence.Unknown
 }
 
@@ -244,7 +243,7 @@ func (o Observation) unsent() evidence.Cause {
 	if p.explain(&c, unsent) {
 		return c
 	}
-	if unknown := c; !p.sends(&c, FirstQuestion(o.Flow)) {
+	if unknown := c; !p.sends(&c, inspect.Question{To: o.Flow.Addr}) {
 		return unknown
 	}
 	return c

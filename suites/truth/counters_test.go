@@ -1,0 +1,134 @@
+package truth_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/nstest/nstest/harness"
+)
+
+// count is what the kernels of a lab have counted: by node, and by the counter's
+// name in /proc/net/snmp and snmp6. Nothing is opened or loaded for it, so a lab
+// under test does not change.
+type count map[string]map[string]int64
+
+func counted(lab *harness.Lab) (count, error) {
+	all := count{}
+	for _, node := range lab.Nodes() {
+		err := node.Do(func() error {
+			counters := map[string]int64{}
+			all[node.Name()] = counters
+			if err := readSNMP(counters); err != nil {
+				return err
+			}
+			return readSNMP6(counters)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("counters of %s: %w", node, err)
+		}
+	}
+	return all, nil
+}
+
+// readSNMP reads pairs of lines: names, and values.
+func readSNMP(counters map[string]int64) error {
+	text, err := os.ReadFile("/proc/thread-self/net/snmp")
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	for i := 0; i+1 < len(lines); i += 2 {
+		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
+		for j := 1; j < min(len(names), len(values)); j++ {
+			n, _ := strconv.ParseInt(values[j], 10, 64)
+			counters[strings.TrimSuffix(names[0], ":")+names[j]] = n
+		}
+	}
+	return nil
+}
+
+func readSNMP6(counters map[string]int64) error {
+	f, err := os.Open("/proc/thread-self/net/snmp6")
+	if os.IsNotExist(err) {
+		return nil // a kernel without IPv6
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if fields := strings.Fields(lines.Text()); len(fields) == 2 {
+			counters[fields[0]], _ = strconv.ParseInt(fields[1], 10, 64)
+		}
+	}
+	return lines.Err()
+}
+
+// moved is by how much a counter of a node rose.
+func (before count) moved(after count, node string, names ...string) (n int64) {
+	for _, name := range names {
+		n += after[node][name] - before[node][name]
+	}
+	return n
+}
+
+// delivered is how many packets of a kind were delivered at a node, to a socket or
+// to the kernel's own reply: after the node's input rules.
+func (before count) delivered(after count, node, kind string) int64 {
+	switch kind {
+	case icmp:
+		return before.moved(after, node, "IcmpInEchos", "Icmp6InEchos")
+	case tcp:
+		return before.moved(after, node, "TcpInSegs")
+	}
+	// Datagrams are counted when they are read; so all, but what is not UDP. (Of TCP
+	// there is nothing when datagrams are asked.)
+	v4 := before.moved(after, node, "IpInDelivers") - before.moved(after, node, "IcmpInMsgs")
+	v6 := before.moved(after, node, "Ip6InDelivers") - before.moved(after, node, "Icmp6InMsgs")
+	return v4 + v6 - before.moved(after, node, "TcpInSegs")
+}
+
+// ruleCounters are the packets that the rules of a node have counted, by family,
+// table, chain and handle; -1 of a rule without a counter.
+func ruleCounters(node *harness.Node) (map[string]int64, error) {
+	out, err := node.Command("nft", "-j", "list", "ruleset").Output()
+	if err != nil {
+		return nil, fmt.Errorf("nft -j list ruleset at %s: %w", node, err)
+	}
+	var listing struct {
+		Nftables []struct {
+			Rule *struct {
+				Family, Table, Chain string
+				Handle               uint64
+				Expr                 []map[string]json.RawMessage
+			}
+		}
+	}
+	if err := json.Unmarshal(out, &listing); err != nil {
+		return nil, fmt.Errorf("nft -j list ruleset at %s: %w", node, err)
+	}
+	counters := map[string]int64{}
+	for _, item := range listing.Nftables {
+		if item.Rule == nil {
+			continue
+		}
+		id := ruleID(item.Rule.Family, item.Rule.Table, item.Rule.Chain, item.Rule.Handle)
+		counters[id] = -1
+		for _, e := range item.Rule.Expr {
+			var c struct{ Packets int64 }
+			if text, ok := e["counter"]; ok && json.Unmarshal(text, &c) == nil {
+				counters[id] = c.Packets
+			}
+		}
+	}
+	return counters, nil
+}
+
+func ruleID(family, table, chain string, handle uint64) string {
+	return fmt.Sprintf("%s %s %s %d", family, table, chain, handle)
+}

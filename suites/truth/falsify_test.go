@@ -1,0 +1,234 @@
+package truth_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// known is an office of which the library tells the truth: fw drops what is for
+// tcp/80 of site and answers of udp/54, and all else passes. Of udp/53, which is
+// signed, site is reached; nobody has tcp/81.
+func known(asks ...ask) *world {
+	g := &generator{world: &world{v4: true}}
+	g.segment("lan", true)
+	g.segment("wan", true)
+	g.on("pc", false, "lan")
+	g.on("site", false, "wan")
+	g.on("fw", true, "lan", "wan")
+	g.nft("fw", "table inet filter {\nchain forward {\ntype filter hook forward priority 0; policy accept;\ntcp dport 80 counter drop comment \"no web\"\nudp sport 54 counter drop\ntcp dport 22 counter drop\n}\n}\n")
+	for _, s := range []service{{network: tcp, port: 80, signed: true}, {network: udp, port: 53, signed: true}, {network: udp, port: 54}} {
+		s.node = "site"
+		g.services = append(g.services, s)
+	}
+	g.asks = asks
+	return g.world
+}
+
+func asked(kind string, port uint16) ask { return ask{from: "pc", to: "site", kind: kind, port: port} }
+
+var (
+	dropped    = asked(tcp, 80)
+	answers    = asked(udp, 53)
+	unanswered = asked(udp, 54)
+	refused    = asked(tcp, 81)
+)
+
+// falsified is a lie about a question, and the demand that catches it.
+type falsified struct {
+	about  ask
+	caught string
+	lie    func(*said)
+}
+
+func results(of *[]probes.Result, change func(*probes.Result)) {
+	*of = slices.Clone(*of)
+	for i := range *of {
+		change(&(*of)[i])
+	}
+}
+
+// causes changes copies: a Result shares its cause with others.
+func causes(s *said, change func(*evidence.Cause)) {
+	results(&s.watched, func(r *probes.Result) {
+		c := *r.Cause
+		if c.Rule != nil {
+			rule := *c.Rule
+			c.Rule = &rule
+		}
+		change(&c)
+		r.Cause = &c
+	})
+}
+
+var lies = map[string]falsified{
+	"isolated, where it is answered":           {answers, "isolated, but what a plain socket sends is delivered", func(s *said) { s.isolated = verdict{asked: true, holds: true} }},
+	"isolated, where only the answer dies":     {unanswered, "isolated, but what a plain socket sends is delivered", func(s *said) { s.isolated = verdict{asked: true, holds: true} }},
+	"isolated, where nobody listens":           {refused, "isolated, but what a plain socket sends is delivered", func(s *said) { s.isolated = verdict{asked: true, holds: true} }},
+	"isolated, where the check itself arrived": {answers, "isolated, but a byte of this very check was delivered", func(s *said) { s.isolated.holds, s.isolated.err = true, nil }},
+	"delivered, where it is isolated":          {dropped, "not isolated, as it was delivered, but nothing was", func(s *said) { s.isolated.holds = false }},
+	"unanswered, where it is answered":         {answers, "unanswered, but it was not delivered, or answered", func(s *said) { s.unanswered = verdict{asked: true, holds: true, delivered: 1} }},
+	"unanswered, where it is isolated":         {dropped, "unanswered, but it was not delivered, or answered", func(s *said) { s.unanswered = verdict{asked: true, holds: true} }},
+	"reached, where it is isolated":            {dropped, "reached, but the target did not answer", func(s *said) { s.reached = verdict{asked: true, holds: true} }},
+	"not reached, where it is answered":        {answers, "not reached, but the target answers", func(s *said) { s.reached.holds = false }},
+	"a cell that is ok":                        {dropped, "a cell is ok, but the target did not answer", func(s *said) { s.cell = "ok" }},
+	"no answer": {answers, "no answer is said to come, but one comes", func(s *said) {
+		results(&s.watched, func(r *probes.Result) { r.Outcome = probes.Silent })
+	}},
+	"no answer, unwatched": {answers, "watched and unwatched differ", func(s *said) {
+		results(&s.bare, func(r *probes.Result) { r.Outcome = probes.Silent })
+	}},
+	"an answer": {dropped, "an answer is said to come, but none comes", func(s *said) {
+		results(&s.watched, func(r *probes.Result) { r.Outcome = probes.Answered })
+	}},
+	"who answered":        {answers, "somebody else answered", func(s *said) { results(&s.watched, func(r *probes.Result) { r.By = "fw" }) }},
+	"who answered signed": {answers, "somebody else answered", func(s *said) { results(&s.bare, func(r *probes.Result) { r.By = "fw" }) }},
+	"the leg: the request": {unanswered, "the request is said to be stopped by a policy, but it was delivered", func(s *said) {
+		causes(s, func(c *evidence.Cause) { c.Leg = evidence.Request })
+	}},
+	"the leg: the answer": {dropped, "the answer is said to be stopped, but the request was not delivered", func(s *said) {
+		causes(s, func(c *evidence.Cause) { c.Leg = evidence.Answer })
+	}},
+	"the kind of a cause": {dropped, "nobody is said to listen, but nothing was delivered there", func(s *said) {
+		causes(s, func(c *evidence.Cause) { c.Kind, c.Node = evidence.NoListener, "site" })
+	}},
+	"the node of a cause": {dropped, "the counter of the rule that is named did not move", func(s *said) {
+		causes(s, func(c *evidence.Cause) { c.Node = "site" })
+	}},
+	"the rule": {dropped, "the counter of the rule that is named did not move", func(s *said) {
+		causes(s, func(c *evidence.Cause) { c.Rule.Handle += 2 })
+	}},
+	"a counter": {dropped, "the counter of the rule that is named did not move", func(s *said) {
+		for id := range s.isolated.counters {
+			s.isolated.counters[id] = 0
+		}
+	}},
+}
+
+var _ = Describe("the judge", func() {
+	It("has nothing to say against what is true", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		rounds, err := known(dropped, answers, unanswered, refused).examine(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		for _, r := range rounds {
+			Expect(complaints(r)).To(BeEmpty(), "%s", r.ask)
+		}
+		Expect(rounds[0].said.isolated.holds).To(BeTrue(), "%v", rounds[0].said.isolated.err)
+		Expect(rounds[0].lifted).To(BeTrue())
+		Expect(rounds[0].turned).To(BeTrue())
+		Expect(rounds[1].said.reached.holds).To(BeTrue(), "%v", rounds[1].said.reached.err)
+		Expect(rounds[1].facts[0].by).To(Equal("site"))
+		Expect(rounds[2].said.unanswered.holds).To(BeTrue(), "%v", rounds[2].said.unanswered.err)
+		Expect(rounds[3].facts[0].arrived).To(Equal(map[string]int{"site": 1}))
+	})
+
+	It("catches every lie", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		rounds, err := known(dropped, answers, unanswered, refused).examine(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		for name, l := range lies {
+			told := *rounds[slices.IndexFunc(rounds, func(r *round) bool { return r.ask == l.about })]
+			told.said.isolated.counters = maps.Clone(told.said.isolated.counters)
+			l.lie(&told.said)
+			Expect(complaints(&told)).To(ContainElement(l.caught), "%s", name)
+		}
+	})
+
+	It("catches a lie about the node of a cause, which is then lifted", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		rounds, err := known(dropped).examine(ctx, func(r *round) { causes(&r.said, func(c *evidence.Cause) { c.Node = "site" }) })
+		Expect(err).NotTo(HaveOccurred())
+		Expect(complaints(rounds[0])).To(ContainElement("what was named is lifted, and nothing turns"))
+	})
+
+	It("catches an isolation by a mistake, and one of an address that nobody has", func(ctx SpecContext) {
+		w := known(answers, ask{from: "pc", addr: "8.8.8.8", kind: udp, port: 53})
+		(&generator{world: w}).mistake("site", "lab.Node(\"site\").Port(\"wan\").Down()", func(node *harness.Node) error { return node.Port("wan").Down() })
+		rounds, err := w.examine(ctx, func(r *round) { r.said.isolated = verdict{asked: true, holds: true} })
+		Expect(err).NotTo(HaveOccurred())
+		Expect(complaints(rounds[0])).To(ConsistOf("isolated by a mistake"))
+		Expect(complaints(rounds[1])).To(ConsistOf("an address that nobody has is isolated"))
+	})
+
+	It("has a lie for every demand", func() {
+		var caught []string
+		for _, l := range lies {
+			caught = append(caught, l.caught)
+		}
+		caught = append(caught, "isolated by a mistake", "an address that nobody has is isolated", "what was named is lifted, and nothing turns", "it could not be asked")
+		for _, d := range demands {
+			Expect(caught).To(ContainElement(d.name))
+		}
+	})
+
+	It("makes what it complains about small", func(ctx SpecContext) {
+		w := known(answers, dropped)
+		g := &generator{world: w}
+		g.on("extra", false)
+		rounds, err := w.examine(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		seen := demand{"a drop", func(r *round) string {
+			if r.said.isolated.holds {
+				return "isolated"
+			}
+			return ""
+		}}
+		small, why := w.shrink(ctx, rounds[1], seen, "")
+		Expect(why).To(Equal("isolated"))
+		Expect(small.String()).To(Equal(`network := topo.New("truth-0")
+lan := network.Wire("lan", "10.0.1.0/24")
+wan := network.Wire("wan", "10.0.2.0/24")
+pc := network.Host("pc", lan.NoAddress().At("10.0.1.1"))
+site := network.Host("site", wan.NoAddress().At("10.0.2.1"))
+fw := network.Router("fw", lan.NoAddress().At("10.0.1.2"), wan.NoAddress().At("10.0.2.2"))
+fw.Nft(` + "`" + `table inet filter {
+chain forward {
+type filter hook forward priority 0; policy accept;
+tcp dport 80 counter drop comment "no web"
+}
+}
+` + "`" + `)
+lab := harness.Up(t, network)
+// asked: pc -> site tcp/80
+`))
+	})
+
+	It("makes the same network of the same seed", func() {
+		for seed := range uint64(50) {
+			Expect(newWorld(seed).String()).To(Equal(newWorld(seed).String()))
+		}
+	})
+
+	It("uses every row of every family", func() {
+		met := map[string]bool{}
+		for seed := range uint64(4000) {
+			for _, name := range newWorld(seed).features() {
+				met[name] = true
+			}
+		}
+		for _, f := range append(families, mistakes) {
+			for _, r := range f.rows {
+				if r.name == "nobody listens" || r.name == "typo as target" {
+					continue // they take something away, or ask
+				}
+				Expect(met).To(HaveKey(r.name), fmt.Sprintf("family %s", f.name))
+			}
+		}
+	})
+})
+
+// complaints are the demands that a round does not meet.
+func complaints(r *round) (names []string) {
+	for _, d := range demands {
+		if d.check(r) != "" {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,153 @@
+package truth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/probes"
+)
+
+// round is one question of a world: what is said of it, and what is true.
+type round struct {
+	w     *world
+	index int
+	ask
+	said said
+	// asked is the library's error, when it could not ask.
+	unasked error
+	facts   []fact
+	// sound are the facts of the world without its mistakes; nil when it has none, or
+	// nothing is said to be isolated.
+	sound []fact
+	// turned is false where what was named is lifted, and nothing turned.
+	lifted, turned bool
+}
+
+// examine asks the library in one lab and the oracle in another, alike.
+// Before the oracle is asked, tests change what was said.
+func (w *world) examine(ctx context.Context, change ...func(*round)) (rounds []*round, err error) {
+	for i, a := range w.asks {
+		rounds = append(rounds, &round{w: w, index: i, ask: a})
+	}
+	err = in(fmt.Sprintf("truth/%d/said", w.seed), func(s *scope) {
+		lab := w.up(s)
+		b := w.serve(s, lab, false)
+		for i, r := range rounds {
+			var could unasked
+			said, err := w.consult(ctx, lab, r.ask, i == 0)
+			if r.said = said; errors.As(err, &could) {
+				r.unasked = could.error
+			} else if err != nil {
+				s.Fatalf("%s: %v", r.ask, err)
+			}
+			for _, f := range change {
+				f(r)
+			}
+		}
+		for _, r := range rounds {
+			if of, ok := r.isolatedBy(); ok && !w.remembers() && !w.mistaken() {
+				r.said.lifts, r.turned, err = w.lift(ctx, lab, b, r.ask, of)
+				if r.lifted = true; err != nil {
+					s.Fatalf("lift: %s: %v", r.ask, err)
+				}
+				break // the lab is another now
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return rounds, w.findOut(ctx, rounds)
+}
+
+// findOut asks the oracle.
+func (w *world) findOut(ctx context.Context, rounds []*round) error {
+	ask := func(w *world, name string, which func(*round) *[]fact) error {
+		return in(fmt.Sprintf("truth/%d/%s", w.seed, name), func(s *scope) {
+			o := w.oracle(s)
+			for _, r := range rounds {
+				if facts := which(r); facts != nil {
+					*facts = o.facts(ctx, r.ask, w.remembers())
+				}
+			}
+		})
+	}
+	if err := ask(w, "true", func(r *round) *[]fact { return &r.facts }); err != nil {
+		return err
+	}
+	if !w.mistaken() || !slices.ContainsFunc(rounds, func(r *round) bool { return r.said.isolated.holds }) {
+		return nil
+	}
+	sound := w.without(func(p part) bool { return p.mistake })
+	return ask(sound, "sound", func(r *round) *[]fact {
+		if r.said.isolated.holds {
+			return &r.sound
+		}
+		return nil
+	})
+}
+
+// facts are those of every address of the target, from every address of the asker.
+func (o *oracle) facts(ctx context.Context, a ask, again bool) (facts []fact) {
+	times := 1
+	if again {
+		times = 2
+	}
+	for range times {
+		for _, t := range o.tries(a) {
+			facts = append(facts, o.ask(ctx, t))
+		}
+	}
+	return facts
+}
+
+func (o *oracle) tries(a ask) (tries []try) {
+	var to []netip.Addr
+	if a.addr != "" {
+		to = []netip.Addr{netip.MustParseAddr(a.addr)}
+	} else {
+		to = addressesNow(o.lab.Node(a.to))
+	}
+	from := addressesNow(o.lab.Node(a.from))
+	for _, addr := range to {
+		if addr.IsLoopback() {
+			continue
+		}
+		t := try{from: a.from, to: addr, kind: a.kind, port: a.port}
+		tries = append(tries, t)
+		sources := slices.DeleteFunc(slices.Clone(from), func(s netip.Addr) bool { return s.Is6() != addr.Is6() || s.IsLoopback() })
+		if len(sources) < 2 {
+			continue
+		}
+		for _, t.src = range sources {
+			tries = append(tries, t)
+		}
+	}
+	return tries
+}
+
+// isolatedBy is the result whose policy is to be lifted.
+func (r *round) isolatedBy() (probes.Result, bool) {
+	if !r.said.isolated.holds || r.addr != "" {
+		return probes.Result{}, false
+	}
+	for _, each := range r.said.watched {
+		if each.Cause != nil && each.Cause.Policy {
+			return each, true
+		}
+	}
+	return probes.Result{}, false
+}
+
+// fact is what came of asking an address, from the kernel's choice of source.
+func (r *round) fact(addr netip.Addr) (fact, bool) {
+	for _, f := range r.facts {
+		if f.to == addr && !f.src.IsValid() {
+			return f, true
+		}
+	}
+	return fact{}, false
+}

@@ -1,0 +1,196 @@
+package truth_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// relay puts a node into the link of a host: what comes in at one port leaves at the
+// other, later, by packet sockets. No qdisc is needed for it. It comes before all
+// else, since the host's port is called otherwise with it.
+func (g *generator) relay(name string, delay time.Duration) {
+	n := g.node(name)
+	near, far := n.ports[0].segment, n.ports[0].segment+"far"
+	if len(n.ports) != 1 || n.router || g.node("br") != nil || !g.open(near) {
+		return
+	}
+	g.segments = append(g.segments, segment{far, true, g.prefixesOf(near)})
+	n.ports[0].segment = far
+	g.nodes = append(g.nodes, node{name: "relay", ports: []port{{segment: near}, {segment: far}}})
+	g.does("relay", fmt.Sprintf("// relay hands on frames between %s and %s, each after %v", near, far, delay), func(s *scope, node *harness.Node) error {
+		return relayFrames(s, node, near, far, delay)
+	}).slow = 4 * delay // there and back, and the same for neighbours
+	for _, router := range g.routers() {
+		for _, p := range g.node(router).ports {
+			if p.segment == near {
+				for _, a := range p.at {
+					g.put(part{node: name, source: fmt.Sprintf("%s.Route(topo.Route{Via: %q})", name, a), declare: func(n *topo.Node, _ string) { n.Route(topo.Route{Via: a}) }})
+				}
+				return
+			}
+		}
+	}
+}
+
+// open makes a switch of a wire: a port more may be on it.
+func (g *generator) open(name string) bool {
+	for i, s := range g.segments {
+		if s.name == name {
+			g.segments[i].wire = false
+			return true
+		}
+	}
+	return false
+}
+
+// relayFrames copies frames between two interfaces until the scope ends.
+func relayFrames(s *scope, node *harness.Node, a, b string, delay time.Duration) error {
+	var fds [2]int
+	for i, name := range []string{a, b} {
+		link, err := node.Netlink().LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if err := node.Netlink().SetPromiscOn(link); err != nil {
+			return err
+		}
+		fds[i], err = packetSocket(node, link.Attrs().Index)
+		if err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for i := range fds {
+		running.Go(func() { copyFrames(ctx, fds[i], fds[1-i], delay) })
+	}
+	s.Cleanup(func() {
+		stop()
+		running.Wait()
+		_, _ = unix.Close(fds[0]), unix.Close(fds[1])
+	})
+	return nil
+}
+
+func packetSocket(node *harness.Node, index int) (fd int, err error) {
+	err = node.Do(func() error {
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0x0300, Ifindex: index}) // every protocol
+	})
+	return fd, err
+}
+
+// copyFrames hands on each frame that came in, after its time.
+func copyFrames(ctx context.Context, from, to int, delay time.Duration) {
+	type frame struct {
+		due  time.Time
+		data []byte
+	}
+	queue := make(chan frame, 1024)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for f := range queue {
+			pause(ctx, time.Until(f.due))
+			_, _ = unix.Write(to, f.data)
+		}
+	}()
+	buf := make([]byte, 1<<16)
+	for ctx.Err() == nil {
+		n, at, err := unix.Recvfrom(from, buf, 0)
+		if err != nil {
+			continue // the time is over, or there is an error of the link
+		}
+		if ll, ok := at.(*unix.SockaddrLinklayer); ok && ll.Pkttype == unix.PACKET_OUTGOING {
+			continue
+		}
+		queue <- frame{time.Now().Add(delay), append([]byte(nil), buf[:n]...)}
+	}
+	close(queue)
+	<-sent
+}
+
+// forwarder is a program that hands on IPv4 packets between two ports, as a router
+// would, by packet sockets; it knows everybody's MAC.
+func (g *generator) forwarder(at, a, b string, delay time.Duration) {
+	g.put(part{node: at, source: fmt.Sprintf("// a program at %s forwards IPv4 packets between %s and %s by itself, each after %v", at, a, b, delay), slow: 2 * delay, blind: true,
+		do: func(s *scope, lab *harness.Lab, _ string) error {
+			macs := map[netip.Addr]net.HardwareAddr{}
+			for _, n := range lab.Nodes() {
+				links, err := n.Netlink().LinkList()
+				if err != nil {
+					return err
+				}
+				for _, l := range links {
+					addrs, err := n.Netlink().AddrList(l, netlink.FAMILY_V4)
+					if err != nil {
+						return err
+					}
+					for _, addr := range addrs {
+						if ip, ok := netip.AddrFromSlice(addr.IP.To4()); ok && n.Name() != at {
+							macs[ip] = l.Attrs().HardwareAddr
+						}
+					}
+				}
+			}
+			return forwardPackets(s, lab.Node(at), a, b, delay, macs)
+		}})
+}
+
+func forwardPackets(s *scope, node *harness.Node, a, b string, delay time.Duration, macs map[netip.Addr]net.HardwareAddr) error {
+	var fds, indexes [2]int
+	for i, name := range []string{a, b} {
+		link, err := node.Netlink().LinkByName(name)
+		if err != nil {
+			return err
+		}
+		indexes[i] = link.Attrs().Index
+		if fds[i], err = packetSocket(node, indexes[i]); err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for i := range fds {
+		running.Go(func() { forwardFrom(ctx, fds[i], fds[1-i], indexes[1-i], delay, macs) })
+	}
+	s.Cleanup(func() {
+		stop()
+		running.Wait()
+		_, _ = unix.Close(fds[0]), unix.Close(fds[1])
+	})
+	return nil
+}
+
+func forwardFrom(ctx context.Context, from, to, index int, delay time.Duration, macs map[netip.Addr]net.HardwareAddr) {
+	buf := make([]byte, 1<<16)
+	for ctx.Err() == nil {
+		n, at, err := unix.Recvfrom(from, buf, 0)
+		ll, ok := at.(*unix.SockaddrLinklayer)
+		if err != nil || !ok || ll.Pkttype != unix.PACKET_HOST || n < 34 || buf[12] != 8 || buf[13] != 0 {
+			continue
+		}
+		mac, known := macs[netip.AddrFrom4([4]byte(buf[30:34]))]
+		if !known {
+			continue // its own, or nobody's
+		}
+		pause(ctx, delay)
+		frame := append([]byte(nil), buf[:n]...)
+		copy(frame[6:12], frame[0:6])
+		copy(frame[0:6], mac)
+		_ = unix.Sendto(to, frame, 0, &unix.SockaddrLinklayer{Ifindex: index, Halen: 6})
+	}
+}

@@ -1,0 +1,123 @@
+package truth_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+
+	"github.com/nstest/nstest/harness"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+const (
+	worlds = 0  // how many networks without a word; their seeds are 1 to that
+	share  = 25 // of them in a spec, so that specs spread over processes
+	atOnce = 8  // how many of a spec are up at once
+)
+
+// What the environment says: how many networks, or one alone, by its seed, which
+// is told in full.
+const (
+	countVar = "NSTEST_TRUTH_N"
+	seedVar  = "NSTEST_TRUTH_SEED"
+)
+
+var _ = Describe("of random networks the truth is told", func() {
+	if text, ok := os.LookupEnv(seedVar); ok {
+		It("of the seed in "+seedVar, func(ctx SpecContext) {
+			seed, err := strconv.ParseUint(text, 10, 64)
+			Expect(err).NotTo(HaveOccurred())
+			judgeAll(ctx, seed)
+		})
+		return
+	}
+	n := uint64(worlds)
+	if text, ok := os.LookupEnv(countVar); ok {
+		n, _ = strconv.ParseUint(text, 10, 64)
+	}
+	for first := uint64(1); first <= n; first += share {
+		last := min(first+share-1, n)
+		It(fmt.Sprintf("%d to %d", first, last), func(ctx SpecContext) {
+			var seeds []uint64
+			for seed := first; seed <= last; seed++ {
+				seeds = append(seeds, seed)
+			}
+			judgeAll(ctx, seeds...)
+		})
+	}
+})
+
+// judgeAll judges the worlds of all seeds, some at once, and fails with every
+// complaint, shrunk.
+func judgeAll(ctx context.Context, seeds ...uint64) {
+	GinkgoHelper()
+	harness.Require(GinkgoTB(), harness.NftTool, harness.IptablesTool, harness.IPv6)
+	total := newTally()
+	defer func() { AddReportEntry(tallyEntry, total, ReportEntryVisibilityNever) }()
+	var judging sync.WaitGroup
+	room := make(chan struct{}, atOnce)
+	for _, seed := range seeds {
+		room <- struct{}{}
+		judging.Go(func() {
+			defer func() { <-room }()
+			w := newWorld(seed)
+			found := w.judge(ctx)
+			total.add(found)
+		})
+	}
+	judging.Wait()
+	for _, text := range total.Complaints {
+		GinkgoWriter.Println(text)
+	}
+	if len(total.Complaints) > 0 {
+		Fail(fmt.Sprintf("%d complaints; the first:\n%s", len(total.Complaints), total.Complaints[0]))
+	}
+}
+
+// judge examines a world and counts; of what is wrong it makes a complaint with the
+// smallest network that still shows it.
+func (w *world) judge(ctx context.Context) *tally {
+	t := newTally()
+	rounds, err := w.examine(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.complain("the network cannot be built", w, err.Error(), true)
+		}
+		return t
+	}
+	complained := map[string]bool{}
+	for _, r := range rounds {
+		t.count(r)
+		for _, d := range demands {
+			why := d.check(r)
+			if why == "" {
+				continue
+			}
+			t.Wrong[d.name]++
+			if complained[d.name] || ctx.Err() != nil {
+				continue
+			}
+			complained[d.name] = true
+			if _, before := shrunk.LoadOrStore(d.name, true); before && !alone() {
+				t.complain(d.name, w, r.String()+"\n"+why, false)
+				continue
+			}
+			small, why := w.shrink(ctx, r, d, why)
+			t.complain(d.name, small, why, true)
+		}
+	}
+	return t
+}
+
+// shrunk are the demands that this process has made a small network for: it takes as
+// long as a hundred networks. Who wants one of another repeats its seed.
+var shrunk sync.Map
+
+// alone says whether one seed is asked for.
+func alone() bool {
+	_, ok := os.LookupEnv(seedVar)
+	return ok
+}

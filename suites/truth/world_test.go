@@ -1,0 +1,290 @@
+package truth_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
+)
+
+// world is a random network with what is in it, the same of the same seed. It is
+// made of values that can be taken away one by one: see shrink.
+type world struct {
+	seed     uint64
+	v4, v6   bool
+	segments []segment
+	nodes    []node
+	parts    []part
+	services []service
+	asks     []ask
+}
+
+type segment struct {
+	name     string
+	wire     bool
+	prefixes []string
+}
+
+// node has chosen addresses, which stay when another node is taken away.
+type node struct {
+	name   string
+	router bool
+	ports  []port
+}
+
+type port struct {
+	segment string
+	at      []string // none: a port without an address
+	also    []string // with their prefix lengths
+	twice   bool     // others have its addresses as well
+}
+
+// part is one thing that is put into a network: rules, a route, a program, a mistake.
+type part struct {
+	feature string // the row that it comes from
+	node    string
+	source  string // what it is in Go; %s is its text
+	text    string // of rules: lines that can be taken away
+	// Either of the two, or both.
+	declare func(n *topo.Node, text string)
+	do      func(s *scope, lab *harness.Lab, text string) error
+	// A mistake is no policy: it never isolates.
+	mistake bool
+	// What remembers may treat the next packet in another way.
+	remembers bool
+	// What is blind moves packets where no kernel's state tells of it.
+	blind bool
+	// slow is how much later an answer may come than at once.
+	slow time.Duration
+}
+
+// service is a port that a node answers at.
+type service struct {
+	node, network string // tcp or udp
+	port          uint16
+	on            string        // an address; "" is every one
+	signed        bool          // in the lab under test by probes.Serve
+	slow          time.Duration // how long it thinks
+	feature       string
+}
+
+// ask is one question.
+type ask struct {
+	from, to string
+	// addr is asked instead of the node: an address that nobody has.
+	addr string
+	kind string // icmp, tcp, udp
+	port uint16
+}
+
+func (a ask) String() string {
+	return fmt.Sprintf("%s -> %s %s", a.from, a.to+a.addr, a.probeText())
+}
+
+func (a ask) probeText() string {
+	if a.kind == icmp {
+		return icmp
+	}
+	return fmt.Sprintf("%s/%d", a.kind, a.port)
+}
+
+const (
+	icmp = "icmp"
+	tcp  = "tcp"
+	udp  = "udp"
+)
+
+func (w *world) node(name string) *node {
+	for i := range w.nodes {
+		if w.nodes[i].name == name {
+			return &w.nodes[i]
+		}
+	}
+	return nil
+}
+
+func (w *world) remembers() bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool { return p.remembers })
+}
+
+func (w *world) blind() bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool { return p.blind })
+}
+
+func (w *world) mistaken() bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool { return p.mistake })
+}
+
+// slow is how much later than at once something may still happen.
+func (w *world) slow() (d time.Duration) {
+	for _, p := range w.parts {
+		d += p.slow
+	}
+	for _, s := range w.services {
+		d = max(d, d+s.slow)
+	}
+	return d
+}
+
+// features are the rows that it is made of.
+func (w *world) features() (names []string) {
+	for _, p := range w.parts {
+		names = append(names, p.feature)
+	}
+	for _, s := range w.services {
+		if s.feature != "" {
+			names = append(names, s.feature)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// declared is the network.
+func (w *world) declared() *topo.Network {
+	network := topo.New(fmt.Sprintf("truth-%d", w.seed))
+	segments := map[string]*topo.Segment{}
+	for _, s := range w.segments {
+		declare := network.Switch
+		if s.wire {
+			declare = network.Wire
+		}
+		segments[s.name] = declare(s.name, s.prefixes...)
+	}
+	for _, n := range w.nodes {
+		var at []topo.Attachment
+		for _, p := range n.ports {
+			a := segments[p.segment].NoAddress()
+			if len(p.at) > 0 {
+				a = a.At(p.at...)
+			}
+			if len(p.also) > 0 {
+				a = a.Also(p.also...)
+			}
+			if p.twice {
+				a = a.Duplicate()
+			}
+			at = append(at, a)
+		}
+		declare := network.Host
+		if n.router {
+			declare = network.Router
+		}
+		made := declare(n.name, at...)
+		for _, p := range w.parts {
+			if p.node == n.name && p.declare != nil {
+				p.declare(made, p.text)
+			}
+		}
+	}
+	return network
+}
+
+// up builds the network, and does what cannot be declared.
+func (w *world) up(s *scope) *harness.Lab {
+	lab := harness.Up(s, w.declared())
+	for _, p := range w.parts {
+		if p.do == nil {
+			continue
+		}
+		if err := p.do(s, lab, p.text); err != nil {
+			s.Fatalf("%s at %s: %v", p.feature, p.node, err)
+		}
+	}
+	return lab
+}
+
+// without is the world without some of its parts.
+func (w *world) without(drop func(part) bool) *world {
+	less := *w
+	less.parts = slices.DeleteFunc(slices.Clone(w.parts), drop)
+	return &less
+}
+
+// String is the world as Go: what a test of its own would declare.
+func (w *world) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "network := topo.New(%q)\n", fmt.Sprintf("truth-%d", w.seed))
+	for _, s := range w.segments {
+		what := "Switch"
+		if s.wire {
+			what = "Wire"
+		}
+		fmt.Fprintf(&b, "%s := network.%s(%q", s.name, what, s.name)
+		for _, p := range s.prefixes {
+			fmt.Fprintf(&b, ", %q", p)
+		}
+		b.WriteString(")\n")
+	}
+	for _, n := range w.nodes {
+		what := "Host"
+		if n.router {
+			what = "Router"
+		}
+		fmt.Fprintf(&b, "%s := network.%s(%q", n.name, what, n.name)
+		for _, p := range n.ports {
+			b.WriteString(", " + p.source())
+		}
+		b.WriteString(")\n")
+		w.writeParts(&b, func(p part) bool { return p.node == n.name && p.declare != nil })
+	}
+	b.WriteString("lab := harness.Up(t, network)\n")
+	w.writeParts(&b, func(p part) bool { return p.declare == nil })
+	for _, s := range w.services {
+		b.WriteString(s.source() + "\n")
+	}
+	for _, a := range w.asks {
+		fmt.Fprintf(&b, "// asked: %s\n", a)
+	}
+	return b.String()
+}
+
+func (w *world) writeParts(b *strings.Builder, which func(part) bool) {
+	for _, p := range w.parts {
+		if !which(p) {
+			continue
+		}
+		line := p.source
+		if strings.Contains(line, "%s") {
+			line = fmt.Sprintf(line, p.text)
+		}
+		if p.feature != "" {
+			line += " // " + p.feature
+		}
+		b.WriteString(line + "\n")
+	}
+}
+
+func (p port) source() string {
+	text := p.segment
+	switch {
+	case len(p.at) == 0:
+		text += ".NoAddress()"
+	default:
+		text += fmt.Sprintf(".NoAddress().At(%q)", p.at)
+	}
+	if len(p.also) > 0 {
+		text += fmt.Sprintf(".Also(%q)", p.also)
+	}
+	if p.twice {
+		text += ".Duplicate()"
+	}
+	return strings.NewReplacer("([", "(", "])", ")", `" "`, `", "`).Replace(text)
+}
+
+func (s service) source() string {
+	if s.signed {
+		return fmt.Sprintf("probes.Serve(t, lab.Node(%q), probes.%s(%d))", s.node, strings.ToUpper(s.network), s.port)
+	}
+	text := fmt.Sprintf("// %s: a plain %s service at %q, port %d", s.node, s.network, s.on, s.port)
+	if s.slow > 0 {
+		text += fmt.Sprintf(", which thinks for %v", s.slow)
+	}
+	return text
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
