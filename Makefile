@@ -66,7 +66,7 @@ vm: qemu rulesets
 	@mkdir -p $(VMCACHE)/run/build
 	GOTMPDIR=$(VMCACHE)/run/build go build -o $(VMCACHE)/kernels ./vagrant/kernels
 	@[ -d suites/firewalls/testdata ] || export NSTEST_MISSING="$${NSTEST_MISSING:+$$NSTEST_MISSING,}packages"; \
-	exec $(VMCACHE)/kernels $(VMFLAGS) -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
+	NSTEST_TRUTH_N=$(or $(NSTEST_TRUTH_N),200) exec $(VMCACHE)/kernels $(VMFLAGS) -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
 
 # The box is built of Debian packages, and libvirt runs in namespaces of its own:
 # nothing is left but the box in the cache, and the reports. No network is in there,
