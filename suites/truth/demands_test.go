@@ -118,8 +118,8 @@ var demands = []demand{
 	{"somebody else answered", func(r *round) string {
 		return r.each(slices.Concat(proven(r.said.bare), r.said.watched, r.said.surveyed), func(res probes.Result, f fact) string {
 			by := strings.Fields(f.by)
-			if !res.Proven {
-				by = append(by, f.connected...) // it may hand on what it is sent
+			if !r.signs(f.by) {
+				by = append(by, f.connected...) // they may hand on what they are sent
 			}
 			if res.Outcome == probes.Answered && res.By != "" && f.answered && len(by) > 0 && !slices.Contains(by, res.By) {
 				return fmt.Sprintf("%s\n%s", res, f)
@@ -162,7 +162,7 @@ var demands = []demand{
 	}},
 	{"nobody is said to listen, but nothing was delivered there", func(r *round) string {
 		return r.each(r.said.watched, func(res probes.Result, f fact) string {
-			if c := res.Cause; c != nil && c.Kind == evidence.NoListener && c.Leg == evidence.Request && f.arrived[c.Node] == 0 {
+			if c := res.Cause; c != nil && c.Kind == evidence.NoListener && c.Leg == evidence.Request && !r.w.remembers() && f.arrived[c.Node] == 0 {
 				return fmt.Sprintf("%s\n%s\n%s", res, c, f)
 			}
 			return ""
@@ -252,11 +252,6 @@ const (
 // reached says whether Reach is to hold at a fact's address: the target's own
 // service exchanged data; of TCP without a signature it had the connection.
 func (r *round) reached(f fact) answer {
-	signed := func(node string) bool {
-		return slices.ContainsFunc(r.w.services, func(s service) bool {
-			return s.node == node && s.network == f.kind && s.signed
-		})
-	}
 	connected := slices.Contains(f.connected, r.to)
 	switch {
 	case f.kind != tcp && f.answered && f.by == r.to:
@@ -265,11 +260,11 @@ func (r *round) reached(f fact) answer {
 		return unknown // an echo that was delivered at several
 	case f.kind != tcp || !f.opened:
 		return no
-	case f.answered && f.by == r.to && (signed(r.to) || len(f.connected) == 1):
+	case f.answered && f.by == r.to && (r.signs(r.to) || len(f.connected) == 1):
 		return yes
 	case f.answered && f.by == r.to:
 		return unknown // through somebody who handed it on
-	case f.answered && signed(f.by):
+	case f.answered && r.signs(f.by):
 		return no // it is that one's signature
 	case !connected || r.due():
 		return no
@@ -277,6 +272,13 @@ func (r *round) reached(f fact) answer {
 		return unknown // whether a signature is waited for is the library's business
 	}
 	return yes
+}
+
+// signs says whether some service of the kind that is asked signs at a node.
+func (r *round) signs(node string) bool {
+	return slices.ContainsFunc(r.w.services, func(s service) bool {
+		return s.node == node && s.network == r.kind && s.signed
+	})
 }
 
 // due says whether the target signs at the port that is asked.

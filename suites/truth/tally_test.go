@@ -24,11 +24,12 @@ type tally struct {
 	Wrong        map[string]int // by demand
 	Inconclusive map[string]int // by reason
 	Features     map[string]int // worlds that have it
+	Examples     map[string]string // of the inconclusive
 	Complaints   []string
 }
 
 func newTally() *tally {
-	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Features: map[string]int{}}
+	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Features: map[string]int{}, Examples: map[string]string{}}
 }
 
 func (t *tally) add(other *tally) {
@@ -40,6 +41,7 @@ func (t *tally) add(other *tally) {
 			m[0][k] += n
 		}
 	}
+	maps.Copy(t.Examples, other.Examples)
 	t.Complaints = append(t.Complaints, other.Complaints...)
 }
 
@@ -61,8 +63,7 @@ func (t *tally) count(r *round) {
 	case v.err == nil:
 		t.Verdicts["not isolated: reached"]++
 	case v.inconclusive() != "":
-		t.Verdicts["inconclusive"]++
-		t.Inconclusive[shape(v.inconclusive())]++
+		t.open(r, v)
 	default:
 		t.Verdicts["not isolated: no policy"]++
 	}
@@ -71,16 +72,14 @@ func (t *tally) count(r *round) {
 	case v.holds:
 		t.Verdicts["reached"]++
 	case v.inconclusive() != "":
-		t.Verdicts["inconclusive"]++
-		t.Inconclusive[shape(v.inconclusive())]++
+		t.open(r, v)
 	default:
 		t.Verdicts["not reached"]++
 	}
 	if v := r.said.unanswered; v.holds {
 		t.Verdicts["unanswered"]++
 	} else if v.inconclusive() != "" {
-		t.Verdicts["inconclusive"]++
-		t.Inconclusive[shape(v.inconclusive())]++
+		t.open(r, v)
 	} else if v.asked {
 		t.Verdicts["not unanswered"]++
 	}
@@ -91,6 +90,14 @@ func (t *tally) count(r *round) {
 			t.Verdicts["outcome "+res.Outcome.String()]++
 		}
 	}
+}
+
+// open counts a verdict that is none.
+func (t *tally) open(r *round, v verdict) {
+	reason := shape(v.inconclusive())
+	t.Verdicts["inconclusive"]++
+	t.Inconclusive[reason]++
+	t.Examples[reason] = fmt.Sprintf("%s=%d: %s (%s)", seedVar, r.w.seed, r.ask, strings.Join(r.w.features(), "; "))
 }
 
 // names and numbers of a reason differ from network to network.
@@ -130,6 +137,9 @@ func (t *tally) String() string {
 		fmt.Fprintf(&b, "%s:\n", part.name)
 		for _, k := range slices.SortedFunc(maps.Keys(part.of), func(x, y string) int { return part.of[y] - part.of[x] }) {
 			fmt.Fprintf(&b, "  %6d  %s\n", part.of[k], k)
+			if example, ok := t.Examples[k]; ok {
+				fmt.Fprintf(&b, "          %s\n", example)
+			}
 		}
 	}
 	return b.String()
