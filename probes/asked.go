@@ -11,10 +11,7 @@ import (
 
 // ask asks what the check is of, under one watch.
 func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
-	q := question{from: from, to: m.target, probes: m.probes, except: m.except}
-	if len(q.probes) == 0 {
-		q.probes = []Probe{ICMP()}
-	}
+	q := question{from: from, to: m.target}
 	var err error
 	if q.pairs, q.name, err = everyPair(from, m.target); err != nil {
 		return nil, err
@@ -22,56 +19,91 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 	if m.leg == evidence.Answer { // one that arrives is enough
 		q.pairs = slices.DeleteFunc(q.pairs, func(p pair) bool { return p.aside })
 	}
+	m.bare = nil
+	switch {
+	case len(m.probes) > 0:
+		for _, p := range m.probes {
+			q.wanted = append(q.wanted, wanted{Probe: p})
+		}
+	case m.leg == evidence.Answer:
+		q.wanted = []wanted{{Probe: ICMP()}}
+	default:
+		if m.bare, err = bareProbes(from, m.target); err != nil {
+			return nil, err
+		}
+		q.wanted = slices.DeleteFunc(slices.Clone(m.bare.asked), func(w wanted) bool { return slices.ContainsFunc(m.except, w.like) })
+	}
+	for _, p := range m.except {
+		q.wanted = append(q.wanted, wanted{Probe: p, excepted: true})
+	}
 	return q.ask(m.ctx)
 }
 
 // question is what a check asks: each probe at each pair of addresses, and those that are
 // excepted at the pairs that decide.
 type question struct {
-	from           *harness.Node
-	to             Target
-	name           string
-	pairs          []pair
-	probes, except []Probe
+	from   *harness.Node
+	to     Target
+	name   string
+	pairs  []pair
+	wanted []wanted
 }
+
+// asks says whether a probe is asked at a pair.
+func (w wanted) asks(at pair) bool {
+	family := 4
+	if at.to.Is6() {
+		family = 6
+	}
+	return (w.family == 0 || w.family == family) && !(w.excepted && at.aside)
+}
+
+// tasks are what is to be asked, and what will be found.
+func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, err error) {
+	for _, w := range q.wanted {
+		if err := w.check(); err != nil {
+			return nil, nil, err
+		}
+		for _, at := range q.pairs {
+			if !w.asks(at) {
+				continue
+			}
+			t := new(task)
+			if t.asking, err = newAsking(ctx, q.from, q.to, q.name, at.to, w.Probe); err != nil {
+				return nil, nil, err
+			}
+			if err := t.sendFrom(at.source, w.from); err != nil {
+				return nil, nil, err
+			}
+			tasks, found = append(tasks, t), append(found, finding{aside: at.aside, excepted: w.excepted, closed: w.closed})
+		}
+	}
+	return tasks, found, nil
+}
+
+// mostWatched bounds how many probes are under one watch: each has its own rules there.
+const mostWatched = 48
 
 // ask asks all at once.
 func (q question) ask(ctx context.Context) ([]finding, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var found []finding
-	var tasks []*task
-	add := func(f finding, p Probe, at pair) error {
-		t := new(task)
-		var err error
-		if t.asking, err = newAsking(ctx, q.from, q.to, q.name, at.to, p); err != nil {
-			return err
-		}
-		if err := t.sendFrom(at.source, 0); err != nil {
-			return err
-		}
-		found, tasks = append(found, f), append(tasks, t)
-		return nil
-	}
-	all := append(append([]Probe(nil), q.probes...), q.except...)
-	for i, p := range all {
-		if err := p.check(); err != nil {
-			return nil, err
-		}
-		excepted := i >= len(q.probes)
-		for _, at := range q.pairs {
-			if excepted && at.aside {
-				continue
-			}
-			if err := add(finding{aside: at.aside, excepted: excepted}, p, at); err != nil {
-				return nil, err
-			}
-		}
+	tasks, found, err := q.tasks(ctx)
+	if err != nil {
+		return nil, err
 	}
 	name := fmt.Sprintf("probes/%s-%s-isolation", q.from, q.name)
-	if err := watchTasks(q.from.Lab(), name, watchedNodes(q.from, q.to), all, tasks); err != nil {
-		return nil, err
+	for batch := range slices.Chunk(tasks, mostWatched) {
+		var probes []Probe
+		for _, t := range batch {
+			if !slices.ContainsFunc(probes, t.probe.like) {
+				probes = append(probes, t.probe)
+			}
+		}
+		if err := watchTasks(q.from.Lab(), name, watchedNodes(q.from, q.to), probes, batch); err != nil {
+			return nil, err
+		}
 	}
 	var ways paths
 	for i, t := range tasks {

@@ -20,6 +20,7 @@ type IsolationMatcher struct {
 	ctx     context.Context
 	named   named
 	control control
+	bare    *bare // what was asked, without probes
 	last    []finding
 }
 
@@ -30,8 +31,12 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // rule, a chain's policy, a blackhole, unreachable or prohibit route, a route or
 // forwarding that a router was declared not to have, an isolated port of a bridge.
 // Delivered means to a socket or to the kernel's own reply; the target's own input rules
-// stand before that. Without probes it asks with ICMP. The actual is the node that asks, or
-// a Result of Watch.
+// stand before that. The actual is the node that asks, or a Result of Watch.
+//
+// Without probes it asks with ICMP, at each port that the target listens at, at each port
+// and from each source port that a rule on the way or at one of the ends names (of a
+// range, its edges), and at a TCP and a UDP port that nobody has: with 100 probes at
+// most. The message has what was asked and what was left out.
 //
 // A node is asked at every address that it has at this moment, but those of host scope
 // (127/8, ::1), from every address of the asker's; node.On(segment) at those of one
@@ -108,17 +113,21 @@ func (m *IsolationMatcher) Match(actual any) (bool, error) {
 	j := judgement{findings: m.last, judge: m.judge, named: &m.named}
 	ok, err := j.of(m.title, m.expected)
 	if ok {
-		err = m.control.confirm(m.ctx, stopped(m.last))
+		err = m.control.confirm(m.ctx, m.stopped())
 	}
 	return ok && err == nil, err
 }
 
-// stopped are the results of findings that a policy is to be shown to have stopped.
-func stopped(findings []finding) (results []Result) {
-	for _, f := range findings {
-		if !f.aside && !f.excepted {
-			results = append(results, f.Result)
+// stopped are the results of findings that a policy is to be shown to have stopped; of
+// those of a check without probes one for each policy.
+func (m *IsolationMatcher) stopped() (results []Result) {
+	had := map[string]bool{}
+	for _, f := range m.last {
+		if f.aside || f.excepted || m.bare != nil && had[f.Cause.String()] {
+			continue
 		}
+		had[f.Cause.String()] = true
+		results = append(results, f.Result)
 	}
 	return results
 }
@@ -163,6 +172,9 @@ func (m *IsolationMatcher) expected() string {
 		}
 	}
 	text += m.named.String()
+	if m.bare != nil {
+		text += "; without probes it asks " + m.bare.String()
+	}
 	if len(m.except) > 0 {
 		text += "; " + allOf(probeNames(m.except)) + " answered"
 	}
@@ -196,6 +208,9 @@ func (m *IsolationMatcher) judge(f finding) (standing, objection) {
 	}
 	if by := f.otherAnswerer(); by != "" && !f.noPath() {
 		return unclear, objection{fmt.Sprintf("%s is %s's as well, who got it: %s", f.Addr, by, *f.Cause), ""}
+	}
+	if f.closed && f.refusedByKernel() && !slices.Contains(m.named.because, f.Cause.Kind) {
+		return fails, objection{f.Cause.String() + ": what is sent there does arrive", ""}
 	}
 	if is, o := m.half(f); is != holds {
 		return is, o

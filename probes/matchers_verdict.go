@@ -44,28 +44,35 @@ type objection struct{ why, advice string }
 // of is true when every finding holds and every name occurs, false when the opposite is shown
 // by all that decide, and an error otherwise.
 func (j *judgement) of(title, expected func() string) (bool, error) {
-	var lines []string
-	clear, against, deciding := true, 0, 0
+	var objections [][]string
+	var holding []finding
+	against, deciding := 0, 0
 	for _, f := range j.findings {
 		is, o := j.judge(f)
-		clear = clear && is == holds
 		if !f.aside {
 			deciding++
 			if is == fails {
 				against++
 			}
 		}
-		lines = append(lines, f.tell(is, o)...)
+		if is == holds {
+			holding = append(holding, f)
+		} else {
+			objections = append(objections, f.tell(o))
+		}
 	}
 	missing := j.missing()
 	switch {
-	case clear && len(missing) == 0:
+	case len(objections) == 0 && len(missing) == 0:
 		return true, nil
 	case against == deciding:
 		return false, nil
-	case clear:
+	}
+	lines := told(objections)
+	if len(objections) == 0 {
 		lines = append(lines, "  nothing of it ended "+anyOf(missing)+": take out of the test what does not occur")
 	}
+	lines = append(lines, kept(holding)...)
 	return false, fmt.Errorf("%s:\n  expected: %s\n%s", title(), expected(), strings.Join(lines, "\n"))
 }
 
@@ -83,17 +90,63 @@ func (j *judgement) missing() []string {
 	return j.named.missing(causes)
 }
 
-// tell is a finding as a message has it: one that holds in a line or two, another with
-// what is wrong with it, what to do, and what was seen.
-func (f finding) tell(is standing, o objection) []string {
-	lines := []string{"  " + f.String()}
-	if is == holds {
+// mostTold bounds how many findings a message has in full, of those with an objection and
+// of those without.
+const mostTold = 8
+
+// told are the findings that a message is about.
+func told(objections [][]string) (lines []string) {
+	for i, o := range objections {
+		if i == mostTold {
+			lines = append(lines, fmt.Sprintf("  and %d more that do not show it:", len(objections)-mostTold))
+		}
+		if i < mostTold {
+			lines = append(lines, o...)
+		} else {
+			lines = append(lines, "  "+strings.TrimSpace(o[0]))
+		}
+	}
+	return lines
+}
+
+// kept are the findings that hold; of many those that ended alike are put together.
+func kept(findings []finding) (lines []string) {
+	if len(findings) > mostTold {
+		return keptTogether(findings)
+	}
+	for _, f := range findings {
+		lines = append(lines, "  "+f.String())
 		if f.Cause != nil {
 			lines = append(lines, "    "+f.Cause.String())
 		}
-		return lines
 	}
-	lines = append(lines, "    "+o.why)
+	return lines
+}
+
+func keptTogether(findings []finding) (lines []string) {
+	var ends []string
+	probes := map[string][]string{}
+	for _, f := range findings {
+		end := f.Outcome.String()
+		if f.Cause != nil {
+			end = f.Cause.String()
+		}
+		if !slices.Contains(ends, end) {
+			ends = append(ends, end)
+		}
+		if name := f.Probe.String(); !slices.Contains(probes[end], name) {
+			probes[end] = append(probes[end], name)
+		}
+	}
+	for _, end := range ends {
+		lines = append(lines, "  "+strings.Join(probes[end], ", "), "    "+end)
+	}
+	return lines
+}
+
+// tell is a finding with what is wrong with it, what to do, and what was seen.
+func (f finding) tell(o objection) []string {
+	lines := []string{"  " + f.String(), "    " + o.why}
 	if o.advice != "" {
 		lines = append(lines, "    to do: "+o.advice)
 	}

@@ -88,6 +88,8 @@ func turns(ctx context.Context, r Result) error {
 	switch {
 	case r.Cause == nil || !r.Cause.Policy:
 		return notChecked{errors.New("what stopped it is no policy")}
+	case r.noPath():
+		return notChecked{errors.New("nothing joins the two, so that there is nothing to take away")}
 	case r.from == nil || r.target != nil && r.target.Lab() != r.from.Lab():
 		return notChecked{errors.New("the target is in another lab")}
 	}
@@ -130,11 +132,13 @@ func turns(ctx context.Context, r Result) error {
 // policy, and for one that cannot be lifted.
 func Lift(node *harness.Node, c evidence.Cause) error { return watch.Lift(node, c) }
 
-// arrived says whether a probe got through to its target: it answered, or refused, or
-// handed it on to another who answered for it (a forwarded port).
+// arrived says whether a probe got through to its target: it answered, or refused,
+// whatever came of that, or handed it on to another who answered for it (a forwarded port).
 func arrived(r Result) bool {
-	return r.Outcome == Answered && (!r.wrongOwner() || r.cameToTarget()) ||
-		r.Outcome == Refused && r.Proven && (r.target == nil || sameNode(r.by, r.target)) && r.Cause != nil && r.Cause.Kind == evidence.NoListener
+	if r.Outcome == Answered {
+		return !r.wrongOwner() || r.cameToTarget()
+	}
+	return r.refusedByKernel() && (r.target == nil || r.Cause.Node == r.target.Name())
 }
 
 // endOf is what became of a probe, without times.

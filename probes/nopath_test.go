@@ -29,6 +29,9 @@ func TestTenantsThatNothingJoins(t *testing.T) {
 	for _, addr := range own.Addrs() {
 		g.Expect(client).NotTo(probes.BeIsolatedFrom(addr, web), "an address is whoever's it is")
 	}
+	if holds, err := probes.MustMatter(probes.BeIsolatedFrom(other, icmp)).Match(client); holds || err == nil || !strings.Contains(err.Error(), "not checked: nothing joins the two") {
+		t.Error(holds, err)
+	}
 	if holds, err := probes.BeUnansweredBy(other, web).Match(client); holds || err == nil || !strings.Contains(err.Error(), "the request did not arrive") {
 		t.Error(holds, err)
 	}

@@ -80,11 +80,12 @@ type Result struct {
 	Each []Result
 
 	// Nodes are known by themselves: two labs may have the same names.
-	from   *harness.Node   // who asked
-	target *harness.Node   // who is to answer; nil when the target is an address
-	by     *harness.Node   // By; nil where no node is known to be meant
-	owners []*harness.Node // of Sender's address, where there are several
-	source netip.Addr      // the asker's address, where one was chosen
+	from       *harness.Node   // who asked
+	target     *harness.Node   // who is to answer; nil when the target is an address
+	by         *harness.Node   // By; nil where no node is known to be meant
+	owners     []*harness.Node // of Sender's address, where there are several
+	source     netip.Addr      // the asker's address, where one was chosen
+	sourcePort uint16          // the same of its port
 }
 
 // All are the results of every address that was asked: Each, or the Result itself
@@ -100,8 +101,13 @@ func (r Result) All() []Result {
 func (r Result) String() string {
 	var text strings.Builder
 	text.WriteString(r.From)
-	if r.source.IsValid() {
+	switch {
+	case r.source.IsValid() && r.sourcePort != 0:
+		fmt.Fprintf(&text, " (%s)", netip.AddrPortFrom(r.source, r.sourcePort))
+	case r.source.IsValid():
 		fmt.Fprintf(&text, " (%s)", r.source)
+	case r.sourcePort != 0:
+		fmt.Fprintf(&text, " (port %d)", r.sourcePort)
 	}
 	fmt.Fprintf(&text, " -> %s (%s) %s: %s", r.To, r.Addr, r.Probe, r.Outcome)
 	took := r.RTT.Round(time.Microsecond)

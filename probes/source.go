@@ -30,6 +30,11 @@ func (s source) bind(fd int, v6 bool) (port uint16, err error) {
 		}
 		at = own
 	}
+	if s.port != 0 { // several probes have it at once, to other addresses or ports
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return 0, err
+		}
+	}
 	if err := unix.Bind(fd, at); err != nil {
 		return 0, err
 	}
@@ -43,7 +48,7 @@ func (s source) bind(fd int, v6 bool) (port uint16, err error) {
 // sendFrom chooses the source of a probe: an address of the asker's, which has a zone where it
 // is link-local, and a port; the zero values leave them to the kernel.
 func (a *asking) sendFrom(addr netip.Addr, port uint16) (err error) {
-	a.source = source{port: port}
+	a.source, a.result.sourcePort = source{port: port}, port
 	if !addr.IsValid() {
 		return nil
 	}

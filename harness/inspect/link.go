@@ -14,6 +14,7 @@ type Link struct {
 	Up, Carrier   bool
 	MTU           int  // bytes
 	Isolated      bool // a bridge's port that talks to no other isolated one
+	Table         int  // of a VRF
 }
 
 func (s *State) readLinks(h *netlink.Handle) error {
@@ -32,6 +33,9 @@ func linkOf(h *netlink.Handle, link netlink.Link) Link {
 	l := Link{
 		Index: a.Index, Master: a.MasterIndex, Name: a.Name, Kind: link.Type(), MTU: a.MTU,
 		Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+	}
+	if vrf, ok := link.(*netlink.Vrf); ok {
+		l.Table = int(vrf.Table)
 	}
 	if a.MasterIndex != 0 {
 		if info, err := h.LinkGetProtinfo(link); err == nil {

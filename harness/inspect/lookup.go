@@ -1,49 +1,45 @@
 package inspect
 
 import (
+	"encoding/binary"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Question is a route lookup: where would a packet from here to there go? With
-// In it is one that came in at that interface; Mark is what rules gave it.
+// Question is a route lookup: where would such a packet go?
 type Question struct {
+	// From and To are its addresses; without From it has none yet.
 	From, To netip.Addr
-	In       int
-	Mark     uint32
+	// In is the interface where it came in; 0 for one that the node sends.
+	In int
+	// Mark is what rules gave it.
+	Mark uint32
+	// TOS is the type of service, or the traffic class.
+	TOS uint8
+	// Protocol is IPPROTO_TCP and so on, and the ports are TCP's and UDP's: rules of
+	// policy routing, and multipath routes, may ask for them.
+	Protocol         uint8
+	SourcePort, Port uint16
+	// Connects is true of a socket that looks for its own address first, and then once
+	// more from there, as connect(2) does.
+	Connects bool
+	// UID is whose socket sends it; 0 is root's.
+	UID uint32
 }
 
-// Lookup is the kernel's answer.
+// Lookup is the kernel's answer. Its errors are answers: ENETUNREACH is no route,
+// EHOSTUNREACH an unreachable route, or forwarding that is off, EACCES a prohibit
+// route, EINVAL a blackhole route, or a source that may not come in there.
 type Lookup struct {
 	Errno unix.Errno
 	Type  int // RTN_UNICAST, RTN_LOCAL and so on
+	Table int
 	Via   netip.Addr
 	Out   int
-}
-
-// lookup asks the kernel. Its errors are answers: ENETUNREACH is no route,
-// EHOSTUNREACH an unreachable route, or forwarding that is off, EACCES a
-// prohibit route, EINVAL a blackhole route, or a source that may not come in there.
-func lookup(h *netlink.Handle, q Question) Lookup {
-	options := &netlink.RouteGetOptions{IifIndex: q.In, Mark: q.Mark}
-	if q.From.IsValid() {
-		options.SrcAddr = q.From.AsSlice()
-	}
-	routes, err := h.RouteGetWithOptions(q.To.AsSlice(), options)
-	if err != nil || len(routes) == 0 {
-		errno, ok := err.(unix.Errno)
-		if !ok {
-			errno = unix.ENODATA
-		}
-		return Lookup{Errno: errno}
-	}
-	l := Lookup{Type: routes[0].Type, Out: routes[0].LinkIndex}
-	if via, ok := netip.AddrFromSlice(routes[0].Gw); ok {
-		l.Via = via.Unmap()
-	}
-	return l
+	// From is the source that the packet gets, or had.
+	From netip.Addr
 }
 
 // Next is whom a packet to that address is handed to on the link: a router, or who it
@@ -53,4 +49,87 @@ func (l Lookup) Next(to netip.Addr) netip.Addr {
 		return l.Via
 	}
 	return to
+}
+
+// lookup asks the kernel.
+func (c conn) lookup(q Question) Lookup {
+	l := c.lookupOnce(q)
+	if q.Connects && !q.From.IsValid() && l.Errno == 0 && l.From.IsValid() {
+		q.From = l.From
+		again := c.lookupOnce(q)
+		again.From = l.From
+		return again
+	}
+	return l
+}
+
+func (c conn) lookupOnce(q Question) Lookup {
+	const lookupTable = 0x1000 // RTM_F_LOOKUP_TABLE, linux/rtnetlink.h
+	header := make([]byte, unix.SizeofRtMsg)
+	header[0], header[1], header[3] = unix.AF_INET, uint8(q.To.BitLen()), q.TOS
+	if q.To.Is6() {
+		header[0] = unix.AF_INET6
+	}
+	if q.From.IsValid() {
+		header[2] = uint8(q.From.BitLen())
+	}
+	binary.NativeEndian.PutUint32(header[8:], lookupTable)
+	answers, err := c.ask(unix.RTM_GETROUTE, 0, header, q.attributes())
+	if err != nil || len(answers) == 0 {
+		return Lookup{Errno: errnoOf(err), From: q.From}
+	}
+	return lookupOf(answers[0].Data, q)
+}
+
+func (q Question) attributes() *netlink.AttributeEncoder {
+	a := netlink.NewAttributeEncoder()
+	a.Bytes(unix.RTA_DST, q.To.AsSlice())
+	if q.From.IsValid() {
+		a.Bytes(unix.RTA_SRC, q.From.AsSlice())
+	}
+	for kind, value := range map[uint16]uint32{unix.RTA_IIF: uint32(q.In), unix.RTA_MARK: q.Mark, unix.RTA_UID: q.UID} {
+		if value != 0 {
+			a.Uint32(kind, value)
+		}
+	}
+	switch q.Protocol {
+	case unix.IPPROTO_TCP, unix.IPPROTO_UDP:
+		a.Bytes(unix.RTA_SPORT, []byte{byte(q.SourcePort >> 8), byte(q.SourcePort)})
+		a.Bytes(unix.RTA_DPORT, []byte{byte(q.Port >> 8), byte(q.Port)})
+		fallthrough
+	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6: // it refuses all others
+		a.Uint8(unix.RTA_IP_PROTO, q.Protocol)
+	}
+	return a
+}
+
+// lookupOf reads an answer: struct rtmsg, and attributes.
+func lookupOf(data []byte, q Question) Lookup {
+	if len(data) < unix.SizeofRtMsg {
+		return Lookup{Errno: unix.ENODATA}
+	}
+	l := Lookup{Type: int(data[7]), Table: int(data[4]), From: q.From}
+	attributes, err := netlink.NewAttributeDecoder(data[unix.SizeofRtMsg:])
+	if err != nil {
+		return Lookup{Errno: unix.ENODATA}
+	}
+	for attributes.Next() {
+		switch attributes.Type() {
+		case unix.RTA_OIF:
+			l.Out = int(attributes.Uint32())
+		case unix.RTA_TABLE:
+			l.Table = int(attributes.Uint32())
+		case unix.RTA_GATEWAY:
+			l.Via = addrOf(attributes.Bytes())
+		case unix.RTA_VIA: // a family, and an address of it
+			if raw := attributes.Bytes(); len(raw) > 2 {
+				l.Via = addrOf(raw[2:])
+			}
+		case unix.RTA_PREFSRC:
+			if !l.From.IsValid() {
+				l.From = addrOf(attributes.Bytes())
+			}
+		}
+	}
+	return l
 }

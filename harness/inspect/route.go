@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -11,9 +12,24 @@ import (
 type Route struct {
 	Table, Type int // Type is RTN_UNICAST and so on (rtnetlink(7))
 	To          netip.Prefix
-	Via         netip.Addr
-	Index       int // of the interface
+	Via         netip.Addr // of either family
+	Index       int        // of the interface
 	Metric      int
+	TOS         int
+	// Protocol is who made it (RTPROT_KERNEL and so on), Scope how far it reaches.
+	Protocol, Scope int
+	Source          netip.Addr // what packets get by it that have none
+	MTU             int        // in bytes; 0 is the link's
+	Flags           int        // RTNH_F_DEAD and so on
+	Hops            []Hop      // of a multipath route, which has no Via and Index of its own
+}
+
+// Hop is a way of a multipath route.
+type Hop struct {
+	Via    netip.Addr
+	Index  int // of the interface
+	Weight int
+	Flags  int // RTNH_F_DEAD and so on
 }
 
 // Routes are those of every table of a namespace.
@@ -31,7 +47,10 @@ func (s *State) readRoutes(h *netlink.Handle) error {
 
 // RouteOf is a route as netlink has it.
 func RouteOf(r netlink.Route) Route {
-	s := Route{Table: r.Table, Type: r.Type, Index: r.LinkIndex, Metric: r.Priority}
+	s := Route{
+		Table: r.Table, Type: r.Type, Index: r.LinkIndex, Metric: r.Priority, TOS: r.Tos, Protocol: int(r.Protocol), Scope: int(r.Scope),
+		Via: gateway(r.Gw, r.Via), Source: addrOf(r.Src), MTU: r.MTU, Flags: r.Flags,
+	}
 	switch {
 	case r.Dst != nil:
 		s.To = prefixOf(*r.Dst)
@@ -40,8 +59,31 @@ func RouteOf(r netlink.Route) Route {
 	default:
 		s.To = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	}
-	if via, ok := netip.AddrFromSlice(r.Gw); ok {
-		s.Via = via.Unmap()
+	for _, hop := range r.MultiPath {
+		s.Hops = append(s.Hops, Hop{gateway(hop.Gw, hop.Via), hop.LinkIndex, hop.Hops + 1, hop.Flags})
 	}
 	return s
+}
+
+// gateway is where a route leads: a gateway of its own family or of the other.
+func gateway(own net.IP, other netlink.Destination) netip.Addr {
+	if via, ok := other.(*netlink.Via); ok {
+		own = via.Addr
+	}
+	return addrOf(own)
+}
+
+func addrOf(ip net.IP) netip.Addr {
+	addr, _ := netip.AddrFromSlice(ip)
+	return addr.Unmap()
+}
+
+// dead says whether the route leads nowhere: its link is down, or all of its hops'.
+func (r *Route) dead() bool {
+	for _, hop := range r.Hops {
+		if hop.Flags&unix.RTNH_F_DEAD == 0 {
+			return false
+		}
+	}
+	return len(r.Hops) > 0 || r.Flags&unix.RTNH_F_DEAD != 0
 }

@@ -25,12 +25,11 @@ const procNet = "/proc/thread-self/net/"
 
 // readNames reads whether there are tables of iptables-legacy. The calling thread
 // is in the namespace.
-func (s *State) readNames() error {
+func (s *State) readNames() {
 	for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
 		names, _ := os.ReadFile(procNet + file)
 		s.Legacy = s.Legacy || len(names) > 0
 	}
-	return nil
 }
 
 // readUDP reads the ports of sockets that are not connected. The calling thread is

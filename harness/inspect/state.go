@@ -22,6 +22,8 @@ type State struct {
 	Addrs []Addr
 	// Routes are those of every table.
 	Routes []Route
+	// PolicyRules are those of policy routing, in the order in which they are asked.
+	PolicyRules []PolicyRule
 	// Neighbours are the entries of every link.
 	Neighbours []Neighbour
 	// Lookups are the route lookups that were asked for.
@@ -62,14 +64,24 @@ func (ns Namespace) Read(name string) (*State, error) {
 			return nil, fmt.Errorf("list %s: %w", part.what, err)
 		}
 	}
-	return s, ns.Do(s.readNames)
+	return s, ns.Do(func() error {
+		s.readNames()
+		c, err := openConn()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		s.PolicyRules, err = c.readPolicyRules()
+		return err
+	})
 }
 
 // Fill reads what is wanted and the state has not got.
 func (ns Namespace) Fill(s *State, want Want) error {
+	var questions []Question
 	for _, q := range want.Questions {
 		if _, ok := s.Lookups[q]; !ok {
-			s.Lookups[q] = lookup(ns.Handle, q)
+			questions = append(questions, q)
 		}
 	}
 	var keys []string
@@ -80,10 +92,13 @@ func (ns Namespace) Fill(s *State, want Want) error {
 	}
 	listeners := want.Listeners && s.Listeners == nil
 	datagrams := want.Datagrams && s.UDP == nil
-	if len(keys) == 0 && !listeners && !datagrams {
+	if len(questions) == 0 && len(keys) == 0 && !listeners && !datagrams {
 		return nil
 	}
 	return ns.Do(func() error {
+		if err := s.readLookups(questions); err != nil {
+			return err
+		}
 		s.readSysctls(keys)
 		if datagrams {
 			s.readUDP()
@@ -93,6 +108,22 @@ func (ns Namespace) Fill(s *State, want Want) error {
 		}
 		return nil
 	})
+}
+
+// readLookups asks the kernel. The calling thread is in the namespace.
+func (s *State) readLookups(questions []Question) error {
+	if len(questions) == 0 {
+		return nil
+	}
+	c, err := openConn()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, q := range questions {
+		s.Lookups[q] = c.lookup(q)
+	}
+	return nil
 }
 
 // Excerpt is a copy with those lookups and sysctls that are wanted: what is filled

@@ -116,7 +116,10 @@ func TestStateOfRoutes(t *testing.T) {
 		{Table: 100, Type: unix.RTN_PROHIBIT, To: netip.MustParsePrefix("10.8.0.0/16")},
 		{Table: 255, Type: unix.RTN_LOCAL, To: netip.MustParsePrefix("10.0.2.2/32"), Index: dmz},
 	} {
-		if !slices.Contains(state.Routes, want) {
+		alike := func(r inspect.Route) bool {
+			return r.Table == want.Table && r.Type == want.Type && r.To == want.To && r.Via == want.Via && r.Index == want.Index && r.Metric == want.Metric
+		}
+		if !slices.ContainsFunc(state.Routes, alike) {
 			t.Errorf("no %+v in %+v", want, state.Routes)
 		}
 	}
@@ -166,6 +169,7 @@ func TestStateOfLookups(t *testing.T) {
 		questions = append(questions, q)
 	}
 	for q, got := range read(t, fw, questions...).Lookups {
+		got.From, got.Table = netip.Addr{}, 0
 		if got != want[q] {
 			t.Errorf("%+v: %+v, want %+v", q, got, want[q])
 		}

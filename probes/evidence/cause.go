@@ -31,8 +31,10 @@ type Cause struct {
 	// Sysctl is the one that keeps the node from forwarding, of NoForward:
 	// net/ipv4/ip_forward.
 	Sysctl string
-	// Route is that of Blackhole, Unreachable and Prohibit; nil otherwise.
-	Route *inspect.Route
+	// Route is that of Blackhole, Unreachable and Prohibit, and PolicyRule what led to
+	// its table. Without a route the rule itself says so. Both are nil otherwise.
+	Route      *inspect.Route
+	PolicyRule *inspect.PolicyRule
 	// To is where the packet was to go, of these and NoRoute.
 	To netip.Addr
 }

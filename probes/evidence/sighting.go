@@ -69,6 +69,11 @@ type Sighting struct {
 	// Source and Destination are the packet's addresses at this place: translation
 	// changes them on the way.
 	Source, Destination netip.Addr
+	// Protocol is IPPROTO_TCP and so on; the ports are TCP's and UDP's, and 0 otherwise.
+	Protocol                    uint8
+	SourcePort, DestinationPort uint16
+	// TOS is the type of service, or traffic class.
+	TOS uint8
 	// Length is the packet's, in bytes.
 	Length int
 	// TTL is the time to live, or hop limit, that it has left.

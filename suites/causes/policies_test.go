@@ -1,6 +1,7 @@
 package causes_test
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/nstest/nstest/harness"
@@ -116,28 +117,55 @@ var _ = Describe("a routing policy", func() {
 		o.reaches(ctx, all...)
 	})
 
-	DescribeTable("that ends packets by itself isolates", func(ctx SpecContext, ends uint8, kind evidence.Kind) {
+	DescribeTable("that ends packets by itself isolates, and is named", func(ctx SpecContext, ends uint8, kind evidence.Kind, name string) {
 		o := up()
 		forgetIt := choose(o.fw, action(ends), client4, client6)
-		isolated(ctx, o.client, o.server, "fw", kind, "", all...)
+		for _, r := range isolated(ctx, o.client, o.server, "fw", kind, "", all...) {
+			from := client4
+			if r.Addr.Is6() {
+				from = client6
+			}
+			Expect(r.Cause.Detail).To(Equal(fmt.Sprintf("policy routing rule 90: from %s %s", from, name)))
+		}
 
 		By("forgetting the rule, as the control")
 		forgetIt()
 		o.reaches(ctx, all...)
 	},
-		Entry("prohibit", uint8(unix.RTN_PROHIBIT), evidence.Prohibit),
+		Entry("prohibit", uint8(unix.RTN_PROHIBIT), evidence.Prohibit, "prohibit"),
 		// The kernel says of it what it says where there is no route.
-		Entry("unreachable", uint8(unix.RTN_UNREACHABLE), evidence.NoRoute),
+		Entry("unreachable", uint8(unix.RTN_UNREACHABLE), evidence.Unreachable, "unreachable"),
+		Entry("blackhole", uint8(unix.RTN_BLACKHOLE), evidence.Blackhole, "blackhole"),
 	)
 
-	It("that swallows packets by itself is not understood", func(ctx SpecContext) {
+	It("that ends packets by itself is named though a route would do so in a table that nobody asks", func(ctx SpecContext) {
 		o := up()
-		forgetIt := choose(o.fw, action(unix.RTN_BLACKHOLE), client4, client6)
-		inconclusive(ctx, o.client, o.server, `says "invalid argument"`, icmp.Within(silence), dns.Within(silence))
+		addRoutes(o.fw, unix.RTN_BLACKHOLE, server4, server6)
+		choose(o.fw, action(unix.RTN_BLACKHOLE), client4, client6)
+		for _, r := range isolated(ctx, o.client, o.server, "fw", evidence.Blackhole, "", icmp, web) {
+			Expect(r.Cause.Detail).To(HavePrefix("policy routing rule 90: "))
+		}
+	})
 
-		By("forgetting the rule, as the control")
-		forgetIt()
-		o.reaches(ctx, all...)
+	It("for a protocol and port leads past a route that ends all others", func(ctx SpecContext) {
+		o := up()
+		dmz := link(o.fw, "dmz").Attrs().Index
+		inTable(o.fw, netlink.Route{Dst: prefix(dmz4.String()), LinkIndex: dmz, Scope: netlink.SCOPE_LINK}, netlink.Route{Dst: prefix(dmz6.String()), LinkIndex: dmz})
+		rule := lookup()
+		rule.IPProto, rule.Dport = unix.IPPROTO_TCP, netlink.NewRulePortRange(80, 80)
+		choose(o.fw, rule, client4, client6)
+		addRoutes(o.fw, unix.RTN_BLACKHOLE, server4, server6)
+		o.reaches(ctx, web)
+		isolated(ctx, o.client, o.server, "fw", evidence.Blackhole, "", icmp, dns)
+
+		By("taking the server's neighbours away: what is not answered for is no blackhole")
+		for _, addr := range []netip.Addr{server4, server6} {
+			forget(o.fw, "dmz", addr)
+		}
+		Expect(o.server.Port("dmz").Down()).To(Succeed())
+		for _, r := range watch(ctx, o.client, o.server, web.Within(silence)) {
+			Expect(r.Cause).NotTo(HaveField("Kind", evidence.Blackhole), "%s", r.Timeline)
+		}
 	})
 
 	It("of IPsec that blocks is not understood", func(ctx SpecContext) {

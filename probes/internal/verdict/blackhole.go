@@ -1,42 +1,52 @@
 package verdict
 
 import (
-	"net/netip"
+	"fmt"
 
-	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
 
 var blackhole = row{
-	kind: evidence.Blackhole, verb: "swallowed", policy: always, needs: needPackets | needRoutes | needLookups,
+	kind: evidence.Blackhole, verb: "dropped", policy: always, needs: needPackets | needRoutes | needLookups,
 	at: map[stage]func(spot, *evidence.Cause) bool{
-		routed: func(p spot, c *evidence.Cause) bool { return p.closed(c, unix.EINVAL, unix.RTN_BLACKHOLE, "blackhole") },
+		routed: func(p spot, c *evidence.Cause) bool {
+			return p.closed(c, unix.RTN_BLACKHOLE, unix.FR_ACT_BLACKHOLE, "blackhole")
+		},
 	},
 	confirmed: confirmation{otherwise: "Ip.InReceives moves, and neither Ip.ForwDatagrams nor Ip.InDelivers"},
-	lift:      liftRoute,
+	lift:      liftWay,
 }
 
-// closed says whether a route of a type is why the lookup ended with an error.
-func (p spot) closed(c *evidence.Cause, errno unix.Errno, routeType int, name string) bool {
-	route, ok := matching(p.state, p.to, routeType)
-	if !ok || p.way.Errno != errno {
+// closed says whether a route of a type, in the table that the lookup came to, or a
+// policy routing rule with such an action, is why the lookup ended with its error.
+func (p spot) closed(c *evidence.Cause, routeType, action int, name string) bool {
+	asked := p.asked
+	if !asked.From.IsValid() && asked.Connects {
+		asked.From = p.way.From
+	}
+	d, ok := p.state.Decide(asked)
+	switch {
+	case !ok || d.Errno() != p.way.Errno:
+		return false
+	case d.Route == nil && d.Rule.Action == action:
+		c.Detail = "policy routing rule " + d.Rule.String()
+	case d.Route != nil && d.Route.Type == routeType:
+		c.Detail = fmt.Sprintf("%s route %s", name, d.Route.To)
+		if d.Route.Table != unix.RT_TABLE_MAIN {
+			c.Detail += fmt.Sprintf(" in table %d, by policy routing rule %s", d.Route.Table, d.Rule)
+		}
+	default:
 		return false
 	}
-	c.Detail, c.Route, c.To = name+" route "+route.To.String(), &route, p.to
+	c.Route, c.PolicyRule, c.To = d.Route, d.Rule, p.to
 	return true
 }
 
-func liftRoute(c evidence.Cause) Deed { return DeleteRoute{c.Route} }
-
-// matching is the route with the longest prefix among those of a type that a
-// lookup of the address could meet.
-func matching(s *inspect.State, addr netip.Addr, routeType int) (inspect.Route, bool) {
-	best, found := inspect.Route{}, false
-	for _, r := range s.Routes {
-		if r.Type == routeType && r.To.Contains(addr) && (!found || r.To.Bits() > best.To.Bits()) {
-			best, found = r, true
-		}
+// liftWay deletes the route, or the policy routing rule that needs none.
+func liftWay(c evidence.Cause) Deed {
+	if c.Route == nil && c.PolicyRule != nil {
+		return DeletePolicyRule{c.PolicyRule}
 	}
-	return best, found
+	return DeleteRoute{c.Route}
 }

@@ -28,6 +28,9 @@ type (
 	GiveRoute   struct{ To netip.Addr }
 )
 
+// DeletePolicyRule deletes a policy routing rule.
+type DeletePolicyRule struct{ Rule *inspect.PolicyRule }
+
 // Unisolate lets a bridge's port talk to isolated ones.
 type Unisolate struct{ Interface string }
 
@@ -37,3 +40,5 @@ func (SetSysctl) deed()    {}
 func (DeleteRoute) deed()  {}
 func (GiveRoute) deed()    {}
 func (Unisolate) deed()    {}
+
+func (DeletePolicyRule) deed() {}

@@ -166,7 +166,7 @@ func (p spot) atTheEnd() evidence.Cause {
 	// The node took the request; so its answer did not get out.
 	answer := evidence.Cause{Node: p.seen.Node, Leg: evidence.Answer}
 	p.leg = evidence.Answer
-	if p.sends(&answer, inspect.Question{From: p.seen.Destination, To: p.seen.Source}) {
+	if p.sends(&answer, back(p.seen)) {
 		return answer
 	}
 	return c
@@ -186,7 +186,8 @@ func (p spot) onTheWay() evidence.Cause {
 		return c
 	}
 	var asked bool
-	if p.way, asked = p.state.Lookups[onward(p.seen)]; !asked {
+	p.asked = onward(p.seen)
+	if p.way, asked = p.state.Lookups[p.asked]; !asked {
 		c.Detail = "its route was not looked up"
 		return c
 	}
@@ -204,7 +205,7 @@ func (p spot) sends(c *evidence.Cause, q inspect.Question) bool {
 	if p.way, asked = p.state.Lookups[q]; !asked {
 		return false
 	}
-	p.to = q.To
+	p.to, p.asked = q.To, q
 	return p.out(c) && c.Kind != evidence.Unknown
 }
 
@@ -243,7 +244,7 @@ func (o Observation) unsent() evidence.Cause {
 	if p.explain(&c, unsent) {
 		return c
 	}
-	if unknown := c; !p.sends(&c, inspect.Question{To: o.Flow.Addr}) {
+	if unknown := c; !p.sends(&c, FirstQuestion(o.Flow)) {
 		return unknown
 	}
 	return c

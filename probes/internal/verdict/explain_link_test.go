@@ -51,8 +51,8 @@ var targetRows = map[string]example{
 	"a blackhole on the way back": {v6: true, happen: func(s *scene) {
 		s.arrived("server")
 		s.answers("server", client6, inspect.Lookup{Errno: unix.EINVAL})
-		s.States["server"].Routes = []inspect.Route{{Type: unix.RTN_BLACKHOLE, To: netip.MustParsePrefix("fd00:1::/64")}}
-	}, kind: evidence.Blackhole, word: "blackhole@server", policy: true, text: "the request arrived; the answer was swallowed at server: blackhole route fd00:1::/64"},
+		s.States["server"].Routes = []inspect.Route{{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_BLACKHOLE, To: netip.MustParsePrefix("fd00:1::/64")}}
+	}, kind: evidence.Blackhole, word: "blackhole@server", policy: true, text: "the request arrived; the answer was dropped at server: blackhole route fd00:1::/64"},
 	"a way back that is down": {protocol: wire.TCP, happen: func(s *scene) {
 		s.arrived("server")
 		s.on("server", "dmz").Up = false

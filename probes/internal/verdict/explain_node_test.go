@@ -62,23 +62,23 @@ var routerRows = map[string]example{
 	"a blackhole": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.routed("fw", unix.RTN_BLACKHOLE, unix.EINVAL)
-	}, kind: evidence.Blackhole, word: "blackhole@fw", policy: true, text: "the request was swallowed at fw/lan: blackhole route 10.0.2.0/24"},
+	}, kind: evidence.Blackhole, word: "blackhole@fw", policy: true, text: "the request was dropped at fw/lan: blackhole route 10.0.2.0/24"},
 	"an unreachable route": {v6: true, happen: func(s *scene) {
 		s.arrived("fw")
 		s.routed("fw", unix.RTN_UNREACHABLE, unix.EHOSTUNREACH)
-	}, kind: evidence.Unreachable, word: "unreachable@fw", policy: true, text: "the request was refused at fw/lan: unreachable route fd00:2::/64"},
+	}, kind: evidence.Unreachable, word: "unreachable@fw", policy: true, text: "the request was rejected at fw/lan: unreachable route fd00:2::/64"},
 	"a prohibit route": {v6: true, happen: func(s *scene) {
 		s.arrived("fw")
 		s.routed("fw", unix.RTN_PROHIBIT, unix.EACCES)
-	}, kind: evidence.Prohibit, word: "prohibit@fw", policy: true, text: "the request was refused at fw/lan: prohibit route fd00:2::/64"},
+	}, kind: evidence.Prohibit, word: "prohibit@fw", policy: true, text: "the request was rejected at fw/lan: prohibit route fd00:2::/64"},
 	"such a route, and another error": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.routed("fw", unix.RTN_BLACKHOLE, unix.EHOSTUNREACH)
 	}, kind: evidence.Unknown, word: "unknown@fw", text: `inconclusive: the request was last seen at fw/lan: the route lookup of 10.0.2.1 says "no route to host"`},
-	"a rule of the routing policy": {happen: func(s *scene) {
+	"an error that nothing accounts for": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.answers("fw", server4, inspect.Lookup{Errno: unix.EACCES})
-	}, kind: evidence.Prohibit, word: "prohibit@fw", policy: true, text: "the request was refused at fw/lan: a rule of the routing policy"},
+	}, kind: evidence.Unknown, word: "unknown@fw", text: `inconclusive: the request was last seen at fw/lan: the route lookup of 10.0.2.1 says "permission denied"`},
 	"such a route elsewhere": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Routes = []inspect.Route{{Type: unix.RTN_BLACKHOLE, To: netip.MustParsePrefix("10.0.3.0/24")}}
@@ -276,7 +276,7 @@ func TestExplainMartians(t *testing.T) {
 		return func(s *scene) {
 			at := s.arrived("fw")
 			at.Source = source
-			s.States["fw"].Lookups[inspect.Question{From: source, To: at.Destination, In: at.Index}] = inspect.Lookup{Errno: errno, Out: 3}
+			s.States["fw"].Lookups[onward(*at)] = inspect.Lookup{Errno: errno, Out: 3}
 		}
 	}
 	explained(t, map[string]example{
@@ -293,7 +293,7 @@ func TestExplainMartians(t *testing.T) {
 		"its own at the loopback": {happen: func(s *scene) {
 			at := s.see(evidence.Request, "server/lo in")
 			at.Source, at.Destination = server4, server4
-			s.States["server"].Lookups[inspect.Question{From: server4, To: server4, In: 1}] = inspect.Lookup{Errno: unix.EINVAL}
+			s.States["server"].Lookups[onward(*at)] = inspect.Lookup{Errno: unix.EINVAL}
 			s.answers("server", server4, inspect.Lookup{Type: unix.RTN_LOCAL, Out: 1})
 		}, kind: evidence.Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server/lo: nothing there accounts for the silence"},
 	})

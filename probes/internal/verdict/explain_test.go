@@ -220,7 +220,7 @@ var refusalRows = map[string]example{
 	"by the router, which has such a route": {happen: func(s *scene) {
 		s.refusedAt("fw", "fw/lan out")
 		s.routed("fw", unix.RTN_PROHIBIT, unix.EACCES)
-	}, kind: evidence.Prohibit, word: "prohibit@fw", policy: true, text: "the request was refused at fw/lan: prohibit route 10.0.2.0/24"},
+	}, kind: evidence.Prohibit, word: "prohibit@fw", policy: true, text: "the request was rejected at fw/lan: prohibit route 10.0.2.0/24"},
 	"by one who did not get it": {happen: func(s *scene) {
 		s.arrived("client")
 		s.see(evidence.Refusal, "fw/lan out")

@@ -89,9 +89,9 @@ var unsentRows = map[string]example{
 		}
 	}, kind: evidence.Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
 	"a blackhole": {happen: func(s *scene) { s.routed("client", unix.RTN_BLACKHOLE, unix.EINVAL) }, kind: evidence.Blackhole, word: "blackhole@client",
-		policy: true, text: "the request was swallowed at client: blackhole route 10.0.2.0/24"},
+		policy: true, text: "the request was dropped at client: blackhole route 10.0.2.0/24"},
 	"an unreachable route": {v6: true, happen: func(s *scene) { s.routed("client", unix.RTN_UNREACHABLE, unix.EHOSTUNREACH) }, kind: evidence.Unreachable,
-		word: "unreachable@client", policy: true, text: "the request was refused at client: unreachable route fd00:2::/64"},
+		word: "unreachable@client", policy: true, text: "the request was rejected at client: unreachable route fd00:2::/64"},
 	"a lookup that says something else": {happen: func(s *scene) { s.answers("client", server4, inspect.Lookup{Errno: unix.EINVAL}) }, kind: evidence.Unknown,
 		word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
 	"a link that is not there any more": {happen: func(s *scene) { s.answers("client", server4, inspect.Lookup{Type: 1, Out: 9}) }, kind: evidence.Unknown,
@@ -112,7 +112,7 @@ func (s *scene) routed(node string, kind int, errno unix.Errno) {
 		prefix, everywhere, one = netip.PrefixFrom(s.Flow.Addr, 64).Masked(), netip.MustParsePrefix("::/0"), netip.PrefixFrom(s.Flow.Addr, 128)
 	}
 	s.States[node].Routes = []inspect.Route{
-		{Table: 254, Type: kind, To: everywhere}, {Table: 254, Type: kind, To: prefix}, {Table: 254, Type: unix.RTN_UNICAST, To: one},
+		{Table: 254, Type: kind, To: everywhere}, {Table: 254, Type: kind, To: prefix}, {Table: 100, Type: unix.RTN_UNICAST, To: one},
 		{Table: 254, Type: kind, To: netip.MustParsePrefix("198.51.100.0/24")},
 	}
 	s.answers(node, s.Flow.Addr, inspect.Lookup{Errno: errno})

@@ -57,17 +57,38 @@ type Observation struct {
 	Lost string
 }
 
-// onward asks where the packet would go from there.
+// onward asks where the packet would go from there, and back where what comes back
+// would, if the node sent it.
 func onward(s evidence.Sighting) inspect.Question {
-	return inspect.Question{From: s.Source, To: s.Destination, In: s.Index, Mark: s.Mark}
+	return inspect.Question{
+		From: s.Source, To: s.Destination, In: s.Index, Mark: s.Mark, TOS: s.TOS,
+		Protocol: s.Protocol, SourcePort: s.SourcePort, Port: s.DestinationPort,
+	}
+}
+
+func back(s evidence.Sighting) inspect.Question {
+	return inspect.Question{
+		From: s.Destination, To: s.Source, TOS: s.TOS, Protocol: s.Protocol, SourcePort: s.DestinationPort, Port: s.SourcePort,
+	}
 }
 
 // Questions are the route lookups that explaining a packet at a place needs.
 func Questions(s evidence.Sighting) []inspect.Question {
-	return []inspect.Question{
-		onward(s),
-		{From: s.Destination, To: s.Source},
-		{To: s.Source},
-		{To: s.Destination},
+	return []inspect.Question{onward(s), back(s), {To: s.Source}, {To: s.Destination}}
+}
+
+// FirstQuestion is the lookup by which the asker's own kernel finds where to send.
+func FirstQuestion(f wire.Flow) inspect.Question {
+	q := inspect.Question{To: f.Addr, SourcePort: f.SourcePort, Port: f.Port}
+	switch {
+	case f.Protocol == wire.TCP:
+		q.Protocol, q.Connects = unix.IPPROTO_TCP, true
+	case f.Protocol == wire.UDP:
+		q.Protocol, q.Connects = unix.IPPROTO_UDP, true
+	case f.Addr.Is6():
+		q.Protocol = unix.IPPROTO_ICMPV6
+	default:
+		q.Protocol = unix.IPPROTO_ICMP
 	}
+	return q
 }

@@ -92,13 +92,40 @@ func (s *scene) link(a, b End) {
 func (s *scene) answers(node string, to netip.Addr, l inspect.Lookup) {
 	lookups := s.States[node].Lookups
 	lookups[inspect.Question{To: to}] = l
+	first := FirstQuestion(s.Flow)
+	first.To = to
+	lookups[first] = l
 	for _, from := range []netip.Addr{client4, server4, client6, server6, fwLan4} {
 		for in := range len(s.States[node].Links) + 1 { // 0 is what the node sends itself
-			if from != to {
-				lookups[inspect.Question{From: from, To: to, In: in}] = l
+			for _, role := range []evidence.Role{evidence.Request, evidence.Answer} {
+				if from == to {
+					continue
+				}
+				seen := s.packet(role)
+				seen.Source, seen.Destination, seen.Index = from, to, in
+				lookups[onward(seen)] = l
 			}
 		}
 	}
+}
+
+// sourcePort is the asker's.
+const sourcePort = 40000
+
+// packet is what one of a role looks like anywhere.
+func (s *scene) packet(role evidence.Role) evidence.Sighting {
+	seen := evidence.Sighting{
+		Role: role, Length: sceneLength, TTL: 64, Protocol: FirstQuestion(s.Flow).Protocol,
+		Source: s.States["client"].Addrs[0].Prefix.Addr(), Destination: s.Flow.Addr,
+	}
+	if s.Flow.Protocol != wire.ICMP {
+		seen.SourcePort, seen.DestinationPort = sourcePort, s.Flow.Port
+	}
+	if role != evidence.Request {
+		seen.Source, seen.Destination = seen.Destination, seen.Source
+		seen.SourcePort, seen.DestinationPort = seen.DestinationPort, seen.SourcePort
+	}
+	return seen
 }
 
 // on is a node's link, to be changed.
@@ -115,15 +142,11 @@ func (s *scene) see(role evidence.Role, places ...string) *evidence.Sighting {
 	for _, place := range places {
 		where, way, _ := strings.Cut(place, " ")
 		node, name, _ := strings.Cut(where, "/")
-		seen := evidence.Sighting{
-			At: dawn.Add(s.clock), Node: node, Interface: name, Role: role, Length: sceneLength, TTL: 64,
-			Direction: map[string]evidence.Direction{"in": evidence.In, "out": evidence.Out}[way], Source: s.States["client"].Addrs[0].Prefix.Addr(), Destination: s.Flow.Addr,
-		}
+		seen := s.packet(role)
+		seen.At, seen.Node, seen.Interface = dawn.Add(s.clock), node, name
+		seen.Direction = map[string]evidence.Direction{"in": evidence.In, "out": evidence.Out}[way]
 		if state := s.States[node]; state != nil && name != "" {
 			seen.Index = s.on(node, name).Index
-		}
-		if role != evidence.Request {
-			seen.Source, seen.Destination = seen.Destination, seen.Source
 		}
 		s.Timeline = append(s.Timeline, seen)
 		s.clock += time.Microsecond

@@ -15,9 +15,10 @@ type spot struct {
 	seen  evidence.Sighting
 	leg   evidence.Role
 	state *inspect.State
-	// to is where it was to go, by the answer to the lookup of its route; length is
+	// to is where it was to go, by the answer to what was asked for its route; length is
 	// its own in bytes, where it came in, and else 0.
 	to     netip.Addr
+	asked  inspect.Question
 	way    inspect.Lookup
 	length int
 }

@@ -6,12 +6,12 @@ import (
 )
 
 var unreachable = row{
-	kind: evidence.Unreachable, verb: "refused", policy: always, needs: needPackets | needRoutes | needLookups,
+	kind: evidence.Unreachable, verb: "rejected", policy: always, needs: needPackets | needRoutes | needLookups,
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		routed: func(p spot, c *evidence.Cause) bool {
-			return p.closed(c, unix.EHOSTUNREACH, unix.RTN_UNREACHABLE, "unreachable")
+			return p.closed(c, unix.RTN_UNREACHABLE, unix.FR_ACT_UNREACHABLE, "unreachable")
 		},
 	},
 	confirmed: confirmation{counters: []string{"Ip.InAddrErrors", "Ip6.InNoRoutes"}},
-	lift:      liftRoute,
+	lift:      liftWay,
 }

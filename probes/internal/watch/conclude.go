@@ -201,7 +201,7 @@ func (w *Watch) losses() string {
 // packets were last seen, and then of those at the other ends of the links that
 // these would send by.
 func (w *Watch) capture(o *verdict.Observation, since time.Time) {
-	asks := map[string]*inquiry{o.Flow.From: {questions: []inspect.Question{{To: o.Flow.Addr}}}}
+	asks := map[string]*inquiry{o.Flow.From: {questions: []inspect.Question{verdict.FirstQuestion(o.Flow)}}}
 	if o.Flow.To != "" && o.Flow.To != o.Flow.From {
 		asks[o.Flow.To] = &inquiry{sockets: o.Flow.Protocol}
 	}

@@ -26,11 +26,10 @@ func (w *Watch) noteFrame(t *tap, f frame, p *wire.Packet) {
 		w.putOff(p, func() { w.noteFrame(t, f, p) })
 		return
 	}
-	trail.see(evidence.Sighting{
-		At: f.at, Node: t.node.Name(), Interface: t.names[f.index], Index: f.index, Direction: f.direction,
-		Role: role, Foreign: f.foreign && !t.ports[f.index], Source: p.Source, Destination: p.Destination,
-		Length: p.Length, TTL: int(p.TTL), NoHost: p.SaysNoHost(), Text: p.String(),
-	})
+	s := sightingOf(p)
+	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, t.node.Name(), t.names[f.index], f.index, f.direction
+	s.Role, s.Foreign = role, f.foreign && !t.ports[f.index]
+	trail.see(s)
 }
 
 // mostLate bounds what is put off: other connections' packets stay until the last
@@ -148,13 +147,23 @@ func (w *Watch) noteLegacy(t *legacyTracer, e legacyEvent) {
 	}
 }
 
+// sightingOf is what a packet says of itself, wherever it is.
+func sightingOf(p *wire.Packet) evidence.Sighting {
+	s := evidence.Sighting{
+		Source: p.Source, Destination: p.Destination, Protocol: p.Protocol, TOS: p.TOS,
+		Length: p.Length, TTL: int(p.TTL), NoHost: p.SaysNoHost(), Text: p.String(),
+	}
+	if !p.ICMP {
+		s.SourcePort, s.DestinationPort = p.SourcePort, p.DestinationPort
+	}
+	return s
+}
+
 // ruleSighting is a packet in the hands of a node's rules. An event has no time of
 // its own but that of its reading: see Timeline.order.
 func ruleSighting(node string, e traceEvent, role evidence.Role, p *wire.Packet) evidence.Sighting {
-	s := evidence.Sighting{
-		At: e.at, Node: node, Index: e.iif, Role: role, Source: p.Source, Destination: p.Destination,
-		Length: p.Length, TTL: int(p.TTL), Text: p.String(), Mark: e.mark,
-	}
+	s := sightingOf(p)
+	s.At, s.Node, s.Index, s.Role, s.Mark = e.at, node, e.iif, role, e.mark
 	if s.Mark != 0 {
 		s.Text += fmt.Sprintf(" mark %#x", s.Mark)
 	}

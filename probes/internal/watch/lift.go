@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 
 	"github.com/google/nftables"
+	mdlayher "github.com/mdlayher/netlink"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Lift takes away at a node what a policy that stopped a probe there is made of: the
@@ -47,6 +50,8 @@ func do(node *harness.Node, deed verdict.Deed) error {
 		return liftRoute(node, deed.Route)
 	case verdict.GiveRoute:
 		return giveRoute(node, deed.To)
+	case verdict.DeletePolicyRule:
+		return liftPolicyRule(node, deed.Rule)
 	case verdict.Unisolate:
 		port, err := node.Netlink().LinkByName(deed.Interface)
 		if err != nil {
@@ -83,11 +88,27 @@ func liftRoute(node *harness.Node, lifted *inspect.Route) error {
 		return err
 	}
 	for _, r := range routes {
-		if lifted != nil && inspect.RouteOf(r) == *lifted {
+		if lifted != nil && reflect.DeepEqual(inspect.RouteOf(r), *lifted) {
 			return node.Netlink().RouteDel(&r)
 		}
 	}
 	return errors.New("there is no such route")
+}
+
+// liftPolicyRule hands the kernel the rule as it told it: the netlink library has no
+// words for rules without a table.
+func liftPolicyRule(node *harness.Node, lifted *inspect.PolicyRule) error {
+	return node.Do(func() error {
+		conn, err := mdlayher.Dial(unix.NETLINK_ROUTE, nil)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = conn.Execute(mdlayher.Message{
+			Header: mdlayher.Header{Type: unix.RTM_DELRULE, Flags: mdlayher.Request | mdlayher.Acknowledge}, Data: lifted.Raw(),
+		})
+		return err
+	})
 }
 
 // giveRoute gives a router the way that it has by the plan's links.

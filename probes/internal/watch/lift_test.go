@@ -8,6 +8,8 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // What a plan cannot declare is lifted as well: an isolated port, and a node whose
@@ -45,5 +47,24 @@ func TestLiftIsAnErrorWhereThereIsNothingToLift(t *testing.T) {
 		if err := watch.Lift(fw, c); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
+	}
+}
+
+// A policy routing rule without a table is lifted as well.
+func TestLiftOfAPolicyRoutingRule(t *testing.T) {
+	t.Parallel()
+	lab := harness.Up(t, office(""))
+	client, fw := lab.Node("client"), lab.Node("fw")
+	serve(t, lab.Node("server"), 53)
+	rule := netlink.NewRule()
+	rule.Family, rule.Type, rule.IPProto, rule.Dport, rule.Priority = netlink.FAMILY_V4, unix.RTN_PROHIBIT, unix.IPPROTO_UDP, netlink.NewRulePortRange(53, 53), 90
+	must(t, fw.Netlink().RuleAdd(rule))
+	cause := ask(t, client, to(udp, server4, 53)).causeWithin(soon)
+	if want := "the request was rejected at fw/lan: policy routing rule 90: from all ipproto udp dport 53 prohibit"; cause.String() != want {
+		t.Fatalf("%s, want %s", cause, want)
+	}
+	must(t, watch.Lift(fw, cause))
+	if by := ask(t, client, to(udp, server4, 53)).answered().Answerer(); by != "server" {
+		t.Errorf("%s; lifted, it was answered by %q", cause, by)
 	}
 }

@@ -78,27 +78,27 @@ var routing = map[string]broken{
 	},
 	"a blackhole": {
 		plan: farRoutes(topo.Blackhole), addr: far4,
-		kind: evidence.Blackhole, want: "the request was swallowed at fw/lan: blackhole route 10.9.0.0/16",
+		kind: evidence.Blackhole, want: "the request was dropped at fw/lan: blackhole route 10.9.0.0/16",
 	},
 	"a blackhole of v6": {
 		plan: farRoutes(topo.Blackhole), addr: far6,
-		kind: evidence.Blackhole, want: "the request was swallowed at fw/lan: blackhole route fd00:9::/64",
+		kind: evidence.Blackhole, want: "the request was dropped at fw/lan: blackhole route fd00:9::/64",
 	},
 	"an unreachable route": {
 		plan: farRoutes(topo.Unreachable), addr: far4,
-		kind: evidence.Unreachable, want: "the request was refused at fw/lan: unreachable route 10.9.0.0/16",
+		kind: evidence.Unreachable, want: "the request was rejected at fw/lan: unreachable route 10.9.0.0/16",
 	},
 	"an unreachable route of v6": {
 		plan: farRoutes(topo.Unreachable), addr: far6,
-		kind: evidence.Unreachable, want: "the request was refused at fw/lan: unreachable route fd00:9::/64",
+		kind: evidence.Unreachable, want: "the request was rejected at fw/lan: unreachable route fd00:9::/64",
 	},
 	"a prohibit route": {
 		plan: farRoutes(topo.Prohibit), addr: far4,
-		kind: evidence.Prohibit, want: "the request was refused at fw/lan: prohibit route 10.9.0.0/16",
+		kind: evidence.Prohibit, want: "the request was rejected at fw/lan: prohibit route 10.9.0.0/16",
 	},
 	"a prohibit route of v6": {
 		plan: farRoutes(topo.Prohibit), addr: far6,
-		kind: evidence.Prohibit, want: "the request was refused at fw/lan: prohibit route fd00:9::/64",
+		kind: evidence.Prohibit, want: "the request was rejected at fw/lan: prohibit route fd00:9::/64",
 	},
 	"a mistake: no route at the asker": {
 		addr: far4, plan: func(client, _, _ *topo.Node) { client.NoRoutes() },
@@ -106,11 +106,11 @@ var routing = map[string]broken{
 	},
 	"a blackhole at the asker": {
 		plan: routes("client", topo.Route{To: "fd00:9::/64", Type: topo.Blackhole}), addr: far6,
-		kind: evidence.Blackhole, want: "the request was swallowed at client: blackhole route fd00:9::/64",
+		kind: evidence.Blackhole, want: "the request was dropped at client: blackhole route fd00:9::/64",
 	},
 	"a prohibit route at the asker": {
 		plan: routes("client", topo.Route{To: "10.9.0.0/16", Type: topo.Prohibit}), addr: far4,
-		kind: evidence.Prohibit, want: "the request was refused at client: prohibit route 10.9.0.0/16",
+		kind: evidence.Prohibit, want: "the request was rejected at client: prohibit route 10.9.0.0/16",
 	},
 	"a mistake: no route back": {
 		plan: func(_, server, _ *topo.Node) { server.NoRoutes() }, after: ready("server"),
@@ -118,11 +118,11 @@ var routing = map[string]broken{
 	},
 	"a blackhole on the way back": {
 		plan: routes("server", topo.Route{To: "10.0.1.1/32", Type: topo.Blackhole}), after: ready("server"),
-		kind: evidence.Blackhole, want: "the request arrived; the answer was swallowed at server: blackhole route 10.0.1.1/32",
+		kind: evidence.Blackhole, want: "the request arrived; the answer was dropped at server: blackhole route 10.0.1.1/32",
 	},
 	"a blackhole for the answer": {
 		plan: routes("fw", topo.Route{To: "fd00:1::1/128", Type: topo.Blackhole}), after: ready("server"), addr: server6,
-		kind: evidence.Blackhole, want: "the request arrived; the answer was swallowed at fw/dmz: blackhole route fd00:1::1/128",
+		kind: evidence.Blackhole, want: "the request arrived; the answer was dropped at fw/dmz: blackhole route fd00:1::1/128",
 	},
 }
 

@@ -16,6 +16,7 @@ type Packet struct {
 	Source, Destination netip.Addr
 	Protocol            byte
 	TTL                 byte
+	TOS                 byte // IPv4's type of service, IPv6's traffic class
 	Length              int  // of the whole packet, as the IP header has it
 	Fragment            bool // a later fragment: there is no transport header
 
@@ -53,7 +54,7 @@ func Parse(data []byte) (*Packet, bool) {
 			return nil, false
 		}
 		p.Source, p.Destination = netip.AddrFrom4([4]byte(data[12:16])), netip.AddrFrom4([4]byte(data[16:20]))
-		p.Protocol, p.TTL, p.Length = data[9], data[8], int(binary.BigEndian.Uint16(data[2:]))
+		p.Protocol, p.TTL, p.TOS, p.Length = data[9], data[8], data[1], int(binary.BigEndian.Uint16(data[2:]))
 		p.Fragment = binary.BigEndian.Uint16(data[6:])&0x1fff != 0
 		rest = data[header:]
 	case 6:
@@ -61,7 +62,7 @@ func Parse(data []byte) (*Packet, bool) {
 			return nil, false
 		}
 		p.Source, p.Destination = netip.AddrFrom16([16]byte(data[8:24])), netip.AddrFrom16([16]byte(data[24:40]))
-		p.Protocol, p.TTL, p.Length = data[6], data[7], 40+int(binary.BigEndian.Uint16(data[4:]))
+		p.Protocol, p.TTL, p.TOS, p.Length = data[6], data[7], data[0]<<4|data[1]>>4, 40+int(binary.BigEndian.Uint16(data[4:]))
 		rest = data[40:]
 		p.Protocol, rest = skipExtensions(p.Protocol, rest)
 	default:

@@ -1,0 +1,132 @@
+package inspect
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Decision is what decides where a packet goes: the first rule of policy routing
+// that settles it, and the route in its table; nil where the rule itself says what
+// is done.
+type Decision struct {
+	Rule  *PolicyRule
+	Route *Route
+}
+
+// Errno is what a lookup ends with by it: 0 where it leads somewhere. A rule that is
+// unreachable says that there is no route, a route that is says that there is no host
+// (fib4_rule_action, fib_props in net/ipv4).
+func (d Decision) Errno() unix.Errno {
+	if d.Route == nil {
+		return map[int]unix.Errno{
+			unix.FR_ACT_BLACKHOLE: unix.EINVAL, unix.FR_ACT_UNREACHABLE: unix.ENETUNREACH, unix.FR_ACT_PROHIBIT: unix.EACCES,
+		}[d.Rule.Action]
+	}
+	return map[int]unix.Errno{unix.RTN_BLACKHOLE: unix.EINVAL, unix.RTN_UNREACHABLE: unix.EHOSTUNREACH, unix.RTN_PROHIBIT: unix.EACCES}[d.Route.Type]
+}
+
+// Decide walks the rules of policy routing in their order, as a lookup does, and in
+// each one's table takes the longest prefix. It tells why a lookup ended with an
+// error, which the kernel does not say. It is false where nothing decides, and where
+// a rule comes before that asks for what was not read.
+func (s *State) Decide(q Question) (Decision, bool) {
+	rules := s.policyRulesOf(q.To.Is6())
+	for at := 0; at < len(rules); at++ {
+		rule := &rules[at]
+		if rule.odd {
+			return Decision{}, false
+		}
+		if !s.matches(rule, q) {
+			continue
+		}
+		switch rule.Action {
+		case unix.FR_ACT_BLACKHOLE, unix.FR_ACT_UNREACHABLE, unix.FR_ACT_PROHIBIT:
+			return Decision{Rule: rule}, true
+		case unix.FR_ACT_GOTO:
+			to := slices.IndexFunc(rules, func(r PolicyRule) bool { return r.Priority >= rule.Goto })
+			if to <= at {
+				return Decision{}, false
+			}
+			at = to - 1
+		case unix.FR_ACT_TO_TBL:
+			if route := s.lookIn(rule, q); route != nil {
+				return Decision{rule, route}, true
+			}
+		}
+	}
+	return Decision{}, false
+}
+
+// policyRulesOf are a family's rules; where none were read, those that every namespace has.
+func (s *State) policyRulesOf(v6 bool) (rules []PolicyRule) {
+	for _, r := range s.PolicyRules {
+		if r.V6 == v6 {
+			rules = append(rules, r)
+		}
+	}
+	if len(s.PolicyRules) > 0 {
+		return rules
+	}
+	for priority, table := range map[int]int{0: unix.RT_TABLE_LOCAL, 32766: unix.RT_TABLE_MAIN, 32767: unix.RT_TABLE_DEFAULT} {
+		rules = append(rules, PolicyRule{V6: v6, Priority: priority, Table: table, Action: unix.FR_ACT_TO_TBL, SuppressBits: -1})
+	}
+	slices.SortFunc(rules, func(a, b PolicyRule) int { return a.Priority - b.Priority })
+	return rules
+}
+
+// matches says whether a rule is for such packets.
+func (s *State) matches(r *PolicyRule, q Question) bool {
+	const loopback = 1 // what the node itself sends comes from there
+	in := s.Link(max(q.In, loopback))
+	has := func(prefix netip.Prefix, addr netip.Addr) bool {
+		return !prefix.IsValid() || prefix.Bits() == 0 || addr.IsValid() && prefix.Contains(addr)
+	}
+	does := has(r.From, q.From) && has(r.To, q.To) &&
+		(r.In == "" || r.In == in.Name) && r.Out == "" &&
+		(r.Mark^q.Mark)&r.Mask == 0 &&
+		(r.TOS^q.TOS)&r.TOSMask == 0 &&
+		(r.Protocol == 0 || r.Protocol == q.Protocol) &&
+		portMatches(r.SourcePorts, r.SourcePortMask, q.SourcePort) && portMatches(r.Ports, r.PortMask, q.Port) &&
+		(r.UIDs == nil || q.In == 0 && r.UIDs.has(q.UID)) &&
+		(!r.L3Master || s.domain(in) != 0)
+	return does != r.Invert
+}
+
+// domain is the table of the VRF that an interface is in; 0 for none.
+func (s *State) domain(l Link) int {
+	if l.Kind == "vrf" {
+		return l.Table
+	}
+	if master := s.Link(l.Master); master.Kind == "vrf" {
+		return master.Table
+	}
+	return 0
+}
+
+// lookIn is the route that a lookup in a rule's table ends with; nil where the next
+// rule is to be asked.
+func (s *State) lookIn(rule *PolicyRule, q Question) *Route {
+	table := rule.Table
+	if rule.L3Master {
+		table = s.domain(s.Link(q.In))
+	}
+	var best *Route
+	for i := range s.Routes {
+		r := &s.Routes[i]
+		if r.Table != table || !r.To.Contains(q.To) || r.dead() || r.TOS != 0 && r.TOS != int(q.TOS) {
+			continue
+		}
+		if best == nil || r.To.Bits() > best.To.Bits() || r.To.Bits() == best.To.Bits() && (r.TOS > best.TOS || r.TOS == best.TOS && r.Metric < best.Metric) {
+			best = r
+		}
+	}
+	switch {
+	case best == nil || best.Type == unix.RTN_THROW:
+		return nil
+	case best.Type == unix.RTN_UNICAST && best.To.Bits() <= rule.SuppressBits:
+		return nil
+	}
+	return best
+}

@@ -1,0 +1,240 @@
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"golang.org/x/sys/unix"
+)
+
+// mostBare bounds what a check without probes asks at each address.
+const mostBare = 100
+
+// bare is what a check without probes asks, and what it leaves out, with the reason.
+type bare struct {
+	asked []wanted
+	left  []string
+	// taken are ports that somebody listens at: the target's, by protocol.
+	taken map[uint8]map[uint16]bool
+	own   map[uint8]map[uint16]bool // the asker's, from which nothing can be asked
+}
+
+// wanted is a probe that a check asks.
+type wanted struct {
+	Probe
+	family   int    // 4 or 6; 0 is both
+	from     uint16 // the source port; 0 is any
+	excepted bool
+	closed   bool // nobody listens at the port
+}
+
+// String is the probe, with its source port if it has one of its own.
+func (w wanted) String() string {
+	if w.from == 0 {
+		return w.Probe.String()
+	}
+	return fmt.Sprintf("%s from port %d", w.Probe, w.from)
+}
+
+const (
+	protoTCP = unix.IPPROTO_TCP
+	protoUDP = unix.IPPROTO_UDP
+)
+
+// bareProbes are ICMP, each port that the target listens at, a TCP and a UDP port that
+// nobody has, and what the rules on the way and at the ends name.
+func bareProbes(from *harness.Node, to Target) (*bare, error) {
+	b := &bare{}
+	var err error
+	if b.own, err = listening(from); err != nil {
+		return nil, err
+	}
+	b.taken = map[uint8]map[uint16]bool{protoTCP: {}, protoUDP: {}}
+	for _, node := range ownersOf(from, to) {
+		taken, err := listening(node)
+		if err != nil {
+			return nil, err
+		}
+		for protocol, ports := range taken {
+			for port := range ports {
+				b.taken[protocol][port] = true
+			}
+		}
+	}
+	var named []rules.Port
+	for _, node := range onTheWay(from, to) {
+		set, err := rulesetOf(node)
+		if err != nil {
+			return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
+		}
+		named = append(named, rules.Named(set)...)
+	}
+	b.fill(named)
+	return b, nil
+}
+
+// fill chooses, the most telling first.
+func (b *bare) fill(named []rules.Port) {
+	b.add(wanted{Probe: ICMP()}, "")
+	listeners := map[uint8][]uint16{}
+	for _, protocol := range []uint8{protoTCP, protoUDP} {
+		for port := range b.taken[protocol] {
+			listeners[protocol] = append(listeners[protocol], port)
+		}
+		slices.Sort(listeners[protocol])
+		for _, port := range listeners[protocol] {
+			b.port(protocol, port, 0, 0, "")
+		}
+		nobody := b.nobodys(protocol, named)
+		listeners[protocol] = append(listeners[protocol], nobody)
+		b.port(protocol, nobody, 0, 0, "")
+	}
+	for _, p := range named {
+		why := fmt.Sprintf(" (%s)", p.Rule)
+		switch {
+		case p.Protocol != protoTCP && p.Protocol != protoUDP:
+			if p.Protocol != unix.IPPROTO_ICMP && p.Protocol != unix.IPPROTO_ICMPV6 {
+				b.leave(p.String()+why, "no probe speaks it")
+			}
+		case p.Number == 0:
+		case !p.Source:
+			b.port(p.Protocol, p.Number, 0, p.Family, why)
+		case b.own[p.Protocol][p.Number]:
+			b.leave(p.String()+why, "the asker has a socket there")
+		default:
+			for _, port := range listeners[p.Protocol] {
+				b.port(p.Protocol, port, p.Number, p.Family, why)
+			}
+		}
+	}
+}
+
+// port adds a port of TCP's or UDP's.
+func (b *bare) port(protocol uint8, number, from uint16, family int, why string) {
+	w := wanted{Probe: TCP(number), from: from, family: family, closed: !b.taken[protocol][number]}
+	if protocol == protoUDP {
+		w.Probe = UDP(number)
+	}
+	b.add(w, why)
+}
+
+// add adds what is not there yet, as long as there is room.
+func (b *bare) add(w wanted, why string) {
+	same := func(other wanted) bool {
+		return w.Probe == other.Probe && w.from == other.from && (other.family == 0 || w.family == other.family)
+	}
+	switch {
+	case slices.ContainsFunc(b.asked, same):
+	case len(b.asked) == mostBare:
+		b.leave(w.String()+why, fmt.Sprintf("%d are asked", mostBare))
+	default:
+		b.asked = append(b.asked, w)
+	}
+}
+
+func (b *bare) leave(what, why string) {
+	if text := what + ": " + why; !slices.Contains(b.left, text) {
+		b.left = append(b.left, text)
+	}
+}
+
+// nobodys is a port that neither a socket nor a rule is about.
+func (b *bare) nobodys(protocol uint8, named []rules.Port) uint16 {
+	for port := uint16(40000); ; port++ {
+		of := func(p rules.Port) bool { return p.Protocol == protocol && p.Number == port }
+		if !b.taken[protocol][port] && !slices.ContainsFunc(named, of) {
+			return port
+		}
+	}
+}
+
+// String says what was asked, and what was not.
+func (b *bare) String() string {
+	var names []string
+	for _, w := range b.asked {
+		if name := w.String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	text := strings.Join(names, ", ")
+	if len(b.left) > 0 {
+		text += "; left out: " + strings.Join(b.left, "; ")
+	}
+	return text
+}
+
+// ownersOf are the nodes that a target is, as far as the plan knows.
+func ownersOf(from *harness.Node, to Target) (owners []*harness.Node) {
+	if node := nodeOf(to); node != nil {
+		return []*harness.Node{node}
+	}
+	addrs, _, err := addresses(from, to)
+	if err != nil {
+		return nil
+	}
+	names := from.Lab().Plan().Owners(addrs[0].WithZone(""))
+	for _, node := range from.Lab().Nodes() {
+		if slices.Contains(names, node.Name()) {
+			owners = append(owners, node)
+		}
+	}
+	return owners
+}
+
+// listening are the ports of a node's sockets that anybody may send to, by protocol.
+func listening(node *harness.Node) (map[uint8]map[uint16]bool, error) {
+	state := &inspect.State{}
+	ns := inspect.Namespace{Do: node.Do}
+	if err := ns.Fill(state, inspect.Want{Listeners: true, Datagrams: true}); err != nil {
+		return nil, fmt.Errorf("list the sockets of node %s: %w", node, err)
+	}
+	found := map[uint8]map[uint16]bool{protoTCP: {}, protoUDP: {}}
+	for _, l := range state.Listeners {
+		found[protoTCP][l.Port] = true
+	}
+	for port := range state.UDP {
+		found[protoUDP][port] = true
+	}
+	return found, nil
+}
+
+// rulesetOf are the rules of a node, those of iptables-legacy with them.
+func rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error) {
+	var legacy []string
+	err = node.Do(func() error {
+		conn, err := inspect.DialRuleset()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		for program, file := range map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"} {
+			if names, _ := os.ReadFile("/proc/thread-self/net/" + file); len(names) > 0 {
+				legacy = append(legacy, program)
+			}
+		}
+		set, err = inspect.ReadRuleset(conn)
+		return err
+	})
+	for _, program := range legacy {
+		if err != nil {
+			break
+		}
+		var out []byte
+		if out, err = node.Command(program + "-save").Output(); err != nil {
+			return nil, fmt.Errorf("%s-save: %w", program, err)
+		}
+		var tables []*inspect.LegacyTable
+		tables, err = inspect.ParseLegacy(program, string(out))
+		set.Legacy = append(set.Legacy, tables...)
+	}
+	if errors.Is(err, unix.EPROTONOSUPPORT) { // a kernel without nftables
+		return &inspect.Ruleset{}, nil
+	}
+	return set, err
+}

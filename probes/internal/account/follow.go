@@ -1,0 +1,169 @@
+package account
+
+import "slices"
+
+// goal is the node that packets of the role are for; "" when it is not watched.
+func (b *book) goal() string {
+	if b.role == Request || b.role == Undone {
+		return b.Target
+	}
+	return b.Asker
+}
+
+// branch is what became of a packet at a station: an end, or what it is seen as next.
+type branch struct {
+	end      End
+	exit     *exit
+	gap      *visit
+	copy     bool
+	relayed  string // see Packet
+	mirrored bool   // perhaps: see Packet.Gap
+}
+
+// packets are those of the role, each followed to its end.
+func (b *book) packets() (all []Packet) {
+	for _, v := range b.visits {
+		if v.from == nil && v.up == nil {
+			p := Packet{Role: b.role}
+			if v.stray() {
+				p.Copy, p.Stray = true, true
+			}
+			if v.own() && b.role == Request && v.at.node != b.Asker { // a program's
+				p.Copy, p.From = true, v.at.node
+			}
+			all = append(all, b.follow(v, p)...)
+		}
+	}
+	slices.SortStableFunc(all, func(p, q Packet) int { return truth(p.Copy) - truth(q.Copy) })
+	if b.role != Request || b.Asker == "" {
+		return all
+	}
+	if _, watched := b.Nodes[b.Asker]; watched {
+		for range b.Sent - b.made() {
+			all = append(all, Packet{Role: Request, End: End{Kind: Unsent, Node: b.Asker}})
+		}
+	}
+	return all
+}
+
+// follow leads a packet on from a visit: it comes first, then the copies that were
+// made of it.
+func (b *book) follow(v *visit, p Packet) []Packet {
+	for _, s := range v.ins {
+		if s.Direction == In && (v.from == nil || s != v.from.last()) { // one sighting tells of a bridge and its node
+			p.Way = append(p.Way, b.place(s))
+		}
+	}
+	branches := b.branches(v)
+	var all []Packet
+	var copies []branch
+	for _, br := range branches {
+		if br.copy {
+			copies = append(copies, br)
+			continue
+		}
+		all = append(all, b.on(v, br, p)...)
+	}
+	for _, br := range copies {
+		all = append(all, b.on(v, br, Packet{Role: b.role, Copy: true, From: v.at.node, Stray: p.Stray})...)
+	}
+	return all
+}
+
+// on leads a packet along a branch.
+func (b *book) on(v *visit, br branch, p Packet) []Packet {
+	p.Gap = p.Gap || br.mirrored
+	if br.relayed != "" {
+		p.Relayed = br.relayed
+	}
+	switch {
+	case br.exit != nil && br.copy && br.exit.flooded():
+		p.Stray = true
+		return b.flooded(br.exit, p)
+	case br.exit != nil:
+		return b.leads(br.exit, p)
+	case br.gap != nil:
+		p.Gap = true
+		return b.follow(br.gap, p)
+	}
+	p.End = br.end
+	if len(p.Way) == 0 { // no tap saw it
+		p.Way = []Place{{Node: v.at.node, Header: br.end.Header}}
+		if !p.Copy {
+			p.Way[0].Index, p.Way[0].Interface = v.in, b.link(v.at.node, v.in).Name
+		}
+	}
+	return []Packet{p}
+}
+
+// leads takes a packet over a wire: to where it came in, and, as copies, to where else.
+func (b *book) leads(e *exit, p Packet) (all []Packet) {
+	for _, s := range e.seen {
+		p.Way = append(p.Way, b.place(s))
+	}
+	if e.gap != nil {
+		p.Gap = true
+		return b.follow(e.gap, p)
+	}
+	var strays []Packet
+	var to []*visit
+	for _, v := range e.to {
+		if v.stray() {
+			strays = append(strays, b.follow(v, Packet{Role: b.role, Copy: true, From: e.at.node, Stray: true})...)
+		} else {
+			to = append(to, v)
+		}
+	}
+	if len(to) == 0 {
+		p.End = b.onTheWire(e)
+		return append([]Packet{p}, strays...)
+	}
+	first := nearest(to, b.reachVisit)
+	all = b.follow(to[first], p)
+	for i, v := range to {
+		if i != first {
+			all = append(all, b.follow(v, Packet{Role: b.role, Copy: true, From: e.at.node})...)
+		}
+	}
+	return append(all, strays...)
+}
+
+// flooded leads a copy that was for nobody where it went.
+func (b *book) flooded(e *exit, p Packet) (all []Packet) {
+	for _, s := range e.seen {
+		p.Way = append(p.Way, b.place(s))
+	}
+	for _, v := range e.to {
+		one := p
+		one.Way = slices.Clone(p.Way)
+		all = append(all, b.follow(v, one)...)
+	}
+	return all
+}
+
+func (b *book) place(s Sighting) Place {
+	return Place{At: s.At, Node: s.Node, Interface: b.link(s.Node, s.Index).Name, Index: s.Index, Direction: s.Direction, Header: s.Header}
+}
+
+// onTheWire is the end of what left and came in nowhere.
+func (b *book) onTheWire(e *exit) End {
+	s := e.last()
+	l := b.link(s.Node, s.Index)
+	end := End{Kind: OnTheLink, Node: s.Node, Interface: l.Name, Index: s.Index, Header: s.Header}
+	if l.Segment != "" && !b.watches(s, l.Segment) {
+		end.Kind = Unknown
+	}
+	return end
+}
+
+// watches says whether any other end of a segment is at a watched node.
+func (b *book) watches(s Sighting, segment string) bool {
+	for node := range b.Nodes {
+		for _, l := range b.Links[node] {
+			if l.Segment == segment && (node != s.Node || l.Index != s.Index) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,70 @@
+package account
+
+import "slices"
+
+// Ranks of the stages at one node of the way; a node's come after those of the one before.
+const (
+	stages  = 10
+	offWay  = -1
+	waiting = stages - 2
+	left    = stages - 1
+)
+
+// rank is how far a packet came on the plan's way, -1 when it ended beside it.
+func (b *book) rank(end End) int {
+	way := slices.Clone(b.Way)
+	if b.role == Answer || b.role == Refusal {
+		slices.Reverse(way)
+	}
+	if end.Kind == Delivered && end.Node == b.goal() {
+		return (len(way) + 1) * stages
+	}
+	at := slices.Index(way, end.Node)
+	if at < 0 {
+		return offWay
+	}
+	switch end.Kind {
+	case OnTheLink, Unknown:
+		return at*stages + left
+	case Waiting:
+		return at*stages + waiting
+	}
+	return at*stages + int(end.Hook)
+}
+
+// Primary is the packet of a role whose end is to be named: the one that came nearest
+// to where it was to go. It is delivered if any was; else it ended farthest on the plan's
+// way. A copy that ended beside the way is named only when nothing else is open. False
+// when there is no packet of the role.
+func (a Account) Primary(role Role) (Packet, bool) {
+	packets := a.of(role)
+	if len(packets) == 0 {
+		return Packet{}, false
+	}
+	b := &book{Input: &a.in, role: role}
+	order := func(p, q Packet) int {
+		for _, key := range []func(Packet) int{func(p Packet) int { return b.rank(p.End) }, original, open} {
+			if c := key(q) - key(p); c != 0 {
+				return c
+			}
+		}
+		return 0
+	}
+	found := slices.MinFunc(packets, order)
+	if found.Copy && b.rank(found.End) == offWay && closed(found) {
+		if i := slices.IndexFunc(packets, func(p Packet) bool { return !closed(p) }); i >= 0 {
+			return packets[i], true
+		}
+	}
+	return found, true
+}
+
+func original(p Packet) int { return truth(!p.Copy) }
+func open(p Packet) int     { return truth(!closed(p)) }
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,135 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	messages "golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+	"golang.org/x/sys/unix"
+)
+
+// Datagram is an IP packet to be built.
+type Datagram struct {
+	// Source and Destination are of one family; the ports are those of TCP and UDP, and of
+	// an echo request the identifier is the source's.
+	Source, Destination netip.AddrPort
+	// TTL is the time to live, or hop limit.
+	TTL uint8
+	// Sequence is a TCP connection's first number.
+	Sequence uint32
+	// Payload is what an echo request or a datagram carries.
+	Payload []byte
+}
+
+// Build makes the first packet that a probe of a protocol sends, with all checksums: an
+// echo request, a SYN, or a datagram.
+func (d Datagram) Build(protocol Protocol) ([]byte, error) {
+	source, destination := d.Source.Addr(), d.Destination.Addr()
+	if source.Is4() != destination.Is4() || !source.IsValid() {
+		return nil, fmt.Errorf("a packet from %s to %s: they are not of one family", source, destination)
+	}
+	var next uint8
+	var transport []byte
+	switch protocol {
+	case ICMP:
+		return d.buildEcho()
+	case TCP:
+		next, transport = unix.IPPROTO_TCP, d.syn()
+		binary.BigEndian.PutUint16(transport[16:], d.checksum(next, transport))
+	case UDP:
+		next, transport = unix.IPPROTO_UDP, d.datagram()
+		sum := d.checksum(next, transport)
+		if sum == 0 {
+			sum = 0xffff // RFC 768: zero is "none"
+		}
+		binary.BigEndian.PutUint16(transport[6:], sum)
+	default:
+		return nil, fmt.Errorf("nobody builds packets of protocol %d", protocol)
+	}
+	return d.ip(next, transport), nil
+}
+
+func (d Datagram) buildEcho() ([]byte, error) {
+	echo := messages.Message{Type: ipv4.ICMPTypeEcho, Body: &messages.Echo{ID: int(d.Source.Port()), Seq: 1, Data: d.Payload}}
+	next, pseudo := uint8(unix.IPPROTO_ICMP), []byte(nil)
+	if d.Source.Addr().Is6() {
+		echo.Type, next = ipv6.ICMPTypeEchoRequest, unix.IPPROTO_ICMPV6
+		pseudo = messages.IPv6PseudoHeader(d.Source.Addr().AsSlice(), d.Destination.Addr().AsSlice())
+	}
+	message, err := echo.Marshal(pseudo)
+	if err != nil {
+		return nil, err
+	}
+	return d.ip(next, message), nil
+}
+
+// syn is a TCP header of RFC 9293 with the maximum segment size that every Ethernet has.
+func (d Datagram) syn() []byte {
+	const length, window, syn, mss = 24, 64240, 2, 1220
+	b := make([]byte, length)
+	binary.BigEndian.PutUint16(b, d.Source.Port())
+	binary.BigEndian.PutUint16(b[2:], d.Destination.Port())
+	binary.BigEndian.PutUint32(b[4:], d.Sequence)
+	b[12], b[13] = length/4<<4, syn
+	binary.BigEndian.PutUint16(b[14:], window)
+	b[20], b[21] = 2, 4 // the option's kind and length
+	binary.BigEndian.PutUint16(b[22:], mss)
+	return b
+}
+
+func (d Datagram) datagram() []byte {
+	const header = 8
+	b := append(make([]byte, header), d.Payload...)
+	binary.BigEndian.PutUint16(b, d.Source.Port())
+	binary.BigEndian.PutUint16(b[2:], d.Destination.Port())
+	binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
+	return b
+}
+
+// ip puts the network header before what it carries.
+func (d Datagram) ip(next uint8, carried []byte) []byte {
+	if d.Source.Addr().Is4() {
+		const header = 20
+		b := make([]byte, header, header+len(carried))
+		b[0], b[6], b[8], b[9] = 4<<4|header/4, 0x40, d.TTL, next // not to be fragmented
+		binary.BigEndian.PutUint16(b[2:], uint16(header+len(carried)))
+		copy(b[12:], d.Source.Addr().AsSlice())
+		copy(b[16:], d.Destination.Addr().AsSlice())
+		binary.BigEndian.PutUint16(b[10:], Checksum(b))
+		return append(b, carried...)
+	}
+	const header = 40
+	b := make([]byte, header, header+len(carried))
+	b[0], b[6], b[7] = 6<<4, next, d.TTL
+	binary.BigEndian.PutUint16(b[4:], uint16(len(carried)))
+	copy(b[8:], d.Source.Addr().AsSlice())
+	copy(b[24:], d.Destination.Addr().AsSlice())
+	return append(b, carried...)
+}
+
+// checksum is TCP's or UDP's, with the pseudo header before it (RFC 9293, RFC 8200).
+func (d Datagram) checksum(next uint8, transport []byte) uint16 {
+	pseudo := append(d.Source.Addr().AsSlice(), d.Destination.Addr().AsSlice()...)
+	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(transport)))
+	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(next))
+	return Checksum(append(pseudo, transport...))
+}
+
+// Checksum is the Internet checksum (RFC 1071) of bytes whose own field is zero.
+func Checksum(b []byte) uint16 {
+	var sum uint32
+	for len(b) >= 2 {
+		sum += uint32(binary.BigEndian.Uint16(b))
+		b = b[2:]
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
+	}
+	for sum>>16 != 0 {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}

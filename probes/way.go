@@ -1,0 +1,86 @@
+package probes
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
+)
+
+// onTheWay are the nodes whose rules a probe may meet: its two ends, those that the plan
+// leads it by, and those without an address on a segment of that way, which may be
+// bridges. Where the plan does not know the way, it is every node of the lab.
+func onTheWay(from *harness.Node, to Target) []*harness.Node {
+	lab := from.Lab()
+	addrs, _, err := addresses(from, to)
+	if err != nil {
+		return nil
+	}
+	w := way{plan: lab.Plan(), nodes: map[string]bool{from.Name(): true}, segments: map[string]bool{}}
+	nodes := []*harness.Node{from}
+	known := !from.Attached()
+	for _, addr := range addrs {
+		known = known && w.follow(from.Name(), addr.WithZone(""))
+	}
+	for _, node := range lab.Nodes() {
+		if node != from && (!known || w.nodes[node.Name()] || w.bridges(node)) {
+			nodes = append(nodes, node)
+		}
+	}
+	for _, owner := range ownersOf(from, to) {
+		if !slices.Contains(nodes, owner) {
+			nodes = append(nodes, owner)
+		}
+	}
+	return nodes
+}
+
+// way is a plan's way from a node to some addresses.
+type way struct {
+	plan            *topo.Plan
+	nodes, segments map[string]bool
+}
+
+// follow goes from router to router; false where the plan has no way.
+func (w *way) follow(at string, to netip.Addr) bool {
+	for range len(w.plan.Nodes) {
+		next, ok := w.plan.Way(at, to)
+		if !ok {
+			return slices.Contains(w.plan.Owners(to), at)
+		}
+		node, _ := w.plan.Node(at)
+		port := slices.IndexFunc(node.Ports, func(p topo.PortPlan) bool { return p.Name == next.Dev })
+		if port < 0 {
+			return false
+		}
+		segment := node.Ports[port].Segment
+		w.segments[segment] = true
+		if !next.Via.IsValid() {
+			return w.arrive(segment, to) != ""
+		}
+		if at = w.arrive(segment, next.Via); at == "" {
+			return false
+		}
+	}
+	return false
+}
+
+// arrive is the node that has an address on a segment; "" when none has. One that has it
+// elsewhere, on its loopback for instance, is at the end of the way as well.
+func (w *way) arrive(segment string, addr netip.Addr) (found string) {
+	for _, name := range w.plan.Owners(addr) {
+		node, _ := w.plan.Node(name)
+		if slices.ContainsFunc(node.Ports, func(p topo.PortPlan) bool { return p.Segment == segment }) {
+			w.nodes[name] = true
+			found = name
+		}
+	}
+	return found
+}
+
+// bridges says whether a node may be a bridge on the way.
+func (w *way) bridges(node *harness.Node) bool {
+	plan, ok := w.plan.Node(node.Name())
+	return ok && slices.ContainsFunc(plan.Ports, func(p topo.PortPlan) bool { return w.segments[p.Segment] && len(p.Addrs) == 0 })
+}
