@@ -34,7 +34,7 @@ func (b *book) packets() (all []Packet) {
 			all = append(all, b.follow(v, p)...)
 		}
 	}
-	slices.SortStableFunc(all, func(p, q Packet) int { return truth(p.Copy) - truth(q.Copy) })
+	slices.SortStableFunc(all, func(p, q Packet) int { return p.sequel() - q.sequel() })
 	if b.role != Request || b.Asker == "" {
 		return all
 	}
@@ -44,6 +44,17 @@ func (b *book) packets() (all []Packet) {
 		}
 	}
 	return all
+}
+
+// sequel orders packets: what was seen to be sent, what came from nowhere, copies.
+func (p Packet) sequel() int {
+	switch {
+	case p.Copy:
+		return 2
+	case len(p.Way) > 0 && p.Way[0].Direction == In:
+		return 1
+	}
+	return 0
 }
 
 // follow leads a packet on from a visit: it comes first, then the copies that were
@@ -114,7 +125,11 @@ func (b *book) leads(e *exit, p Packet) (all []Packet) {
 			to = append(to, v)
 		}
 	}
-	if len(to) == 0 {
+	switch s := e.last(); {
+	case len(to) == 0 && s.Direction == In: // a bridge handed it to its node, which it was not for
+		p.End = End{Kind: Died, Node: s.Node, Interface: b.link(s.Node, s.Index).Name, Index: s.Index, Bridge: true, Header: s.Header}
+		return []Packet{p}
+	case len(to) == 0:
 		p.End = b.onTheWire(e)
 		return append([]Packet{p}, strays...)
 	}

@@ -119,7 +119,8 @@ func (b *book) arrive(r *Record) {
 	b.turn(v)
 }
 
-// clone gives a record to the visit that it is a clone of.
+// clone gives a record to the visit that it is a clone of; where nothing else was
+// traced of that, it is the packet itself.
 func (b *book) clone(r *Record) {
 	at := b.stationOf(r)
 	v, ok := best(b.visits, func(v *visit) int {
@@ -132,7 +133,7 @@ func (b *book) clone(r *Record) {
 		b.arrive(r)
 		return
 	}
-	v.lines = append(v.lines, &line{records: []*Record{r}, clone: true})
+	v.lines = append(v.lines, &line{records: []*Record{r}, clone: len(v.lines) > 0})
 }
 
 // leaves gives the record of an interface's egress hook to the line that was to leave

@@ -50,7 +50,7 @@ const begin = 1_000_000
 //	fw #1 lan>wan pre fwd post 64>63    a rule's: node, trace id, interfaces, hooks
 //
 // and any of: answer, refusal, undone, foreign, id=7 (0 unless said), to=10.0.9.9,
-// from=, len=, +500 (microseconds more), drop=7 (0: the policy), took=queue, bridge, device.
+// from=, len=, +500 (microseconds more), drop=7 (0: the policy), took=queue, by=7, bridge, device.
 func scene(t testing.TB, traced, timeline string) Input {
 	t.Helper()
 	in := Input{
@@ -92,6 +92,7 @@ type reader struct {
 	layer   Layer
 	drop    *Rule
 	took    string
+	by      *Rule
 }
 
 // index is an interface's, which the node is given where it is a device.
@@ -141,6 +142,8 @@ func (r *reader) option(word string) bool {
 		r.drop = &Rule{Family: "inet", Table: "filter", Chain: "x", Handle: uint64(number)}
 	case "took":
 		r.took = value
+	case "by":
+		r.by = &Rule{Family: "inet", Table: "filter", Chain: "x", Handle: uint64(number)}
 	case "bridge":
 		r.layer = Bridge
 	case "device":
@@ -206,7 +209,7 @@ func (r *reader) record(words []string) {
 	if to != "" {
 		rec.After.Destination = netip.AddrPortFrom(netip.MustParseAddr(to), rec.After.Destination.Port())
 	}
-	rec.Role, rec.Layer, rec.Drop, rec.Took = r.role, r.layer, r.drop, r.took
+	rec.Role, rec.Layer, rec.Drop, rec.Took, rec.By = r.role, r.layer, r.drop, r.took, r.by
 	r.in.Records = append(r.in.Records, rec)
 }
 

@@ -126,6 +126,21 @@ func TestDevices(t *testing.T) {
 			request: out at pc/lan, in at fw/p0, dropped by rule 4 of inet filter x
 			request copied at fw: at fw, dropped by rule 3 of inet filter x
 			request primary dropped@fw, over`},
+		"a bridge hands its node what is for another": {timeline: `
+			pc/lan out 64
+			fw/p0 in 64 foreign
+			fw/br0 in 64 foreign`, want: `
+			request: out at pc/lan, in at fw/p0, in at fw/br0, not bridged on
+			request primary died@fw, open: the request came in at fw/br0, and the bridge there did not hand it on`},
+		"a promiscuous bridge hands its node what it bridges": {timeline: `
+			pc/lan out 64
+			fw/p0 in 64 foreign
+			fw/br0 in 64 foreign
+			fw/p1 out 64
+			site/wan in 64`, want: `
+			request: out at pc/lan, in at fw/p0, out at fw/p1, in at site/wan, and what became of it was not seen
+			request in a frame for another host: in at fw/br0, not for this node
+			request primary delivered@site, delivered, open: the request came in at site/wan, and what became of it was not seen`},
 		"a bridge hands it to its node, which routes it": {traced: "fw", timeline: `
 			pc/lan out 64
 			fw/p0 in 64
