@@ -40,6 +40,12 @@ var demands = []demand{
 		}
 		return ""
 	}},
+	{"something is said about a node of another lab", func(r *round) string {
+		if r.across && (r.said.isolated.holds || r.said.reached.holds) {
+			return fmt.Sprintf("isolated %t, reached %t", r.said.isolated.holds, r.said.reached.holds)
+		}
+		return ""
+	}},
 	{"an address that nobody has is isolated", func(r *round) string {
 		if r.to == "" && r.said.isolated.holds {
 			return r.addr + " is no node's"
@@ -48,7 +54,7 @@ var demands = []demand{
 	}},
 	{"not isolated, as it was delivered, but nothing was", func(r *round) string {
 		v := r.said.isolated
-		if !v.asked || v.holds || v.err != nil || v.delivered > 0 || r.w.remembers() || slices.ContainsFunc(r.facts, func(f fact) bool { return f.arrived[r.to] > 0 }) {
+		if !v.asked || v.holds || v.err != nil || v.delivered > 0 || r.kind == every || r.w.remembers() || slices.ContainsFunc(r.facts, func(f fact) bool { return f.arrived[r.to] > 0 }) {
 			return ""
 		}
 		return "BeIsolatedFrom is false, and no try was delivered"
@@ -69,6 +75,12 @@ var demands = []demand{
 			}
 			return ""
 		})
+	}},
+	{"refused by the target, but nothing was delivered there", func(r *round) string {
+		if v := r.said.refused; v.holds && v.delivered == 0 {
+			return "nothing was delivered at " + r.to + " during BeRefusedBy"
+		}
+		return ""
 	}},
 	{"reached, but the target did not answer", func(r *round) string {
 		if !r.said.reached.holds || r.w.remembers() {
@@ -288,6 +300,9 @@ func (r *round) due() bool {
 	})
 }
 
+// byChance are causes of which a kernel tells the asker only now and then, or late.
+var byChance = []evidence.Kind{evidence.NoRoute, evidence.NoForward, evidence.Blackhole, evidence.Unreachable, evidence.Prohibit, evidence.Neighbour, evidence.NoAddress, evidence.LinkDown, evidence.NoCarrier, evidence.Unknown, evidence.WrongMAC}
+
 // disagree compares a bare ask with a watched one.
 func disagree(r *round) string {
 	if r.w.remembers() || len(r.said.watched) == 0 {
@@ -298,8 +313,15 @@ func disagree(r *round) string {
 	}
 	for i, watched := range r.said.watched {
 		bare := r.said.bare[i]
-		if (bare.Outcome == probes.Answered) == (watched.Outcome == probes.Answered) {
-			continue // who says no, and by which ICMP error, only a watch can tell
+		said := func(o probes.Outcome) bool { return bare.Outcome == o || watched.Outcome == o }
+		switch {
+		case bare.Outcome == watched.Outcome:
+			continue
+		case said(probes.Answered) || said(probes.Unsent):
+		case watched.Cause != nil && slices.Contains(byChance, watched.Cause.Kind):
+			continue
+		case said(probes.Refused) && said(probes.Rejected):
+			continue // who it was, only a watch can tell
 		}
 		return fmt.Sprintf("unwatched: %s\nwatched: %s (%s)", bare, watched, causeOf(watched))
 	}

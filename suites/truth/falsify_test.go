@@ -75,6 +75,7 @@ var lies = map[string]falsified{
 	"delivered, where it is isolated":          {dropped, "not isolated, as it was delivered, but nothing was", func(s *said) { s.isolated.holds = false }},
 	"unanswered, where it is answered":         {answers, "unanswered, but it was not delivered, or answered", func(s *said) { s.unanswered = verdict{asked: true, holds: true, delivered: 1} }},
 	"unanswered, where it is isolated":         {dropped, "unanswered, but it was not delivered, or answered", func(s *said) { s.unanswered = verdict{asked: true, holds: true} }},
+	"refused, where it is isolated":            {dropped, "refused by the target, but nothing was delivered there", func(s *said) { s.refused = verdict{asked: true, holds: true} }},
 	"reached, where it is isolated":            {dropped, "reached, but the target did not answer", func(s *said) { s.reached = verdict{asked: true, holds: true} }},
 	"not reached, where it is answered":        {answers, "not reached, but the target answers", func(s *said) { s.reached.holds = false }},
 	"a cell that is ok":                        {dropped, "a cell is ok, but the target did not answer", func(s *said) { s.cell = "ok" }},
@@ -156,12 +157,34 @@ var _ = Describe("the judge", func() {
 		Expect(complaints(rounds[1])).To(ConsistOf("an address that nobody has is isolated"))
 	})
 
+	It("catches what is said about another lab", func(ctx SpecContext) {
+		across := answers
+		across.across = true
+		rounds, err := known(across).examine(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		for _, v := range []*verdict{&rounds[0].said.isolated, &rounds[0].said.reached} {
+			was := *v
+			v.holds = true
+			Expect(complaints(rounds[0])).To(ContainElement("something is said about a node of another lab"))
+			*v = was
+		}
+	})
+
+	It("catches a check without probes that leaves out what is open", func(ctx SpecContext) {
+		open := answers
+		open.kind = every
+		rounds, err := known(open).examine(ctx, func(r *round) { r.said.isolated = verdict{asked: true, holds: true} })
+		Expect(err).NotTo(HaveOccurred())
+		Expect(complaints(rounds[0])).To(ConsistOf("isolated, but what a plain socket sends is delivered"))
+		Expect(slices.ContainsFunc(rounds[0].facts, func(f fact) bool { return f.sport == 53 && f.arrived["site"] > 0 })).To(BeTrue())
+	})
+
 	It("has a lie for every demand", func() {
 		var caught []string
 		for _, l := range lies {
 			caught = append(caught, l.caught)
 		}
-		caught = append(caught, "isolated by a mistake", "an address that nobody has is isolated", "what was named is lifted, and nothing turns", "it could not be asked")
+		caught = append(caught, "something is said about a node of another lab", "isolated by a mistake", "an address that nobody has is isolated", "what was named is lifted, and nothing turns", "it could not be asked")
 		for _, d := range demands {
 			Expect(caught).To(ContainElement(d.name))
 		}

@@ -15,6 +15,11 @@ var filters = family{"filter", []row{
 		lines := append(discovery(family), g.simple(family, hook)+" accept", "ct state established,related accept")
 		g.nft(at, g.filter(family, hook, "drop", lines[:len(lines)-g.r.IntN(2)]...))
 	}},
+	{name: "accept by source port", add: func(g *generator) {
+		at := g.anyRouter()
+		hook := g.hook(at)
+		g.nft(at, g.filter("inet", hook, "drop", append(discovery("inet"), pick(g.r, "udp sport 53 accept", "tcp dport 8443 accept", "tcp sport 80 accept"))...))
+	}},
 	{name: "two tables at one hook", weight: 2, add: func(g *generator) {
 		at := g.anyRouter()
 		hook := g.hook(at)

@@ -1,9 +1,12 @@
 package truth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/vishvananda/netlink"
@@ -20,6 +23,19 @@ var neighbours = family{"neighbour", []row{
 			}
 			return err
 		})
+	}},
+	{name: "a neighbour that was asked for in vain, and has come since", add: func(g *generator) {
+		at, to, device := g.beside()
+		if at == "" || !g.v4 || g.node("br") != nil {
+			return
+		}
+		addr := g.addr(to, false)
+		if v := netip.MustParseAddr(addr); !g.onPrefix(device, v) {
+			return
+		}
+		g.put(part{node: at, source: fmt.Sprintf("// %s took %s off %s, %s asked for it in vain, and it is there again", to, addr, device, at), do: func(_ *scope, lab *harness.Lab, _ string) error {
+			return askInVain(lab.Node(at), lab.Node(to), device, netip.MustParseAddr(addr))
+		}})
 	}},
 	{name: "permanent neighbour", add: func(g *generator) {
 		if at, to, device := g.beside(); at != "" {
@@ -115,4 +131,40 @@ func makeBridge(g *generator, at string) {
 		}
 		return errors.Join(append(errs, node.Netlink().LinkSetUp(bridge))...)
 	})
+}
+
+// onPrefix says whether an address is in a prefix of a segment.
+func (g *generator) onPrefix(segment string, addr netip.Addr) bool {
+	return slices.ContainsFunc(g.prefixesOf(segment), func(p string) bool { return netip.MustParsePrefix(p).Contains(addr) })
+}
+
+// askInVain has a node ask for a neighbour's address while it has not got it.
+func askInVain(at, to *harness.Node, device string, addr netip.Addr) error {
+	link, err := to.Netlink().LinkByName(device)
+	if err != nil {
+		return err
+	}
+	routes, err := to.Netlink().RouteList(link, netlink.FAMILY_V4) // they go with the last address
+	if err != nil {
+		return err
+	}
+	prefix := &netlink.Addr{IPNet: &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(24, 32)}}
+	if err := to.Netlink().AddrDel(link, prefix); err != nil {
+		return err
+	}
+	conn, err := at.Dial(context.Background(), udp, netip.AddrPortFrom(addr, 9))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("in vain")); err != nil {
+		return err
+	}
+	err = to.Netlink().AddrAdd(link, prefix)
+	for _, r := range routes {
+		if r.Gw != nil {
+			err = errors.Join(err, to.Netlink().RouteReplace(&r))
+		}
+	}
+	return err
 }

@@ -116,6 +116,12 @@ func (g *generator) question() {
 		if a.from == a.to || !g.addressed(a.from) || !g.addressed(a.to) {
 			continue
 		}
+		switch {
+		case len(g.asks) == questions-1 && g.chance(4):
+			a.kind = every
+		case len(g.asks) == questions-1 && g.chance(12):
+			a.across = true
+		}
 		switch a.kind {
 		case tcp:
 			a.port = pick[uint16](g.r, 80, 80, 80, 81)

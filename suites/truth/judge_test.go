@@ -36,6 +36,12 @@ func (w *world) examine(ctx context.Context, change ...func(*round)) (rounds []*
 		lab := w.up(s)
 		b := w.serve(s, lab, false)
 		for i, r := range rounds {
+			if r.across {
+				other := w.up(s)
+				w.serve(s, other, false)
+				r.said = w.consultAcross(ctx, lab, other, r.ask)
+				continue
+			}
 			var could unasked
 			said, err := w.consult(ctx, lab, r.ask, i == 0)
 			if r.said = said; errors.As(err, &could) {
@@ -69,8 +75,8 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 		return in(fmt.Sprintf("truth/%d/%s", w.seed, name), func(s *scope) {
 			o := w.oracle(s)
 			for _, r := range rounds {
-				if facts := which(r); facts != nil {
-					*facts = o.facts(ctx, r.ask, w.remembers())
+				if facts := which(r); facts != nil && r.needsFacts() {
+					*facts = o.facts(ctx, w, r.ask)
 				}
 			}
 		})
@@ -90,21 +96,60 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 	})
 }
 
+// needsFacts says whether there is anything that they could show to be wrong.
+func (r *round) needsFacts() bool {
+	return !r.across && (r.kind != every || r.said.isolated.holds)
+}
+
 // facts are those of every address of the target, from every address of the asker.
-func (o *oracle) facts(ctx context.Context, a ask, again bool) (facts []fact) {
+func (o *oracle) facts(ctx context.Context, w *world, a ask) (facts []fact) {
 	times := 1
-	if again {
+	if w.remembers() {
 		times = 2
 	}
 	for range times {
-		for _, t := range o.tries(a) {
-			facts = append(facts, o.ask(ctx, t))
+		for _, a := range w.means(a) {
+			for _, t := range o.tries(a) {
+				facts = append(facts, o.ask(ctx, t))
+				if w.users() {
+					t.uid = 1000
+					facts = append(facts, o.ask(ctx, t))
+				}
+				if a.sport > 0 {
+					t.uid, t.sport = 0, a.sport
+					facts = append(facts, o.ask(ctx, t))
+				}
+			}
 		}
 	}
 	return facts
 }
 
-func (o *oracle) tries(a ask) (tries []try) {
+// meant is a question with a source port to ask it from as well; 0 is none.
+type meant struct {
+	ask
+	sport uint16
+}
+
+// means are the questions that a check without probes has to find: what the target
+// has open, what nobody has, and what rules let through by a source port.
+func (w *world) means(a ask) []meant {
+	if a.kind != every {
+		return []meant{{ask: a}}
+	}
+	var all []meant
+	for _, q := range []ask{{kind: icmp}, {kind: tcp, port: 80}, {kind: udp, port: 53}, {kind: tcp, port: 81}, {kind: udp, port: 54}} {
+		q.from, q.to = a.from, a.to
+		m := meant{ask: q}
+		if q.kind == udp {
+			m.sport = 53
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func (o *oracle) tries(a meant) (tries []try) {
 	var to []netip.Addr
 	if a.addr != "" {
 		to = []netip.Addr{netip.MustParseAddr(a.addr)}
@@ -145,7 +190,7 @@ func (r *round) isolatedBy() (probes.Result, bool) {
 // fact is what came of asking an address, from the kernel's choice of source.
 func (r *round) fact(addr netip.Addr) (fact, bool) {
 	for _, f := range r.facts {
-		if f.to == addr && !f.src.IsValid() {
+		if f.to == addr && !f.src.IsValid() && f.uid == 0 && f.sport == 0 {
 			return f, true
 		}
 	}

@@ -18,7 +18,7 @@ type said struct {
 	bare, watched, surveyed []probes.Result
 	cell                    string // of the survey; "" when none was made
 	isolated, reached       verdict
-	unanswered              verdict
+	unanswered, refused     verdict
 	lifts                   []lift
 }
 
@@ -84,6 +84,11 @@ func target(lab *harness.Lab, a ask) probes.Target {
 func (w *world) consult(ctx context.Context, lab *harness.Lab, a ask, survey bool) (said, error) {
 	from, to, p := lab.Node(a.from), target(lab, a), w.probe(a)
 	var s said
+	if a.kind == every {
+		var err error
+		s.isolated, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeIsolatedFrom(to).WithContext(ctx).Match(from) })
+		return s, err
+	}
 	bare, err := probes.Ask(ctx, from, to, p)
 	if err != nil {
 		return s, notAsked(err)
@@ -108,10 +113,24 @@ func (w *world) consult(ctx context.Context, lab *harness.Lab, a ask, survey boo
 			return s, err
 		}
 	}
+	if watched.Outcome == probes.Refused || watched.Outcome == probes.Rejected {
+		s.refused, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeRefusedBy(to, p).WithContext(ctx).Match(from) })
+		if err != nil {
+			return s, err
+		}
+	}
 	if watched.Outcome == probes.Answered || bare.Outcome == probes.Answered {
 		s.reached, err = w.match(ctx, lab, a, func() (bool, error) { return probes.Reach(to, p).WithContext(ctx).Match(from) })
 	}
 	return s, err
+}
+
+// consultAcross asks a node of another lab.
+func (w *world) consultAcross(ctx context.Context, lab, other *harness.Lab, a ask) (s said) {
+	from, to, p := lab.Node(a.from), other.Node(a.to), w.probe(a)
+	s.isolated.holds, s.isolated.err = probes.BeIsolatedFrom(to, p).WithContext(ctx).Match(from)
+	s.reached.holds, s.reached.err = probes.Reach(to, p).WithContext(ctx).Match(from)
+	return s
 }
 
 // unasked is an error of the library's own: it could not be asked.
@@ -194,7 +213,11 @@ func (w *world) match(ctx context.Context, lab *harness.Lab, a ask, match func()
 	}
 	pause(ctx, w.slow()) // a copy may be on its way
 	after, err := counted(lab)
-	if a.to != "" {
+	switch {
+	case a.to == "":
+	case a.kind == every:
+		v.delivered = before.delivered(after, a.to, icmp) + before.moved(after, a.to, "TcpInSegs", "UdpInDatagrams", "UdpNoPorts", "Udp6InDatagrams", "Udp6NoPorts")
+	default:
 		v.delivered = before.delivered(after, a.to, a.kind)
 	}
 	return v, errors.Join(err, ctx.Err())

@@ -20,10 +20,10 @@ const tallyEntry = "truth"
 type tally struct {
 	mu           sync.Mutex
 	Worlds       int
-	Verdicts     map[string]int // by kind
-	Wrong        map[string]int // by demand
-	Inconclusive map[string]int // by reason
-	Features     map[string]int // worlds that have it
+	Verdicts     map[string]int    // by kind
+	Wrong        map[string]int    // by demand
+	Inconclusive map[string]int    // by reason
+	Features     map[string]int    // worlds that have it
 	Examples     map[string]string // of the inconclusive
 	Complaints   []string
 }
@@ -58,6 +58,10 @@ func (t *tally) count(r *round) {
 		return
 	}
 	switch v := r.said.isolated; {
+	case r.across:
+		t.Verdicts["of another lab"]++
+	case r.kind == every && v.holds:
+		t.Verdicts["isolated, without a probe"]++
 	case v.holds:
 		t.Verdicts["isolated"]++
 	case v.err == nil:
@@ -75,6 +79,9 @@ func (t *tally) count(r *round) {
 		t.open(r, v)
 	default:
 		t.Verdicts["not reached"]++
+	}
+	if r.said.refused.holds {
+		t.Verdicts["refused"]++
 	}
 	if v := r.said.unanswered; v.holds {
 		t.Verdicts["unanswered"]++

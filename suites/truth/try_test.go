@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"golang.org/x/sys/unix"
 )
 
 // try is a question that a plain socket asks.
@@ -24,6 +25,9 @@ type try struct {
 	to   netip.Addr
 	kind string
 	port uint16
+	// sport is the source port; 0 is any. uid is whose socket it is.
+	sport uint16
+	uid   int
 }
 
 // fact is what came of a try.
@@ -42,6 +46,12 @@ func (f fact) String() string {
 	source := ""
 	if f.src.IsValid() {
 		source = " from " + f.src.String()
+	}
+	if f.sport > 0 {
+		source += fmt.Sprintf(" from port %d", f.sport)
+	}
+	if f.uid > 0 {
+		source += fmt.Sprintf(" as user %d", f.uid)
 	}
 	text := fmt.Sprintf("%s%s asks %s %s/%d: ", f.from, source, f.to, f.kind, f.port)
 	switch {
@@ -126,16 +136,32 @@ func (o *oracle) ask(ctx context.Context, t try) fact {
 	return f
 }
 
+// as has this thread make what belongs to a user, until it is taken back: the user
+// whose files they would be is the one that a socket is of. Where the sandbox has no
+// such user nothing changes.
+func as(uid int) (back func()) {
+	if uid == 0 {
+		return func() {}
+	}
+	_ = unix.Setfsuid(uid)
+	return func() { _ = unix.Setfsuid(0) }
+}
+
 // dial opens a socket in the asker's node.
 func (o *oracle) dial(ctx context.Context, network string, t try) (conn net.Conn, err error) {
 	at := netip.AddrPortFrom(t.to, t.port)
-	if !t.src.IsValid() {
+	if !t.src.IsValid() && t.sport == 0 && t.uid == 0 {
 		return o.lab.Node(t.from).Dial(ctx, network, at)
 	}
+	src := t.src
+	if !src.IsValid() {
+		src = map[bool]netip.Addr{false: netip.IPv4Unspecified(), true: netip.IPv6Unspecified()}[t.to.Is6()]
+	}
 	err = o.lab.Node(t.from).Do(func() error {
-		dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.src, 0)), FallbackDelay: -1}
+		defer as(t.uid)()
+		dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(src, t.sport)), FallbackDelay: -1}
 		if network == udp {
-			dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(t.src, 0))
+			dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, t.sport))
 		}
 		conn, err = dialer.DialContext(ctx, network, at.String())
 		return err
@@ -205,6 +231,7 @@ func (o *oracle) askEcho(ctx context.Context, f *fact, token string) {
 	}
 	var conn *net.IPConn
 	err := o.lab.Node(f.from).Do(func() (err error) {
+		defer as(f.uid)()
 		var local *net.IPAddr
 		if f.src.IsValid() {
 			local = &net.IPAddr{IP: f.src.AsSlice()}

@@ -77,17 +77,23 @@ type ask struct {
 	from, to string
 	// addr is asked instead of the node: an address that nobody has.
 	addr string
-	kind string // icmp, tcp, udp
+	kind string // icmp, tcp, udp; all is a check that names no probe
 	port uint16
+	// across asks a node of the name in a second lab, which nothing joins to this one.
+	across bool
 }
 
 func (a ask) String() string {
-	return fmt.Sprintf("%s -> %s %s", a.from, a.to+a.addr, a.probeText())
+	to := a.to + a.addr
+	if a.across {
+		to += " of another lab"
+	}
+	return fmt.Sprintf("%s -> %s %s", a.from, to, a.probeText())
 }
 
 func (a ask) probeText() string {
-	if a.kind == icmp {
-		return icmp
+	if a.kind == icmp || a.kind == every {
+		return a.kind
 	}
 	return fmt.Sprintf("%s/%d", a.kind, a.port)
 }
@@ -96,6 +102,8 @@ const (
 	icmp = "icmp"
 	tcp  = "tcp"
 	udp  = "udp"
+
+	every = "without a probe" // of a question: what matters is the library's to find
 )
 
 func (w *world) node(name string) *node {
@@ -113,6 +121,11 @@ func (w *world) remembers() bool {
 
 func (w *world) blind() bool {
 	return slices.ContainsFunc(w.parts, func(p part) bool { return p.blind })
+}
+
+// users says whether rules tell users apart.
+func (w *world) users() bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool { return strings.Contains(p.text, "skuid") })
 }
 
 func (w *world) mistaken() bool {
