@@ -20,6 +20,8 @@ type Node struct {
 	ground *ground
 	own    *thread // for Do, started at first use
 
+	changes Changes // guarded by the lab's mu
+
 	mu       sync.Mutex
 	handle   *handle
 	launcher *launcher

@@ -72,5 +72,7 @@ func (n *Node) Sysctl(key string) (value string, err error) {
 // Sysctl.
 func (n *Node) SetSysctl(key, value string) error {
 	set := func(n *Node) error { return n.Do(func() error { return writeSysctl(key, value) }) }
-	return n.did(set(n), set)
+	err := n.did(set(n), set)
+	n.changed(err, func(c *Changes) { c.set(key, value) })
+	return err
 }

@@ -25,7 +25,7 @@ func (n *Node) did(err error, again func(*Node) error) error {
 }
 
 // Twin builds a second lab from the same plan, and does to it what was done to this
-// one with Node.Nft, Iptables, Ip6tables and SetSysctl and with Port.Up and Down. Who
+// one with Node.Nft, Iptables, Ip6tables, SetSysctl and DelRoute and with Port.Up and Down. Who
 // wants to know what would be without a rule takes it away there. The caller calls
 // its Down; no bundle is written of it.
 //
@@ -54,8 +54,15 @@ func (l *Lab) Twin() (*Lab, error) {
 		twin.Down()
 		return nil, at(err, "twin")
 	}
+	changes := map[string]Changes{}
+	for _, node := range l.nodes {
+		changes[node.name] = node.Changes()
+	}
 	twin.mu.Lock()
 	defer twin.mu.Unlock()
+	for _, node := range twin.nodes {
+		node.changes = changes[node.name]
+	}
 	twin.tb, twin.done = twinTB{l.tb}, done
 	return twin, nil
 }

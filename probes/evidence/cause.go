@@ -13,9 +13,14 @@ type Cause struct {
 	// Verb is what became of the packet, as the sentence has it: "dropped".
 	Verb string
 	// Policy is true where somebody wants it so: a rule, a chain's policy, a
-	// blackhole, unreachable or prohibit route, a route or forwarding that a router
-	// lacks, an isolated port.
+	// blackhole, unreachable or prohibit route or policy routing rule, an isolated
+	// port, no path; and forwarding or a route whose absence was declared (topo's
+	// NoForward and NoRoutes), or that was taken away through the lab (harness's
+	// SetSysctl and DelRoute). All else looks like a mistake.
 	Policy bool
+	// Passing is true of what may be over by itself: a neighbour that was not given up
+	// yet, a queue that is full, an address that is not settled.
+	Passing bool
 	// Node is where it happened; Interface is where at it, if at one.
 	Node, Interface string
 	// Leg is Request when the probe did not arrive, Answer when its answer did not.

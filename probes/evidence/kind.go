@@ -10,18 +10,20 @@ const (
 	Blackhole    Kind = "blackhole"   // a blackhole route
 	Unreachable  Kind = "unreachable" // an unreachable route
 	Prohibit     Kind = "prohibit"    // a prohibit route
-	NoForward    Kind = "noforward"   // forwarding is off
-	NoRoute      Kind = "noroute"     // no route leads there; a policy at a router only
+	NoForward    Kind = "noforward"   // a router whose forwarding is off
+	NoRoute      Kind = "noroute"     // no route leads there; a policy where somebody took it away, or wants none
 	PortIsolated Kind = "isolated"    // two isolated ports of a bridge
 	NoPath       Kind = "nopath"      // no chain of links joins the two
 
+	NotRouter  Kind = "notrouter"  // a host that others take for their gateway
+	Loop       Kind = "loop"       // a route leads back to where the packet came from
 	LinkDown   Kind = "linkdown"   // an interface is down
 	NoCarrier  Kind = "nocarrier"  // the other end of a link is down
 	Tentative  Kind = "tentative"  // an IPv6 address that is not settled
 	NoAddress  Kind = "noaddress"  // nobody has the address
 	Neighbour  Kind = "neighbour"  // nobody answers for the address on the link
 	MTU        Kind = "mtu"        // the packet is too large
-	TTL        Kind = "ttl"        // the time to live was over
+	TTL        Kind = "ttl"        // the TTL expired
 	RPFilter   Kind = "rpfilter"   // the source may not come in there
 	NoListener Kind = "nolistener" // nobody has the port
 	Backlog    Kind = "backlog"    // the listener's queue is full

@@ -58,7 +58,7 @@ var _ = Describe("a link", func() {
 		By("having no route though the link is up, as the control")
 		Expect(o.fw.Port("dmz").Up()).To(Succeed())
 		for _, to := range hidden {
-			isolated(ctx, o.client, to, "fw", evidence.NoRoute, "", all...)
+			broken(ctx, o.client, to, "fw", evidence.NoRoute, all...)
 		}
 		giveRoutes(o.fw, routes)
 		for _, to := range hidden {

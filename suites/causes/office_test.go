@@ -107,6 +107,22 @@ func broken(ctx SpecContext, from *harness.Node, to probes.Target, at string, ki
 	return results
 }
 
+// waits is broken of what may be over by itself: a probe waits for it until its time
+// is over.
+func waits(ctx SpecContext, from *harness.Node, to probes.Target, at string, kind evidence.Kind, asked ...probes.Probe) (results []probes.Result) {
+	GinkgoHelper()
+	for _, p := range asked {
+		results = append(results, watch(ctx, from, to, p.Within(silence))...)
+	}
+	for _, r := range results {
+		no, _ := halves(r)
+		Expect(r).To(no(to).At(at).Because(kind))
+		Expect(r.RTT).To(BeNumerically(">=", silence))
+		noVerdict(no(to), r, "no policy isolates here, it looks like a mistake in the test", fmt.Sprintf("expect it with Because(%q)", kind))
+	}
+	return results
+}
+
 // halves are the matcher for the half of a probe that was stopped, and the one for
 // the other half.
 func halves(r probes.Result) (its, other func(probes.Target, ...probes.Probe) *probes.IsolationMatcher) {

@@ -198,7 +198,7 @@ var _ = Describe("a routing policy", func() {
 		dmz := link(o.fw, "dmz").Attrs().Index
 		inTable(o.fw, netlink.Route{Dst: prefix(dmz4.String()), LinkIndex: dmz, Scope: netlink.SCOPE_LINK}, netlink.Route{Dst: prefix(dmz6.String()), LinkIndex: dmz})
 		choose(o.fw, marked(), client4, client6)
-		giveBack := takeRoutes(o.fw, dmz4.String(), dmz6.String())
+		giveBack := delRoutes(o.fw, dmz4, dmz6)
 		o.reaches(ctx, dns)
 		isolated(ctx, o.client, o.server, "fw", evidence.NoRoute, "", icmp, web)
 		take(o.server, "dmz", "10.0.2.1/24")

@@ -26,9 +26,19 @@ var _ = Describe("a route", func() {
 		o.reaches(ctx, all...)
 	})
 
-	It("that fw lacks isolates", func(ctx SpecContext) {
+	It("that fw lacks is a mistake, as nobody said that it should", func(ctx SpecContext) {
 		o := up()
 		giveBack := takeRoutes(o.fw, dmz4.String(), dmz6.String())
+		Expect(broken(ctx, o.client, o.server, "fw", evidence.NoRoute, all...)).To(onItsWay(evidence.Request))
+
+		By("giving it back, as the control")
+		giveBack()
+		o.reaches(ctx, all...)
+	})
+
+	It("that was taken from fw through the lab isolates", func(ctx SpecContext) {
+		o := up()
+		giveBack := delRoutes(o.fw, dmz4, dmz6)
 		Expect(isolated(ctx, o.client, o.server, "fw", evidence.NoRoute, "", all...)).To(onItsWay(evidence.Request))
 
 		By("giving it back, as the control")
@@ -46,9 +56,9 @@ var _ = Describe("a route", func() {
 		o.reaches(ctx, all...)
 	})
 
-	It("that fw lacks for the answer isolates", func(ctx SpecContext) {
+	It("that was taken from fw through the lab isolates the answer", func(ctx SpecContext) {
 		o := up()
-		giveBack := takeRoutes(o.fw, lan4.String(), lan6.String())
+		giveBack := delRoutes(o.fw, lan4, lan6)
 		Expect(isolated(ctx, o.client, o.server, "fw", evidence.NoRoute, "", all...)).To(onItsWay(evidence.Answer))
 
 		By("giving it back, as the control")
@@ -164,6 +174,26 @@ func takeRoutes(node *harness.Node, prefixes ...string) (giveBack func()) {
 		}
 	}
 	Expect(taken).To(HaveLen(len(prefixes)))
+	return func() {
+		GinkgoHelper()
+		giveRoutes(node, taken)
+	}
+}
+
+// delRoutes takes routes away through the lab, as somebody does who wants none.
+func delRoutes(node *harness.Node, prefixes ...netip.Prefix) (giveBack func()) {
+	GinkgoHelper()
+	var taken []netlink.Route
+	for _, route := range routesOf(node) {
+		for _, to := range prefixes {
+			if route.Dst != nil && route.Dst.String() == to.String() {
+				taken = append(taken, route)
+			}
+		}
+	}
+	for _, to := range prefixes {
+		Expect(node.DelRoute(to)).To(Succeed())
+	}
 	return func() {
 		GinkgoHelper()
 		giveRoutes(node, taken)

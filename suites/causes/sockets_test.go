@@ -49,7 +49,7 @@ var _ = Describe("a socket", func() {
 		local, err := o.server.Listen(ctx, "tcp", netip.MustParseAddrPort("127.0.0.1:81"))
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = local.Close() })
-		inconclusive(ctx, o.client, server4, "it refused the probe, and no rule of it was seen to", probes.TCP(81))
+		inconclusive(ctx, o.client, server4, "it sent a refusal, and no rule or route of it is known to", probes.TCP(81))
 		Expect(o.client).To(probes.BeRefusedBy(o.server, probes.TCP(81)).WithContext(ctx))
 
 		By("serving it at every address, as the control")
@@ -63,7 +63,7 @@ var _ = Describe("a socket", func() {
 		fd := listen(o.server, 81)
 		DeferCleanup(func() { Expect(unix.Close(fd)).To(Succeed()) })
 		dial(ctx, o.client, "tcp", server4, 81)
-		results := broken(ctx, o.client, o.server, "server", evidence.Backlog, probes.TCP(81))
+		results := waits(ctx, o.client, o.server, "server", evidence.Backlog, probes.TCP(81))
 		Expect(results).To(HaveEach(HaveField("Outcome", probes.Silent)))
 
 		By("accepting, as the control")

@@ -8,7 +8,7 @@ import (
 )
 
 var backlog = row{
-	kind: evidence.Backlog, verb: "not accepted", policy: never, needs: needPackets | needSockets,
+	kind: evidence.Backlog, verb: "not accepted", policy: never, passes: always, needs: needPackets | needSockets,
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		accepted: func(p spot, c *evidence.Cause) bool {
 			for _, l := range p.state.Listeners {

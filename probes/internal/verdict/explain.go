@@ -100,7 +100,7 @@ func (o Observation) refused() (evidence.Cause, bool) {
 	if !ok && by == o.Flow.From {
 		return evidence.Cause{}, false // its own kernel says that it could not send it
 	}
-	c := evidence.Cause{Kind: evidence.Unknown, Node: by, Leg: evidence.Request, Detail: "it refused what it was not seen to get"}
+	c := evidence.Cause{Kind: evidence.Unknown, Node: by, Leg: evidence.Request, Detail: "it sent a refusal, and no request was seen to reach it"}
 	if !ok || request.Node != by {
 		return c, true
 	}
@@ -116,7 +116,7 @@ func (o Observation) refused() (evidence.Cause, bool) {
 	}
 	c = o.stopped(request, evidence.Request)
 	if c.Kind == evidence.Unknown && (c.Detail == noReason || c.Detail == noSilence) {
-		c.Detail = "it refused the probe, and no rule of it was seen to"
+		c.Detail = "it sent a refusal, and no rule or route of it is known to"
 	}
 	return c, true
 }

@@ -61,7 +61,7 @@ var targetRows = map[string]example{
 	"the router does not answer": {happen: func(s *scene) {
 		s.arrived("server")
 		s.States["server"].Neighbours = []inspect.Neighbour{{Index: 2, Addr: fwDmz4, State: unix.NUD_INCOMPLETE}}
-	}, kind: evidence.Neighbour, word: "neighbour@server", text: "the request arrived; the answer was not sent on at server/dmz: fw has 10.0.2.2, and does not answer for it"},
+	}, kind: evidence.Neighbour, word: "neighbour@server", text: "the request arrived; the answer was not sent on at server/dmz: fw has 10.0.2.2, and has not answered for it yet"},
 	"a wrong lookup on the way back": {happen: func(s *scene) {
 		s.arrived("server")
 		s.answers("server", client4, inspect.Lookup{Errno: unix.EINVAL})
@@ -220,7 +220,7 @@ var bridgeRows = map[string]example{
 	"one isolated port, and nothing was sent": {happen: func(s *scene) {
 		s.bridged().asks("client", server4)
 		s.on("fw", "lan").Isolated = true
-	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody answers for 10.0.2.1"},
+	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody has answered for 10.0.2.1 yet"},
 }
 
 func TestExplainBridges(t *testing.T) {

@@ -20,11 +20,11 @@ var routerRows = map[string]example{
 	"no route": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.answers("fw", server4, inspect.Lookup{Errno: unix.ENETUNREACH})
-	}, kind: evidence.NoRoute, word: "noroute@fw", policy: true, text: "the request was not routed at fw/lan: no route to 10.0.2.1"},
+	}, kind: evidence.NoRoute, word: "noroute@fw", text: "the request was not routed at fw/lan: no route to 10.0.2.1"},
 	"no route for the answer": {v6: true, happen: func(s *scene) {
 		s.came("fw")
 		s.answers("fw", client6, inspect.Lookup{Errno: unix.ENETUNREACH})
-	}, kind: evidence.NoRoute, word: "noroute@fw", policy: true, text: "the request arrived; the answer was not routed at fw/dmz: no route to fd00:1::1"},
+	}, kind: evidence.NoRoute, word: "noroute@fw", text: "the request arrived; the answer was not routed at fw/dmz: no route to fd00:1::1"},
 	"a link that is down, and took the route with it": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.on("fw", "dmz").Up = false
@@ -53,12 +53,12 @@ var routerRows = map[string]example{
 		s.arrived("fw").Destination = away
 		s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
 		s.answers("fw", away, inspect.Lookup{Errno: unix.ENETUNREACH})
-	}, kind: evidence.NoRoute, word: "noroute@fw", policy: true, text: "the request was not routed at fw/lan: no route to 192.0.2.9"},
+	}, kind: evidence.NoRoute, word: "noroute@fw", text: "the request was not routed at fw/lan: no route to 192.0.2.9"},
 	"a link that is gone": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Links = s.States["fw"].Links[:2]
 		s.answers("fw", server4, inspect.Lookup{Errno: unix.ENETUNREACH})
-	}, kind: evidence.NoRoute, word: "noroute@fw", policy: true, text: "the request was not routed at fw/lan: no route to 10.0.2.1"},
+	}, kind: evidence.NoRoute, word: "noroute@fw", text: "the request was not routed at fw/lan: no route to 10.0.2.1"},
 	"a blackhole": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.routed("fw", unix.RTN_BLACKHOLE, unix.EINVAL)
@@ -89,7 +89,7 @@ var routerRows = map[string]example{
 		s.answers("fw", server4, inspect.Lookup{Errno: unix.ENODATA})
 	}, kind: evidence.Unknown, word: "unknown@fw", text: `inconclusive: the request was last seen at fw/lan: the route lookup of 10.0.2.1 says "no data available"`},
 	"the time to live": {happen: func(s *scene) { s.arrived("fw").TTL = 1 }, kind: evidence.TTL, word: "ttl@fw",
-		text: "the request was ended at fw/lan: its time to live was over"},
+		text: "the request was dropped at fw/lan: TTL expired"},
 	"too large": {happen: func(s *scene) {
 		s.arrived("fw").Length = 1500
 		s.on("fw", "dmz").MTU = 1400
@@ -114,7 +114,7 @@ var routerRows = map[string]example{
 	"the target does not answer": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Neighbours = []inspect.Neighbour{{Index: 3, Addr: server4, State: unix.NUD_INCOMPLETE}}
-	}, kind: evidence.Neighbour, word: "neighbour@fw", text: "the request was not sent on at fw/dmz: server has 10.0.2.1, and does not answer for it"},
+	}, kind: evidence.Neighbour, word: "neighbour@fw", text: "the request was not sent on at fw/dmz: server has 10.0.2.1, and has not answered for it yet"},
 	"the target is tentative": {v6: true, happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Neighbours = []inspect.Neighbour{{Index: 3, Addr: server6, State: unix.NUD_INCOMPLETE}}
@@ -149,13 +149,13 @@ var routerRows = map[string]example{
 	"who was not asked for": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, unix.NUD_NOARP)
-	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: it refused the probe, and no rule of it was seen to"},
+	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: it sent a refusal, and no rule or route of it is known to"},
 	"where a rule may have said so": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, unix.NUD_REACHABLE)
 		s.States["fw"].Legacy = true
 	}, kind: evidence.Unknown, word: "unknown@fw",
-		text: "inconclusive: the request was last seen at fw/lan: it refused the probe, and no rule of it was seen to; it has rules of iptables-legacy, which are not traced"},
+		text: "inconclusive: the request was last seen at fw/lan: it sent a refusal, and no rule or route of it is known to; it has rules of iptables-legacy, which are not traced"},
 }
 
 // gaveUp is an ICMP error of a node that could not reach a neighbour on a link; that
@@ -257,6 +257,10 @@ func (j judged) check(t *testing.T, name string) {
 	for _, pair := range strings.Fields(j.sysctls) {
 		key, value, _ := strings.Cut(pair, "=")
 		s.States[node].Sysctls[key] = value
+		if declared := s.Nodes["fw"]; value == "0" {
+			declared.Router, declared.Closed = true, append(declared.Closed, key)
+			s.Nodes = map[string]Declared{"fw": declared}
+		}
 	}
 	if j.way != nil {
 		s.answers(node, seen.Source, *j.way)
@@ -315,10 +319,10 @@ func TestExplainTranslation(t *testing.T) {
 		"not forwarded": {happen: func(s *scene) {
 			translated(s)
 			s.States["fw"].Sysctls["net/ipv4/conf/lan/forwarding"] = "0"
-		}, kind: evidence.NoForward, word: "noforward@fw", policy: true, text: "the request was not forwarded at fw: net.ipv4.conf.lan.forwarding=0"},
+		}, kind: evidence.NoForward, word: "noforward@fw", text: "the request was not forwarded at fw: net.ipv4.conf.lan.forwarding=0"},
 		"no route": {happen: func(s *scene) {
 			translated(s)
 			s.answers("fw", server4, inspect.Lookup{Errno: unix.ENETUNREACH})
-		}, kind: evidence.NoRoute, word: "noroute@fw", policy: true, text: "the request was not routed at fw: no route to 10.0.2.1"},
+		}, kind: evidence.NoRoute, word: "noroute@fw", text: "the request was not routed at fw: no route to 10.0.2.1"},
 	})
 }

@@ -214,9 +214,9 @@ var refusalRows = map[string]example{
 		s.States["server"].Listeners = nil
 	}, kind: evidence.NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"somebody listens": {protocol: wire.TCP, happen: func(s *scene) { s.refusedAt("server", answered...) }, kind: evidence.Unknown, word: "unknown@server",
-		text: "inconclusive: the request was last seen at server/dmz: it refused the probe, and no rule of it was seen to"},
+		text: "inconclusive: the request was last seen at server/dmz: it sent a refusal, and no rule or route of it is known to"},
 	"by the router, which says nothing of it": {protocol: wire.TCP, happen: func(s *scene) { s.refusedAt("fw", "fw/lan out") }, kind: evidence.Unknown, word: "unknown@fw",
-		text: "inconclusive: the request was last seen at fw/lan: it refused the probe, and no rule of it was seen to"},
+		text: "inconclusive: the request was last seen at fw/lan: it sent a refusal, and no rule or route of it is known to"},
 	"by the router, which has such a route": {happen: func(s *scene) {
 		s.refusedAt("fw", "fw/lan out")
 		s.routed("fw", unix.RTN_PROHIBIT, unix.EACCES)
@@ -224,13 +224,13 @@ var refusalRows = map[string]example{
 	"by one who did not get it": {happen: func(s *scene) {
 		s.arrived("client")
 		s.see(evidence.Refusal, "fw/lan out")
-	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw: it refused what it was not seen to get"},
+	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw: it sent a refusal, and no request was seen to reach it"},
 	"by one who handed it on": {happen: func(s *scene) {
 		s.arrived("server")
 		s.see(evidence.Refusal, "fw/lan out")
-	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw: it refused what it was not seen to get"},
+	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw: it sent a refusal, and no request was seen to reach it"},
 	"of nothing": {happen: func(s *scene) { s.see(evidence.Refusal, "fw/lan out") }, kind: evidence.Unknown, word: "unknown@fw",
-		text: "inconclusive: the request was last seen at fw: it refused what it was not seen to get"},
+		text: "inconclusive: the request was last seen at fw: it sent a refusal, and no request was seen to reach it"},
 	"by one whose state was not read": {happen: func(s *scene) {
 		s.refusedAt("server", answered...)
 		s.forget("server")
@@ -238,15 +238,15 @@ var refusalRows = map[string]example{
 	"that nobody was seen to send": {happen: func(s *scene) {
 		s.refusedAt("fw", "client/lan in")
 		s.States["fw"].Sysctls["net/ipv4/conf/lan/forwarding"] = "0"
-	}, kind: evidence.NoForward, word: "noforward@fw", policy: true, text: "the request was not forwarded at fw/lan: net.ipv4.conf.lan.forwarding=0"},
+	}, kind: evidence.NoForward, word: "noforward@fw", text: "the request was not forwarded at fw/lan: net.ipv4.conf.lan.forwarding=0"},
 	"of an echo request": {protocol: wire.ICMP, happen: func(s *scene) { s.refusedAt("server", answered...) }, kind: evidence.Unknown, word: "unknown@server",
-		text: "inconclusive: the request was last seen at server/dmz: it refused the probe, and no rule of it was seen to"},
+		text: "inconclusive: the request was last seen at server/dmz: it sent a refusal, and no rule or route of it is known to"},
 	// An error about the answer goes to who answered: it is no refusal.
 	"of the answer": {happen: func(s *scene) {
 		s.came("fw")
 		s.see(evidence.Undone, "fw/dmz out", "server/dmz in")
 		s.answers("fw", s.Timeline[0].Source, inspect.Lookup{Errno: unix.ENETUNREACH})
-	}, kind: evidence.NoRoute, word: "noroute@fw", policy: true, text: "the request arrived; the answer was not routed at fw/dmz: no route to 10.0.1.1"},
+	}, kind: evidence.NoRoute, word: "noroute@fw", text: "the request arrived; the answer was not routed at fw/dmz: no route to 10.0.1.1"},
 }
 
 func TestExplainRefusals(t *testing.T) {

@@ -65,7 +65,7 @@ var unsentRows = map[string]example{
 	}, kind: evidence.Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client: nothing was seen to leave"},
 	"the router does not answer": {happen: func(s *scene) {
 		s.States["client"].Neighbours = []inspect.Neighbour{{Index: 2, Addr: fwLan4, State: unix.NUD_INCOMPLETE}}
-	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: fw has 10.0.1.2, and does not answer for it"},
+	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: fw has 10.0.1.2, and has not answered for it yet"},
 	"the router did not answer": {v6: true, happen: func(s *scene) {
 		s.States["client"].Neighbours = []inspect.Neighbour{{Index: 2, Addr: fwLan6, State: unix.NUD_FAILED}}
 	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: fw has fd00:1::2, and does not answer for it"},
@@ -78,11 +78,11 @@ var unsentRows = map[string]example{
 		s.Flow.Addr = netip.MustParseAddr("10.0.1.77")
 		s.answers("client", s.Flow.Addr, inspect.Lookup{Type: 1, Out: 2})
 		s.States["client"].Neighbours = []inspect.Neighbour{{Index: 2, Addr: s.Flow.Addr, State: unix.NUD_INCOMPLETE}}
-	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody answers for 10.0.1.77"},
+	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody has answered for 10.0.1.77 yet"},
 	"nobody to look at answers": {happen: func(s *scene) {
 		s.States["client"].Neighbours = []inspect.Neighbour{{Index: 2, Addr: fwLan4, State: unix.NUD_INCOMPLETE}}
 		s.forget("fw")
-	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody answers for 10.0.1.2"},
+	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody has answered for 10.0.1.2 yet"},
 	"other neighbours do not answer": {happen: func(s *scene) {
 		s.States["client"].Neighbours = []inspect.Neighbour{
 			{Index: 2, Addr: server4, State: unix.NUD_FAILED}, {Index: 1, Addr: fwLan4, State: unix.NUD_FAILED}, {Index: 2, Addr: fwLan4, State: unix.NUD_REACHABLE},

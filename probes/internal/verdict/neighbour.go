@@ -9,7 +9,7 @@ import (
 )
 
 var neighbour = row{
-	kind: evidence.Neighbour, verb: "not sent on", policy: never, needs: needPackets | needNeighbours | needAddrs | needPlan,
+	kind: evidence.Neighbour, verb: "not sent on", policy: never, passes: func(p spot, _ evidence.Cause) bool { return p.isAsking() }, needs: needPackets | needNeighbours | needAddrs | needPlan,
 	at:         map[stage]func(spot, *evidence.Cause) bool{resolving: nobodyAnswers},
 	confirmed:  confirmation{otherwise: "the entry is FAILED, or the node was seen to say so in an ICMP error"},
 	unliftable: "a neighbour that does not answer is no policy",
@@ -22,14 +22,30 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 		c.Detail = fmt.Sprintf("nobody answered for %s in time", next)
 		return p.asksFor() && !p.state.Legacy && p.reachedNoHost()
 	}
+	owner := ""
 	for _, peer := range p.peers() {
 		if _, own := peer.state.Addr(next); own {
-			c.Detail = fmt.Sprintf("%s has %s, and does not answer for it", peer.Node, next)
-			return true
+			owner = peer.Node
+			break
 		}
 	}
-	c.Detail = fmt.Sprintf("nobody answers for %s", next)
+	switch asks := p.isAsking(); {
+	case asks && owner != "":
+		c.Detail = fmt.Sprintf("%s has %s, and has not answered for it yet", owner, next)
+	case asks:
+		c.Detail = fmt.Sprintf("nobody has answered for %s yet", next)
+	case owner != "":
+		c.Detail = fmt.Sprintf("%s has %s, and does not answer for it", owner, next)
+	default:
+		c.Detail = fmt.Sprintf("nobody answers for %s", next)
+	}
 	return true
+}
+
+// isAsking says whether the node has not given up yet. It may have, and ask again for
+// another packet.
+func (p spot) isAsking() bool {
+	return p.state.Neighbour(p.way.Out, p.next())&unix.NUD_INCOMPLETE != 0 && !p.reachedNoHost()
 }
 
 // asksFor says whether the next one's address has to be asked for, whatever came of

@@ -1,13 +1,14 @@
 package verdict
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nstest/nstest/probes/evidence"
 )
 
 var noForward = row{
-	kind: evidence.NoForward, verb: "not forwarded", policy: always, needs: needPackets | needLinks,
+	kind: evidence.NoForward, verb: "not forwarded", policy: isClosed, needs: needPackets | needLinks,
 	sysctls: []string{
 		"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/*/forwarding",
 		"net/ipv6/conf/*/force_forwarding", // there is none before Linux 6.17
@@ -21,6 +22,19 @@ var noForward = row{
 	},
 	confirmed: confirmation{counters: []string{"Ip.InAddrErrors", "Ip6.InAddrErrors"}},
 	lift:      func(c evidence.Cause) Deed { return SetSysctl{c.Sysctl, "1"} },
+}
+
+// isClosed says whether somebody wants it so: the router was told not to forward
+// there, where it was declared or since.
+func isClosed(p spot, c evidence.Cause) bool {
+	everywhere := []string{"net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"}
+	if p.to.Is6() {
+		everywhere = []string{"net/ipv6/conf/all/forwarding"}
+	}
+	declared := p.Nodes[p.state.Name]
+	return declared.Router && slices.ContainsFunc(declared.Closed, func(key string) bool {
+		return key == c.Sysctl || slices.Contains(everywhere, key)
+	})
 }
 
 // forwardsNot says by which sysctl the node does not forward what came in there.

@@ -2,6 +2,8 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
@@ -9,7 +11,10 @@ import (
 
 var noRoute = row{
 	kind: evidence.NoRoute, verb: "not routed", needs: needPackets | needLookups | needLinks | needPlan,
-	policy: func(_ spot, c evidence.Cause) bool { return c.Router },
+	policy: func(p spot, c evidence.Cause) bool {
+		declared := p.Nodes[p.state.Name]
+		return declared.NoRoutes || slices.ContainsFunc(declared.Taken, func(to netip.Prefix) bool { return to.Contains(c.To) })
+	},
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		routed: func(p spot, c *evidence.Cause) bool {
 			if p.way.Errno != unix.ENETUNREACH {

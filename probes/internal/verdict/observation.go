@@ -41,6 +41,19 @@ func (p PortState) address(addr netip.Addr) (netip.Prefix, bool) {
 	return p.Addrs[at], true
 }
 
+// Declared is what a node was declared to be, and what was taken from it since through
+// its lab: what somebody wants so.
+type Declared struct {
+	// Router is true of one that is to hand packets on.
+	Router bool
+	// Closed are the sysctls, below /proc/sys, by which it was told not to.
+	Closed []string
+	// NoRoutes is true of one that is to have no routes of the plan's finding.
+	NoRoutes bool
+	// Taken are the destinations of routes that were taken away.
+	Taken []netip.Prefix
+}
+
 // Observation is all that is known of one probe. It is data: Explain needs no
 // kernel.
 type Observation struct {
@@ -53,6 +66,9 @@ type Observation struct {
 	Ports map[string][]PortState
 	// Peers are the other ends of a link.
 	Peers map[End][]End
+	// Nodes are what the nodes were declared to be, by name; without those that were
+	// attached.
+	Nodes map[string]Declared
 	// Lost says what was not seen for want of space; "" when nothing was lost.
 	Lost string
 }

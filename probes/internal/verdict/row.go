@@ -14,6 +14,8 @@ type row struct {
 	verb string
 	// policy says whether somebody wants it so: always, never, or by what is known.
 	policy func(spot, evidence.Cause) bool
+	// passes says whether it may be over by itself; nil where it never is.
+	passes func(spot, evidence.Cause) bool
 	// at are the stages where it can happen. The function says whether it accounts for
 	// the packet's end there, and gives the cause its detail, and another place where
 	// that is not the spot's. It may leave the kind Unknown, with what is in doubt.

@@ -56,6 +56,7 @@ func (p spot) explain(c *evidence.Cause, stages ...stage) bool {
 			}
 			if found.Kind != evidence.Unknown {
 				found.Verb, found.Policy = r.verb, r.policy(p, found)
+				found.Passing = r.passes != nil && r.passes(p, found)
 			}
 			*c = found
 			return true

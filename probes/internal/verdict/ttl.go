@@ -3,10 +3,10 @@ package verdict
 import "github.com/nstest/nstest/probes/evidence"
 
 var ttl = row{
-	kind: evidence.TTL, verb: "ended", policy: never, needs: needPackets,
+	kind: evidence.TTL, verb: "dropped", policy: never, needs: needPackets,
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		handed: func(p spot, c *evidence.Cause) bool {
-			c.Detail = "its time to live was over"
+			c.Detail = "TTL expired"
 			return p.seen.TTL == 1
 		},
 	},

@@ -18,6 +18,9 @@ const (
 	// firstPause is how long nothing more must be seen of a probe before the
 	// kernels' state is read: over veth pairs a packet is through in microseconds.
 	firstPause = 3 * time.Millisecond
+	// longestPause is between two readings of a state: a neighbour may be given up, or a
+	// link go down.
+	longestPause = 200 * time.Millisecond
 	// patience is how long it must be for causes that may pass by themselves, as a
 	// neighbour that has not answered yet.
 	patience = 50 * time.Millisecond
@@ -47,7 +50,7 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 				continue
 			}
 		case <-timer.C:
-			pause *= 2
+			pause = min(2*pause, longestPause)
 			timer.Reset(pause)
 		}
 		last := w.lastOf(t)
@@ -55,6 +58,7 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 		c := w.Explain(t, verdict.Heard{})
 		switch {
 		case c.Kind == evidence.Unknown || c.Kind == evidence.Reject:
+		case c.Passing: // it may be over before the probe's time is
 		case c.Policy || quiet:
 			// Reading states takes a while: what came meanwhile may be the answer.
 			if w.settle(); w.lastOf(t).Equal(last) {
@@ -166,11 +170,14 @@ func (w *Watch) readRules(t *Trail, seen []sighting) {
 func (w *Watch) Explain(t *Trail, heard verdict.Heard) evidence.Cause {
 	o := verdict.Observation{
 		Flow: t.Flow, Heard: heard, Timeline: w.Timeline(t),
-		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: w.losses(),
+		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: w.losses(), Nodes: declared(w.nodes),
 	}
 	since := w.lastOf(t)
 	if settled := since.Add(patience); time.Now().After(settled) {
 		since = settled
+	}
+	if recent := time.Now().Add(-longestPause); since.Before(recent) {
+		since = recent // what waits may have changed: a neighbour is given up in seconds
 	}
 	s, dropped := o.Dropped()
 	switch {

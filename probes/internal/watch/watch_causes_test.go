@@ -56,11 +56,11 @@ func farRoutes(kind topo.RouteType) func(client, server, fw *topo.Node) {
 }
 
 var routing = map[string]broken{
-	"no route": {
+	"a mistake: no route": {
 		plan: func(client, _, _ *topo.Node) { client.Route(by...) }, addr: far4,
 		kind: evidence.NoRoute, want: "the request was not routed at fw/lan: no route to 10.9.0.1",
 	},
-	"no route of v6": {
+	"a mistake: no route of v6": {
 		plan: func(client, _, _ *topo.Node) { client.Route(by...) }, addr: far6,
 		kind: evidence.NoRoute, want: "the request was not routed at fw/lan: no route to fd00:9::1",
 	},
@@ -100,7 +100,7 @@ var routing = map[string]broken{
 		plan: farRoutes(topo.Prohibit), addr: far6,
 		kind: evidence.Prohibit, want: "the request was rejected at fw/lan: prohibit route fd00:9::/64",
 	},
-	"a mistake: no route at the asker": {
+	"no route at the asker, as declared": {
 		addr: far4, plan: func(client, _, _ *topo.Node) { client.NoRoutes() },
 		kind: evidence.NoRoute, want: "the request was not routed at client: no route to 10.9.0.1",
 	},
@@ -112,7 +112,7 @@ var routing = map[string]broken{
 		plan: routes("client", topo.Route{To: "10.9.0.0/16", Type: topo.Prohibit}), addr: far4,
 		kind: evidence.Prohibit, want: "the request was rejected at client: prohibit route 10.9.0.0/16",
 	},
-	"a mistake: no route back": {
+	"no route back, as declared": {
 		plan: func(_, server, _ *topo.Node) { server.NoRoutes() }, after: ready("server"),
 		kind: evidence.NoRoute, want: "the request arrived; the answer was not routed at server: no route to 10.0.1.1",
 	},

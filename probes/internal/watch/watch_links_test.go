@@ -165,7 +165,7 @@ func TestWatchOfPacketsThatDoNotFit(t *testing.T) {
 	if by := a.timeline().Refuser(); by != "fw" {
 		t.Errorf("refused by %q\n%s", by, a.timeline())
 	}
-	askBy(t, watch, client, to(udp, server4, 54), letter{ttl: 1}).says(evidence.TTL, "the request was ended at fw/lan: its time to live was over")
+	askBy(t, watch, client, to(udp, server4, 54), letter{ttl: 1}).says(evidence.TTL, "the request was dropped at fw/lan: TTL expired")
 }
 
 // An address that is not settled yet takes no packets: duplicate address detection
