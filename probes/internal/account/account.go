@@ -28,19 +28,25 @@ func (in *Input) tells(role Role) bool {
 		slices.ContainsFunc(in.Records, func(r Record) bool { return r.Role == role })
 }
 
-// confirm says of what came in at the target that it was delivered there, where the
-// target is seen to have answered it.
+// confirm says of what came in at a node that it was delivered there, where the node is
+// seen to have answered: it, or its kernel, which refuses what is for it.
 func (a *Account) confirm() {
-	if !slices.ContainsFunc(a.Packets, func(p Packet) bool {
-		return (p.Role == Answer || p.Role == Refusal) && !p.Copy && len(p.Way) > 0 && p.Way[0].Node == a.in.Target && p.Way[0].Direction != In
-	}) {
-		return
-	}
 	for i, p := range a.Packets {
-		if p.Role == Request && p.End.Kind == Delivered && p.End.Node == a.in.Target {
-			a.Packets[i].End.Seen = true
+		goal := a.in.isGoal(Request, p.End.Node)
+		switch {
+		case p.Role != Request || p.End.Seen || p.End.Hook != 0 || p.End.Bridge:
+		case p.End.Kind == Delivered && goal && (a.made(Answer, p.End.Node) || a.made(Refusal, p.End.Node)),
+			p.End.Kind == Died && a.made(Answer, p.End.Node):
+			a.Packets[i].End.Kind, a.Packets[i].End.Seen = Delivered, true
 		}
 	}
+}
+
+// made says whether a node was seen to send packets of a role, its own.
+func (a *Account) made(role Role, node string) bool {
+	return slices.ContainsFunc(a.Packets, func(p Packet) bool {
+		return p.Role == role && !p.Copy && len(p.Way) > 0 && p.Way[0].Node == node && p.Way[0].Direction != In
+	})
 }
 
 // of are the packets of a role that count: strays are told only.
@@ -63,7 +69,7 @@ func (a Account) Closed(role Role) bool { return a.all(role, closed) }
 // the caller to look for.
 func (a Account) Over(role Role) bool {
 	return a.all(role, func(p Packet) bool {
-		return closed(p) && p.Relayed == "" && (p.End.Kind != Delivered || p.End.Node == a.goal(role))
+		return closed(p) && p.Relayed == "" && (p.End.Kind != Delivered || a.in.isGoal(role, p.End.Node))
 	})
 }
 
@@ -75,9 +81,6 @@ func (a Account) all(role Role, holds func(Packet) bool) bool {
 		!slices.ContainsFunc(packets, func(p Packet) bool { return !holds(p) })
 }
 
-// goal is the node that packets of a role are for.
-func (a Account) goal(role Role) string { return (&book{Input: &a.in, role: role}).goal() }
-
 // Delivered says whether any request, or copy of one, was delivered in the target: it
 // came in there by any interface, in a frame for it, and was not seen to end.
 func (a Account) Delivered() bool { return a.Arrived(Request) }
@@ -85,7 +88,7 @@ func (a Account) Delivered() bool { return a.Arrived(Request) }
 // Arrived is Delivered for any role: answers and refusals are for the asker, errors
 // about answers for the target.
 func (a Account) Arrived(role Role) bool {
-	return slices.ContainsFunc(a.of(role), func(p Packet) bool { return p.End.Kind == Delivered && p.End.Node == a.goal(role) })
+	return slices.ContainsFunc(a.of(role), func(p Packet) bool { return p.End.Kind == Delivered && a.in.isGoal(role, p.End.Node) })
 }
 
 // Copies are the packets that were copied from others, strays among them.

@@ -53,10 +53,10 @@ func TestEndsOfAProbe(t *testing.T) {
 			fw #2 >wan out post 63
 			fw/wan out 63
 			site/wan in 63 foreign`, want: `
-			request: out at pc/lan, in at fw/lan, out at fw/wan, came in nowhere
+			request: out at pc/lan, in at fw/lan, passed the rules for wan and did not leave
+			request copied at fw: out at fw/wan, came in nowhere
 			request in a frame for another host: in at site/wan, not for this node
-			request copied at fw: at fw, passed the rules for wan and did not leave
-			request primary onthelink@fw, open: the request left fw/wan and came in nowhere; 2 passed the rules at fw and 1 left`},
+			request primary onthelink@fw, open: 2 passed the rules at fw and 1 left; the request left fw/wan and came in nowhere`},
 		"dup and an unresolved neighbour: the original waits, the copy dies": {traced: "fw ids", timeline: `
 			pc/lan out 64
 			fw/lan in 64

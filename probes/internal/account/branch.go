@@ -54,7 +54,7 @@ func (b *book) relay(v *visit, e *exit) branch {
 // keeps says whether what came to the node where it was to go was let in there,
 // though something left as well: a mirror's, or to others of a group.
 func (b *book) keeps(v *visit) bool {
-	if v.at != (station{node: b.goal()}) || v.own() || v.foreign() {
+	if !b.atGoal(v.at) || v.own() || v.foreign() {
 		return false
 	}
 	if b.Nodes[v.at.node].Opaque != "" || group(v.head) {
@@ -101,7 +101,7 @@ func (b *book) lineBranch(v *visit, l *line) branch {
 
 // reads says whether a line tells that a packet did not come to the input rules.
 func (b *book) reads(v *visit, l *line) bool {
-	return v.at.node != b.goal() || v.at.bridge != 0 || b.Nodes[v.at.node].Traced &&
+	return !b.atGoal(v.at) || b.Nodes[v.at.node].Traced &&
 		slices.ContainsFunc(l.records, func(r *Record) bool { return r.Layer == IP && r.ID != 0 })
 }
 
@@ -128,7 +128,7 @@ func (b *book) cameAndStayed(v *visit) End {
 	switch {
 	case v.stray():
 		end.Kind, end.Seen = Strayed, true
-	case v.at == station{node: b.goal()}:
+	case b.atGoal(v.at):
 		end.Kind = Delivered
 	}
 	return end

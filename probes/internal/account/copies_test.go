@@ -191,6 +191,50 @@ func TestCopies(t *testing.T) {
 			c/wan out 62`, want: `
 			request: out at pc/lan, in at fw/lan, out at fw/wan, in at c/wan, out at c/back, came in nowhere
 			request primary onthelink@c, open: the request left c/back and came in nowhere`},
+		"dup to another on the same switch": {traced: "fw c", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan>wan pre fwd post 64>63
+			fw #2 >wan out post 63
+			fw/wan out 63
+			fw/wan out 63
+			c/wan in 63
+			c #1 wan> pre 63 drop=3
+			site/wan in 63`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/wan, in at site/wan, and what became of it was not seen
+			request copied at fw: out at fw/wan, in at c/wan, dropped by rule 3 of inet filter x
+			request primary delivered@site, delivered, open: the request came in at site/wan, and what became of it was not seen`},
+		"dup to another on the same switch, and the packet is lost": {traced: "fw c", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan>wan pre fwd post 64>63
+			fw #2 >wan out post 63
+			fw/wan out 63
+			fw/wan out 63
+			c/wan in 63
+			c/wan in 63 foreign
+			c #1 wan> pre 63 drop=3`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/wan, came in nowhere
+			request in a frame for another host: in at c/wan, not for this node
+			request copied at fw: out at fw/wan, in at c/wan, dropped by rule 3 of inet filter x
+			request primary onthelink@fw, open: the request left fw/wan and came in nowhere`},
+		"an address is asked": {with: func(in *Input) { in.Target, in.Owners = "", []string{"c", "site"} }, timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw/wan out 63
+			site/wan in 63`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/wan, in at site/wan, and what became of it was not seen
+			request primary delivered@site, delivered, open: the request came in at site/wan, and what became of it was not seen`},
+		"an address that no node is known to have, and one answers": {with: func(in *Input) { in.Target = "" }, timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw/wan out 63
+			site/wan in 63
+			site/wan out 64 answer`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/wan, in at site/wan, let in
+			answer: out at site/wan, came in nowhere
+			request primary delivered@site, closed
+			answer primary onthelink@site, open: the answer left site/wan and came in nowhere`},
 		"a wrong MAC": {timeline: `
 			pc/lan out 64
 			fw/lan in 64

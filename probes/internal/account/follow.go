@@ -2,13 +2,22 @@ package account
 
 import "slices"
 
-// goal is the node that packets of the role are for; "" when it is not watched.
-func (b *book) goal() string {
-	if b.role == Request || b.role == Undone {
-		return b.Target
+// isGoal says whether packets of a role are for the node: requests for the target, and so
+// errors about its answers; what comes back for the asker.
+func (in *Input) isGoal(role Role, node string) bool {
+	switch {
+	case node == "":
+		return false
+	case role == Answer || role == Refusal:
+		return node == in.Asker
+	case in.Target == "":
+		return slices.Contains(in.Owners, node)
 	}
-	return b.Asker
+	return node == in.Target
 }
+
+// atGoal says whether a station is such a node itself, and not a bridge in it.
+func (b *book) atGoal(at station) bool { return at.bridge == 0 && b.isGoal(b.role, at.node) }
 
 // branch is what became of a packet at a station: an end, or what it is seen as next.
 type branch struct {
@@ -88,7 +97,7 @@ func (b *book) on(v *visit, br branch, p Packet) []Packet {
 		p.Relayed = br.relayed
 	}
 	switch {
-	case br.exit != nil && br.copy && br.exit.flooded():
+	case br.exit != nil && br.copy && v.at.bridge != 0 && br.exit.flooded():
 		p.Stray = true
 		return b.flooded(br.exit, p)
 	case br.exit != nil:

@@ -8,8 +8,10 @@ import (
 // Input is all that was seen of one probe's packets. A node is known by its label,
 // which is unique in a watch. Only what belongs to the probe is in it.
 type Input struct {
-	// Asker and Target are labels; Target is "" when no watched node is asked.
+	// Asker and Target are labels; Target is "" when an address is asked, and no node.
+	// Then Owners are the nodes that have it, to the best of what is known.
 	Asker, Target string
+	Owners        []string
 	// Way are the nodes that the plan leads a request by, from the asker to the
 	// target; nil when it has none.
 	Way []string

@@ -2,11 +2,16 @@ package account
 
 import "slices"
 
-// depart gives each exit to the line, or the visit, that left by it.
+// depart gives each exit to the line, or the visit, that left by it. A clone leaves
+// before its original, which the kernel keeps in its hands meanwhile.
 func (b *book) depart() {
 	for _, v := range b.visits {
-		for _, l := range v.lines {
-			b.departLine(v, l)
+		for _, clones := range []bool{true, false} {
+			for _, l := range v.lines {
+				if l.clone == clones {
+					b.departLine(v, l)
+				}
+			}
 		}
 	}
 	for _, e := range b.exits {

@@ -16,7 +16,7 @@ func (b *book) rank(end End) int {
 	if b.role == Answer || b.role == Refusal {
 		slices.Reverse(way)
 	}
-	if end.Kind == Delivered && end.Node == b.goal() {
+	if end.Kind == Delivered && b.isGoal(b.role, end.Node) {
 		return (len(way) + 1) * stages
 	}
 	at := slices.Index(way, end.Node)

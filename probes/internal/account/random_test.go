@@ -48,7 +48,7 @@ func TestEveryPacketHasItsEnd(t *testing.T) {
 			t.Errorf("ends %v, want %v\n%s", got, w.ends, tell(a))
 		}
 		closed := !slices.ContainsFunc(w.ends, func(e string) bool {
-			return e != "dropped@fw" && e != "dropped@ids" && e != "dropped@site" && e != "delivered@ids" && (e != "delivered@site" || !w.in.Nodes["site"].Traced)
+			return e != "dropped@fw" && e != "dropped@ids" && e != "dropped@c" && e != "dropped@site" && e != "delivered@ids" && (e != "delivered@site" || !w.in.Nodes["site"].Traced)
 		})
 		if a.Closed(Request) != closed {
 			t.Errorf("closed: %v, want %v: %v", !closed, closed, a.Open(Request))

@@ -88,6 +88,8 @@ func (b *book) claim(r *Record) bool {
 		switch {
 		case v.at != at && (r.Layer != Device || v.at.node != r.Node):
 			return 0
+		case r.Layer == IP && v.foreign(): // it does not come to their hooks
+			return 0
 		case len(v.ins) == 0 || r.In != 0 && !b.by(v, r.In) || r.In == 0 && v.ins[0].Direction == In:
 			return 0
 		case len(v.lines) > 0 && slices.ContainsFunc(v.lines[0].records, func(o *Record) bool { return o.Layer == r.Layer && o.In == r.In }):

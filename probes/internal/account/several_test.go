@@ -210,6 +210,46 @@ func TestWhichOfSeveral(t *testing.T) {
 			site #0 wan> in 63`, want: `
 			request: out at pc/lan, in at fw/lan, out at fw/wan, in at site/wan, let in
 			request primary delivered@site, delivered, over`},
+		"iptables-legacy at the target has nothing to say": {timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw/wan out 63
+			site/wan in 63
+			site #0 wan> 63`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/wan, in at site/wan, and what became of it was not seen
+			request primary delivered@site, delivered, open: the request came in at site/wan, and what became of it was not seen`},
+		"the target's interface hook lets it pass, and no other tells": {traced: "site", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw/wan out 63
+			site/wan in 63
+			site #1 wan> ing 63 device`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/wan, in at site/wan, and what became of it was not seen
+			request primary delivered@site, delivered, open: the request came in at site/wan, and what became of it was not seen`},
+		"a node's interface hook lets it pass, and no other tells": {traced: "fw", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan> ing 64 device`, want: `
+			request: out at pc/lan, in at fw/lan, last seen in ingress
+			request primary died@fw, open: the request came to ingress at fw and no farther`},
+		"a packet and what the same number was before": {traced: "pc", with: sent(2), timeline: `
+			pc #1 >lan out post 64 id=5
+			pc/lan out 64 id=5
+			fw/lan in 64 id=5
+			pc #1 >lan out post 64 id=6
+			pc/lan out 64 id=6
+			fw/lan in 64 id=6`, want: `
+			request: out at pc/lan, in at fw/lan, did not leave
+			request: out at pc/lan, in at fw/lan, did not leave
+			request primary died@fw, open: the request came in at fw/lan and did not leave`},
+		"what comes back to where it left": {timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw/wan out 63
+			fw/wan in 63
+			c/wan in 63`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/wan, in at c/wan, in at fw/wan, did not leave
+			request primary died@fw, open: the request was lost from sight on its way, and seen again; the request came in at fw/wan and did not leave`},
 		"a tunnel's packets are matched by what they are": {timeline: `
 			pc/lan out 64 id=5
 			fw/lan in 64 id=5

@@ -43,13 +43,24 @@ func (b *book) carry() {
 	for _, v := range arrived {
 		s := v.ins[0]
 		w := b.wireOf(s)
-		for _, e := range out[sent{w, s.Header}] {
-			if w.takes(e, s) && !b.descends(e.of, v) {
-				v.from, e.to = e, append(e.to, v)
-				break
+		e, ok := best(out[sent{w, s.Header}], func(e *exit) int {
+			switch {
+			case !w.takes(e, s) || b.descends(e.of, v):
+				return 0
+			case !s.Foreign && e.hosted(): // one frame is for one host
+				return 1
 			}
+			return 2
+		})
+		if ok {
+			v.from, e.to = e, append(e.to, v)
 		}
 	}
+}
+
+// hosted says whether it came in where it was for already.
+func (e *exit) hosted() bool {
+	return slices.ContainsFunc(e.to, func(v *visit) bool { return !v.foreign() })
 }
 
 // byTime orders sightings of any nodes.
@@ -126,7 +137,7 @@ func (b *book) loose() (open []loose) {
 		if v.stray() {
 			continue
 		}
-		there := v.at == station{node: b.goal()}
+		there := b.atGoal(v.at)
 		for _, l := range v.lines {
 			if l.exit == nil && l.stop() == nil && (!there || l.left()) && (len(v.exits) == 0 || l.clone || l.left()) {
 				open = append(open, loose{v, &l.gap, v.when, l.out().After})

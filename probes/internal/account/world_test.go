@@ -21,7 +21,7 @@ type world struct {
 func newWorld(t testing.TB, seed uint64) *world {
 	w := &world{Rand: rand.New(rand.NewPCG(seed, 9)), skew: map[string]time.Duration{}}
 	traced := ""
-	for _, node := range []string{"fw", "ids", "site"} {
+	for _, node := range []string{"fw", "ids", "site", "c"} {
 		w.skew[node] = time.Duration(w.IntN(50)) * time.Microsecond
 		if w.IntN(3) > 0 {
 			traced += node + " "
@@ -68,7 +68,7 @@ func (w *world) index(node, link string) int {
 // wire takes a packet over a link, or loses it; a switch may flood it.
 func (w *world) wire(from, out, to, in string, h Header, next func(Header)) {
 	w.see(from, out, Out, h, false)
-	if out == "wan" && w.IntN(4) == 0 {
+	if out == "wan" && to != "c" && w.IntN(4) == 0 {
 		w.see("c", "wan", In, h, true)
 	}
 	if w.IntN(8) == 0 {
@@ -141,12 +141,31 @@ func (w *world) fw(h Header) {
 	}
 	for range w.IntN(3) {
 		tell, passes := fate(OutputHook)
+		if w.IntN(2) == 0 {
+			tell("", "wan")
+			waits(passes, func() { w.wire("fw", "wan", "c", "wan", after, w.beside) })
+			continue
+		}
 		tell("", "mirror")
 		waits(passes, func() { w.wire("fw", "mirror", "ids", "mirror", after, w.watcher) })
 	}
 	w.Shuffle(len(later), func(i, j int) { later[i], later[j] = later[j], later[i] })
 	for _, on := range later {
 		on()
+	}
+}
+
+// beside is the node c, which hands nothing on.
+func (w *world) beside(h Header) {
+	switch traced := w.in.Nodes["c"].Traced; {
+	case traced && w.IntN(2) == 0:
+		w.record("c", "wan", "", h, h, PreroutingHook).Drop = &dropping
+		w.end("dropped", "c")
+	default:
+		w.end("died", "c")
+		if traced {
+			w.record("c", "wan", "", h, h, PreroutingHook)
+		}
 	}
 }
 
