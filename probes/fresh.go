@@ -119,28 +119,39 @@ func (n *numbers) forget() {
 // of them are free, one in a million probes finds none in so many.
 const bindTries = 20
 
-// openFresh makes sockets by open until one has a fresh port of the kernel's choice, or
-// the one that was chosen. The error of binding it is an errno. Where all are used, as where net.ipv4.ip_local_port_range allows few, it begins anew.
-func openFresh(n *numbers, from source, v6 bool, open func() (int, error)) (fd int, port uint16, err error) {
-	for try := 1; ; try++ {
-		if fd, err = open(); err != nil {
-			return -1, 0, err
+// bind gives a socket the probe's source, and a port of the kernel's choice, unless one
+// was chosen; false where an earlier probe had it. Where all are used, as where
+// net.ipv4.ip_local_port_range allows few, they are fresh again. The error is an errno.
+func (a *asking) bind(fd int) (isFresh bool, err error) {
+	n := freshOf(a.from, a.probe.kind.protocol, a.addr.Is6())
+	if a.port, err = a.source.bind(fd, a.addr.Is6()); err != nil {
+		return false, err
+	}
+	if a.source.port != 0 || n.take(a.port) {
+		return true, nil
+	}
+	if a.binds++; a.binds%bindTries == 0 {
+		n.forget()
+	}
+	return false, nil
+}
+
+// bindDatagrams binds a socket for datagrams, which may be bound again. Until it is
+// connected, it hears whoever sends to its port.
+func (a *asking) bindDatagrams(fd int) error {
+	for {
+		isFresh, err := a.bind(fd)
+		if isFresh || err != nil {
+			return err
 		}
-		if port, err = from.bind(fd, v6); err != nil {
-			_ = unix.Close(fd)
-			return -1, 0, err
-		}
-		if from.port != 0 || n.take(port) {
-			return fd, port, nil
-		}
-		_ = unix.Close(fd)
-		if try%bindTries == 0 {
-			n.forget()
+		if err := unbind(fd); err != nil {
+			return err
 		}
 	}
 }
 
-// unbind gives up the port, or id, that the kernel has chosen for a datagram socket.
+// unbind gives up the port, or id, that the kernel has chosen for a socket for
+// datagrams.
 func unbind(fd int) error {
 	nobody := unix.RawSockaddr{Family: unix.AF_UNSPEC}
 	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&nobody)), unsafe.Sizeof(nobody))

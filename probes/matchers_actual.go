@@ -52,3 +52,30 @@ func watchedResults(ctx context.Context, matcher string, actual any, target Targ
 	}
 	return nil, fmt.Errorf("%s wants the *harness.Node that asks, or a probes.Result; it got a %T", matcher, actual)
 }
+
+// concerns returns an error unless a Result is one of a matcher's questions:
+// that another target answered, or another probe, says nothing.
+func concerns(r Result, target Target, probes []Probe) error {
+	if r.Outcome == 0 {
+		return fmt.Errorf("the zero Result: nothing was asked")
+	}
+	if want := targetName(target); r.To != want {
+		return fmt.Errorf("the Result is about %s, not about %s", r.To, want)
+	}
+	if want := nodeOf(target); r.target != want {
+		return fmt.Errorf("the Result is about another node that is called %s", want)
+	}
+	for _, p := range probes {
+		if !p.like(r.Probe) {
+			return fmt.Errorf("the Result is about %s, not about %s", r.Probe, p)
+		}
+	}
+	return nil
+}
+
+func targetName(t Target) string {
+	if t == nil {
+		return "nobody"
+	}
+	return t.String()
+}

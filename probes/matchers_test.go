@@ -143,9 +143,6 @@ func unreached(server *harness.Node) []question {
     what became of it is not known, nor whether a rule of the source's own dropped it
   client -> server (fd00:2::1) tcp/22: silent: no answer in TIME
     what became of it is not known, nor whether a rule of the source's own dropped it`},
-		{netip.MustParseAddr("10.0.2.77"), icmp.Within(soon), `client does not reach 10.0.2.77 with icmp:
-  client -> 10.0.2.77 (10.0.2.77) icmp: silent: no answer in TIME
-    it left the source; what became of it is not known`},
 		{server.On("dmz"), probes.TCP(25), `client does not reach server/dmz with tcp/25:
   client -> server/dmz (10.0.2.1) tcp/25: refused by server (unproven: a reset has no signature) after TIME: connection refused
     nobody listens there, or a rule resets connections
@@ -192,11 +189,12 @@ func TestReachOfAnAddressThatSeveralHave(t *testing.T) {
 	t.Parallel()
 	lab := harness.Up(t, tenants(2))
 	client, server := lab.Node("tenant-1/client"), lab.Node("tenant-1/server")
-	failsBothWays(t, client, probes.Reach(server), `tenant-1/client does not reach tenant-1/server with icmp:
-  tenant-1/client -> tenant-1/server (10.0.0.2) icmp: answered by one of tenant-0/server, tenant-1/server after TIME
-    10.0.0.2 is the address of several nodes, and nobody signed: serve the port at tenant-1/server with probes.Serve
-  tenant-1/client -> tenant-1/server (fd00::2) icmp: answered by one of tenant-0/server, tenant-1/server after TIME
-    fd00::2 is the address of several nodes, and nobody signed: serve the port at tenant-1/server with probes.Serve`+noNotTo)
+	failsBothWays(t, client, probes.Reach(lab.Node("tenant-0/server")), `tenant-1/client does not reach tenant-0/server with icmp:
+  tenant-1/client -> tenant-0/server (10.0.0.2) icmp: answered by tenant-1/server after TIME
+    10.0.0.2 was answered by tenant-1/server, not by tenant-0/server
+  tenant-1/client -> tenant-0/server (fd00::2) icmp: answered by tenant-1/server after TIME
+    fd00::2 was answered by tenant-1/server, not by tenant-0/server`+noNotTo)
+	gomega.NewWithT(t).Expect(client).To(probes.Reach(server), "the answer was seen leaving it")
 	gomega.NewWithT(t).Expect(client).To(probes.Reach(netip.MustParseAddr("10.0.0.2")), "an address is whoever's it is")
 }
 
@@ -211,7 +209,7 @@ func TestReachEndsWithItsContext(t *testing.T) {
 	to := netip.MustParseAddr("10.0.2.1")
 	start := time.Now()
 	failsBothWays(t, lab.Node("client"), probes.Reach(to, icmp.Within(time.Minute)).WithContext(ctx),
-		"ask client -> 10.0.2.1 (10.0.2.1) icmp: context deadline exceeded")
+		"watch client -> 10.0.2.1 icmp: context deadline exceeded")
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("a context of 30ms ended it after %s", took)
 	}

@@ -138,6 +138,9 @@ func arrived(r Result) bool {
 	if r.Outcome == Answered {
 		return !r.wrongOwner() || r.cameToTarget()
 	}
+	if r.Outcome == Silent && r.detail != "" { // what opens a connection came through
+		return true
+	}
 	return r.refusedByKernel() && (r.target == nil || r.Cause.Node == r.target.Name())
 }
 

@@ -86,6 +86,10 @@ type Result struct {
 	owners     []*harness.Node // of Sender's address, where there are several
 	source     netip.Addr      // the asker's address, where one was chosen
 	sourcePort uint16          // the same of its port
+	due        bool            // a responder of Serve was to sign
+	signed     bool            // By signed
+	held       bool            // By was seen to have the TCP connection
+	detail     string          // of the outcome, in a few words; "" without any
 }
 
 // All are the results of every address that was asked: Each, or the Result itself
@@ -123,6 +127,9 @@ func (r Result) String() string {
 		text.WriteString(": " + r.silence(took))
 	case Unsent:
 		fmt.Fprintf(&text, ": %s", r.Errno.Error())
+	}
+	if r.detail != "" {
+		fmt.Fprintf(&text, ": %s", r.detail)
 	}
 	return text.String()
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/topo"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
 )
 

@@ -64,6 +64,7 @@ func (a *asking) signed(answer []byte, nonce [nonceSize]byte) bool {
 	}
 	_, name, _ := strings.Cut(by, " ")
 	a.proven(signs, name)
+	a.result.signed = true
 	return true
 }
 
@@ -71,6 +72,10 @@ func (a *asking) signed(answer []byte, nonce [nonceSize]byte) bool {
 type service struct {
 	node  string
 	probe Probe
+}
+
+func serviceOf(node *harness.Node, p Probe) service {
+	return service{node.Name(), Probe{kind: p.kind, port: p.port}}
 }
 
 // serving are the responders of a lab: only where there is one does a probe wait for
@@ -88,7 +93,7 @@ func servingAt(lab *harness.Lab) *serving {
 
 // began notes a responder, and returns what ends it.
 func began(node *harness.Node, p Probe) (ended func()) {
-	all, s := servingAt(node.Lab()), service{node.Name(), p}
+	all, s := servingAt(node.Lab()), serviceOf(node, p)
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.of[s] = true
@@ -107,7 +112,10 @@ func services(lab *harness.Lab) []service {
 	return slices.Collect(maps.Keys(all.of))
 }
 
-// isServed says whether some node of the lab has a responder for such a probe.
-func isServed(lab *harness.Lab, p Probe) bool {
-	return slices.ContainsFunc(services(lab), func(s service) bool { return s.probe.like(p) })
+// isServed says whether a node has a responder for such a probe.
+func isServed(node *harness.Node, p Probe) bool {
+	all := servingAt(node.Lab())
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.of[serviceOf(node, p)]
 }

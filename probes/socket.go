@@ -41,6 +41,9 @@ func openSocket(v6 bool, kind, protocol int) (int, error) {
 			unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 1),
 			unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE))
 	}
+	if v6 && kind != unix.SOCK_RAW {
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_V6ONLY, 1)) // it hears nothing of IPv4
+	}
 	if err != nil {
 		_ = unix.Close(fd)
 		return -1, err
@@ -60,21 +63,25 @@ func (a *asking) socket() (fd int, err error) {
 	return fd, err
 }
 
-// open makes the probe's socket, with a fresh source port. The calling thread is in the asker's namespace.
+// open makes the probe's socket; one for connections is bound. The calling thread is in the asker's namespace.
 func (a *asking) open() (int, error) {
-	v6 := a.addr.Is6()
-	fd, port, err := openFresh(freshOf(a.from, a.probe.kind.protocol, v6), a.source, v6, func() (int, error) {
-		fd, err := openSocket(v6, a.probe.kind.socket, 0)
+	for {
+		fd, err := openSocket(a.addr.Is6(), a.probe.kind.socket, 0)
 		if err != nil {
-			err = fmt.Errorf("open socket: %w", err)
+			return -1, fmt.Errorf("open socket: %w", err)
 		}
-		return fd, err
-	})
-	if err != nil {
-		return -1, err
+		if a.probe.kind.socket != unix.SOCK_STREAM {
+			return fd, nil // it is bound right before it is connected
+		}
+		fresh, err := a.bind(fd)
+		if fresh {
+			return fd, nil
+		}
+		_ = unix.Close(fd)
+		if err != nil {
+			return -1, err
+		}
 	}
-	a.port = port
-	return fd, nil
 }
 
 // polled hands a descriptor to the poller; the socket owns it from then on.

@@ -75,13 +75,7 @@ func (a *asking) settled(s *socket) error {
 	if metItself(s.fd) {
 		return a.notConnected(unix.ECONNREFUSED)
 	}
-	a.end(Answered, a.addr)
-	for _, lab := range a.labs {
-		if lab != nil && isServed(lab, a.probe) {
-			return a.signature(s)
-		}
-	}
-	return nil
+	return a.connected(s)
 }
 
 // metItself says whether a socket is connected to itself: to a port of its own
@@ -114,33 +108,6 @@ func (a *asking) notConnected(errno unix.Errno) error {
 		return a.silence()
 	}
 	return a.refusedLocally(errno)
-}
-
-// signature asks a connected responder who it is. One that is none, and says
-// nothing, leaves the answer unsigned.
-func (a *asking) signature(s *socket) error {
-	nonce := newNonce()
-	if err := unix.Send(s.fd, makeRequest(nonce), unix.MSG_NOSIGNAL); err != nil {
-		return nil // it hung up: connecting was its answer
-	}
-	var answer []byte
-	buf := make([]byte, 256)
-	_, err := a.wait(s, false, func() bool {
-		for {
-			n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
-			if err == unix.EAGAIN {
-				return false
-			}
-			if err != nil || n == 0 {
-				return true
-			}
-			answer = append(answer, buf[:n]...)
-			if a.signed(answer, nonce) {
-				return true
-			}
-		}
-	})
-	return firstError(a.ctx.Err(), err)
 }
 
 // serveTCP answers on every address, of both families.

@@ -38,6 +38,9 @@ func (a *asking) udp() error {
 		return err
 	}
 	defer s.close()
+	if err := a.bindDatagrams(fd); err != nil {
+		return a.refusedLocally(err)
+	}
 	nonce := a.nonce()
 	request := make([]byte, a.probe.payload())
 	copy(request, makeRequest(nonce))
@@ -77,6 +80,7 @@ func (a *asking) udpAnswer(s *socket, nonce [nonceSize]byte) (done bool, err err
 		n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
 		if err == nil {
 			a.end(Answered, a.addr)
+			a.result.due = a.isDue()
 			a.signed(buf[:n], nonce)
 			return true, nil
 		}

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
@@ -173,7 +172,8 @@ func (a *asking) askUnder(watch *watch.Watch, passed func()) error {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() == nil:
 		// Its end was seen: there is nothing to wait for.
-		a.result.Outcome, a.result.RTT, err = Silent, time.Since(a.start), nil
+		a.inVain(a.result.detail)
+		err = nil
 	case short:
 		// A full neighbour table, which is no verdict; or what a driver or a rule
 		// on the way out says when it drops, which can be seen.
@@ -195,7 +195,9 @@ func (a *asking) prove() {
 	r.Timeline = a.watched.watch.Timeline(trail)
 	switch r.Outcome {
 	case Answered:
-		if by := r.Timeline.Answerer(); by != "" {
+		if r.Proven || r.held { // who shook hands on the way is seen first
+			r.Proven = true
+		} else if by := r.Timeline.Answerer(); by != "" {
 			a.proven(a.nodeCalled(by), by)
 		}
 		return

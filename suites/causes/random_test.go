@@ -202,6 +202,9 @@ func (w *world) turn(ctx context.Context, lab *harness.Lab, results []probes.Res
 // notHeard is said of an answer that came from an address that was not asked.
 const notHeard = "it came back to the asker, who did not hear it"
 
+// handshake is said of a connection that came to nothing.
+const handshake = "the connection was made"
+
 func (w *world) turnOne(ctx context.Context, lab *harness.Lab, r probes.Result) (lifted int, err error) {
 	var before []string
 	for {
@@ -211,6 +214,8 @@ func (w *world) turnOne(ctx context.Context, lab *harness.Lab, r probes.Result) 
 			return lifted, err
 		case now.Cause != nil && now.Cause.Kind == evidence.Unknown && w.translates && strings.HasPrefix(now.Cause.Detail, notHeard):
 			return lifted, nil // the answer came another way, where nothing translates it back
+		case now.Cause != nil && now.Cause.Kind == evidence.Unknown && strings.Contains(now.String(), handshake):
+			return lifted, nil // what opens a connection came through, and the rest of it is not followed
 		case now.Cause != nil && now.Cause.Kind == evidence.Unknown:
 			return lifted, fmt.Errorf("what was understood is not, without\n  %s\n  %s\n  %s\n%s", strings.Join(before, "\n  "), now, causeOf(now), now.Timeline)
 		case now.Cause == nil || !now.Cause.Policy:

@@ -84,7 +84,8 @@ func (f *follower) isRequest(node string, p *wire.Packet) bool {
 		return p.IsEchoRequest() && f.hasNonce(p.Payload)
 	case wire.UDP:
 		rest, ok := bytes.CutPrefix(p.Payload, []byte(wire.RequestWord))
-		return ok && p.Protocol == unix.IPPROTO_UDP && f.hasNonce(rest)
+		echoed := f.tuples[place{node, p.Tuple().Reverse()}] // by a service that sends back what it gets
+		return ok && p.Protocol == unix.IPPROTO_UDP && f.hasNonce(rest) && !echoed
 	case wire.TCP:
 		if p.Protocol != unix.IPPROTO_TCP || p.Flags&(wire.SYN|wire.ACK|wire.RST) != wire.SYN {
 			return false

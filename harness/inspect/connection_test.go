@@ -1,0 +1,70 @@
+package inspect_test
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// in calls f in a node's namespace.
+func in[T any](t *testing.T, node *harness.Node, f func() (T, error)) (found T) {
+	t.Helper()
+	must(t, node.Do(func() (err error) {
+		found, err = f()
+		return err
+	}))
+	return found
+}
+
+func TestConnectionsOfBothEnds(t *testing.T) {
+	t.Parallel()
+	lab := harness.Up(t, office(plain))
+	client, server := lab.Node("client"), lab.Node("server")
+	listener, err := server.Listen(t.Context(), "tcp", netip.AddrPortFrom(netip.Addr{}, 80))
+	must(t, err)
+	defer listener.Close()
+	for _, addr := range []netip.Addr{server4, server6} {
+		to := netip.AddrPortFrom(addr, 80)
+		conn, err := client.Dial(t.Context(), "tcp", to)
+		must(t, err)
+		peer, err := listener.Accept()
+		must(t, err)
+		ours := conn.LocalAddr().(*net.TCPAddr).AddrPort()
+		for _, c := range []struct {
+			node          *harness.Node
+			local, remote netip.AddrPort
+			want          bool
+		}{
+			{server, to, ours, true},
+			{client, ours, to, true},
+			{server, ours, to, false}, // which is the other's
+			{server, to, netip.AddrPortFrom(ours.Addr(), ours.Port()^1), false}, // a listener is no connection
+			{lab.Node("fw"), to, ours, false},
+		} {
+			if got := in(t, c.node, func() (bool, error) { return inspect.Connected(c.local, c.remote) }); got != c.want {
+				t.Errorf("%s: %s to %s is %v", c.node, c.local, c.remote, got)
+			}
+		}
+		for node, accepted := range map[*harness.Node]bool{server: true, client: false} {
+			all := in(t, node, inspect.Connections)
+			if len(all) != 1 || all[0].Accepted != accepted || all[0].Quiet > time.Minute ||
+				accepted && (all[0].Local != to || all[0].Remote != ours) || !accepted && (all[0].Local != ours || all[0].Remote != to) {
+				t.Errorf("%s: %+v", node, all)
+			}
+		}
+		// A server that has closed had the connection; one that reset it has none.
+		must(t, peer.Close())
+		if !in(t, server, func() (bool, error) { return inspect.Connected(to, ours) }) {
+			t.Error("it is closing, and is gone")
+		}
+		must(t, conn.(*net.TCPConn).SetLinger(0))
+		must(t, conn.Close())
+		if got := in(t, client, inspect.Connections); len(got) > 0 {
+			t.Errorf("after a reset: %+v", got)
+		}
+	}
+}
