@@ -79,6 +79,7 @@ type asking struct {
 	watched  *watched // nil for a bare probe
 	pace     func()   // nil where it may begin at any time
 	made     *int     // its socket, where there is one already
+	frame    *frame   // nil for a probe that a socket sends
 	result   Result
 }
 
@@ -109,7 +110,12 @@ func askAddr(ctx context.Context, from *harness.Node, to Target, name string, ad
 	return a.result, err
 }
 
-func (a *asking) ask() error { return a.probe.kind.ask(a) }
+func (a *asking) ask() error {
+	if a.frame != nil {
+		return a.askFrame()
+	}
+	return a.probe.kind.ask(a)
+}
 
 // begin starts the clock.
 func (a *asking) begin() {

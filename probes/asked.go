@@ -112,5 +112,5 @@ func (q question) ask(ctx context.Context) ([]finding, error) {
 		}
 		found[i].Result = t.result
 	}
-	return found, nil
+	return found, pastNeighbours(ctx, q.to, found)
 }

@@ -19,6 +19,9 @@ type finding struct {
 	// closed is true of a port that nobody has: that the target refuses it shows that
 	// it arrives.
 	closed bool
+	// leaks says that the request arrives where neighbour discovery does not keep it; ""
+	// where it was not tried, or does not.
+	leaks string
 }
 
 // standing is what a finding says about a check.
@@ -224,7 +227,7 @@ func (r Result) mayBeDelivered() bool {
 	case r.from != nil:
 		targets = r.from.Lab().Plan().Owners(r.Addr.WithZone(""))
 	}
-	if slices.Contains(targets, r.Cause.Node) {
+	if slices.Contains(targets, r.Cause.Node) && r.Cause.Kind != evidence.Unknown {
 		return false // it is known how it ended there
 	}
 	dropped := slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {

@@ -103,7 +103,7 @@ func turns(ctx context.Context, r Result) error {
 	case err != nil:
 		return err
 	case now.Cause == nil || !same(*now.Cause, *r.Cause):
-		return notChecked{fmt.Errorf("a fresh lab from its plan shows something else: %s", endOf(now))}
+		return notChecked{fmt.Errorf("a fresh lab from its plan shows something else: %s", endOf(now.Result))}
 	}
 	var lifted []string
 	for range mostLifted {
@@ -114,7 +114,7 @@ func turns(ctx context.Context, r Result) error {
 		if now, err = copied.ask(ctx); err != nil {
 			return err
 		}
-		if arrived(now) || r.Cause.Leg == evidence.Request && now.delivered() {
+		if arrived(now.Result) || now.leaks != "" || r.Cause.Leg == evidence.Request && now.delivered() {
 			return nil
 		}
 		if now.Cause == nil || !now.Cause.Policy {
@@ -122,7 +122,7 @@ func turns(ctx context.Context, r Result) error {
 		}
 	}
 	return fmt.Errorf("control by mutation: the isolation of %s is not due to what it names:\n%s\n  it does not get through either: %s\n%s",
-		r, strings.Join(lifted, "\n"), strings.ReplaceAll(now.GomegaString(), "\n", "\n    "), seen(now))
+		r, strings.Join(lifted, "\n"), strings.ReplaceAll(now.GomegaString(), "\n", "\n    "), seen(now.Result))
 }
 
 // Lift takes away at a node what a policy that stopped a probe there is made of: the
@@ -197,19 +197,19 @@ func (d *double) end() {
 }
 
 // ask asks what the result was of.
-func (d *double) ask(ctx context.Context) (Result, error) {
+func (d *double) ask(ctx context.Context) (finding, error) {
 	r := d.result
 	var to Target = r.Addr
 	if r.target != nil {
 		to = d.lab.Node(r.target.Name())
 	}
-	watch, err := watch.Open(d.lab.Nodes(), flowsOf([]Probe{r.Probe})...)
+	q := question{
+		from: d.lab.Node(r.From), to: to, name: r.To,
+		pairs: []pair{{to: r.Addr}}, wanted: []wanted{{Probe: r.Probe, from: r.sourcePort}},
+	}
+	found, err := q.ask(ctx)
 	if err != nil {
-		return Result{}, fmt.Errorf("control by mutation: %w", err)
+		return finding{}, fmt.Errorf("control by mutation: %s: %w", r, err)
 	}
-	now, err := watchAddr(ctx, watch, d.lab.Node(r.From), to, r.To, r.Addr, r.Probe)
-	if err := errors.Join(err, watch.Close()); err != nil {
-		return Result{}, fmt.Errorf("control by mutation: %s: %w", r, err)
-	}
-	return now, nil
+	return found[0], nil
 }

@@ -77,6 +77,8 @@ func (c Cause) String() string {
 		text += " at " + c.place()
 	}
 	switch {
+	case c.Rule != nil && c.Detail != "":
+		text += " by " + c.Rule.String() + ": " + c.Detail
 	case c.Rule != nil:
 		text += " by " + c.Rule.String()
 	case c.Detail != "":

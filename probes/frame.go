@@ -1,0 +1,185 @@
+package probes
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// frame is how a request is sent past neighbour discovery: by the node where it waits
+// for a MAC, to the MAC that the plan gave the next one.
+type frame struct {
+	node  *harness.Node
+	index int // of the interface
+	mac   [6]byte
+	from  netip.Addr // the request's source there
+	ttl   uint8
+	next  netip.Addr // whose MAC it is
+}
+
+// ownTTL is that of what a node makes itself: Linux's default.
+const ownTTL = 64
+
+// frameFor is the frame for a request that waits for a neighbour; false for another end,
+// and where the lab does not know the MAC.
+func frameFor(r Result) (f frame, ok bool) {
+	if r.Cause == nil || r.Cause.Kind != evidence.Neighbour || r.Cause.Leg != evidence.Request || r.from == nil {
+		return frame{}, false
+	}
+	lab := r.from.Lab()
+	at := slices.IndexFunc(lab.Nodes(), func(n *harness.Node) bool { return n.Name() == r.Cause.Node })
+	if at < 0 || lab.Nodes()[at].Attached() {
+		return frame{}, false
+	}
+	f = frame{node: lab.Nodes()[at], from: r.source, ttl: ownTTL}
+	came := f.node == r.from
+	for _, s := range r.Timeline {
+		if s.Node != r.Cause.Node || s.Role != evidence.Request {
+			continue
+		}
+		if s.Destination != r.Addr.WithZone("") {
+			return frame{}, false // it was translated, and so may its port have been
+		}
+		if f.from = s.Source; s.Direction == evidence.In && s.TTL > 0 {
+			f.ttl, came = uint8(s.TTL-1), true
+		}
+	}
+	if !came || !f.lookUp(r.Addr, r.Cause.Interface) {
+		return frame{}, false
+	}
+	return f, f.know(r.Cause.Interface)
+}
+
+// lookUp asks the node's kernel for the next one on the way.
+func (f *frame) lookUp(to netip.Addr, link string) bool {
+	err := f.node.Do(func() error {
+		out, err := net.InterfaceByName(link)
+		if err != nil {
+			return err
+		}
+		f.index, f.next = out.Index, to.WithZone("")
+		if to.IsLinkLocalUnicast() {
+			return nil
+		}
+		routes, err := netlink.RouteGet(to.AsSlice())
+		if err != nil || len(routes) == 0 || routes[0].LinkIndex != out.Index {
+			return fmt.Errorf("another way: %w", err)
+		}
+		if via, ok := netip.AddrFromSlice(routes[0].Gw); ok {
+			f.next = via.Unmap()
+		}
+		if own, ok := netip.AddrFromSlice(routes[0].Src); ok && !f.from.IsValid() {
+			f.from = own.Unmap()
+		}
+		return nil
+	})
+	return err == nil && f.from.IsValid()
+}
+
+// know finds the MAC of the next one in the plan.
+func (f *frame) know(link string) bool {
+	lab := f.node.Lab()
+	own, _ := lab.Plan().Node(f.node.Name())
+	for _, port := range own.Ports {
+		if port.Name != link {
+			continue
+		}
+		segment, _ := lab.Plan().Segment(port.Segment)
+		for _, ref := range segment.Ports {
+			if ref.Node == f.node.Name() {
+				continue
+			}
+			node := lab.Nodes()[slices.IndexFunc(lab.Nodes(), func(n *harness.Node) bool { return n.Name() == ref.Node })]
+			live, err := liveAddrs(node)
+			if err != nil || !slices.Contains(live, liveAddr{f.next, ref.Port}) {
+				continue
+			}
+			plan, _ := lab.Plan().Node(ref.Node)
+			for _, p := range plan.Ports {
+				if p.Name == ref.Port {
+					f.mac = p.MAC
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// askFrame sends the probe's first packet as a frame. Nobody waits for an answer: what
+// the watch sees of it is what it is for.
+func (a *asking) askFrame() error {
+	v6 := a.addr.Is6()
+	const lowest, most = 49152, 16384 // ports that nobody is given (RFC 6335)
+	fresh := freshOf(a.from, a.probe.kind.protocol, v6)
+	port := lowest + uint16(rand.IntN(most))
+	for range most {
+		if fresh.take(port) {
+			break
+		}
+		port = lowest + (port-lowest+1)%most
+	}
+	a.watched.from(port)
+	packet, err := a.packet(port)
+	if err != nil {
+		return err
+	}
+	protocol := uint16(unix.ETH_P_IP)
+	if v6 {
+		protocol = unix.ETH_P_IPV6
+	}
+	var fd int
+	err = a.frame.node.Do(func() error { // of no protocol: it receives nothing
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("open packet socket: %w", err)
+	}
+	s, err := polled(fd)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	a.begin()
+	to := &unix.SockaddrLinklayer{Protocol: swap16(protocol), Ifindex: a.frame.index, Halen: uint8(len(a.frame.mac))}
+	copy(to.Addr[:], a.frame.mac[:])
+	if err := unix.Sendto(fd, packet, 0, to); err != nil {
+		return a.refusedLocally(err)
+	}
+	answered := func() bool { return a.watched.watch.Timeline(a.watched.trail).Answerer() != "" }
+	if _, err := a.wait(s, false, answered); err != nil {
+		return err
+	}
+	return a.silence()
+}
+
+// packet is the probe's first packet.
+func (a *asking) packet(port uint16) ([]byte, error) {
+	d := wire.Datagram{
+		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl,
+	}
+	nonce := a.nonce()
+	d.Payload = make([]byte, a.probe.payload())
+	if a.probe.kind.ports {
+		d.Sequence = binary.NativeEndian.Uint32(nonce[:])
+		copy(d.Payload, makeRequest(nonce))
+	} else {
+		copy(d.Payload, nonce[:])
+	}
+	return d.Build(a.probe.kind.protocol)
+}
+
+// swap16 is a number in the order of the network.
+func swap16(n uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
+}
