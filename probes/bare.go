@@ -198,8 +198,8 @@ func listening(node *harness.Node) (map[uint8]map[uint16]bool, error) {
 	for _, l := range state.Listeners {
 		found[protoTCP][l.Port] = true
 	}
-	for port := range state.UDP {
-		found[protoUDP][port] = true
+	for _, l := range state.UDP {
+		found[protoUDP][l.Port] = true
 	}
 	return found, nil
 }

@@ -77,9 +77,13 @@ func neighbour(t *testing.T, node *harness.Node, name string, addr netip.Addr, m
 // serve has a node listen at a port, by TCP and UDP.
 func serve(t *testing.T, node *harness.Node, at string) {
 	t.Helper()
-	listener, err := node.Listen(t.Context(), "tcp", netip.MustParseAddrPort(at))
+	on, family := netip.MustParseAddrPort(at), ""
+	if on.Addr().Is4() {
+		family = "4" // else the widest of IPv4 is that of both
+	}
+	listener, err := node.Listen(t.Context(), "tcp"+family, on)
 	must(t, err)
-	conn, err := node.ListenPacket(t.Context(), "udp", netip.MustParseAddrPort(at))
+	conn, err := node.ListenPacket(t.Context(), "udp"+family, on)
 	must(t, err)
 	t.Cleanup(func() { _, _ = listener.Close(), conn.Close() })
 }
@@ -102,4 +106,31 @@ func fill(t *testing.T, lab *harness.Lab, port uint16) {
 	conn, err := lab.Node("fw").Dial(t.Context(), "tcp", netip.AddrPortFrom(server4, port))
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
+}
+
+// bind has a node listen at a port of every address, by TCP and UDP, with sockets that
+// set prepares.
+func bind(t *testing.T, node *harness.Node, port int, set func(fd int) error) {
+	t.Helper()
+	must(t, node.Do(func() error {
+		for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+			fd, err := unix.Socket(unix.AF_INET6, kind|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = unix.Close(fd) })
+			if err := set(fd); err != nil {
+				return err
+			}
+			if err := unix.Bind(fd, &unix.SockaddrInet6{Port: port}); err != nil {
+				return err
+			}
+			if kind == unix.SOCK_STREAM {
+				if err := unix.Listen(fd, 1); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}))
 }

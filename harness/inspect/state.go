@@ -36,8 +36,8 @@ type State struct {
 	Legacy bool
 	// Listeners are those of TCP, with their queues, if they were asked for.
 	Listeners []Listener
-	// UDP are the ports that somebody waits at, if they were asked for.
-	UDP map[uint16]bool
+	// UDP are the sockets of UDP that are not connected, if they were asked for.
+	UDP []Listener
 }
 
 // Want is what is to be known of a namespace besides what its kernel lists. Sysctls
@@ -101,7 +101,9 @@ func (ns Namespace) Fill(s *State, want Want) error {
 		}
 		s.readSysctls(keys)
 		if datagrams {
-			s.readUDP()
+			if err := s.readUDP(); err != nil {
+				return err
+			}
 		}
 		if listeners {
 			return s.readListeners()

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
@@ -216,25 +217,60 @@ func TestStateOfListeners(t *testing.T) {
 	lab := harness.Up(t, office(plain))
 	server := lab.Node("server")
 	serve(t, server, "[::]:53")
-	if _, err := server.Listen(t.Context(), "tcp4", netip.MustParseAddrPort("127.0.0.1:80")); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, lab, 81)
+	serve(t, server, "127.0.0.1:80")
+	serve(t, server, "0.0.0.0:81")
+	serve(t, server, "[fd00:2::1]:82")
+	fill(t, lab, 90)
+	bind(t, server, 83, func(fd int) error { return unix.BindToDevice(fd, "dmz") })
+	bind(t, server, 84, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1) })
 	state := read(t, server)
-	var ports []uint16
-	for _, l := range state.Listeners {
-		ports = append(ports, l.Port)
+	dmz := link(t, server, "dmz").Attrs().Index
+	for _, c := range []struct {
+		port        uint16
+		only        string
+		takes, lets string // addresses of the server, and of others
+	}{
+		{53, "", "10.0.2.1 fd00:2::1 127.0.0.1 ::1", ""},
+		{80, "listens at 127.0.0.1 only", "127.0.0.1", "10.0.2.1 fd00:2::1 ::1"},
+		{81, "listens for IPv4 only", "10.0.2.1 127.0.0.1", "fd00:2::1 ::1"},
+		{82, "listens at fd00:2::1 only", "fd00:2::1", "10.0.2.1 ::1"},
+		{83, "listens at interface dmz only", "10.0.2.1 fd00:2::1", ""},
+		{84, "listens for IPv6 only", "fd00:2::1 ::1", "10.0.2.1"},
+	} {
+		for protocol, all := range map[string][]inspect.Listener{"TCP": state.Listeners, "UDP": state.UDP} {
+			at := slices.IndexFunc(all, func(l inspect.Listener) bool { return l.Port == c.port })
+			if at < 0 {
+				t.Errorf("%s %d is not in %+v", protocol, c.port, all)
+				continue
+			}
+			if got := state.Only(all[at]); got != c.only {
+				t.Errorf("%s %d: %q, want %q", protocol, c.port, got, c.only)
+			}
+			for texts, want := range map[string]bool{c.takes: true, c.lets: false} {
+				for _, text := range strings.Fields(texts) {
+					if got := state.Takes(all[at], netip.MustParseAddr(text), dmz); got != want {
+						t.Errorf("%s %d takes what is sent to %s: %v", protocol, c.port, text, got)
+					}
+				}
+			}
+			if state.Takes(all[at], server4, 1) && c.port == 83 {
+				t.Errorf("%s %d takes what comes in elsewhere", protocol, c.port)
+			}
+		}
 	}
-	if slices.Sort(ports); !slices.Equal(ports, []uint16{53, 80, 81}) {
-		t.Errorf("listeners: %+v", state.Listeners)
-	}
-	if !state.UDP[53] || state.UDP[80] {
-		t.Errorf("UDP: %v", state.UDP)
-	}
-	if !slices.Contains(state.Listeners, inspect.Listener{Port: 81, Waiting: 1, Most: 0}) {
+	if full := slices.IndexFunc(state.Listeners, func(l inspect.Listener) bool { return l.Port == 90 && l.Waiting == 1 && l.Most == 0 }); full < 0 || !state.Listens(90) || state.Listens(91) {
 		t.Errorf("the full queue is not in %+v", state.Listeners)
 	}
 	if state := read(t, lab.Node("client")); len(state.UDP)+len(state.Listeners) > 0 {
 		t.Errorf("the client listens: %+v %v", state.Listeners, state.UDP)
+	}
+	if err := server.Do(func() error {
+		all, err := inspect.Sockets(1 << 20)
+		if len(all) < 12 || !slices.ContainsFunc(all, func(s inspect.Socket) bool { return strings.HasPrefix(s.String(), "tcp LISTEN 127.0.0.1:80 peer ") }) {
+			t.Errorf("sockets: %v", all)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
 	}
 }

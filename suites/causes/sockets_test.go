@@ -44,12 +44,14 @@ var _ = Describe("a socket", func() {
 		o.reaches(ctx, closed...)
 	})
 
-	It("that somebody has at another address is not understood, but does not isolate", func(ctx SpecContext) {
+	It("that somebody has at another address is named, and does not isolate", func(ctx SpecContext) {
 		o := up()
 		local, err := o.server.Listen(ctx, "tcp", netip.MustParseAddrPort("127.0.0.1:81"))
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { _ = local.Close() })
-		inconclusive(ctx, o.client, server4, "it sent a refusal, and no rule or route of it is known to", probes.TCP(81))
+		for _, r := range broken(ctx, o.client, server4, "server", evidence.NoListener, probes.TCP(81)) {
+			Expect(r.Cause.Detail).To(Equal("port 81 listens at 127.0.0.1 only"))
+		}
 		Expect(o.client).To(probes.BeRefusedBy(o.server, probes.TCP(81)).WithContext(ctx))
 
 		By("serving it at every address, as the control")

@@ -11,8 +11,9 @@ var backlog = row{
 	kind: evidence.Backlog, verb: "not accepted", policy: never, passes: always, needs: needPackets | needSockets,
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		accepted: func(p spot, c *evidence.Cause) bool {
-			for _, l := range p.state.Listeners {
-				if p.Flow.Protocol == wire.TCP && l.Port == p.Flow.Port && l.Waiting > l.Most {
+			at, _ := p.listeners()
+			for _, l := range at {
+				if p.Flow.Protocol == wire.TCP && l.Waiting > l.Most {
 					c.Detail = fmt.Sprintf("%d connections wait for the listener at port %d, which has room for %d", l.Waiting, l.Port, l.Most)
 					return true
 				}

@@ -17,7 +17,7 @@ var targetRows = map[string]example{
 	}, kind: evidence.Tentative, word: "tentative@server", text: "the request was not delivered at server/dmz: fd00:2::1 is tentative"},
 	"nobody listens": {happen: func(s *scene) {
 		s.arrived("server")
-		delete(s.States["server"].UDP, 53)
+		s.States["server"].UDP = nil
 	}, kind: evidence.NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"nobody listens to TCP": {protocol: wire.TCP, v6: true, happen: func(s *scene) {
 		s.arrived("server")
@@ -37,12 +37,12 @@ var targetRows = map[string]example{
 	}, kind: evidence.Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server/dmz: nothing there accounts for the silence"},
 	"the listener's queue is full": {protocol: wire.TCP, happen: func(s *scene) {
 		s.arrived("server")
-		s.States["server"].Listeners = []inspect.Listener{{Port: 80, Waiting: 9, Most: 1}, {Port: 53, Waiting: 2, Most: 1}}
+		s.States["server"].Listeners = []inspect.Listener{{Addr: everywhere, Port: 80, Waiting: 9, Most: 1}, {Addr: everywhere, Port: 53, Waiting: 2, Most: 1}}
 	}, kind: evidence.Backlog, word: "backlog@server",
 		text: "the request was not accepted at server/dmz: 2 connections wait for the listener at port 53, which has room for 1"},
 	"the listener's queue has room": {protocol: wire.TCP, happen: func(s *scene) {
 		s.arrived("server")
-		s.States["server"].Listeners = []inspect.Listener{{Port: 53, Waiting: 1, Most: 1}} // one more than said fits in
+		s.States["server"].Listeners = []inspect.Listener{{Addr: everywhere, Port: 53, Waiting: 1, Most: 1}} // one more than said fits in
 	}, kind: evidence.Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server/dmz: nothing there accounts for the silence"},
 	"no way back": {happen: func(s *scene) {
 		s.arrived("server")

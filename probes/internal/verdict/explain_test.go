@@ -207,7 +207,7 @@ func (s *scene) refusedAt(node string, way ...string) {
 var refusalRows = map[string]example{
 	"nobody listens": {happen: func(s *scene) {
 		s.refusedAt("server", answered...)
-		delete(s.States["server"].UDP, 53)
+		s.States["server"].UDP = nil
 	}, kind: evidence.NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"nobody listens to TCP": {protocol: wire.TCP, v6: true, happen: func(s *scene) {
 		s.refusedAt("server", answered...)

@@ -145,7 +145,7 @@ func TestWhatPasses(t *testing.T) {
 	}
 	s = newScene(wire.TCP, false)
 	s.arrived("server")
-	s.States["server"].Listeners = []inspect.Listener{{Port: 53, Waiting: 2, Most: 1}}
+	s.States["server"].Listeners = []inspect.Listener{{Addr: everywhere, Port: 53, Waiting: 2, Most: 1}}
 	if c := Explain(s.Observation); c.Kind != evidence.Backlog || !c.Passing {
 		t.Errorf("%s, passing %v", c, c.Passing)
 	}

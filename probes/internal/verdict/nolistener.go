@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
@@ -14,13 +15,44 @@ var noListener = row{
 	unliftable: "that nobody listens is no policy",
 }
 
+// nobodyListens says whether no socket at the port takes the packet: nobody has one,
+// or all of them listen elsewhere.
 func nobodyListens(p spot, c *evidence.Cause) bool {
-	c.Detail = fmt.Sprintf("nobody has port %d", p.Flow.Port)
-	switch p.Flow.Protocol {
-	case wire.TCP:
-		return !p.state.Listens(p.Flow.Port)
-	case wire.UDP:
-		return !p.state.UDP[p.Flow.Port]
+	if p.Flow.Protocol == wire.ICMP {
+		return false
 	}
-	return false
+	at, elsewhere := p.listeners()
+	port := p.port()
+	c.Detail = fmt.Sprintf("nobody has port %d", port)
+	if len(elsewhere) > 0 {
+		c.Detail = fmt.Sprintf("port %d %s", port, p.state.Only(elsewhere[0]))
+	}
+	return len(at) == 0
+}
+
+// listeners are the sockets at the packet's port: those that take it, and others.
+func (p spot) listeners() (at, elsewhere []inspect.Listener) {
+	all := p.state.UDP
+	if p.Flow.Protocol == wire.TCP {
+		all = p.state.Listeners
+	}
+	for _, l := range all {
+		switch {
+		case l.Port != p.port():
+		case p.state.Takes(l, p.to, p.seen.Index):
+			at = append(at, l)
+		default:
+			elsewhere = append(elsewhere, l)
+		}
+	}
+	return at, elsewhere
+}
+
+// port is the one that the packet was for where it was last seen: translation may have
+// changed it.
+func (p spot) port() uint16 {
+	if p.seen.DestinationPort != 0 {
+		return p.seen.DestinationPort
+	}
+	return p.Flow.Port
 }

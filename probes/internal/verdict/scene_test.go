@@ -65,7 +65,7 @@ type port struct {
 
 func (s *scene) node(name string, ports ...port) {
 	state := &inspect.State{
-		Name: name, Lookups: map[inspect.Question]inspect.Lookup{}, Listeners: []inspect.Listener{{Port: 53, Most: 128}}, UDP: map[uint16]bool{53: true},
+		Name: name, Lookups: map[inspect.Question]inspect.Lookup{}, Listeners: []inspect.Listener{{Addr: everywhere, Port: 53, Most: 128}}, UDP: []inspect.Listener{{Addr: everywhere, Port: 53}},
 		Links: []inspect.Link{{Index: 1, Name: "lo", Kind: "device", Up: true, Carrier: true, MTU: 65536}},
 		Sysctls: map[string]string{
 			"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv4/conf/all/rp_filter": "0",

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
@@ -8,6 +9,8 @@ import (
 )
 
 var client4, server4, client6, server6 = wiretest.Client4, wiretest.Server4, wiretest.Client6, wiretest.Server6
+
+var everywhere = netip.IPv6Unspecified()
 
 var dawn = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 
