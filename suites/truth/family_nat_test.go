@@ -1,6 +1,9 @@
 package truth_test
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // translations change addresses and ports.
 var translations = family{"translation", []row{
@@ -98,7 +101,10 @@ func (g *generator) natAt(at string, rules func(word string, v6 bool) (in, out s
 
 // copies are packets made of packets.
 var copies = family{"copy", []row{
-	{name: "dup to a node that drops", weight: 2, add: func(g *generator) {
+	{name: "dup to a node that drops", weight: 3, add: func(g *generator) {
+		if g.chance(2) { // the copy ends before the answer comes
+			g.listener(func(s *service) { s.slow = 30 * time.Millisecond })
+		}
 		g.dup(func(to string) {
 			g.nft(to, g.table("inet", chain("c", "filter", pick(g.r, "forward", "input", "prerouting"), 0, "drop", discovery("inet")...)))
 		})

@@ -53,7 +53,7 @@ func (g *generator) loopback(name, prefix string) {
 var programs = family{"program", []row{
 	{name: "proxy for a port", weight: 2, add: func(g *generator) {
 		at, to := g.anyRouter(), pick(g.r, g.ends()...)
-		if at == to {
+		if at == to || !g.addressed(at) {
 			return
 		}
 		v6 := g.family()

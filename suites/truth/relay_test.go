@@ -28,7 +28,7 @@ func (g *generator) relay(name string, delay time.Duration) {
 	g.nodes = append(g.nodes, node{name: "relay", ports: []port{{segment: near}, {segment: far}}})
 	g.does("relay", fmt.Sprintf("// relay hands on frames between %s and %s, each after %v", near, far, delay), func(s *scope, node *harness.Node) error {
 		return relayFrames(s, node, near, far, delay)
-	}).slow = 4 * delay // there and back, and the same for neighbours
+	}).slow = 8 * delay // there and back, and the same for the neighbours of both ends
 	for _, router := range g.routers() {
 		for _, p := range g.node(router).ports {
 			if p.segment == near {

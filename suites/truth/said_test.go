@@ -202,6 +202,7 @@ func firstRule(results []probes.Result) *evidence.Cause {
 }
 
 func (w *world) match(ctx context.Context, lab *harness.Lab, a ask, match func() (bool, error)) (verdict, error) {
+	pause(ctx, w.slow()) // what was sent before may still be on its way
 	before, err := counted(lab)
 	if err != nil {
 		return verdict{}, err

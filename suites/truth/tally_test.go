@@ -24,19 +24,20 @@ type tally struct {
 	Wrong        map[string]int    // by demand
 	Inconclusive map[string]int    // by reason
 	Features     map[string]int    // worlds that have it
+	Unsupported  map[string]int    // features of networks that this kernel cannot have
 	Examples     map[string]string // of the inconclusive
 	Complaints   []string
 }
 
 func newTally() *tally {
-	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Features: map[string]int{}, Examples: map[string]string{}}
+	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Features: map[string]int{}, Unsupported: map[string]int{}, Examples: map[string]string{}}
 }
 
 func (t *tally) add(other *tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Worlds += other.Worlds
-	for _, m := range [][2]map[string]int{{t.Verdicts, other.Verdicts}, {t.Wrong, other.Wrong}, {t.Inconclusive, other.Inconclusive}, {t.Features, other.Features}} {
+	for _, m := range [][2]map[string]int{{t.Verdicts, other.Verdicts}, {t.Wrong, other.Wrong}, {t.Inconclusive, other.Inconclusive}, {t.Features, other.Features}, {t.Unsupported, other.Unsupported}} {
 		for k, n := range m[1] {
 			m[0][k] += n
 		}
@@ -140,7 +141,7 @@ func (t *tally) String() string {
 	for _, part := range []struct {
 		name string
 		of   map[string]int
-	}{{"verdicts", t.Verdicts}, {"wrong", t.Wrong}, {"inconclusive", t.Inconclusive}, {"networks with", t.Features}} {
+	}{{"verdicts", t.Verdicts}, {"wrong", t.Wrong}, {"inconclusive", t.Inconclusive}, {"not on this kernel, networks with", t.Unsupported}, {"networks with", t.Features}} {
 		fmt.Fprintf(&b, "%s:\n", part.name)
 		for _, k := range slices.SortedFunc(maps.Keys(part.of), func(x, y string) int { return part.of[y] - part.of[x] }) {
 			fmt.Fprintf(&b, "  %6d  %s\n", part.of[k], k)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/nstest/nstest/harness"
@@ -83,7 +84,11 @@ func (w *world) judge(ctx context.Context) *tally {
 	t := newTally()
 	rounds, err := w.examine(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
+		if unsupported(err) {
+			for _, name := range w.features() {
+				t.Unsupported[name]++
+			}
+		} else if ctx.Err() == nil {
 			t.complain("the network cannot be built", w, err.Error(), true)
 		}
 		return t
@@ -120,4 +125,12 @@ var shrunk sync.Map
 func alone() bool {
 	_, ok := os.LookupEnv(seedVar)
 	return ok
+}
+
+// unsupported says whether a network cannot be built because the kernel lacks a kind
+// of rule: which features those had is told.
+func unsupported(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "Could not process rule: Operation not supported") || strings.Contains(text, "Could not process rule: No such file or directory") ||
+		strings.Contains(text, "Couldn't load match") || strings.Contains(text, "is incompatible, use 'nft' tool") || strings.Contains(text, "Table does not exist (do you need to insmod?)")
 }

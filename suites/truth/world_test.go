@@ -128,6 +128,11 @@ func (w *world) users() bool {
 	return slices.ContainsFunc(w.parts, func(p part) bool { return strings.Contains(p.text, "skuid") })
 }
 
+// rejects says whether a node's own rules say no.
+func (w *world) rejects(name string) bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool { return p.node == name && strings.Contains(strings.ToLower(p.text), "reject") })
+}
+
 func (w *world) mistaken() bool {
 	return slices.ContainsFunc(w.parts, func(p part) bool { return p.mistake })
 }
