@@ -3,6 +3,8 @@ package evidence
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/nstest/nstest/harness/inspect"
 )
@@ -44,12 +46,29 @@ type Cause struct {
 	To netip.Addr
 }
 
-// Is says whether name means what stopped it: see Rule.Is, or a word of Kind.
-func (c Cause) Is(name string) bool {
-	if c.Rule != nil {
-		return c.Rule.Is(name)
+// Is says whether name means what stopped it: see Rule.Is. Of what is no rule it is
+// what is printed (Detail, Word, Kind), and, white space aside, the route ("blackhole
+// route 10.9.0.0/16", "blackhole 10.9.0.0/16"), the policy routing rule ("1000: from all
+// prohibit"), or the sysctl ("net.ipv4.ip_forward").
+func (c Cause) Is(given string) bool {
+	name := words(given)
+	switch {
+	case name == "":
+		return false
+	case c.Rule != nil:
+		return c.Rule.Is(given)
 	}
-	return name != "" && name == c.Detail
+	own := []string{words(c.Detail), c.Word(), string(c.Kind)}
+	if c.Route != nil {
+		own = append(own, fmt.Sprintf("%s route %s", c.Kind, c.Route.To), fmt.Sprintf("%s %s", c.Kind, c.Route.To))
+	}
+	if c.PolicyRule != nil {
+		own = append(own, c.PolicyRule.String(), "policy routing rule "+c.PolicyRule.String())
+	}
+	if c.Sysctl != "" {
+		own = append(own, strings.ReplaceAll(c.Sysctl, "/", "."), c.Sysctl)
+	}
+	return slices.Contains(own, name)
 }
 
 // Word is the cause as a matrix has it: drop@fw.

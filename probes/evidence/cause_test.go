@@ -1,10 +1,17 @@
 package evidence
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/nstest/nstest/harness/inspect"
+)
 
 func TestCauseIs(t *testing.T) {
 	t.Parallel()
-	route := Cause{Kind: Blackhole, Node: "fw", Detail: "blackhole route 10.9.0.0/16"}
+	route := Cause{Kind: Blackhole, Node: "fw", Detail: "blackhole route 10.9.0.0/16 in table 100", Route: &inspect.Route{To: netip.MustParsePrefix("10.9.0.0/16")}}
+	ruled := Cause{Kind: Prohibit, Node: "fw", Detail: "policy routing rule 1000: from all prohibit", PolicyRule: &inspect.PolicyRule{Priority: 1000, Action: 8, SuppressBits: -1}}
+	off := Cause{Kind: NoForward, Node: "fw", Detail: "net.ipv4.ip_forward=0", Sysctl: "net/ipv4/ip_forward"}
 	drop := Cause{Kind: Drop, Node: "fw", Rule: &commented, Detail: "not looked at"}
 	for _, c := range []struct {
 		cause Cause
@@ -13,6 +20,11 @@ func TestCauseIs(t *testing.T) {
 	}{
 		{drop, "no dns", true}, {drop, "udp dport 53 drop", true}, {drop, "not looked at", false}, {drop, "", false},
 		{route, "blackhole route 10.9.0.0/16", true}, {route, "blackhole route 10.9.0.0/8", false}, {route, "", false},
+		{route, "blackhole", true}, {route, "blackhole 10.9.0.0/16", true}, {route, " blackhole  10.9.0.0/16 ", true}, {route, "prohibit", false},
+		{route, "blackhole route 10.9.0.0/16 in table 100", true}, {route, "blackhole@fw", true}, {route, "blackhole@pc", false}, {route, " ", false},
+		{ruled, "1000: from all prohibit", true}, {ruled, "policy routing rule 1000: from all prohibit", true}, {ruled, "1000", false},
+		{off, "net.ipv4.ip_forward=0", true}, {off, "net.ipv4.ip_forward", true}, {off, "noforward", true}, {off, "net.ipv4.ip_forward=1", false},
+		{drop, "drop", false}, {drop, "inet filter forward", true},
 		{Cause{Kind: Unknown}, "", false},
 	} {
 		if got := c.cause.Is(c.name); got != c.want {

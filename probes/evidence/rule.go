@@ -2,6 +2,8 @@ package evidence
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +15,9 @@ type Rule struct {
 	// Text is the rule as nft prints it, without comment and counters; "" where it
 	// cannot be had.
 	Text string
+	// Iptables is the rule as iptables-save prints it, without comment and counters,
+	// where iptables-nft made it; "" otherwise. Of iptables-legacy's that is Text.
+	Iptables string
 	// Comment is the rule's comment.
 	Comment string
 	// Rejects is true when the rule does not only drop, but says so to the sender.
@@ -25,28 +30,75 @@ func (r *Rule) IsPolicy() bool { return r.Handle == 0 }
 // Name is what a test may call it by: the comment, else the rule's text, else its
 // place; a policy is "policy inet filter forward".
 func (r *Rule) Name() string {
-	place := strings.Join([]string{r.Family, r.Table, r.Chain}, " ")
 	switch {
 	case r.IsPolicy():
-		return "policy " + place
+		return "policy " + r.Place()
 	case r.Comment != "":
 		return r.Comment
 	case r.Text != "":
 		return r.Text
 	}
-	return fmt.Sprintf("%s handle %d", place, r.Handle)
+	return fmt.Sprintf("%s handle %d", r.Place(), r.Handle)
 }
 
-// Is says whether name means this rule: the exact comment, the exact text (white
-// space aside), the policy, or its place where it has neither.
+// Place is the chain that it is in: inet filter forward.
+func (r *Rule) Place() string { return strings.Join([]string{r.Family, r.Table, r.Chain}, " ") }
+
+// Is says whether name means this rule: the exact comment; or, white space aside, the
+// rule's text in the words of nft or iptables, its chain ("inet filter forward"), or
+// what String and Name are. A policy is "policy drop of inet filter forward", "policy
+// inet filter forward", or its chain.
 func (r *Rule) Is(name string) bool {
-	text := strings.Join(strings.Fields(name), " ")
-	return text != "" && (name == r.Comment || text == r.Text || r.Comment == "" && text == r.Name())
+	text := words(name)
+	if text == "" {
+		return false
+	}
+	if name == r.Comment {
+		return true
+	}
+	own := []string{r.Place(), words(r.String())}
+	if r.IsPolicy() {
+		return slices.Contains(append(own, r.Name()), text)
+	}
+	if r.Comment == "" {
+		own = append(own, words(r.Name()))
+	}
+	return slices.Contains(append(own, r.Text), text) || r.isIptables(text)
 }
+
+// isIptables says whether a text is the rule in iptables' words, as iptables-save
+// prints them, or as they may be given to it.
+func (r *Rule) isIptables(text string) bool {
+	own := r.Iptables
+	if strings.HasSuffix(r.Family, "-legacy") {
+		own = r.Text
+	}
+	text = iptablesComment.ReplaceAllString(text, "")
+	for _, option := range []string{"-A ", "-I ", "--append ", "--insert "} {
+		if rest, ok := strings.CutPrefix(text, option+r.Chain+" "); ok {
+			text = rest
+			break
+		}
+	}
+	return own != "" && plainIptables(text) == plainIptables(own)
+}
+
+// What iptables adds by itself: the match of a protocol that has one of its name.
+var (
+	iptablesMatch   = regexp.MustCompile(`(?:^| )-m (?:tcp|udp|icmp|icmp6)(?: |$)`)
+	iptablesComment = regexp.MustCompile(` ?-m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+)`)
+)
+
+func plainIptables(text string) string {
+	return words(iptablesMatch.ReplaceAllString(" "+words(text)+" ", " "))
+}
+
+// words are a text's with single spaces in between.
+func words(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // String is the rule with its place.
 func (r *Rule) String() string {
-	place := strings.Join([]string{r.Family, r.Table, r.Chain}, " ")
+	place := r.Place()
 	if r.IsPolicy() {
 		return "policy drop of " + place
 	}

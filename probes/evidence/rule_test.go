@@ -7,6 +7,8 @@ var (
 	plain     = Rule{Family: "ip", Table: "nat", Chain: "pre", Handle: 8, Text: "tcp dport { 22, 80 } drop"}
 	unread    = Rule{Family: "ip6", Table: "filter", Chain: "in put", Handle: 9}
 	policy    = Rule{Family: "inet", Table: "filter", Chain: "forward"}
+	made      = Rule{Family: "ip", Table: "filter", Chain: "FORWARD", Handle: 4, Text: "tcp dport 22 counter drop", Iptables: "-p tcp -m tcp --dport 22 -j DROP", Comment: "no ssh"}
+	legacy    = Rule{Family: "iptables-legacy", Table: "filter", Chain: "FORWARD", Handle: 1, Text: "-p udp -m udp --dport 53 -j DROP"}
 	spaced    = Rule{Family: "ip", Table: "t", Chain: "c", Handle: 1, Comment: "two  spaces", Text: "drop"}
 )
 
@@ -62,7 +64,28 @@ func TestRuleIs(t *testing.T) {
 		{policy, "policy inet filter forward", true},
 		{policy, " policy  inet filter\tforward", true},
 		{policy, "policy ip filter forward", false},
-		{policy, "inet filter forward", false},
+		{policy, "inet filter forward", true},
+		{policy, "policy drop of inet filter forward", true},
+		{policy, "ip filter forward", false},
+		{policy, "drop", false},
+		{commented, "inet filter forward", true},
+		{commented, "inet filter", false},
+		{commented, `rule "udp dport 53 drop" of inet filter forward ("no dns")`, true},
+		{commented, "policy drop of inet filter forward", false},
+		{plain, `rule "tcp dport { 22, 80 } drop" of ip nat pre`, true},
+		{unread, "rule 9 of ip6 filter in put", true},
+		{made, "tcp dport 22 counter drop", true},
+		{made, "-p tcp -m tcp --dport 22 -j DROP", true},
+		{made, "-A FORWARD -p tcp -m tcp --dport 22 -j DROP", true},
+		{made, "-A FORWARD -p tcp --dport 22 -m comment --comment \"no ssh\" -j DROP", true},
+		{made, "-A INPUT -p tcp --dport 22 -j DROP", false},
+		{made, "-p tcp --dport 23 -j DROP", false},
+		{made, "-p tcp", false},
+		{made, "no ssh", true},
+		{legacy, "-A FORWARD -p udp --dport 53 -j DROP", true},
+		{legacy, "-p udp -m udp --dport 53 -j DROP", true},
+		{legacy, "-m udp", false},
+		{commented, "-A forward", false},
 		{policy, "", false},
 	} {
 		if got := c.rule.Is(c.name); got != c.want {

@@ -37,11 +37,13 @@ func ruleOf(node *harness.Node, e traceEvent) (*evidence.Rule, error) {
 		r.Handle = 0
 		return r, nil
 	}
+	number := 0
 	err := node.Nftables(func(conn *nftables.Conn) error {
 		table := &nftables.Table{Family: e.family, Name: e.table}
 		rules, err := conn.GetRules(table, &nftables.Chain{Name: e.chain, Table: table})
-		for _, rule := range rules {
+		for i, rule := range rules {
 			if rule.Handle == e.handle {
+				number = i
 				describe(r, rule)
 			}
 		}
@@ -50,7 +52,7 @@ func ruleOf(node *harness.Node, e traceEvent) (*evidence.Rule, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Text = ruleText(node, r)
+	r.Text, r.Iptables = ruleText(node, r), iptablesText(node, r, number)
 	return r, nil
 }
 
@@ -78,9 +80,14 @@ var (
 	comments = regexp.MustCompile(` comment "[^"]*"$`) // the rule's own: elements and log prefixes may hold the word
 )
 
-// ruleText is the rule as nft prints it; "" without nft.
+// ruleText is the rule as nft prints it; "" without nft. A chain or table that is
+// called like one of nft's own words cannot be asked for by name: then the whole ruleset
+// is read.
 func ruleText(node *harness.Node, r *evidence.Rule) string {
-	return textOf(nftOutput(node, "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle)
+	if text := textOf(nftOutput(node, "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle); text != "" {
+		return text
+	}
+	return tidy(textsOf(nftOutput(node, "-a", "list", "ruleset"))[ruleRef{families[r.Family], r.Table, r.Chain, r.Handle}])
 }
 
 // nftOutput is what nft prints at a node; "" without nft, and where it fails.
@@ -105,12 +112,17 @@ func textOf(listing string, handle uint64) string {
 	for line := range strings.Lines(listing) {
 		text, ok := strings.CutSuffix(strings.TrimSpace(line), fmt.Sprintf(" # handle %d", handle))
 		if ok {
-			text = comments.ReplaceAllString(text, "")
-			text = counters.ReplaceAllString(text, "counter")
-			return strings.Join(strings.Fields(text), " ")
+			return tidy(text)
 		}
 	}
 	return ""
+}
+
+// tidy leaves out of a rule what is no part of it.
+func tidy(text string) string {
+	text = comments.ReplaceAllString(text, "")
+	text = counters.ReplaceAllString(text, "counter")
+	return strings.Join(strings.Fields(text), " ")
 }
 
 // nftPath is where nft is.

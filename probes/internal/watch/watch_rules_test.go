@@ -152,7 +152,14 @@ func TestWatchNamesTheRuleOfIptables(t *testing.T) {
 	for name, r := range map[string]ruled{
 		"a rule":       {only: "v4", rules: rule, want: `the request was dropped at fw by rule "udp dport 53 counter drop" of ip filter FORWARD ("no dns")`, name: "no dns"},
 		"a rule of v6": {only: "v6", rules: rule, want: `the request was dropped at fw by rule "udp dport 53 counter drop" of ip6 filter FORWARD ("no dns")`, name: "no dns"},
-		"a policy":     {only: "v4", rules: fmt.Sprintf(text, "DROP", ""), want: "the request was dropped at fw by policy drop of ip filter FORWARD", name: "policy ip filter FORWARD"},
+		"in its own words": {only: "v4", rules: rule, want: `the request was dropped at fw by rule "udp dport 53 counter drop" of ip filter FORWARD ("no dns")`,
+			name: "-A FORWARD -p udp --dport 53 -j DROP"},
+		"in a chain that is called like a word of nft's": {
+			only:  "v4",
+			rules: fmt.Sprintf(text, "ACCEPT", "-N reject\n-A FORWARD -p udp --dport 53 -j reject\n-A reject -s 10.0.0.0/8 -j DROP\n"),
+			want:  `the request was dropped at fw by rule "ip saddr 10.0.0.0/8 counter drop" of ip filter reject`, name: "-A reject -s 10.0.0.0/8 -j DROP",
+		},
+		"a policy": {only: "v4", rules: fmt.Sprintf(text, "DROP", ""), want: "the request was dropped at fw by policy drop of ip filter FORWARD", name: "policy ip filter FORWARD"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
