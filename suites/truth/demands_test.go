@@ -132,7 +132,7 @@ var demands = []demand{
 	{"somebody else answered", func(r *round) string {
 		return r.each(slices.Concat(proven(r.said.bare), r.said.watched, r.said.surveyed), func(res probes.Result, f fact) string {
 			by := strings.Fields(f.by)
-			if !r.signs(f.by) {
+			if !r.signs(f.by) || !r.due() {
 				by = append(by, f.connected...) // they may hand on what they are sent
 			}
 			if res.Outcome == probes.Answered && res.By != "" && f.answered && len(by) > 0 && !slices.Contains(by, res.By) {
@@ -278,6 +278,8 @@ func (r *round) reached(f fact) answer {
 		return yes
 	case f.answered && f.by == r.to:
 		return unknown // through somebody who handed it on
+	case f.answered && r.signs(f.by) && connected && !r.due():
+		return unknown // a proxy: it is the connection's, or the one's whose signature could be had
 	case f.answered && r.signs(f.by):
 		return no // it is that one's signature
 	case !connected || r.due():

@@ -196,3 +196,20 @@ func (r *round) fact(addr netip.Addr) (fact, bool) {
 	}
 	return fact{}, false
 }
+
+// report is all that is known of a round.
+func (r *round) report() string {
+	text := fmt.Sprintf("%s\n", r.ask)
+	for _, res := range slices.Concat(r.said.bare, r.said.watched, r.said.surveyed) {
+		text += fmt.Sprintf("  said: %s (%s)\n", res, causeOf(res))
+	}
+	for _, v := range []struct {
+		name string
+		verdict
+	}{{"isolated", r.said.isolated}, {"unanswered", r.said.unanswered}, {"refused", r.said.refused}, {"reached", r.said.reached}} {
+		if v.asked {
+			text += fmt.Sprintf("  %s: %t, %d packets delivered meanwhile, %v\n", v.name, v.holds, v.delivered, v.err)
+		}
+	}
+	return text + "true:\n" + r.factsText()
+}

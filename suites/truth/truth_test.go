@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,9 +95,17 @@ func (w *world) judge(ctx context.Context) *tally {
 		return t
 	}
 	complained := map[string]bool{}
+	asked := demands
+	if alone() {
+		GinkgoWriter.Printf("%s\n", w)
+		asked = append(slices.Clone(demands), open)
+	}
 	for _, r := range rounds {
 		t.count(r)
-		for _, d := range demands {
+		if alone() {
+			GinkgoWriter.Println(r.report())
+		}
+		for _, d := range asked {
 			why := d.check(r)
 			if why == "" {
 				continue
@@ -120,6 +129,16 @@ func (w *world) judge(ctx context.Context) *tally {
 // shrunk are the demands that this process has made a small network for: it takes as
 // long as a hundred networks. Who wants one of another repeats its seed.
 var shrunk sync.Map
+
+// open is no demand, since a verdict may be open: for one seed it shows of how little.
+var open = demand{"inconclusive", func(r *round) string {
+	for _, v := range []verdict{r.said.isolated, r.said.unanswered, r.said.reached} {
+		if v.inconclusive() != "" {
+			return v.err.Error()
+		}
+	}
+	return ""
+}}
 
 // alone says whether one seed is asked for.
 func alone() bool {
