@@ -21,8 +21,7 @@ const handshake = "the connection was made, and no node has it"
 func (a *asking) connected(s *socket) error {
 	a.end(Answered, a.addr)
 	a.result.detail = handshake // as long as nothing more is known
-	a.result.due = a.isDue()
-	if !a.result.due {
+	if !a.isDue() {
 		at, err := a.holder(s)
 		switch {
 		case err != nil:

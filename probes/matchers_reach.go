@@ -136,7 +136,9 @@ func (m *ReachMatcher) judge(result Result) error {
 
 // objection is why a result does not show that the target answered; "" when it does.
 func (m *ReachMatcher) objection(r Result) string {
-	switch {
+	switch why := r.aimless(); {
+	case why != "":
+		return why
 	case r.Outcome != Answered:
 		return r.explain()
 	case r.by == nil && r.By == "" && r.from.Attached() && m.by == nil && r.target == nil:
@@ -151,7 +153,7 @@ func (m *ReachMatcher) objection(r Result) string {
 	case len(wanted) == 0: // an address that somebody answers for, and nobody has
 	case !slices.ContainsFunc(wanted, func(n *harness.Node) bool { return sameNode(n, r.by) }):
 		return fmt.Sprintf("%s was answered by %s, not by %s", r.Addr, r.By, names(wanted))
-	case r.due && !r.signed && m.by == nil:
+	case isServed(r.by, r.Probe) && !r.signed:
 		return fmt.Sprintf("%s has a responder for %s, which is to sign, and did not", r.By, r.Probe)
 	}
 	return ""

@@ -159,7 +159,7 @@ func unreached(server *harness.Node) []question {
   client -> server (fd00:2::1) udp/53: answered by server after TIME`},
 		{netip.MustParseAddr("203.0.113.9"), icmp, `client does not reach 203.0.113.9 with icmp:
   client -> 203.0.113.9 (203.0.113.9) icmp: rejected by fw from 10.0.1.2 after TIME: network unreachable (icmp 3/0)
-    somebody on the way says no`},
+    no node of lab "office" has 203.0.113.9, and nobody answers for it; the nearest are 10.0.1.1 (client), 10.0.2.1 (server), 10.0.1.2 (fw)`},
 		{server.On("dmz"), icmp.Size(9000), `client does not reach server/dmz with icmp:
   client -> server/dmz (10.0.2.1) icmp: unsent: message too long
     nothing was sent

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -47,11 +48,21 @@ type objection struct{ why, advice string }
 // of is true when every finding holds and every name occurs, false when the opposite is shown
 // by all that decide, and an error otherwise.
 func (j *judgement) of(title, expected func() string) (bool, error) {
+	aimless := map[netip.Addr]string{}
 	var objections [][]string
 	var holding []finding
 	against, deciding := 0, 0
 	for _, f := range j.findings {
 		is, o := j.judge(f)
+		why, looked := aimless[f.Addr]
+		if !looked {
+			why = f.aimless()
+			aimless[f.Addr] = why
+		}
+		meant := is == holds && f.Cause != nil && !f.Cause.Policy && j.named != nil && len(j.named.because) > 0 // that nobody is there, say
+		if why != "" && !meant {
+			is, o.why = unclear, strings.TrimPrefix(o.why+"; "+why, "; ")
+		}
 		if !f.aside {
 			deciding++
 			if is == fails {

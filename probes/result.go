@@ -86,7 +86,6 @@ type Result struct {
 	owners     []*harness.Node // of Sender's address, where there are several
 	source     netip.Addr      // the asker's address, where one was chosen
 	sourcePort uint16          // the same of its port
-	due        bool            // a responder of Serve was to sign
 	signed     bool            // By signed
 	held       bool            // By was seen to have the TCP connection
 	detail     string          // of the outcome, in a few words; "" without any

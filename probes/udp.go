@@ -80,7 +80,6 @@ func (a *asking) udpAnswer(s *socket, nonce [nonceSize]byte) (done bool, err err
 		n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
 		if err == nil {
 			a.end(Answered, a.addr)
-			a.result.due = a.isDue()
 			a.signed(buf[:n], nonce)
 			return true, nil
 		}
