@@ -109,17 +109,3 @@ func TestBundleFilesEnd(t *testing.T) {
 		t.Error(text.String())
 	}
 }
-
-func TestSocketText(t *testing.T) {
-	for line, want := range map[string]string{
-		"0: 00000000:0050 00000000:0000 0A 00000000:00000003 00:0 0 0 0 1": "tcp LISTEN 0.0.0.0:80 peer 0.0.0.0:0 queued to send 0, to read 3",
-		"0: 00000000:0050 00000000:0000 0A":                                "",
-		"0: 0:0050 00000000:0000 0A 0:0":                                   "",
-		"0: 00000000:0050 00000000:0000 1F 0:0":                            "",
-		"":                                                                 "",
-	} {
-		if got, _ := socketText("tcp", line); got != want {
-			t.Errorf("%s: %q, want %q", line, got, want)
-		}
-	}
-}

@@ -3,75 +3,64 @@ package harness
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
 // links writes every interface with its addresses and counters.
 func (s *state) links(w io.Writer) error {
-	links, err := s.handle.LinkList()
-	if whole(err) != nil {
+	links, addrs, err := s.linksAndAddrs()
+	if err != nil {
 		return err
 	}
-	for _, link := range links {
-		s.names[link.Attrs().Index] = link.Attrs().Name
-	}
-	addrs, err := s.handle.AddrList(nil, netlink.FAMILY_ALL)
-	if whole(err) != nil {
-		return err
-	}
-	isolated := s.isolated(links)
-	for _, link := range links {
-		a := link.Attrs()
-		fmt.Fprintf(w, "%d: %s: <%s> mtu %d %s", a.Index, s.title(a), linkFlags(a.RawFlags), a.MTU, link.Type())
-		if a.MasterIndex != 0 {
-			fmt.Fprintf(w, " master %s", s.name(a.MasterIndex))
+	for _, l := range links {
+		fmt.Fprintf(w, "%d: %s: <%s> mtu %d %s", l.Index, s.title(l), linkFlags(l.Flags), l.MTU, l.Kind)
+		if l.Master != 0 {
+			fmt.Fprintf(w, " master %s", s.name(l.Master))
 		}
-		if isolated[a.Index] {
+		if l.Isolated {
 			fmt.Fprint(w, " isolated on")
 		}
-		fmt.Fprintf(w, " state %s\n", strings.ToUpper(a.OperState.String()))
-		fmt.Fprintf(w, "    link %s\n", orDash(a.HardwareAddr.String()))
+		fmt.Fprintf(w, " state %s\n", l.State)
+		fmt.Fprintf(w, "    link %s\n", orDash(l.MAC))
 		for _, addr := range addrs {
-			if addr.LinkIndex == a.Index {
+			if addr.Index == l.Index {
 				fmt.Fprintf(w, "    %s\n", addrText(addr))
 			}
 		}
-		if c := a.Statistics; c != nil {
-			fmt.Fprintf(w, "    received %d packets, %d bytes, %d dropped, %d errors; sent %d packets, %d bytes, %d dropped, %d errors\n",
-				c.RxPackets, c.RxBytes, c.RxDropped, c.RxErrors, c.TxPackets, c.TxBytes, c.TxDropped, c.TxErrors)
-		}
+		in, out := l.Counters.Received, l.Counters.Sent
+		fmt.Fprintf(w, "    received %d packets, %d bytes, %d dropped, %d errors; sent %d packets, %d bytes, %d dropped, %d errors\n",
+			in.Packets, in.Bytes, in.Dropped, in.Errors, out.Packets, out.Bytes, out.Dropped, out.Errors)
 	}
 	return nil
 }
 
-// title is an interface and what it is stacked on, or the other end of its pair,
-// as ip has it.
-func (s *state) title(a *netlink.LinkAttrs) string {
-	switch {
-	case a.ParentIndex == 0:
-		return a.Name
-	case a.NetNsID >= 0:
-		return fmt.Sprintf("%s@if%d (netnsid %d)", a.Name, a.ParentIndex, a.NetNsID)
+// linksAndAddrs reads both, and notes what the interfaces are called.
+func (s *state) linksAndAddrs() ([]inspect.Link, []inspect.Addr, error) {
+	links, err := s.in.Links()
+	if whole(err) != nil {
+		return nil, nil, err
 	}
-	return a.Name + "@" + s.name(a.ParentIndex)
+	for _, l := range links {
+		s.names[l.Index] = l.Name
+	}
+	addrs, err := s.in.Addrs()
+	return links, addrs, whole(err)
 }
 
-// isolated are the ports of bridges that reach no other isolated port. Each is
-// asked for at a price that grows with their number.
-func (s *state) isolated(links []netlink.Link) map[int]bool {
-	const most = 64
-	isolated := map[int]bool{}
-	ports := slices.DeleteFunc(slices.Clone(links), func(l netlink.Link) bool { return l.Attrs().MasterIndex == 0 })
-	for _, link := range ports[:min(len(ports), most)] {
-		if info, err := s.handle.LinkGetProtinfo(link); whole(err) == nil {
-			isolated[link.Attrs().Index] = info.Isolated
-		}
+// title is an interface and what it is stacked on, or the other end of its pair,
+// as ip has it.
+func (s *state) title(l inspect.Link) string {
+	switch {
+	case l.Peer == 0:
+		return l.Name
+	case l.PeerNamespace >= 0:
+		return fmt.Sprintf("%s@if%d (netnsid %d)", l.Name, l.Peer, l.PeerNamespace)
 	}
-	return isolated
+	return l.Name + "@" + s.name(l.Peer)
 }
 
 type flagName struct {
@@ -102,13 +91,13 @@ func linkFlags(flags uint32) string {
 	return strings.Join(set, ",")
 }
 
-func addrText(addr netlink.Addr) string {
+func addrText(addr inspect.Addr) string {
 	text := "inet"
-	if addr.IP.To4() == nil {
+	if addr.Prefix.Addr().Is6() {
 		text = "inet6"
 	}
-	text += " " + addr.IPNet.String()
-	if addr.Peer != nil && !addr.Peer.IP.Equal(addr.IP) {
+	text += " " + addr.Prefix.String()
+	if addr.Peer.IsValid() {
 		text += " peer " + addr.Peer.String()
 	}
 	text += " scope " + scopeText(netlink.Scope(addr.Scope))

@@ -3,23 +3,22 @@ package harness
 import (
 	"fmt"
 	"io"
-	"net"
+	"net/netip"
 	"strings"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-var families = []int{netlink.FAMILY_V4, netlink.FAMILY_V6}
-
 // routes writes the routes of every table, local ones among them.
 func (s *state) routes(w io.Writer) error {
-	for _, family := range families {
-		err := s.handle.RouteListFilteredIter(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
-			_, err := fmt.Fprintln(w, s.routeText(&r))
-			return err == nil
-		})
-		if whole(err) != nil {
+	routes, err := s.in.Routes()
+	if whole(err) != nil {
+		return err
+	}
+	for _, r := range routes {
+		if _, err := fmt.Fprintln(w, s.routeText(r)); err != nil {
 			return err
 		}
 	}
@@ -32,39 +31,36 @@ var kindsOfRoute = map[int]string{
 }
 
 // routeText is a route as ip prints it.
-func (s *state) routeText(r *netlink.Route) string {
-	text := kindsOfRoute[r.Type] + prefixText(r.Dst, "default") + s.hopText(r.Gw, r.Via, r.LinkIndex)
+func (s *state) routeText(r inspect.Route) string {
+	text := kindsOfRoute[r.Type] + prefixText(r.To) + s.hopText(r.Via, r.Index)
 	if r.Table != unix.RT_TABLE_MAIN {
-		text += " table " + tableText(r.Table)
+		text += " table " + inspect.TableName(r.Table)
 	}
-	text += " proto " + r.Protocol.String()
-	if r.Scope != netlink.SCOPE_UNIVERSE {
-		text += " scope " + r.Scope.String()
+	text += " proto " + netlink.RouteProtocol(r.Protocol).String()
+	if scope := netlink.Scope(r.Scope); scope != netlink.SCOPE_UNIVERSE {
+		text += " scope " + scope.String()
 	}
-	if r.Src != nil {
-		text += " src " + r.Src.String()
+	if r.Source.IsValid() {
+		text += " src " + r.Source.String()
 	}
-	if r.Priority != 0 {
-		text += fmt.Sprint(" metric ", r.Priority)
+	if r.Metric != 0 {
+		text += fmt.Sprint(" metric ", r.Metric)
 	}
 	if r.MTU != 0 {
 		text += fmt.Sprint(" mtu ", r.MTU)
 	}
 	text += hopFlags(r.Flags)
-	for _, hop := range r.MultiPath {
-		text += fmt.Sprintf("\n    nexthop%s weight %d%s", s.hopText(hop.Gw, hop.Via, hop.LinkIndex), hop.Hops+1, hopFlags(hop.Flags))
+	for _, hop := range r.Hops {
+		text += fmt.Sprintf("\n    nexthop%s weight %d%s", s.hopText(hop.Via, hop.Index), hop.Weight, hopFlags(hop.Flags))
 	}
 	return text
 }
 
-// hopText is where a route leads. It may have a gateway of the other family (Via).
-func (s *state) hopText(gateway net.IP, via netlink.Destination, index int) string {
+// hopText is where a route leads.
+func (s *state) hopText(via netip.Addr, index int) string {
 	var text string
-	if other, ok := via.(*netlink.Via); ok {
-		gateway = other.Addr
-	}
-	if gateway != nil {
-		text = " via " + gateway.String()
+	if via.IsValid() {
+		text = " via " + via.String()
 	}
 	if index != 0 {
 		text += " dev " + s.name(index)
@@ -77,112 +73,45 @@ func hopFlags(flags int) string {
 	return strings.Join(set, "")
 }
 
-// prefixText is a prefix; a single address has no length, and the widest is all.
-func prefixText(prefix *net.IPNet, all string) string {
-	if prefix == nil {
-		return all
-	}
-	switch ones, bits := prefix.Mask.Size(); ones {
-	case 0:
-		return all
-	case bits:
-		return prefix.IP.String()
+// prefixText is a prefix; a single address has no length, and the widest is the
+// default.
+func prefixText(prefix netip.Prefix) string {
+	switch {
+	case !prefix.IsValid() || prefix.Bits() == 0:
+		return "default"
+	case prefix.IsSingleIP():
+		return prefix.Addr().String()
 	}
 	return prefix.String()
 }
 
-func tableText(table int) string {
-	switch table {
-	case unix.RT_TABLE_LOCAL:
-		return "local"
-	case unix.RT_TABLE_MAIN:
-		return "main"
-	case unix.RT_TABLE_DEFAULT:
-		return "default"
-	}
-	return fmt.Sprint(table)
-}
-
 // rules writes the rules that choose a routing table.
 func (s *state) rules(w io.Writer) error {
-	for _, family := range families {
-		rules, err := s.handle.RuleList(family)
-		if whole(err) != nil {
-			return err
-		}
-		for _, r := range rules {
-			fmt.Fprintf(w, "inet%s %s\n", map[int]string{netlink.FAMILY_V6: "6"}[family], ruleText(r))
-		}
+	rules, err := s.in.PolicyRules()
+	for _, r := range rules {
+		fmt.Fprintf(w, "inet%s %s\n", map[bool]string{true: "6"}[r.V6], &r)
 	}
-	return nil
-}
-
-func ruleText(r netlink.Rule) string {
-	text := fmt.Sprintf("%d: ", r.Priority)
-	if r.Invert {
-		text += "not "
-	}
-	text += "from " + prefixText(r.Src, "all")
-	if r.Dst != nil {
-		text += " to " + prefixText(r.Dst, "all")
-	}
-	if r.IifName != "" {
-		text += " iif " + r.IifName
-	}
-	if r.OifName != "" {
-		text += " oif " + r.OifName
-	}
-	if r.Mark != 0 || r.Mask != nil {
-		text += fmt.Sprintf(" fwmark %#x", r.Mark)
-		if r.Mask != nil {
-			text += fmt.Sprintf("/%#x", *r.Mask)
-		}
-	}
-	if r.IPProto > 0 {
-		text += fmt.Sprint(" ipproto ", r.IPProto)
-	}
-	if r.Sport != nil {
-		text += fmt.Sprintf(" sport %d-%d", r.Sport.Start, r.Sport.End)
-	}
-	if r.Dport != nil {
-		text += fmt.Sprintf(" dport %d-%d", r.Dport.Start, r.Dport.End)
-	}
-	if r.Goto > 0 {
-		return text + fmt.Sprint(" goto ", r.Goto)
-	}
-	if name := kindsOfRoute[int(r.Type)]; name != "" {
-		return text + " " + strings.TrimSpace(name)
-	}
-	if r.Table == 0 { // which of these a list of rules by netlink leaves out
-		return text + " blackhole, unreachable or prohibit"
-	}
-	text += " lookup " + tableText(r.Table)
-	if r.SuppressPrefixlen >= 0 {
-		text += fmt.Sprint(" suppress_prefixlength ", r.SuppressPrefixlen)
-	}
-	return text
+	return err
 }
 
 // neighbours writes what the node remembers of the others on its links, and what a
 // bridge has learnt.
 func (s *state) neighbours(w io.Writer) error {
-	for _, family := range append(families, unix.AF_BRIDGE) {
-		neighbours, err := s.handle.NeighList(0, family)
-		if whole(err) != nil {
-			return err
-		}
-		for _, n := range neighbours {
-			switch {
-			case family == unix.AF_BRIDGE && n.MasterIndex == 0: // what a link itself listens to
-			case family == unix.AF_BRIDGE:
-				fmt.Fprintf(w, "%s dev %s %s\n", n.HardwareAddr, s.name(n.LinkIndex), neighbourState(n.State))
-			case n.State&netlink.NUD_NOARP == 0: // those without a link to ask on go by themselves
-				fmt.Fprintf(w, "%s dev %s link %s %s%s\n", n.IP, s.name(n.LinkIndex), orDash(n.HardwareAddr.String()), neighbourState(n.State),
-					strings.Join(flagNames(uint32(n.Flags), []flagName{{netlink.NTF_ROUTER, " router"}, {netlink.NTF_PROXY, " proxy"}}), ""))
-			}
+	neighbours, err := s.in.Neighbours()
+	if whole(err) != nil {
+		return err
+	}
+	for _, n := range neighbours {
+		if n.State&netlink.NUD_NOARP == 0 { // those without a link to ask on go by themselves
+			fmt.Fprintf(w, "%s dev %s link %s %s%s\n", n.Addr, s.name(n.Index), orDash(n.MAC), neighbourState(n.State),
+				strings.Join(flagNames(uint32(n.Flags), []flagName{{netlink.NTF_ROUTER, " router"}, {netlink.NTF_PROXY, " proxy"}}), ""))
 		}
 	}
-	return nil
+	learnt, err := s.in.Learnt()
+	for _, l := range learnt {
+		fmt.Fprintf(w, "%s dev %s %s\n", l.MAC, s.name(l.Index), neighbourState(l.State))
+	}
+	return whole(err)
 }
 
 func neighbourState(state int) string {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -21,9 +22,9 @@ const answerBound = 2 * time.Second
 // state reads what a namespace's kernel knows, as text for people. All of it runs
 // on one thread that is in there.
 type state struct {
-	ctx    context.Context
-	handle *netlink.Handle
-	names  map[int]string // of interfaces, by index
+	ctx   context.Context
+	in    inspect.Namespace
+	names map[int]string // of interfaces, by index
 }
 
 // stateOf writes the state of a namespace. What cannot be read is said in its
@@ -43,7 +44,8 @@ func withState(ctx context.Context, g *ground, f func(*state) error) error {
 		}
 		defer handle.Close()
 		_ = handle.SetSocketTimeout(answerBound)
-		return f(&state{ctx: ctx, handle: handle, names: map[int]string{}})
+		here := func(f func() error) error { return f() } // this thread is in there
+		return f(&state{ctx: ctx, in: inspect.Namespace{Handle: handle, Do: here}, names: map[int]string{}})
 	})
 }
 

@@ -62,7 +62,7 @@ func (n *Node) delRoute(to netip.Prefix) error {
 	if !to.IsValid() {
 		return errors.New("delete route: no destination: give a prefix")
 	}
-	routes, err := inspect.Routes(n.Netlink())
+	routes, err := inspect.NetlinkRoutes(n.Netlink())
 	if err != nil {
 		return at(err, "delete route to %s: list routes", to)
 	}

@@ -78,29 +78,19 @@ func firstMissing(lines, others []string) string {
 // lastingLinks writes interfaces and their addresses, without what each namespace has
 // its own of, and what takes its time: indexes of peers, link-local addresses, carrier.
 func (s *state) lastingLinks(w io.Writer) error {
-	links, err := s.handle.LinkList()
+	links, addrs, err := s.linksAndAddrs()
 	if err != nil {
 		return err
 	}
-	for _, link := range links {
-		s.names[link.Attrs().Index] = link.Attrs().Name
-	}
-	addrs, err := s.handle.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return err
-	}
-	isolated := s.isolated(links)
-	for _, link := range links {
-		a, mac := link.Attrs(), link.Attrs().HardwareAddr
-		if link.Type() == "bridge" || a.MasterIndex != 0 {
-			mac = nil // by chance, and nobody sends to it
+	for _, l := range links {
+		if l.Kind == "bridge" || l.Master != 0 {
+			l.MAC = "" // by chance, and nobody sends to it
 		}
-		up, arp := a.RawFlags&unix.IFF_UP != 0, a.RawFlags&unix.IFF_NOARP == 0
 		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s isolated %v\n",
-			a.Name, up, arp, a.MTU, link.Type(), orDash(mac.String()), s.name(a.MasterIndex), isolated[a.Index])
+			l.Name, l.Up, l.Flags&unix.IFF_NOARP == 0, l.MTU, l.Kind, orDash(l.MAC), s.name(l.Master), l.Isolated)
 		for _, addr := range addrs {
-			if addr.LinkIndex == a.Index && !addr.IP.IsLinkLocalUnicast() {
-				fmt.Fprintf(w, "%s %s\n", a.Name, addrText(addr))
+			if addr.Index == l.Index && !addr.Prefix.Addr().IsLinkLocalUnicast() {
+				fmt.Fprintf(w, "%s %s\n", l.Name, addrText(addr))
 			}
 		}
 	}
@@ -119,15 +109,13 @@ func (s *state) lastingRoutes(w io.Writer) error {
 
 // permanentNeighbours writes the entries that somebody made.
 func (s *state) permanentNeighbours(w io.Writer) error {
-	for _, family := range families {
-		neighbours, err := s.handle.NeighList(0, family)
-		if err != nil {
-			return err
-		}
-		for _, n := range neighbours {
-			if n.State&netlink.NUD_PERMANENT != 0 {
-				fmt.Fprintf(w, "%s dev %s %s\n", n.IP, s.name(n.LinkIndex), n.HardwareAddr)
-			}
+	neighbours, err := s.in.Neighbours()
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbours {
+		if n.State&netlink.NUD_PERMANENT != 0 {
+			fmt.Fprintf(w, "%s dev %s %s\n", n.Addr, s.name(n.Index), n.MAC)
 		}
 	}
 	return nil

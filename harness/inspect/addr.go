@@ -13,18 +13,27 @@ import (
 type Addr struct {
 	Index     int
 	Prefix    netip.Prefix
-	Tentative bool // duplicate address detection is not over, or failed
+	Peer      netip.Prefix // the other end's, where it has one; else the zero Prefix
+	Scope     int          // RT_SCOPE_UNIVERSE and so on (rtnetlink(7))
+	Flags     int          // IFA_F_TENTATIVE and so on
+	Tentative bool         // duplicate address detection is not over, or failed
 }
 
-func (s *State) readAddrs(h *netlink.Handle) error {
-	addrs, err := h.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return err
+// Addrs are the addresses of the namespace. Where the kernel changed them under way
+// there are some, and netlink.ErrDumpInterrupted.
+func (ns Namespace) Addrs() ([]Addr, error) {
+	addrs, err := ns.Handle.AddrList(nil, netlink.FAMILY_ALL)
+	all := make([]Addr, len(addrs))
+	for i, a := range addrs {
+		all[i] = Addr{
+			Index: a.LinkIndex, Prefix: prefixOf(*a.IPNet), Scope: a.Scope, Flags: a.Flags,
+			Tentative: a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0,
+		}
+		if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
+			all[i].Peer = prefixOf(*a.Peer)
+		}
 	}
-	for _, a := range addrs {
-		s.Addrs = append(s.Addrs, Addr{a.LinkIndex, prefixOf(*a.IPNet), a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0})
-	}
-	return nil
+	return all, err
 }
 
 // Addr is an address that the namespace has; false when it has not.

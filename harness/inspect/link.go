@@ -1,8 +1,12 @@
 package inspect
 
 import (
+	"encoding/binary"
+	"errors"
 	"slices"
+	"strings"
 
+	mdlayher "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -12,37 +16,103 @@ type Link struct {
 	Index, Master int
 	Name, Kind    string // Kind is veth, bridge and so on; "device" for a plain one
 	Up, Carrier   bool
-	MTU           int  // bytes
-	Isolated      bool // a bridge's port that talks to no other isolated one
-	Table         int  // of a VRF
+	MTU           int    // bytes
+	Flags         uint32 // IFF_UP and so on (netdevice(7))
+	MAC           string // "" for none
+	State         string // as ip has it: UP, DOWN, LOWERLAYERDOWN, UNKNOWN
+	// Peer is the index of what it is stacked on, or of the other end of its pair: 0
+	// for none. PeerNamespace is -1 where that is here, and else the kernel's number of
+	// where it is.
+	Peer, PeerNamespace int
+	Isolated            bool // a bridge's port that talks to no other isolated one
+	Table               int  // of a VRF
+	Counters            Counters
 }
 
-func (s *State) readLinks(h *netlink.Handle) error {
-	links, err := h.LinkList()
-	if err != nil {
+// Counters are what an interface has received and sent.
+type Counters struct{ Received, Sent Traffic }
+
+// Traffic is one way of it.
+type Traffic struct{ Packets, Bytes, Dropped, Errors uint64 }
+
+// Links are the interfaces of the namespace. Where the kernel changed them under way
+// there are some, and netlink.ErrDumpInterrupted.
+func (ns Namespace) Links() ([]Link, error) {
+	links, failed := ns.Handle.LinkList()
+	if failed != nil && len(links) == 0 {
+		return nil, failed
+	}
+	all, ports := make([]Link, len(links)), false
+	for i, link := range links {
+		all[i] = linkOf(link)
+		ports = ports || all[i].Master != 0
+	}
+	if !ports {
+		return all, failed
+	}
+	err := ns.Do(func() error {
+		c, err := openConn()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		isolated, err := c.isolatedPorts()
+		for i := range all {
+			all[i].Isolated = isolated[all[i].Index]
+		}
 		return err
-	}
-	for _, link := range links {
-		s.Links = append(s.Links, linkOf(h, link))
-	}
-	return nil
+	})
+	return all, errors.Join(failed, err)
 }
 
-func linkOf(h *netlink.Handle, link netlink.Link) Link {
+func linkOf(link netlink.Link) Link {
 	a := link.Attrs()
 	l := Link{
-		Index: a.Index, Master: a.MasterIndex, Name: a.Name, Kind: link.Type(), MTU: a.MTU,
-		Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
+		Index: a.Index, Master: a.MasterIndex, Name: a.Name, Kind: link.Type(), MTU: a.MTU, Flags: a.RawFlags,
+		Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, MAC: a.HardwareAddr.String(),
+		State: strings.ToUpper(a.OperState.String()), Peer: a.ParentIndex, PeerNamespace: a.NetNsID,
 	}
 	if vrf, ok := link.(*netlink.Vrf); ok {
 		l.Table = int(vrf.Table)
 	}
-	if a.MasterIndex != 0 {
-		if info, err := h.LinkGetProtinfo(link); err == nil {
-			l.Isolated = info.Isolated
-		}
+	if c := a.Statistics; c != nil {
+		l.Counters = Counters{Traffic{c.RxPackets, c.RxBytes, c.RxDropped, c.RxErrors}, Traffic{c.TxPackets, c.TxBytes, c.TxDropped, c.TxErrors}}
 	}
 	return l
+}
+
+// isolatedPorts are the ports of bridges that reach no other isolated one, by index:
+// one dump for all of them.
+func (c conn) isolatedPorts() (map[int]bool, error) {
+	const portIsolated = 33 // IFLA_BRPORT_ISOLATED, linux/if_link.h
+	header := make([]byte, unix.SizeofIfInfomsg)
+	header[0] = unix.AF_BRIDGE
+	answers, err := c.ask(unix.RTM_GETLINK, mdlayher.Dump, header, nil)
+	isolated := map[int]bool{}
+	for _, answer := range answers {
+		if len(answer.Data) < unix.SizeofIfInfomsg {
+			continue
+		}
+		index := int(binary.NativeEndian.Uint32(answer.Data[4:]))
+		attributes, err := mdlayher.NewAttributeDecoder(answer.Data[unix.SizeofIfInfomsg:])
+		if err != nil {
+			return isolated, err
+		}
+		for attributes.Next() {
+			if attributes.Type() != unix.IFLA_PROTINFO {
+				continue
+			}
+			attributes.Nested(func(port *mdlayher.AttributeDecoder) error {
+				for port.Next() {
+					if port.Type() == portIsolated {
+						isolated[index] = port.Uint8() != 0
+					}
+				}
+				return nil
+			})
+		}
+	}
+	return isolated, err
 }
 
 // Link is the interface of an index; the zero Link when there is none.

@@ -1,30 +1,54 @@
 package inspect
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Neighbour is a neighbour entry.
 type Neighbour struct {
 	Index int // of the interface
 	Addr  netip.Addr
-	State int // NUD_INCOMPLETE and so on (rtnetlink(7))
+	State int    // NUD_INCOMPLETE and so on (rtnetlink(7))
+	MAC   string // "" for none
+	Flags int    // NTF_ROUTER and so on
 }
 
-func (s *State) readNeighbours(h *netlink.Handle) error {
-	neighbours, err := h.NeighList(0, netlink.FAMILY_ALL)
-	if err != nil {
-		return err
-	}
-	for _, n := range neighbours {
-		if addr, ok := netip.AddrFromSlice(n.IP); ok {
-			s.Neighbours = append(s.Neighbours, Neighbour{n.LinkIndex, addr.Unmap(), n.State})
+// Neighbours are the entries of every link of the namespace, IPv4's first. Where the
+// kernel changed them under way there are some, and netlink.ErrDumpInterrupted.
+func (ns Namespace) Neighbours() (all []Neighbour, err error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		entries, failed := ns.Handle.NeighList(0, family)
+		err = errors.Join(err, failed)
+		for _, n := range entries {
+			if addr, ok := netip.AddrFromSlice(n.IP); ok {
+				all = append(all, Neighbour{n.LinkIndex, addr.Unmap(), n.State, n.HardwareAddr.String(), n.Flags})
+			}
 		}
 	}
-	return nil
+	return all, err
+}
+
+// Learnt is an entry of a bridge: a MAC behind a port.
+type Learnt struct {
+	Index, Bridge int // of the port, and of its bridge
+	MAC           string
+	State         int // NUD_PERMANENT and so on
+}
+
+// Learnt are the entries of the bridges of the namespace.
+func (ns Namespace) Learnt() (all []Learnt, err error) {
+	entries, err := ns.Handle.NeighList(0, unix.AF_BRIDGE)
+	for _, n := range entries {
+		if n.MasterIndex != 0 { // else it is what a link itself listens to
+			all = append(all, Learnt{n.LinkIndex, n.MasterIndex, n.HardwareAddr.String(), n.State})
+		}
+	}
+	return all, err
 }
 
 // Neighbour is the state of an address's entry on a link, NUD_INCOMPLETE and so on; 0

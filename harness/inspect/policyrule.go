@@ -50,6 +50,21 @@ func (r Range) String() string {
 // struct fib_rule_hdr and attributes.
 func (r *PolicyRule) Raw() []byte { return r.raw }
 
+// PolicyRules are those of policy routing of the namespace in the order in which they
+// are asked, IPv4's first.
+func (ns Namespace) PolicyRules() (rules []PolicyRule, err error) {
+	err = ns.Do(func() error {
+		c, err := openConn()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		rules, err = c.readPolicyRules()
+		return err
+	})
+	return rules, err
+}
+
 // readPolicyRules reads the rules of policy routing in the order in which they are asked.
 func (c conn) readPolicyRules() (rules []PolicyRule, err error) {
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {

@@ -3,6 +3,7 @@ package inspect
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -32,17 +33,22 @@ type Hop struct {
 	Flags  int // RTNH_F_DEAD and so on
 }
 
-// Routes are those of every table of a namespace.
-func Routes(h *netlink.Handle) ([]netlink.Route, error) {
+// NetlinkRoutes are the routes of every table of a namespace, as netlink has them and
+// takes them back.
+func NetlinkRoutes(h *netlink.Handle) ([]netlink.Route, error) {
 	return h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 }
 
-func (s *State) readRoutes(h *netlink.Handle) error {
-	routes, err := Routes(h)
-	for _, r := range routes {
-		s.Routes = append(s.Routes, RouteOf(r))
+// Routes are the routes of every table of the namespace, IPv4's first. Where the
+// kernel changed them under way there are some, and netlink.ErrDumpInterrupted.
+func (ns Namespace) Routes() ([]Route, error) {
+	routes, err := NetlinkRoutes(ns.Handle)
+	all := make([]Route, len(routes))
+	for i, r := range routes {
+		all[i] = RouteOf(r)
 	}
-	return err
+	slices.SortStableFunc(all, func(a, b Route) int { return a.To.Addr().BitLen() - b.To.Addr().BitLen() })
+	return all, err
 }
 
 // RouteOf is a route as netlink has it.

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -51,29 +52,32 @@ type Want struct {
 	Listeners, Datagrams bool
 }
 
+// mostTries is how often a list is read again that the kernel changed under way.
+const mostTries = 3
+
 // Read reads what a namespace's kernel lists: all but what Fill adds.
 func (ns Namespace) Read(name string) (*State, error) {
 	s := &State{Name: name, Lookups: map[Question]Lookup{}, Sysctls: map[string]string{}}
 	for _, part := range []struct {
 		what string
-		read func(*netlink.Handle) error
+		read func() error
 	}{
-		{"links", s.readLinks}, {"addresses", s.readAddrs}, {"routes", s.readRoutes}, {"neighbours", s.readNeighbours},
+		{"links", func() (err error) { s.Links, err = ns.Links(); return err }},
+		{"addresses", func() (err error) { s.Addrs, err = ns.Addrs(); return err }},
+		{"routes", func() (err error) { s.Routes, err = ns.Routes(); return err }},
+		{"policy routing rules", func() (err error) { s.PolicyRules, err = ns.PolicyRules(); return err }},
+		{"neighbours", func() (err error) { s.Neighbours, err = ns.Neighbours(); return err }},
+		{"tables of iptables-legacy", func() error { return ns.Do(s.readNames) }},
 	} {
-		if err := part.read(ns.Handle); err != nil {
+		err := part.read()
+		for tries := 0; errors.Is(err, netlink.ErrDumpInterrupted) && tries < mostTries; tries++ {
+			err = part.read()
+		}
+		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", part.what, err)
 		}
 	}
-	return s, ns.Do(func() error {
-		s.readNames()
-		c, err := openConn()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		s.PolicyRules, err = c.readPolicyRules()
-		return err
-	})
+	return s, nil
 }
 
 // Fill reads what is wanted and the state has not got.

@@ -83,7 +83,7 @@ func liftPolicy(node *harness.Node, r *evidence.Rule) error {
 }
 
 func liftRoute(node *harness.Node, lifted *inspect.Route) error {
-	routes, err := inspect.Routes(node.Netlink())
+	routes, err := inspect.NetlinkRoutes(node.Netlink())
 	if err != nil {
 		return err
 	}
