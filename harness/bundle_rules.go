@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -17,12 +18,18 @@ func (s *state) nftables(w io.Writer) error {
 		return err
 	}
 	tables, err := conn.ListTables()
+	tables = slices.DeleteFunc(tables, func(t *nftables.Table) bool { return strings.HasPrefix(t.Name, reserved) })
 	if err != nil || len(tables) == 0 {
 		return err
 	}
 	path, missing := tool("nft", "nftables")
 	if missing == nil {
-		return s.program(w, path, "-a", "list", "ruleset")
+		for _, table := range tables {
+			if err := s.program(w, path, "-a", "list", "table", tableFamily(table.Family), table.Name); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	fmt.Fprintf(w, "Names only, without rules: %v\n", missing)
 	return chainNames(w, conn, tables)
@@ -35,6 +42,9 @@ func chainNames(w io.Writer, conn *nftables.Conn, tables []*nftables.Table) erro
 	}
 	chains, err := conn.ListChains()
 	for _, chain := range chains {
+		if strings.HasPrefix(chain.Table.Name, reserved) {
+			continue
+		}
 		rules, _ := conn.GetRules(chain.Table, chain)
 		fmt.Fprintf(w, "chain %s %s %s: %d rules", tableFamily(chain.Table.Family), chain.Table.Name, chain.Name, len(rules))
 		if chain.Policy != nil {

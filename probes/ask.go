@@ -32,7 +32,7 @@ func Ask(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, e
 		return Result{}, fmt.Errorf("ask: %w", err)
 	}
 	if watch.Covering() {
-		_, end := cover(watchedNodes(from, to), p)
+		_, end := cover(watchedLabs(from, to), p)
 		defer end()
 	}
 	results := make([]Result, len(addrs))
@@ -124,11 +124,6 @@ func (a *asking) begin() {
 	}
 	a.start = time.Now()
 	a.deadline = a.start.Add(a.probe.bound())
-}
-
-// wait is the socket's, until the probe's bound.
-func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err error) {
-	return s.wait(a.ctx, a.deadline, write, try)
 }
 
 // end notes the outcome; by is found from the sender's address.

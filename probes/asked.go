@@ -81,9 +81,6 @@ func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, er
 	return tasks, found, nil
 }
 
-// mostWatched bounds how many probes are under one watch: each has its own rules there.
-const mostWatched = 48
-
 // ask asks all at once.
 func (q question) ask(ctx context.Context) ([]finding, error) {
 	if err := ctx.Err(); err != nil {
@@ -94,16 +91,8 @@ func (q question) ask(ctx context.Context) ([]finding, error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("probes/%s-%s-isolation", q.from, q.name)
-	for batch := range slices.Chunk(tasks, mostWatched) {
-		var probes []Probe
-		for _, t := range batch {
-			if !slices.ContainsFunc(probes, t.probe.like) {
-				probes = append(probes, t.probe)
-			}
-		}
-		if err := watchTasks(q.from.Lab(), name, watchedNodes(q.from, q.to), probes, batch); err != nil {
-			return nil, err
-		}
+	if err := watchTasks(name, watchedLabs(q.from, q.to), tasks); err != nil {
+		return nil, err
 	}
 	var ways paths
 	for i, t := range tasks {

@@ -95,7 +95,11 @@ func (a *asking) holder(s *socket) (*holder, error) {
 // pause is wait for a time, within the probe's bound.
 func (a *asking) pause(s *socket, long time.Duration, try func() bool) (done bool, err error) {
 	bound := a.deadline
-	defer func() { a.deadline = bound }()
+	defer func() {
+		if a.deadline = bound; a.watched != nil && a.watched.over {
+			a.deadline = time.Now()
+		}
+	}()
 	if end := time.Now().Add(long); end.Before(bound) {
 		a.deadline = end
 	}

@@ -8,11 +8,11 @@ import (
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
-// cover has rule coverage hear what the nodes' rules do with probes that are not
+// cover has rule coverage hear what the rules of the labs' nodes do with probes that are not
 // watched, until end is called; pace is for those of a survey, before they begin. A
 // probe under watch is heard anyway.
-func cover(nodes []*harness.Node, probes ...Probe) (pace, end func()) {
-	return watch.Cover(nodes, flowsOf(probes)...)
+func cover(labs []*harness.Lab, probes ...Probe) (pace, end func()) {
+	return watch.Cover(labs, flowsOf(probes)...)
 }
 
 // flowsOf say which protocols and ports are to be heard.
@@ -25,7 +25,7 @@ func flowsOf(probes []Probe) (flows []wire.Flow) {
 
 // askCovered is askAll while rule coverage hears.
 func (g Grid) askCovered(ctx context.Context, tasks []*task) error {
-	pace, end := cover(g.labNodes(), g.Probes...)
+	pace, end := cover(g.labs(), g.Probes...)
 	defer end()
 	for _, t := range tasks {
 		t.pace = pace

@@ -128,7 +128,6 @@ func (a *asking) askFrame() error {
 		}
 		port = lowest + (port-lowest+1)%most
 	}
-	a.watched.from(port)
 	packet, err := a.packet(port)
 	if err != nil {
 		return err
@@ -171,7 +170,7 @@ func (a *asking) packet(port uint16) ([]byte, error) {
 	nonce := a.nonce()
 	d.Payload = make([]byte, a.probe.payload())
 	if a.probe.kind.ports {
-		d.Sequence = binary.NativeEndian.Uint32(nonce[:])
+		d.Sequence = a.watched.trail.ISN()
 		copy(d.Payload, makeRequest(nonce))
 	} else {
 		copy(d.Payload, nonce[:])

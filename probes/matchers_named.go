@@ -41,8 +41,10 @@ func (n *named) check(matcher string, from *harness.Node, target Target) error {
 // knownNode is an error when a name is no node's.
 func knownNode(what, name string, from *harness.Node, target Target) error {
 	var names []string
-	for _, n := range watchedNodes(from, target) {
-		names = append(names, n.Name())
+	for _, lab := range watchedLabs(from, target) {
+		for _, n := range lab.Nodes() {
+			names = append(names, n.Name())
+		}
 	}
 	if slices.Contains(names, name) {
 		return nil

@@ -162,7 +162,7 @@ func (m *ReachMatcher) objection(r Result) string {
 // wanted are the nodes of which one is to answer; none is whoever does.
 func (m *ReachMatcher) wanted(r Result) ([]*harness.Node, error) {
 	if m.by != nil {
-		return slices.DeleteFunc(watchedNodes(r.from, m.target), func(n *harness.Node) bool { return n.Name() != *m.by }), nil
+		return slices.DeleteFunc(nodesOf(watchedLabs(r.from, m.target)), func(n *harness.Node) bool { return n.Name() != *m.by }), nil
 	}
 	if r.target != nil {
 		return []*harness.Node{r.target}, nil
@@ -173,7 +173,7 @@ func (m *ReachMatcher) wanted(r Result) ([]*harness.Node, error) {
 	if there, err := hasNow(r.by, r.Addr); err != nil || there {
 		return []*harness.Node{r.by}, err
 	}
-	return ownersNow(watchedNodes(r.from, m.target), r.Addr)
+	return ownersNow(nodesOf(watchedLabs(r.from, m.target)), r.Addr)
 }
 
 // explain adds to an outcome what a reader may not think of.

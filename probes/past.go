@@ -13,7 +13,6 @@ import (
 func pastNeighbours(ctx context.Context, to Target, found []finding) error {
 	var tasks []*task
 	var of []int
-	var probes []Probe
 	for i, f := range found {
 		frame, ok := frameFor(f.Result)
 		if !ok || f.excepted {
@@ -25,14 +24,14 @@ func pastNeighbours(ctx context.Context, to Target, found []finding) error {
 			return err
 		}
 		t.frame, t.asking.from = &frame, frame.node
-		tasks, of, probes = append(tasks, t), append(of, i), append(probes, f.Probe)
+		tasks, of = append(tasks, t), append(of, i)
 	}
 	if len(tasks) == 0 {
 		return nil
 	}
 	from := found[0].from
 	name := fmt.Sprintf("probes/%s-%s-frames", from, found[0].To)
-	if err := watchTasks(from.Lab(), name, watchedNodes(from, to), probes, tasks); err != nil {
+	if err := watchTasks(name, watchedLabs(from, to), tasks); err != nil {
 		return err
 	}
 	for i, t := range tasks {

@@ -42,7 +42,9 @@ func (a *asking) tcp() error {
 		return err
 	}
 	defer s.close()
-	a.watched.from(a.port)
+	if err := a.sequence(fd); err != nil {
+		return err
+	}
 	a.begin()
 	switch err := unix.Connect(fd, a.sockaddr()); err {
 	case nil, unix.EINPROGRESS:

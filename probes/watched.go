@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
@@ -21,8 +22,10 @@ import (
 // answer or the refusal, whatever its address. A probe whose end is seen ends
 // then: it waits for its bound only where nothing accounts for the silence.
 //
-// Watching costs some 10 to 20 ms. In a node with nftables rules a table of the
-// watch's own stands meanwhile.
+// The watch stands from a lab's first probe under watch to its end: the first takes
+// some milliseconds, the others some 0.1 ms more than Ask. In a node with nftables
+// rules a table of the watch's own stands meanwhile, which nobody else can change
+// and goes with it.
 func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, error) {
 	if from == nil {
 		return Result{}, fmt.Errorf("watch: no node to ask from")
@@ -34,38 +37,22 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
-	watch, err := watch.Open(watchedNodes(from, to), flowsOf([]Probe{p})...)
+	watch, err := watch.Of(watchedLabs(from, to)...)
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
-	results, errs := make([]Result, len(addrs)), make([]error, len(addrs)+1)
+	results, errs := make([]Result, len(addrs)), make([]error, len(addrs))
 	var asking sync.WaitGroup
-	for i, addr := range addrs {
-		asking.Go(func() { results[i], errs[i] = watchAddr(ctx, watch, from, to, name, addr, p) })
+	for i, addr := range addrs[1:] {
+		asking.Go(func() { results[i+1], errs[i+1] = watchAddr(ctx, watch, from, to, name, addr, p) })
 	}
+	results[0], errs[0] = watchAddr(ctx, watch, from, to, name, addrs[0], p)
 	asking.Wait()
-	errs[len(addrs)] = watch.Close()
-	keep(from.Lab(), watch, fmt.Sprintf("probes/%s-%s-%s", from, name, p), func(w io.Writer) error { return tell(w, results) })
+	from.Lab().OnFailure(fmt.Sprintf("probes/%s-%s-%s.txt", from, name, p), func(w io.Writer) error { return tell(w, results) })
 	if err := errors.Join(errs...); err != nil {
 		return Result{}, fmt.Errorf("watch %s -> %s %s: %w", from, name, p, err)
 	}
 	return worst(results), nil
-}
-
-// captureKey is where a lab keeps what its watches heard: one file of the failure
-// bundle.
-type captureKey struct{}
-
-// keep puts into the failure bundle what a watch saw: the packets, and what tell
-// writes of them.
-func keep(lab *harness.Lab, under *watch.Watch, name string, tell func(io.Writer) error) {
-	all := lab.Keep(captureKey{}, func() any {
-		all := &watch.Capture{}
-		lab.OnFailure("packets.pcapng", all.WritePcap)
-		return all
-	})
-	all.(*watch.Capture).Add(under.Capture())
-	lab.OnFailure(name+".txt", tell)
 }
 
 // tell writes results with their causes and timelines.
@@ -82,11 +69,19 @@ func tell(w io.Writer, results []Result) error {
 	return nil
 }
 
-// watchedNodes are those of the asker's lab, and of the target's if that is another.
-func watchedNodes(from *harness.Node, to Target) []*harness.Node {
-	nodes := from.Lab().Nodes()
+// watchedLabs are the asker's lab, and the target's if that is another.
+func watchedLabs(from *harness.Node, to Target) []*harness.Lab {
+	labs := []*harness.Lab{from.Lab()}
 	if node := nodeOf(to); node != nil && node.Lab() != from.Lab() {
-		nodes = append(nodes, node.Lab().Nodes()...)
+		labs = append(labs, node.Lab())
+	}
+	return labs
+}
+
+// nodesOf are the nodes of labs.
+func nodesOf(labs []*harness.Lab) (nodes []*harness.Node) {
+	for _, lab := range labs {
+		nodes = append(nodes, lab.Nodes()...)
 	}
 	return nodes
 }
@@ -94,20 +89,10 @@ func watchedNodes(from *harness.Node, to Target) []*harness.Node {
 // watched is a probe's part in a watch.
 type watched struct {
 	watch *watch.Watch
-	flow  wire.Flow
-	once  sync.Once
-	begun chan struct{} // closed when trail is there
 	trail *watch.Trail
-}
-
-// follow begins the trail: when the source port is known, and before anything is
-// sent.
-func (w *watched) follow() *watch.Trail {
-	w.once.Do(func() {
-		w.trail = w.watch.Follow(w.flow)
-		close(w.begun)
-	})
-	return w.trail
+	// confirms is false of one that is asked to confirm another's end, or as a frame.
+	confirms bool
+	over     bool // its end was seen
 }
 
 // nonce is what no other packet has.
@@ -115,65 +100,129 @@ func (a *asking) nonce() [nonceSize]byte {
 	if a.watched == nil {
 		return newNonce()
 	}
-	return a.watched.follow().Flow.Nonce
+	return a.watched.trail.Flow.Nonce
 }
 
-// from tells the source port of a probe under watch, so that its first packet is
-// known.
-func (w *watched) from(port uint16) {
-	if w != nil {
-		w.flow.SourcePort = port
-		w.follow()
+// sequence gives a connection the sequence number to begin with that its packets are
+// known by (TCP_REPAIR, tcp(7)), where somebody is to know them.
+func (a *asking) sequence(fd int) error {
+	var isn uint32
+	switch {
+	case a.watched != nil:
+		isn = a.watched.trail.ISN()
+	case watch.Covering():
+		isn = watch.Sequence()
+	default:
+		return nil
 	}
+	const sending, off = 2, -1 // TCP_SEND_QUEUE, TCP_REPAIR_OFF_NO_WP: linux/tcp.h
+	err := errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, 1),
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR_QUEUE, sending),
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_QUEUE_SEQ, int(isn)),
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, off))
+	if err != nil {
+		return fmt.Errorf("choose the sequence number: %w", err)
+	}
+	return nil
+}
+
+// wait is the socket's, until the probe's bound, or until the end of a probe under watch
+// is seen.
+func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err error) {
+	if a.watched == nil {
+		return s.wait(a.ctx, a.deadline, write, try)
+	}
+	if try() {
+		return true, nil
+	}
+	w, trail := a.watched.watch, a.watched.trail
+	for pause := quiet; !w.Over(trail); {
+		ctx, cancel := context.WithCancel(a.ctx)
+		stop := w.Await(trail, cancel)
+		until := a.deadline
+		if early := time.Now().Add(pause); a.watched.confirms && a.result.Outcome == 0 && early.Before(until) {
+			until = early
+		}
+		done, err = s.wait(ctx, until, write, try)
+		stop()
+		news := ctx.Err() != nil
+		cancel()
+		switch {
+		case done || err != nil || a.ctx.Err() != nil || !news && until.Equal(a.deadline):
+			return done, err
+		case news:
+		case w.Confirm(trail, a.again):
+			a.watched.over = true
+			return try(), nil
+		default:
+			pause *= longer
+		}
+	}
+	a.watched.over = true
+	return try(), nil
+}
+
+// quiet is how long nothing more must be seen of a probe before it is looked for what
+// stopped it: over veth pairs a packet is through in microseconds. The pauses between
+// looks become longer.
+const (
+	quiet  = 3 * time.Millisecond
+	longer = 4
+)
+
+// again asks once more, with an id and a port of its own, for as long as a packet takes.
+func (a *asking) again() (*watch.Trail, error) {
+	b := asking{ctx: a.ctx, from: a.from, addr: a.addr, scope: a.scope, probe: a.probe.Within(quiet), source: a.source, labs: a.labs, owners: a.owners}
+	b.result = Result{From: a.result.From, To: a.result.To, Addr: a.result.Addr, Probe: a.probe, from: a.from, target: a.result.target}
+	trail, err := a.watched.watch.Follow(b.flow(a.watched.watch))
+	if err != nil {
+		return nil, err
+	}
+	b.watched = &watched{watch: a.watched.watch, trail: trail}
+	err = b.ask()
+	a.watched.watch.Done(trail)
+	switch {
+	case err != nil:
+		return nil, err
+	case b.result.Outcome != Silent:
+		return nil, fmt.Errorf("asked again it is %s", b.result.Outcome)
+	}
+	return trail, nil
 }
 
 func watchAddr(ctx context.Context, watch *watch.Watch, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
 	a, err := newAsking(ctx, from, to, name, addr, p)
 	if err != nil {
 		return Result{}, err
 	}
-	err = a.askUnder(watch, func() {})
+	err = a.askUnder(watch)
 	return a.result, err
 }
 
-// askUnder asks under a watch, until the probe ends or its end is seen. It calls
-// passed once what its first packets did was heard.
-func (a *asking) askUnder(watch *watch.Watch, passed func()) error {
-	ctx := a.ctx
-	within, cancel := context.WithCancel(ctx)
-	defer cancel()
-	a.ctx = within
-	a.watched = &watched{watch: watch, begun: make(chan struct{}), flow: wire.Flow{
-		From: a.from.Name(), To: a.result.targetName(), Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port,
-	}}
-	ended := make(chan error, 1)
-	go func() {
-		err := a.ask()
-		cancel()
-		ended <- err
-	}()
-	select {
-	case <-a.watched.begun:
-		proved := make(chan struct{})
-		defer close(proved)
-		go func() {
-			select {
-			case <-a.watched.trail.Passed():
-			case <-proved: // nothing was heard of it
-			}
-			passed()
-		}()
-		watch.Conclude(within, a.watched.trail)
-		cancel()
-	case <-within.Done():
+// flow is the probe as a watch follows it.
+func (a *asking) flow(w *watch.Watch) wire.Flow {
+	f := wire.Flow{From: w.Label(a.from), Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port}
+	if a.result.target != nil {
+		f.To = w.Label(a.result.target)
 	}
-	err := <-ended
+	return f
+}
+
+// askUnder asks under a watch, until the probe ends or its end is seen.
+func (a *asking) askUnder(w *watch.Watch) error {
+	trail, err := w.Follow(a.flow(w))
+	if err != nil {
+		return err
+	}
+	defer w.Done(trail)
+	a.watched = &watched{watch: w, trail: trail, confirms: a.frame == nil}
+	err = a.ask()
 	short := errors.Is(err, unix.ENOBUFS)
 	switch {
-	case errors.Is(err, context.Canceled) && ctx.Err() == nil:
-		// Its end was seen: there is nothing to wait for.
-		a.inVain(a.result.detail)
-		err = nil
 	case short:
 		// A full neighbour table, which is no verdict; or what a driver or a rule
 		// on the way out says when it drops, which can be seen.
@@ -191,7 +240,7 @@ func (a *asking) askUnder(watch *watch.Watch, passed func()) error {
 
 // prove puts into the result what was seen.
 func (a *asking) prove() {
-	r, trail := &a.result, a.watched.follow()
+	r, trail := &a.result, a.watched.trail
 	r.Timeline = a.watched.watch.Timeline(trail)
 	switch r.Outcome {
 	case Answered:

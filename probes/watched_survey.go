@@ -2,7 +2,6 @@ package probes
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -26,22 +25,22 @@ func WatchSurvey(ctx context.Context, lab *harness.Lab, probes ...Probe) (*Matri
 
 // watchAll asks all tasks under one watch.
 func (g Grid) watchAll(tasks []*task) error {
-	return watchTasks(g.From[0].Lab(), "probes/survey", g.labNodes(), g.Probes, tasks)
+	return watchTasks("probes/survey", g.labs(), tasks)
 }
 
-// watchTasks asks all tasks under one watch, which the failure bundle has by that name.
-func watchTasks(lab *harness.Lab, name string, nodes []*harness.Node, probes []Probe, tasks []*task) error {
-	watch, err := watch.Open(nodes, flowsOf(probes)...)
+// watchTasks asks all tasks under the watch of the labs; the failure bundle of the first has
+// them by that name.
+func watchTasks(name string, labs []*harness.Lab, tasks []*task) error {
+	w, err := watch.Of(labs...)
 	if err != nil {
 		return err
 	}
 	for chunk := range slices.Chunk(tasks, maxInFlight) {
-		if err = watchChunk(watch, chunk); err != nil {
+		if err = watchChunk(w, chunk); err != nil {
 			break
 		}
 	}
-	err = errors.Join(err, watch.Close())
-	keep(lab, watch, name, func(w io.Writer) error {
+	labs[0].OnFailure(name+".txt", func(w io.Writer) error {
 		var results []Result
 		for _, t := range tasks {
 			results = append(results, t.result)
@@ -51,13 +50,11 @@ func watchTasks(lab *harness.Lab, name string, nodes []*harness.Node, probes []P
 	return err
 }
 
-// labNodes are the nodes of all labs that the grid is of.
-func (g Grid) labNodes() (nodes []*harness.Node) {
-	seen := map[*harness.Lab]bool{}
+// labs are those that the grid is of.
+func (g Grid) labs() (labs []*harness.Lab) {
 	add := func(node *harness.Node) {
-		if node != nil && !seen[node.Lab()] {
-			seen[node.Lab()] = true
-			nodes = append(nodes, node.Lab().Nodes()...)
+		if node != nil && !slices.Contains(labs, node.Lab()) {
+			labs = append(labs, node.Lab())
 		}
 	}
 	for _, from := range g.From {
@@ -66,20 +63,19 @@ func (g Grid) labNodes() (nodes []*harness.Node) {
 	for _, to := range g.To {
 		add(nodeOf(to))
 	}
-	return nodes
+	return labs
 }
 
 // watchChunk asks at once, as far as the watch has room for what begins.
-func watchChunk(watch *watch.Watch, chunk []*task) error {
+func watchChunk(w *watch.Watch, chunk []*task) error {
 	errs := make([]error, len(chunk))
-	room := make(chan struct{}, watch.Room())
+	room := make(chan struct{}, w.Room())
 	var asking sync.WaitGroup
 	for i, t := range chunk {
 		room <- struct{}{}
 		asking.Go(func() {
-			passed := sync.OnceFunc(func() { <-room })
-			defer passed()
-			if err := t.askUnder(watch, passed); err != nil {
+			defer func() { <-room }()
+			if err := t.askUnder(w); err != nil {
 				errs[i] = t.failure(err)
 			}
 		})

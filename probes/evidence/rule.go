@@ -13,7 +13,7 @@ type Rule struct {
 	// Handle is the rule's number in its table; 0 for a policy.
 	Handle uint64
 	// Text is the rule as nft prints it, without comment and counters; "" where it
-	// cannot be had.
+	// cannot be had, and where it was not read yet: see Words.
 	Text string
 	// Iptables is the rule as iptables-save prints it, without comment and counters,
 	// where iptables-nft made it; "" otherwise. Of iptables-legacy's that is Text.
@@ -22,6 +22,8 @@ type Rule struct {
 	Comment string
 	// Rejects is true when the rule does not only drop, but says so to the sender.
 	Rejects bool
+
+	later *later // what reads the text; nil without one
 }
 
 // IsPolicy says whether it is a chain's policy.
@@ -35,8 +37,8 @@ func (r *Rule) Name() string {
 		return "policy " + r.Place()
 	case r.Comment != "":
 		return r.Comment
-	case r.Text != "":
-		return r.Text
+	case r.Words() != "":
+		return r.Words()
 	}
 	return fmt.Sprintf("%s handle %d", r.Place(), r.Handle)
 }
@@ -63,13 +65,13 @@ func (r *Rule) Is(name string) bool {
 	if r.Comment == "" {
 		own = append(own, words(r.Name()))
 	}
-	return slices.Contains(append(own, r.Text), text) || r.isIptables(text)
+	return slices.Contains(append(own, r.Words()), text) || r.isIptables(text)
 }
 
 // isIptables says whether a text is the rule in iptables' words, as iptables-save
 // prints them, or as they may be given to it.
 func (r *Rule) isIptables(text string) bool {
-	own := r.Iptables
+	own := r.iptables()
 	if strings.HasSuffix(r.Family, "-legacy") {
 		own = r.Text
 	}
@@ -103,8 +105,8 @@ func (r *Rule) String() string {
 		return "policy drop of " + place
 	}
 	text := fmt.Sprintf("rule %d of %s", r.Handle, place)
-	if r.Text != "" {
-		text = fmt.Sprintf("rule %q of %s", r.Text, place)
+	if r.Words() != "" {
+		text = fmt.Sprintf("rule %q of %s", r.Words(), place)
 	}
 	if r.Comment != "" {
 		text += fmt.Sprintf(" (%q)", r.Comment)

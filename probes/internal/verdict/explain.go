@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/account"
 )
 
 // Explain names what stopped a probe: the first of these that accounts for it. A
@@ -251,11 +252,16 @@ func (o Observation) unsent() evidence.Cause {
 }
 
 // Dropped is the last packet that a rule ended the way of: the answer's, if it
-// got that far.
+// got that far. Of several copies it is the one that came nearest to where it was to go.
 func (o Observation) Dropped() (evidence.Sighting, bool) {
 	for _, role := range []evidence.Role{evidence.Answer, evidence.Request} {
+		primary, known := o.Account.Primary(account.Role(role))
+		if known && primary.End.Kind == account.Delivered {
+			continue
+		}
+		known = known && primary.End.Kind == account.Dropped
 		for _, s := range slices.Backward(o.Timeline) {
-			if s.Role == role && s.Dropped() {
+			if s.Role == role && s.Dropped() && (!known || s.Node == primary.End.Node) {
 				return s, true
 			}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/account"
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -69,6 +70,8 @@ type Observation struct {
 	// Nodes are what the nodes were declared to be, by name; without those that were
 	// attached.
 	Nodes map[string]Declared
+	// Account is what became of every packet of the probe, as far as it was seen.
+	Account account.Account
 	// Lost says what was not seen for want of space; "" when nothing was lost.
 	Lost string
 }

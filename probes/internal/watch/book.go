@@ -4,122 +4,200 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"slices"
-	"sync"
 
-	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/sys/unix"
 )
 
-// book finds the flows that a packet may belong to: a survey has hundreds. A
-// packet mostly shows four bytes of a nonce, or an initial sequence number.
+// book finds the probe that a packet belongs to: a survey has hundreds. A packet
+// mostly shows four bytes of a nonce, or a sequence number; an answer that shows
+// neither is the reverse of a request that was seen at the same node.
 type book struct {
-	byNonce map[uint32][]*Trail
-	byISN   map[uint32][]*Trail
-	waiting map[uint16][]*Trail // connections that nothing was seen of, by source port
-	unkeyed []*Trail            // datagrams' and connections': what comes back may show neither
+	trails  map[*Trail]bool
+	byNonce map[uint32]*Trail
+	bySlot  [isnFollowed]*Trail
+	slot    int // that was given last
+	byTuple map[place]*Trail
+}
+
+// place is a tuple seen at a node.
+type place struct {
+	point *point
+	wire.Tuple
 }
 
 func newBook() book {
-	return book{byNonce: map[uint32][]*Trail{}, byISN: map[uint32][]*Trail{}, waiting: map[uint16][]*Trail{}}
+	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}}
 }
 
-func (b *book) add(t *Trail) {
-	switch t.Flow.Protocol {
-	case wire.ICMP:
-		key := binary.BigEndian.Uint32(t.Flow.Nonce[wire.MarkSize:])
-		b.byNonce[key] = append(b.byNonce[key], t)
+// add gives a trail what its packets are known by.
+func (b *book) add(t *Trail, m mark) {
+	b.trails[t] = true
+	for {
+		t.Flow.Nonce = m.nonce(t.Flow.Protocol)
+		t.key = nonceKeyOf(t.Flow)
+		if b.byNonce[t.key] == nil {
+			break
+		}
+	}
+	b.byNonce[t.key] = t
+	if t.Flow.Protocol != wire.TCP {
 		return
-	case wire.UDP:
-		key := binary.BigEndian.Uint32(t.Flow.Nonce[:])
-		b.byNonce[key] = append(b.byNonce[key], t)
-	case wire.TCP:
-		b.waiting[t.Flow.SourcePort] = append(b.waiting[t.Flow.SourcePort], t)
 	}
-	b.unkeyed = append(b.unkeyed, t)
+	for range b.bySlot {
+		b.slot = (b.slot + 1) % isnFollowed
+		if b.bySlot[b.slot] == nil {
+			break
+		}
+	}
+	t.slot = b.slot
+	b.bySlot[t.slot] = t
+	t.isn = m.isnOf(t.slot)
 }
 
-// learn notes a connection's initial sequence number.
-func (b *book) learn(t *Trail, isn uint32) {
-	b.byISN[isn] = append(b.byISN[isn], t)
-	port := t.Flow.SourcePort
-	b.waiting[port] = slices.DeleteFunc(b.waiting[port], func(other *Trail) bool { return other == t })
-	if len(b.waiting[port]) == 0 {
-		delete(b.waiting, port)
+func (b *book) remove(t *Trail) {
+	if !b.trails[t] {
+		return
+	}
+	delete(b.trails, t)
+	if b.byNonce[t.key] == t {
+		delete(b.byNonce, t.key)
+	}
+	if t.Flow.Protocol == wire.TCP && b.bySlot[t.slot] == t {
+		b.bySlot[t.slot] = nil
+	}
+	for _, at := range t.places {
+		if b.byTuple[at] == t {
+			delete(b.byTuple, at)
+		}
 	}
 }
 
-func (b *book) candidates(p *wire.Packet) []*Trail {
-	if isn, ok := isnOf(p); ok {
-		if found := b.byISN[isn]; len(found) > 0 {
-			return found
-		}
-		return b.waiting[p.SourcePort]
+// note keeps where a request was seen: what comes back is its reverse.
+func (b *book) note(t *Trail, at place) {
+	if b.byTuple[at] != t {
+		b.byTuple[at] = t
+		t.places = append(t.places, at)
 	}
-	if p.About != nil {
-		if found := b.candidates(p.About); len(found) > 0 {
-			return found
-		}
-		return b.unkeyed
+}
+
+// nonceKeyOf is the part of its nonce that a flow is known by.
+func nonceKeyOf(f wire.Flow) uint32 {
+	if f.Protocol == wire.ICMP {
+		return binary.BigEndian.Uint32(f.Nonce[wire.MarkSize:])
 	}
-	if key, ok := nonceKey(p); ok {
-		if found := b.byNonce[key]; len(found) > 0 {
-			return found
+	return binary.BigEndian.Uint32(f.Nonce[:])
+}
+
+// find is the trail that a packet is of, and what it is to it; nil where it is of
+// none.
+func (b *book) find(p *point, packet *wire.Packet) (*Trail, role) {
+	switch {
+	case packet.Fragment:
+		return nil, 0
+	case packet.About != nil:
+		return b.findError(p, packet)
+	case packet.Protocol == unix.IPPROTO_TCP:
+		return b.findSegment(p, packet)
+	case packet.ICMP:
+		return b.findEcho(packet)
+	case packet.Protocol == unix.IPPROTO_UDP:
+		return b.findDatagram(p, packet)
+	}
+	return nil, 0
+}
+
+func (b *book) findError(p *point, packet *wire.Packet) (*Trail, role) {
+	t, was := b.find(p, packet.About)
+	switch was {
+	case request:
+		return t, refusal
+	case answer, refusal:
+		return t, undone
+	}
+	if t = b.byTuple[place{p, packet.About.Tuple()}]; t != nil { // less was quoted than tells
+		return t, refusal
+	}
+	return nil, 0
+}
+
+func (b *book) findSegment(p *point, packet *wire.Packet) (*Trail, role) {
+	if t := b.ofSequence(packet.Seq); t != nil && !(packet.Flags&(wire.SYN|wire.ACK) == wire.SYN|wire.ACK) {
+		b.note(t, place{p, packet.Tuple()})
+		return t, request
+	}
+	t := b.ofSequence(packet.Ack)
+	if t == nil || packet.Flags&wire.ACK == 0 {
+		if t = b.byTuple[place{p, packet.Tuple().Reverse()}]; t == nil || t.Flow.Protocol != wire.TCP {
+			return nil, 0
 		}
 	}
-	if p.ICMP {
+	if packet.Flags&wire.RST != 0 {
+		return t, refusal
+	}
+	return t, answer
+}
+
+// ofSequence is the connection that a sequence number is of.
+func (b *book) ofSequence(seq uint32) *Trail {
+	slot := seq &^ isnMask / isnRoom
+	if slot >= isnFollowed {
 		return nil
 	}
-	return b.unkeyed
+	t := b.bySlot[slot]
+	if t == nil || seq-t.isn >= isnRoom {
+		return nil
+	}
+	return t
 }
 
-// nonceKey is the part of a nonce that book knows flows by, where a packet shows it.
-func nonceKey(p *wire.Packet) (uint32, bool) {
-	if p.IsEcho() {
-		if len(p.Payload) < wire.MarkSize+4 {
-			return 0, false
+func (b *book) findEcho(packet *wire.Packet) (*Trail, role) {
+	if !packet.IsEcho() || len(packet.Payload) < wire.MarkSize+4 {
+		return nil, 0
+	}
+	t := b.byNonce[binary.BigEndian.Uint32(packet.Payload[wire.MarkSize:])]
+	if t == nil || t.Flow.Protocol != wire.ICMP || !begins(packet.Payload, t.Flow.Nonce[:]) {
+		return nil, 0
+	}
+	if packet.IsEchoRequest() {
+		return t, request
+	}
+	return t, answer
+}
+
+func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
+	if rest, ok := bytes.CutPrefix(packet.Payload, []byte(wire.RequestWord)); ok && len(rest) >= 4 {
+		t := b.byNonce[binary.BigEndian.Uint32(rest)]
+		if t == nil || t.Flow.Protocol != wire.UDP || !begins(rest, t.Flow.Nonce[:]) {
+			return nil, 0
 		}
-		return binary.BigEndian.Uint32(p.Payload[wire.MarkSize:]), true
-	}
-	if rest, ok := bytes.CutPrefix(p.Payload, []byte(wire.RequestWord)); ok && len(rest) >= 4 {
-		return binary.BigEndian.Uint32(rest), true
-	}
-	if rest, ok := bytes.CutPrefix(p.Payload, []byte(wire.AnswerWord)); ok && len(rest) >= 8 {
-		if raw, err := hex.DecodeString(string(rest[:8])); err == nil {
-			return binary.BigEndian.Uint32(raw), true
+		if b.byTuple[place{p, packet.Tuple().Reverse()}] == t {
+			return t, answer // of a service that sends back what it gets
 		}
+		b.note(t, place{p, packet.Tuple()})
+		return t, request
 	}
-	return 0, false
+	if rest, ok := bytes.CutPrefix(packet.Payload, []byte(wire.AnswerWord)); ok && len(rest) >= 8 {
+		raw, err := hex.DecodeString(string(rest[:8]))
+		if err != nil {
+			return nil, 0
+		}
+		if t := b.byNonce[binary.BigEndian.Uint32(raw)]; t != nil && t.Flow.Protocol == wire.UDP {
+			return t, answer
+		}
+		return nil, 0
+	}
+	if t := b.byTuple[place{p, packet.Tuple().Reverse()}]; t != nil && t.Flow.Protocol == wire.UDP {
+		return t, answer
+	}
+	if t := b.byTuple[place{p, packet.Tuple()}]; t != nil && t.Flow.Protocol == wire.UDP && len(packet.Payload) == 0 {
+		return t, request // quoted by an ICMP error that has its header alone
+	}
+	return nil, 0
 }
 
-// ruleBook remembers the rules that were read: nft takes some 10 ms for one.
-type ruleBook struct {
-	mu    sync.Mutex
-	rules map[ruleKey]*evidence.Rule
-}
-
-type ruleKey struct {
-	node, table, chain string
-	family             byte
-	handle             uint64
-}
-
-// rule is the rule that an event is about; one that is gone by now is known by its
-// place alone.
-func (b *ruleBook) rule(node *harness.Node, e traceEvent) *evidence.Rule {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	key := ruleKey{node.Name(), e.table, e.chain, byte(e.family), e.handle}
-	if rule, ok := b.rules[key]; ok {
-		return rule
-	}
-	rule, err := ruleOf(node, e)
-	if b.rules == nil {
-		b.rules = map[ruleKey]*evidence.Rule{}
-	}
-	if err == nil {
-		b.rules[key] = rule
-	}
-	return rule
+// begins says whether a payload, which may be cut off, begins with the nonce.
+func begins(payload, nonce []byte) bool {
+	n := min(len(payload), len(nonce))
+	return bytes.Equal(payload[:n], nonce[:n])
 }

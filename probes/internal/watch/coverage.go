@@ -20,50 +20,64 @@ const coverageVar = "NSTEST_RULE_COVERAGE"
 // Covering says whether rule coverage is wanted: $NSTEST_RULE_COVERAGE is set.
 func Covering() bool { return os.Getenv(coverageVar) != "" }
 
-// unfollowed begins the nonces of all probes that no watch follows.
-var unfollowed = wire.NewMark()
-
-// Nonce is that of a probe that Cover is to hear of: no other packet has it.
-func Nonce() [wire.NonceSize]byte { return unfollowed.Nonce(wire.ICMP) }
-
-// Cover hears for rule coverage what the nodes' rules do with probes that no watch
-// follows, until end is called. Where many are asked, each calls pace before it
-// begins: it waits while the nodes tell more than their traces have room for. It
-// makes none fail: what it could not do is in the file, and on standard error. A
-// watch does the same by itself.
-func Cover(nodes []*harness.Node, flows ...wire.Flow) (pace, end func()) {
-	w := newWatch()
-	w.mark = unfollowed
-	err := harness.Visit(nodes, func(node *harness.Node) error { return w.trace(node, flows) })
+// Cover hears for rule coverage what the rules of the labs' nodes do with probes that
+// no watch follows: their nonces are of Nonce, their sequence numbers of Sequence.
+// end is called when they have ended. Where many are asked, each calls pace before it
+// begins: it reads what the nodes told before that is more than their traces have room
+// for. It makes none fail: what it could not do is in the file, and on standard error.
+// A probe that a watch follows is heard anyway.
+func Cover(labs []*harness.Lab, flows ...wire.Flow) (pace, end func()) {
+	w, err := Of(labs...)
+	if err == nil {
+		err = w.expect(flows)
+	}
 	if err != nil {
-		complain(nodes, errors.Join(err, w.Close()))
+		complain(labs, err)
 		return func() {}, func() {}
 	}
-	w.start()
 	return w.pacer(), func() {
-		if err := w.Close(); err != nil {
-			complain(nodes, err)
-		}
+		w.Drain()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.active--
 	}
 }
 
-// pacer lets so many probes begin as the traces have room for, were each to meet
-// every rule, and then waits until what they have the nodes tell was heard.
-func (w *Watch) pacer() func() {
-	const few = 6 // rules: room is for a dozen, and for two packets where TCP has more
-	room := w.Room()
-	for _, t := range w.tracers {
-		if t.uses != nil {
-			room = min(room, max(1, roomOf([]*tracer{t})*few/max(few, len(t.uses.before.rules))))
+// expect makes ready for probes that are not followed.
+func (w *Watch) expect(flows []wire.Flow) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.begin(); err != nil {
+		return err
+	}
+	for _, f := range flows {
+		if err := w.hearPort(f); err != nil {
+			return err
 		}
 	}
+	w.active++
+	return nil
+}
+
+// pacer lets so many probes begin as the traces have room for, were each to meet
+// every rule, and then reads what they have the nodes tell.
+func (w *Watch) pacer() func() {
+	const few = 6 // rules: room is for a dozen, and for two packets where TCP has more
+	w.mu.Lock()
+	room := w.room()
+	for _, p := range w.points {
+		if p.uses != nil && p.uses.rules != nil && p.room() > 0 {
+			room = min(room, max(1, p.room()/perProbe*few/max(few, len(p.uses.rules.rules))))
+		}
+	}
+	w.mu.Unlock()
 	var mu sync.Mutex
 	begun := 0
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if begun++; begun > room {
-			w.settle()
+			w.Drain()
 			begun = 1
 		}
 	}
@@ -71,11 +85,13 @@ func (w *Watch) pacer() func() {
 
 // complain notes why a probe was not heard: with the first node that has a ledger,
 // which those of a lab that is down have not, and nothing can be heard there.
-func complain(nodes []*harness.Node, err error) {
-	for _, node := range nodes {
-		if l, ok := ledgers.Load(node); ok {
-			l.(*ledger).complain("a probe was not heard: %v", err)
-			return
+func complain(labs []*harness.Lab, err error) {
+	for _, lab := range labs {
+		for _, node := range lab.Nodes() {
+			if covers(node) {
+				ledgerOf(node).complain("a probe was not heard: %v", err)
+				return
+			}
 		}
 	}
 }
@@ -91,24 +107,22 @@ type ledger struct {
 	rules    []coverRule // all that were ever read, in order
 	uses     map[coverRule]use
 	problems []string
+	before   func() // end, what is to be done first
 }
 
 // covers says whether the node's rules count: a twin's are those of its lab, changed.
 func covers(node *harness.Node) bool { return Covering() && !node.Lab().IsTwin() }
 
-var ledgers sync.Map // *harness.Node to *ledger
+// ledgerKey is what a lab keeps a node's ledger by.
+type ledgerKey struct{ node *harness.Node }
 
 // ledgerOf is a node's ledger, which is written when its lab goes down.
 func ledgerOf(node *harness.Node) *ledger {
-	if l, ok := ledgers.Load(node); ok {
-		return l.(*ledger)
-	}
-	made, had := ledgers.LoadOrStore(node, &ledger{node: node, file: os.Getenv(coverageVar), uses: map[coverRule]use{}})
-	l := made.(*ledger)
-	if !had {
+	return node.Lab().Keep(ledgerKey{node}, func() any {
+		l := &ledger{node: node, file: os.Getenv(coverageVar), uses: map[coverRule]use{}}
 		node.Lab().OnDown(l.end)
-	}
-	return l
+		return l
+	}).(*ledger)
 }
 
 func (l *ledger) complain(format string, args ...any) {
@@ -151,7 +165,9 @@ func (l *ledger) note(rule coverRule, did use) {
 // end reads the rules for the last time, and writes. What fails here, or failed
 // before, fails no test.
 func (l *ledger) end() {
-	ledgers.Delete(l.node)
+	if l.before != nil {
+		l.before()
+	}
 	if !l.node.Attached() {
 		err := l.node.Nftables(func(nft *nftables.Conn) error {
 			const none = 0 // that of the last time, whatever it is, is not this one's

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"time"
 
@@ -20,6 +21,21 @@ var fwLan4 = netip.MustParseAddr("10.0.1.2")
 var dawn = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 
 var commented = evidence.Rule{Family: "inet", Table: "filter", Chain: "forward", Handle: 7, Text: "udp dport 53 drop", Comment: "no dns"}
+
+// testNonce is a nonce of one byte.
+func testNonce(b byte) (nonce [wire.NonceSize]byte) {
+	for i := range nonce {
+		nonce[i] = b
+	}
+	return nonce
+}
+
+// ask is a datagram of a probe, and signed the answer to it.
+func ask(nonce [wire.NonceSize]byte) []byte { return append([]byte(wire.RequestWord), nonce[:]...) }
+
+func signed(nonce [wire.NonceSize]byte) []byte {
+	return []byte(wire.AnswerWord + hex.EncodeToString(nonce[:]) + " server\n")
+}
 
 // parsed is a packet that is known to be one.
 func parsed(data []byte) *wire.Packet {

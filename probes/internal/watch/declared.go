@@ -10,11 +10,11 @@ import (
 )
 
 // declared is what the nodes were declared to be, and what was taken from them since.
-func declared(nodes map[string]*harness.Node) map[string]verdict.Declared {
+func declared(points map[string]*point) map[string]verdict.Declared {
 	all := map[string]verdict.Declared{}
-	for name, node := range nodes {
-		if d, ok := declaredOf(node); ok {
-			all[name] = d
+	for label, p := range points {
+		if d, ok := declaredOf(p.node); ok {
+			all[label] = d
 		}
 	}
 	return all

@@ -2,22 +2,16 @@ package watch
 
 import (
 	"encoding/binary"
-	"slices"
 
-	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
-// filter lets through what may belong to a watched flow, wherever translation has
-// taken it: ICMP, TCP segments that open or reset a connection, the datagrams of
-// probes and those from or to their ports, and the questions and answers about
-// neighbours (ARP; ND is ICMPv6). A packet begins at its network header.
-func filter(ports []uint16) ([]unix.SockFilter, error) {
-	const (
-		accept = "accept"
-		reject = "reject"
-	)
+// filter lets through what may belong to a watched probe, wherever translation has
+// taken it: echoes and connections with the mark, datagrams that say that they are a
+// probe's and those from or to the ports, ICMP errors, and the questions and answers
+// about neighbours (ARP; ND is ICMPv6). A packet begins at its network header.
+func (m mark) filter(ports []uint16) ([]unix.SockFilter, error) {
 	a := &assembler{labels: map[string]int{}}
 	a.add(bpf.LoadExtension{Num: bpf.ExtProto})
 	a.jump(unix.ETH_P_ARP, accept, "")
@@ -26,17 +20,35 @@ func filter(ports []uint16) ([]unix.SockFilter, error) {
 
 	a.add(bpf.LoadAbsolute{Off: 6, Size: 2}) // flags and fragment offset
 	a.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x1fff, SkipTrue: a.to(reject)})
-	a.add(bpf.LoadAbsolute{Off: 9, Size: 1})
-	a.jump(unix.IPPROTO_ICMP, accept, "")
 	a.add(bpf.LoadMemShift{Off: 0}) // X is the header's length
-	a.transport(ports, accept, reject)
+	a.add(bpf.LoadAbsolute{Off: 9, Size: 1})
+	a.jump(unix.IPPROTO_ICMP, "icmp", "transport")
 
 	a.label("ipv6")
+	a.add(bpf.LoadConstant{Dst: bpf.RegX, Val: ipv6Header})
 	a.add(bpf.LoadAbsolute{Off: 6, Size: 1})
-	a.jump(unix.IPPROTO_ICMPV6, accept, "")
-	a.add(bpf.LoadConstant{Dst: bpf.RegX, Val: 40})
-	a.transport(ports, accept, reject)
+	a.jump(unix.IPPROTO_ICMPV6, "icmp6", "transport")
 
+	a.label("icmp")
+	a.add(bpf.LoadIndirect{Off: 0, Size: 1})
+	a.jump(icmpEchoReply, toEcho, "")
+	a.jump(icmpEcho, toEcho, accept)
+
+	a.label("icmp6")
+	a.add(bpf.LoadIndirect{Off: 0, Size: 1})
+	a.jump(icmp6Echo, toEcho, "")
+	a.jump(icmp6EchoReply, toEcho, "")
+	a.jump(icmp6Solicit, accept, "")
+	a.jump(icmp6Advertise, accept, "")
+	a.add(bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: icmp6LastError, SkipTrue: a.to(reject), SkipFalse: a.to(accept)})
+
+	a.label(toEcho)
+	a.add(bpf.LoadIndirect{Off: 8, Size: 4})
+	a.jump(binary.BigEndian.Uint32(m.echo[:]), "", reject)
+	a.add(bpf.LoadIndirect{Off: 12, Size: 4})
+	a.jump(binary.BigEndian.Uint32(m.echo[4:]), accept, reject)
+
+	m.transport(a, ports)
 	a.label(reject)
 	a.add(bpf.RetConstant{Val: 0})
 	a.label(accept)
@@ -44,28 +56,29 @@ func filter(ports []uint16) ([]unix.SockFilter, error) {
 	return a.assemble()
 }
 
-// udpPorts are the ports whose datagrams are to be heard.
-func udpPorts(flows []wire.Flow) (ports []uint16) {
-	for _, f := range flows {
-		if f.Protocol == wire.UDP && !slices.Contains(ports, f.Port) {
-			ports = append(ports, f.Port)
-		}
-	}
-	return ports
-}
+// Labels of the filter.
+const (
+	accept = "accept"
+	reject = "reject"
+	toEcho = "echo"
+)
 
 // maxPorts bounds the program: a jump reaches 255 instructions far. With more
 // ports every datagram is let through.
 const maxPorts = 40
 
 // transport goes on with the protocol in A and the header's length in X.
-func (a *assembler) transport(ports []uint16, accept, reject string) {
-	udp := a.fresh("udp")
-	a.jump(unix.IPPROTO_UDP, udp, "")
+func (m mark) transport(a *assembler, ports []uint16) {
+	a.label("transport")
+	a.jump(unix.IPPROTO_UDP, "udp", "")
 	a.jump(unix.IPPROTO_TCP, "", reject)
-	a.add(bpf.LoadIndirect{Off: 13, Size: 1})
-	a.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: wire.SYN | wire.RST, SkipTrue: a.to(accept), SkipFalse: a.to(reject)})
-	a.label(udp)
+	for _, off := range []uint32{tcpSeq, tcpAck} {
+		a.add(bpf.LoadIndirect{Off: off, Size: 4})
+		a.add(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: isnMask})
+		a.jump(m.isn, accept, "")
+	}
+	a.add(bpf.RetConstant{Val: 0})
+	a.label("udp")
 	if len(ports) > maxPorts {
 		a.jump(unix.IPPROTO_UDP, accept, accept)
 		return
@@ -77,7 +90,7 @@ func (a *assembler) transport(ports []uint16, accept, reject string) {
 		}
 	}
 	a.add(bpf.LoadIndirect{Off: 8, Size: 4})
-	a.jump(binary.BigEndian.Uint32([]byte(wire.RequestWord)), accept, reject)
+	a.jump(binary.BigEndian.Uint32(probeWords), accept, reject)
 }
 
 // assembler resolves labels, which package bpf does not know: until assemble a

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -48,9 +47,12 @@ func etherType(data []byte) uint32 {
 	return unix.ETH_P_IP
 }
 
+// testMark is a watch's.
+var testMark = mark{echo: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, isn: 0xabc00000}
+
 func mustFilter(t *testing.T, ports ...uint16) []unix.SockFilter {
 	t.Helper()
-	program, err := filter(ports)
+	program, err := testMark.filter(ports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,17 +65,22 @@ func TestFilter(t *testing.T) {
 	nonce := testNonce(1)
 	for _, c := range []struct{ client, server netip.Addr }{{client4, server4}, {client6, server6}} {
 		client, server := ap(c.client, 40000), ap(c.server, 53)
-		word := udp(client, ap(c.server, 9999), request(nonce))
+		word := udp(client, ap(c.server, 9999), ask(nonce))
 		for name, p := range map[string]struct {
 			data []byte
 			want bool
 		}{
-			"an echo request":                {echo(c.client, c.server, false, 1, 1, nil), true},
+			"an echo request":                {echo(c.client, c.server, false, 1, 1, testMark.echo[:]), true},
+			"an echo reply":                  {echo(c.server, c.client, true, 1, 1, testMark.echo[:]), true},
+			"another's echo request":         {echo(c.client, c.server, false, 1, 1, make([]byte, 8)), false},
+			"an echo without a payload":      {echo(c.client, c.server, false, 1, 1, nil), false},
 			"an ICMP error":                  {unreachable(c.server, word), true},
-			"a SYN":                          {tcp(client, server, wire.SYN, 1, 0), true},
-			"a SYN,ACK":                      {tcp(server, client, wire.SYN|wire.ACK, 1, 2), true},
-			"a reset":                        {tcp(server, client, wire.RST, 1, 0), true},
-			"a segment":                      {tcp(client, server, wire.ACK, 1, 2), false},
+			"a SYN":                          {tcp(client, server, wire.SYN, testMark.isn+1, 0), true},
+			"another's SYN":                  {tcp(client, server, wire.SYN, 1, 0), false},
+			"a SYN,ACK":                      {tcp(server, client, wire.SYN|wire.ACK, 1, testMark.isn+2), true},
+			"a reset":                        {tcp(server, client, wire.RST|wire.ACK, 0, testMark.isn+1), true},
+			"a segment":                      {tcp(client, server, wire.ACK, testMark.isn+9, 2), true},
+			"another's segment":              {tcp(client, server, wire.ACK, 1, 2), false},
 			"the last segment":               {tcp(client, server, wire.FIN|wire.ACK, 1, 2), false},
 			"a datagram to a port":           {udp(client, server, nil), true},
 			"a datagram from a port":         {udp(server, client, nil), true},
@@ -82,7 +89,6 @@ func TestFilter(t *testing.T) {
 			"a request to a port translated": {word, true},
 			"an answer from one":             {udp(ap(c.server, 9999), client, signed(nonce)), true},
 			"another protocol":               {ip(c.client, c.server, 132, make([]byte, 20)), false},
-			"no TCP flags to be read":        {tcp(client, server, wire.SYN, 1, 0)[:len(word)-len(request(nonce))], false},
 			"the header alone":               {ip(c.client, c.server, unix.IPPROTO_UDP, nil), false},
 		} {
 			if got := passes(t, program, etherType(p.data), p.data); got != p.want {
@@ -100,10 +106,10 @@ func TestFilterFindsTheHeader(t *testing.T) {
 		data []byte
 		want bool
 	}{
-		"a SYN behind options":         {withOptions(tcp(client, server, wire.SYN, 1, 0), 4), true},
+		"a SYN behind options":         {withOptions(tcp(client, server, wire.SYN, testMark.isn, 0), 4), true},
 		"a segment behind options":     {withOptions(tcp(client, server, wire.ACK, 1, 0), 40), false},
 		"a datagram behind options":    {withOptions(udp(client, server, nil), 40), true},
-		"a request behind options":     {withOptions(udp(client, ap(server4, 9), request(testNonce(1))), 12), true},
+		"a request behind options":     {withOptions(udp(client, ap(server4, 9), ask(testNonce(1))), 12), true},
 		"another's behind options":     {withOptions(udp(client, ap(server4, 9), make([]byte, 16)), 12), false},
 		"a first fragment":             {fragmentAt(udp(client, server, nil), 0x2000), true},
 		"a later fragment":             {fragmentAt(udp(client, server, nil), 0x2001), false},
@@ -160,28 +166,18 @@ func TestFilterOfManyPorts(t *testing.T) {
 					t.Fatalf("%d ports, %s to %d passes: %v", n, client, port, got)
 				}
 			}
-			for flags, want := range map[byte]bool{wire.SYN: true, wire.ACK: false} {
-				data := tcp(ap(client, 1000), ap(client, 1001), flags, 1, 0)
+			for seq, want := range map[uint32]bool{testMark.isn: true, testMark.isn ^ 1<<31: false} {
+				data := tcp(ap(client, 1000), ap(client, 1001), wire.SYN, seq, 0)
 				if got := passes(t, program, etherType(data), data); got != want {
-					t.Fatalf("%d ports, TCP of %s with flags %d passes: %v", n, client, flags, got)
+					t.Fatalf("%d ports, TCP of %s with number %d passes: %v", n, client, seq, got)
 				}
 			}
-			if data := echo(client, client, false, 1, 1, nil); !passes(t, program, etherType(data), data) {
+			if data := echo(client, client, false, 1, 1, testMark.echo[:]); !passes(t, program, etherType(data), data) {
 				t.Fatalf("%d ports: no ICMP of %s", n, client)
 			}
 		}
 		if passes(t, program, unix.ETH_P_LOOPBACK, make([]byte, 64)) {
 			t.Fatalf("%d ports: another protocol passes", n)
 		}
-	}
-}
-
-func TestPortsOfFlows(t *testing.T) {
-	t.Parallel()
-	got := udpPorts([]wire.Flow{
-		{Protocol: wire.UDP, Port: 53}, {Protocol: wire.TCP, Port: 80}, {Protocol: wire.UDP, Port: 123}, {Protocol: wire.ICMP}, {Protocol: wire.UDP, Port: 53},
-	})
-	if fmt.Sprint(got) != "[53 123]" {
-		t.Error(got)
 	}
 }

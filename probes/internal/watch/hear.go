@@ -2,149 +2,227 @@ package watch
 
 import (
 	"fmt"
+	"net/netip"
+	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/sys/unix"
 )
 
-// hearFrame finds the flow that a frame belongs to.
-func (w *Watch) hearFrame(t *tap, f frame) {
-	w.heard.keep(t.end(f.index), f)
-	p, ok := wire.Parse(f.data)
-	if !ok {
+// hearFrame notes a frame that a tap saw.
+func (w *Watch) hearFrame(p *point, f *frame) {
+	w.heard.keep(verdict.End{Node: p.label, Interface: p.device(f.index).Name}, f)
+	packet, ok := wire.Parse(f.data)
+	if !ok || f.protocol == unix.ETH_P_ARP {
+		w.hearNeighbour(p, f)
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.noteFrame(t, f, p)
-	w.catchUp()
-}
-
-func (w *Watch) noteFrame(t *tap, f frame, p *wire.Packet) {
-	trail, role := w.find(t.node.Name(), p)
-	if role == 0 {
-		w.putOff(p, func() { w.noteFrame(t, f, p) })
+	t, role := w.book.find(p, packet)
+	if t == nil {
+		if packet.ICMPv6 {
+			w.hearNeighbour(p, f)
+		}
 		return
 	}
-	s := sightingOf(p)
-	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, t.node.Name(), t.names[f.index], f.index, f.direction
-	s.Role, s.Foreign = role, f.foreign && !t.ports[f.index]
-	trail.see(s)
+	d := p.device(f.index)
+	direction := evidence.In
+	if f.out() {
+		direction = evidence.Out
+	}
+	t.sightings = append(t.sightings, account.Sighting{
+		At: f.at, Node: p.label, Index: f.index, Direction: account.Direction(direction), Role: account.Role(role), Foreign: f.foreign(), Header: headerOf(packet),
+	})
+	s := sightingOf(packet)
+	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, p.label, d.Name, f.index, direction
+	s.Role, s.Foreign = role, f.foreign() && !d.ofBridge
+	t.see(s)
 }
 
-// mostLate bounds what is put off: other connections' packets stay until the last
-// of the probes has been seen.
-const mostLate = 1 << 16
-
-// putOff keeps for later a packet that is nobody's and may turn out to be
-// somebody's: a connection's initial sequence number is known when the asker's own
-// tap was read, and others may be read before.
-func (w *Watch) putOff(p *wire.Packet, again func()) bool {
-	isn, ok := isnOf(p)
-	if !ok || len(w.trails.waiting) == 0 {
-		return false
-	}
-	if w.late >= mostLate {
-		w.lost = "more connections were opened than the watch could keep apart"
-		return false
-	}
-	w.early[isn] = append(w.early[isn], again)
-	w.late++
-	return true
-}
-
-// catchUp goes again through what came too early, when its sequence number was
-// learned.
-func (w *Watch) catchUp() {
-	for len(w.learned) > 0 {
-		isn := w.learned[0]
-		w.learned = w.learned[1:]
-		again := w.early[isn]
-		delete(w.early, isn)
-		for _, f := range again {
-			f()
-		}
-	}
-	if len(w.trails.waiting) == 0 && w.late > 0 {
-		clear(w.early)
-		w.late = 0
+// headerOf is what tells a probe's packets apart.
+func headerOf(p *wire.Packet) account.Header {
+	return account.Header{
+		Tuple: account.Tuple{
+			Source:      netip.AddrPortFrom(p.Source, p.SourcePort),
+			Destination: netip.AddrPortFrom(p.Destination, p.DestinationPort),
+		},
+		TTL: int(p.TTL), Length: p.Length, Identity: p.Identity(),
 	}
 }
 
-// find is the flow that a packet belongs to, and what it is to it.
-func (w *Watch) find(node string, p *wire.Packet) (*Trail, evidence.Role) {
-	for _, trail := range w.trails.candidates(p) {
-		role := trail.follower.role(node, p)
-		if role == 0 {
-			continue
-		}
-		if isn, fresh := trail.follower.learned(); fresh {
-			w.trails.learn(trail, isn)
-			w.learned = append(w.learned, isn)
-		}
-		return trail, role
-	}
-	return nil, 0
+// record is a packet in the hands of one node's rules.
+type record struct {
+	account.Record
+	trail *Trail
+	role  role
+	// What the last event that had headers showed.
+	packet *wire.Packet
+	mark   uint32
 }
 
-// hearEvent notes what a rule did with a packet of a flow: that it dropped it, or
-// gave it other addresses.
-func (w *Watch) hearEvent(t *tracer, e traceEvent) {
-	t.uses.hear(e)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.noteEvent(t, e)
-	w.catchUp()
-}
-
-func (w *Watch) noteEvent(t *tracer, e traceEvent) {
-	id := traceID{t.node.Name(), e.id}
-	if e.packet != nil {
-		trail, role := w.find(t.node.Name(), e.packet)
-		if role == 0 {
-			delete(w.traced, id)
-			if w.putOff(e.packet, func() { w.noteEvent(t, e) }) {
-				w.traced[id] = &tracedPacket{early: true, Packet: *e.packet}
-			}
-			return
-		}
-		if before := w.traced[id]; before != nil && before.trail == trail && (before.Tuple() != e.packet.Tuple() || before.mark != e.mark) {
-			trail.see(ruleSighting(t.node.Name(), e, role, e.packet))
-		}
-		w.traced[id] = &tracedPacket{trail: trail, role: role, Packet: *e.packet, mark: e.mark}
+// hearEvent notes what rules do with a packet.
+func (w *Watch) hearEvent(p *point, e *traceEvent) {
+	p.uses.hear(e)
+	r := p.traced[e.id]
+	if len(e.network) > 0 {
+		r = w.enter(p, e, r)
 	}
-	known := w.traced[id]
 	switch {
-	case known == nil || !e.dropped():
-		return
-	case known.early:
-		w.putOff(&known.Packet, func() { w.noteEvent(t, e) })
-		return
+	case !e.dropped():
+		r.take(p, e)
+	case r != nil:
+		w.drop(p, e, r)
+	default:
+		w.dropNeighbour(p, e)
 	}
-	s := sighting{ruleSighting(t.node.Name(), e, known.role, &known.Packet), &e} // it is read later: here the next event waits
-	s.Rule = &evidence.Rule{Family: familyNames[e.family], Table: e.table, Chain: e.chain, Handle: e.handle}
-	known.trail.note(s)
 }
 
-// hearLegacy notes what a rule of iptables-legacy did with a packet of a flow.
-func (w *Watch) hearLegacy(t *legacyTracer, e legacyEvent) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.noteLegacy(t, e)
-	w.catchUp()
+// enter notes that a packet came to a base chain: what it looks like there, and at its
+// first, whose it is.
+func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
+	step, own := ownChain{}, false
+	if IsOwn(e.table) {
+		step, own = stepOf(e.family, e.chain)
+	}
+	packet, ok := wire.Parse(join2(e.network, e.transport))
+	if !ok {
+		delete(p.traced, e.id)
+		w.hearNeighbourEvent(p, e)
+		return nil
+	}
+	t, role := w.book.find(p, packet)
+	if t == nil {
+		delete(p.traced, e.id)
+		if packet.ICMPv6 {
+			w.hearNeighbourEvent(p, e)
+		}
+		return nil
+	}
+	layer := layerOf(e.family)
+	begins := own && !step.last // the kernel uses its numbers again
+	if r == nil || r.trail != t || r.role != role || begins || layer != r.Layer {
+		fresh := r == nil || r.trail != t || r.role != role || begins && layer <= account.IP
+		before := r
+		r = &record{trail: t, role: role, packet: packet, mark: e.mark, Record: account.Record{
+			Node: p.label, ID: e.id, Layer: layer, Role: account.Role(role), In: e.iif, Before: headerOf(packet),
+		}}
+		if !fresh && before != nil {
+			r.packet, r.mark = before.packet, before.mark
+			w.translated(p, e, r, packet)
+		}
+		t.records = append(t.records, r)
+		p.traced[e.id] = r
+	} else {
+		w.translated(p, e, r, packet)
+	}
+	r.After, r.Mark, r.Took, r.By = headerOf(packet), e.mark, "", nil
+	if e.oif != 0 {
+		r.Out = e.oif
+	}
+	if own {
+		if h := hookOf(e.family, step); h != 0 && (len(r.Hooks) == 0 || r.Hooks[len(r.Hooks)-1] != h) {
+			r.Hooks = append(r.Hooks, h)
+		}
+	}
+	return r
 }
 
-func (w *Watch) noteLegacy(t *legacyTracer, e legacyEvent) {
-	trail, role := w.find(t.node.Name(), e.packet)
-	if role == 0 {
-		w.putOff(e.packet, func() { w.noteLegacy(t, e) })
+// translated notes that rules gave the packet other addresses, or a mark.
+func (w *Watch) translated(p *point, e *traceEvent, r *record, packet *wire.Packet) {
+	if r.packet.Tuple() != packet.Tuple() || r.mark != e.mark {
+		if r.role == request && r.packet.Tuple() != packet.Tuple() {
+			w.book.note(r.trail, place{p, packet.Tuple()})
+		}
+		r.trail.see(ruleSighting(p, e.iif, e.mark, r.role, packet))
+	}
+	r.packet, r.mark = packet, e.mark
+}
+
+// drop notes that a rule, or a chain's policy, ended a packet's way.
+func (w *Watch) drop(p *point, e *traceEvent, r *record) {
+	rule := p.rule(e)
+	s := ruleSighting(p, e.iif, r.mark, r.role, r.packet)
+	if s.Index == 0 {
+		s.Index = r.In
+	}
+	s.Rule = rule
+	r.Drop = accountRule(rule)
+	if r.Layer == account.Device {
+		w.hookByChain(r, e)
+	}
+	r.trail.see(s)
+	delete(p.traced, e.id)
+}
+
+// take notes a verdict that takes a packet out of the rules' hands: to a program, or on
+// a way of its own.
+func (r *record) take(p *point, e *traceEvent) {
+	const stolen, queue = 2, 3 // NF_STOLEN, NF_QUEUE; a queue's number is in the upper half
+	if r == nil || e.kind != traceRule || e.handle == 0 || e.verdict < 0 {
 		return
 	}
-	s := ruleSighting(t.node.Name(), traceEvent{at: e.at, iif: e.in, mark: e.mark}, role, e.packet)
-	s.Rule = e.drops
-	if s.Dropped() || s.Mark != 0 && !hasMark(trail.timeline, s) {
-		trail.see(s)
+	switch e.verdict & 0xff {
+	case stolen:
+		r.Took = "stolen"
+	case queue:
+		r.Took = "queue"
+	default:
+		return
 	}
+	r.By = accountRule(p.rule(e))
+}
+
+func accountRule(r *evidence.Rule) *account.Rule {
+	return &account.Rule{Family: r.Family, Table: r.Table, Chain: r.Chain, Handle: r.Handle}
+}
+
+// hookByChain notes ingress of a chain that is not the watch's.
+func (w *Watch) hookByChain(r *record, e *traceEvent) {
+	if len(r.Hooks) == 0 {
+		r.Hooks = append(r.Hooks, account.IngressHook)
+	}
+	if e.oif != 0 {
+		r.Out = e.oif
+	}
+}
+
+func layerOf(family byte) account.Layer {
+	switch family {
+	case familyBridge:
+		return account.Bridge
+	case familyNetdev:
+		return account.Device
+	}
+	return account.IP
+}
+
+// hookOf is the hook that a chain of the watch's own tells of: the first ones that it
+// was come to, the last ones of input, forward and postrouting that they were passed.
+func hookOf(family byte, step ownChain) account.Hook {
+	if family == familyNetdev {
+		return account.IngressHook
+	}
+	switch step.hook {
+	case hookPrerouting:
+		return account.PreroutingHook
+	case hookInput:
+		return account.InputHook
+	case hookForward:
+		return account.ForwardHook
+	case hookOutput:
+		return account.OutputHook
+	case hookPostrouting:
+		return account.PostroutingHook
+	}
+	return 0
+}
+
+// join2 is two slices, one after the other.
+func join2(a, b []byte) []byte {
+	out := make([]byte, 0, len(a)+len(b))
+	return append(append(out, a...), b...)
 }
 
 // sightingOf is what a packet says of itself, wherever it is.
@@ -160,10 +238,10 @@ func sightingOf(p *wire.Packet) evidence.Sighting {
 }
 
 // ruleSighting is a packet in the hands of a node's rules. An event has no time of
-// its own but that of its reading: see Timeline.order.
-func ruleSighting(node string, e traceEvent, role evidence.Role, p *wire.Packet) evidence.Sighting {
-	s := sightingOf(p)
-	s.At, s.Node, s.Index, s.Role, s.Mark = e.at, node, e.iif, role, e.mark
+// its own but that of its reading: see order.
+func ruleSighting(p *point, iif int, mark uint32, role role, packet *wire.Packet) evidence.Sighting {
+	s := sightingOf(packet)
+	s.At, s.Node, s.Index, s.Role, s.Mark = time.Now(), p.label, iif, role, mark
 	if s.Mark != 0 {
 		s.Text += fmt.Sprintf(" mark %#x", s.Mark)
 	}

@@ -5,40 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
-	"time"
 
 	"github.com/mdlayher/netlink"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/account"
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
 // legacyTracer hears what the rules of iptables-legacy do with the watched packets of
-// one namespace. The trace flag is that of nftables, which a tracer's table sets; what
+// one namespace. The trace flag is that of nftables, which the watch's table sets; what
 // the old tables say of a packet that has it goes to the log of its family
-// (nf_log_trace), which is turned to a socket meanwhile (nfnetlink_log). There it comes
-// to group 0, which only one socket may have: all watches of a node share it.
+// (nf_log_trace), which is turned to a socket for the lab's life (nfnetlink_log). There
+// it comes to group 0, which only one socket may have.
 type legacyTracer struct {
-	node    *harness.Node
-	events  *netlink.Conn
-	before  map[string]string // the logs' sysctls
-	reading sync.WaitGroup
-
-	mu      sync.Mutex
-	rules   map[string]*legacyChain // by "iptables-legacy filter FORWARD"
-	watches []*Watch
+	events *nfnl
+	buf    []byte
+	rules  map[string]*legacyChain // by "iptables-legacy filter FORWARD"
 }
-
-// legacyTracers are those that are open, by node.
-var legacyTracers = struct {
-	sync.Mutex
-	of map[*harness.Node]*legacyTracer
-}{of: map[*harness.Node]*legacyTracer{}}
 
 // The logs of IPv4 and IPv6, by family (NFPROTO_IPV4 and NFPROTO_IPV6 in
 // linux/netfilter.h), and the log that goes to a socket.
@@ -51,158 +37,179 @@ const (
 	ulogPacket, ulogConfig                            = unix.NFNL_SUBSYS_ULOG << 8, unix.NFNL_SUBSYS_ULOG<<8 | 1
 	ulogCommand, ulogMode, ulogTimeout, ulogThreshold = 1, 2, 4, 5
 	ulogMark, ulogIn, ulogData, ulogText              = 3, 4, 9, 10
-	bindGroup, unbindGroup, copyPacket                = 1, 2, 2
+	bindGroup, copyPacket                             = 1, 2
 )
 
-// joinLegacyTracer begins to hear a node that has tables of iptables-legacy; nil where
-// it has none, or where they cannot be heard: no tool to read them, no log to a socket
-// in this kernel, another program that hears it. The calling thread is in the node's
-// namespace.
-func joinLegacyTracer(w *Watch, node *harness.Node) (*legacyTracer, error) {
-	rules, err := readLegacy()
-	if err != nil || len(rules) == 0 {
-		return nil, nil // a state tells that there are tables
-	}
-	legacyTracers.Lock()
-	defer legacyTracers.Unlock()
-	t := legacyTracers.of[node]
-	if t == nil {
-		if t, err = openLegacyTracer(node); t == nil || err != nil {
-			return nil, err
+// procNet is the calling thread's namespace: /proc/net would be that of the
+// process's main thread.
+const procNet = "/proc/thread-self/net/"
+
+// legacyNames are the files that name the tables of iptables-legacy that a namespace
+// has. They are there when the kernel has the old tables at all.
+var legacyNames = []string{procNet + "ip_tables_names", procNet + "ip6_tables_names"}
+
+// haveLegacy says whether the kernel has tables of iptables-legacy anywhere.
+func haveLegacy() bool {
+	for _, path := range legacyNames {
+		if unix.Access(path, unix.F_OK) == nil {
+			return true
 		}
-		legacyTracers.of[node] = t
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.rules, t.watches = rules, append(t.watches, w)
-	return t, nil
+	return false
 }
 
-func openLegacyTracer(node *harness.Node) (t *legacyTracer, err error) {
-	t = &legacyTracer{node: node, before: map[string]string{}}
-	if t.events, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
-		return nil, err
+// legacyTables says whether the node has tables of iptables-legacy.
+func (p *point) legacyTables() (has bool) {
+	if p.oldNames == nil {
+		_ = p.node.Do(func() error {
+			for _, path := range legacyNames {
+				if file, err := os.Open(path); err == nil {
+					p.oldNames = append(p.oldNames, file)
+				}
+			}
+			return nil
+		})
 	}
-	_ = t.events.SetReadBuffer(4 << 20) // as much of it as rmem_max allows
-	if t.bind() != nil || t.turn() != nil {
-		return nil, t.close()
+	var name [1]byte
+	for _, file := range p.oldNames {
+		n, _ := file.ReadAt(name[:], 0)
+		has = has || n > 0
 	}
-	t.reading.Go(func() { readEvents(t.events, t, t.hear, t.lose) })
-	return t, nil
+	return has
 }
 
-// leave is the end of it for a watch. The last one closes.
-func (t *legacyTracer) leave(w *Watch) error {
-	legacyTracers.Lock()
-	defer legacyTracers.Unlock()
-	t.mu.Lock()
-	t.watches = slices.DeleteFunc(t.watches, func(o *Watch) bool { return o == w })
-	left := len(t.watches)
-	t.mu.Unlock()
-	if left > 0 {
+// refreshLegacy hears a node that has tables of iptables-legacy, and reads their rules:
+// nothing tells when they are changed. It does without where they cannot be heard: no
+// tool to read them, no log to a socket in this kernel, another program that hears it;
+// a state tells that there are tables.
+func (w *Watch) refreshLegacy(p *point) error {
+	if p.node.Attached() || !haveLegacy() || !p.legacyTables() {
 		return nil
 	}
-	delete(legacyTracers.of, t.node)
-	_ = t.events.SetReadDeadline(time.Unix(1, 0))
-	t.reading.Wait()
-	return t.close()
-}
-
-// Lock is held between taking an event and having heard it, for every watch.
-func (t *legacyTracer) Lock() {
-	t.mu.Lock()
-	for _, w := range t.watches {
-		w.hearing.RLock()
+	var rules map[string]*legacyChain
+	err := p.node.Do(func() (err error) {
+		rules, err = readLegacy()
+		return err
+	})
+	if err != nil || len(rules) == 0 {
+		return nil
 	}
-}
-
-// Unlock ends Lock.
-func (t *legacyTracer) Unlock() {
-	for _, w := range t.watches {
-		w.hearing.RUnlock()
+	if p.legacy == nil {
+		t := openLegacy(p.node)
+		if t == nil {
+			return nil
+		}
+		p.legacy, p.changed, p.generation = t, true, 0 // its packets want the flag
+		if err := w.listenTo(t.events.fd, source{p, func() { w.readLegacy(p) }}); err != nil {
+			return err
+		}
 	}
-	t.mu.Unlock()
+	p.legacy.rules = rules
+	return nil
 }
 
-func (t *legacyTracer) lose(err error) {
-	for _, w := range t.watches {
-		w.lose(fmt.Sprintf("node %s: %v", t.node, err))
-	}
-}
-
-// bind asks for the packets of group 0, whole and at once.
-func (t *legacyTracer) bind() error {
-	for _, attribute := range []netlink.Attribute{
-		{Type: ulogCommand, Data: []byte{bindGroup}},
-		{Type: ulogMode, Data: []byte{0, 0, snapLength >> 8, snapLength & 0xff, copyPacket, 0}},
-		{Type: ulogTimeout, Data: []byte{0, 0, 0, 1}},
-		{Type: ulogThreshold, Data: []byte{0, 0, 0, 1}},
-	} {
-		message, err := configure(attribute)
+// openLegacy turns the logs to a socket; nil where that cannot be.
+func openLegacy(node *harness.Node) (t *legacyTracer) {
+	_ = node.Do(func() error {
+		events, err := openNfnl()
 		if err != nil {
 			return err
 		}
-		message.Header.Flags |= netlink.Acknowledge
-		if _, err := t.events.Execute(message); err != nil {
+		enlarge(events.fd)
+		if err := errors.Join(bindLog(events), turnLogs()); err != nil {
+			events.close()
+			return err
+		}
+		t = &legacyTracer{events: events, buf: make([]byte, 64<<10)}
+		return unix.SetNonblock(events.fd, true)
+	})
+	return t
+}
+
+// bindLog asks for the packets of group 0, whole and at once.
+func bindLog(s *nfnl) error {
+	for _, set := range []struct {
+		kind uint16
+		data []byte
+	}{
+		{ulogCommand, []byte{bindGroup}},
+		{ulogMode, []byte{0, 0, snapLength >> 8, snapLength & 0xff, copyPacket, 0}},
+		{ulogTimeout, []byte{0, 0, 0, 1}},
+		{ulogThreshold, []byte{0, 0, 0, 1}},
+	} {
+		err := s.ask(ulogConfig, unix.NLM_F_ACK, unix.AF_UNSPEC, func(m *message) { m.attr(set.kind, set.data) }, func(byte, []byte) {})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unbind gives the group back at once. The kernel does so when the last descriptor is
-// closed, and a child that another goroutine starts holds one until it runs its
-// program.
-func (t *legacyTracer) unbind() error {
-	message, err := configure(netlink.Attribute{Type: ulogCommand, Data: []byte{unbindGroup}})
-	if err == nil {
-		_, err = t.events.Send(message) // what answers may lie behind packets
-	}
-	return err
-}
-
-// configure is a message that sets one thing of group 0: the last two bytes of its
-// header.
-func configure(attribute netlink.Attribute) (netlink.Message, error) {
-	data, err := netlink.MarshalAttributes([]netlink.Attribute{attribute})
-	return netlink.Message{
-		Header: netlink.Header{Type: ulogConfig, Flags: netlink.Request},
-		Data:   append([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0}, data...),
-	}, err
-}
-
-// turn turns the logs to the socket. The calling thread is in the node's namespace.
-func (t *legacyTracer) turn() error {
+// turnLogs turns the logs to the socket. The calling thread is in the node's namespace.
+func turnLogs() error {
 	for _, path := range legacyLogs {
-		value, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
 		if err := os.WriteFile(path, []byte(socketLog), 0); err != nil {
 			return err
 		}
-		t.before[path] = strings.TrimSpace(string(value))
 	}
 	return nil
 }
 
-// hear reads the messages of a datagram.
-func (t *legacyTracer) hear(data []byte) {
-	messages, err := syscall.ParseNetlinkMessage(data)
-	if err != nil {
+func (t *legacyTracer) close() { t.events.close() }
+
+func (w *Watch) readLegacy(p *point) {
+	for {
+		n, err := recv(p.legacy.events.fd, p.legacy.buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOBUFS):
+			w.lose(p, "events of the rule trace were lost")
+			continue
+		case err != nil:
+			return
+		}
+		for rest := p.legacy.buf[:n]; len(rest) >= unix.NLMSG_HDRLEN; {
+			length := int(binary.NativeEndian.Uint32(rest))
+			if length < unix.NLMSG_HDRLEN || length > len(rest) {
+				break
+			}
+			if binary.NativeEndian.Uint16(rest[4:]) == ulogPacket {
+				if event, ok := parseLegacy(rest[unix.NLMSG_HDRLEN:length]); ok {
+					event.drops = p.legacy.dropper(event)
+					w.hearLegacy(p, event)
+				}
+			}
+			rest = rest[min((length+3)&^3, len(rest)):]
+		}
+	}
+}
+
+// hearLegacy notes what a rule of iptables-legacy did with a packet of a probe.
+func (w *Watch) hearLegacy(p *point, e legacyEvent) {
+	t, role := w.book.find(p, e.packet)
+	if t == nil {
 		return
 	}
-	for _, m := range messages {
-		if m.Header.Type != ulogPacket {
-			continue
-		}
-		if event, ok := parseLegacy(m.Data); ok {
-			event.at, event.drops = time.Now(), t.dropper(event)
-			for _, w := range t.watches {
-				w.hearLegacy(t, event)
-			}
+	s := ruleSighting(p, e.in, e.mark, role, e.packet)
+	s.Rule = e.drops
+	if s.Dropped() || s.Mark != 0 && !hasMark(t.timeline, s) {
+		t.see(s)
+	}
+	if !s.Dropped() {
+		return
+	}
+	drop := &account.Rule{Family: s.Rule.Family, Table: s.Rule.Table, Chain: s.Rule.Chain, Handle: s.Rule.Handle, Text: s.Rule.Text}
+	for i := len(t.records) - 1; i >= 0; i-- { // which it is the flag's trace tells
+		if r := t.records[i]; r.Node == p.label && r.role == role && r.Drop == nil && r.packet.Tuple() == e.packet.Tuple() {
+			r.Drop = drop
+			return
 		}
 	}
+	header := headerOf(e.packet)
+	t.records = append(t.records, &record{trail: t, role: role, packet: e.packet, Record: account.Record{
+		Node: p.label, Role: account.Role(role), In: e.in, Before: header, After: header, Drop: drop, Mark: e.mark,
+	}})
 }
 
 // dropper is the rule or policy that ended the packet's way; nil where it goes on.
@@ -217,21 +224,8 @@ func (t *legacyTracer) dropper(e legacyEvent) *evidence.Rule {
 	return nil
 }
 
-// close gives the group and the logs back, if the namespace is still there.
-func (t *legacyTracer) close() error {
-	var errs []error
-	_ = t.node.Do(func() error {
-		for path, value := range t.before {
-			errs = append(errs, os.WriteFile(path, []byte(value), 0))
-		}
-		return nil
-	})
-	return errors.Join(append(errs, t.unbind(), t.events.Close())...)
-}
-
 // legacyEvent is one rule, or a chain's end, that a packet met.
 type legacyEvent struct {
-	at     time.Time
 	place  string // "filter FORWARD"
 	kind   string // "rule", "policy" or "return"
 	number int    // of the rule in its chain, from 1
@@ -243,11 +237,10 @@ type legacyEvent struct {
 
 // parseLegacy reads an event. Another log's is none.
 func parseLegacy(data []byte) (event legacyEvent, ok bool) {
-	const header = 4 // struct nfgenmsg
-	if len(data) < header {
+	if len(data) < nfgenmsg {
 		return event, false
 	}
-	attributes, err := netlink.UnmarshalAttributes(data[header:])
+	attributes, err := netlink.UnmarshalAttributes(data[nfgenmsg:])
 	if err != nil {
 		return event, false
 	}
@@ -256,7 +249,7 @@ func parseLegacy(data []byte) (event legacyEvent, ok bool) {
 		case a.Type == ulogText:
 			event.place, event.kind, event.number, ok = parseTraceText(string(a.Data))
 		case a.Type == ulogData:
-			event.packet, _ = wire.Parse(a.Data)
+			event.packet, _ = wire.Parse(append([]byte(nil), a.Data...))
 		case a.Type == ulogIn && len(a.Data) == 4:
 			event.in = int(binary.BigEndian.Uint32(a.Data))
 		case a.Type == ulogMark && len(a.Data) == 4:

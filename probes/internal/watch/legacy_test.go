@@ -28,7 +28,7 @@ func TestTextsOfALegacyTrace(t *testing.T) {
 
 func TestEventsOfALegacyTrace(t *testing.T) {
 	t.Parallel()
-	asks := udp(ap(client4, 40000), ap(server4, 53), request(testNonce(1)))
+	asks := udp(ap(client4, 40000), ap(server4, 53), ask(testNonce(1)))
 	made := func(attributes ...netlink.Attribute) []byte {
 		data, err := netlink.MarshalAttributes(attributes)
 		if err != nil {

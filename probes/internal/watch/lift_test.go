@@ -23,7 +23,7 @@ func TestLift(t *testing.T) {
 		must(t, box.Netlink().LinkSetIsolated(link(t, box, name), true))
 	}
 	neighbour := netip.MustParseAddr("10.0.1.2")
-	cause := ask(t, client, to(udp, neighbour, 53)).causeWithin(soon)
+	cause := ask(t, client, to(udp, neighbour, 53)).cause()
 	must(t, watch.Lift(box, cause))
 	if by := ask(t, client, to(udp, neighbour, 53)).answered().Answerer(); by != "server" {
 		t.Errorf("%s; lifted, it was answered by %q", cause, by)
@@ -59,7 +59,7 @@ func TestLiftOfAPolicyRoutingRule(t *testing.T) {
 	rule := netlink.NewRule()
 	rule.Family, rule.Type, rule.IPProto, rule.Dport, rule.Priority = netlink.FAMILY_V4, unix.RTN_PROHIBIT, unix.IPPROTO_UDP, netlink.NewRulePortRange(53, 53), 90
 	must(t, fw.Netlink().RuleAdd(rule))
-	cause := ask(t, client, to(udp, server4, 53)).causeWithin(soon)
+	cause := ask(t, client, to(udp, server4, 53)).cause()
 	if want := "the request was rejected at fw/lan: policy routing rule 90: from all ipproto udp dport 53 prohibit"; cause.String() != want {
 		t.Fatalf("%s, want %s", cause, want)
 	}

@@ -28,15 +28,14 @@ var (
 	fwLan4           = netip.MustParseAddr("10.0.1.2")
 )
 
-// soon is longer than any probe here takes, and while ends one that is not to be
-// concluded.
+// soon is longer than anything here takes, bound is a probe's, given that of one whose
+// neighbour is to be given up, and while that of one that is not to be concluded.
 const (
 	soon  = 20 * time.Second
+	bound = time.Second
+	given = 6 * time.Second // until a neighbour is given up
 	while = 300 * time.Millisecond
 )
-
-// settleBound is how long a watch waits at most for what it has not read yet.
-const settleBound = watch.SettleBound
 
 // office is a lan, a dmz, and a router between them that has rules.
 func office(rules string) *topo.Network {
@@ -71,18 +70,29 @@ func to(protocol wire.Protocol, addr netip.Addr, port uint16) wire.Flow {
 }
 
 // open watches nodes until the test ends.
-func open(t *testing.T, nodes []*harness.Node, flows ...wire.Flow) *watch.Watch {
+func open(t *testing.T, nodes []*harness.Node, _ ...wire.Flow) *watch.Watch {
 	t.Helper()
-	watch, err := watch.Open(nodes, flows...)
+	var labs []*harness.Lab
+	for _, node := range nodes {
+		if !slices.Contains(labs, node.Lab()) {
+			labs = append(labs, node.Lab())
+		}
+	}
+	watch, err := watch.Of(labs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := watch.Close(); err != nil {
-			t.Errorf("close watch: %v", err)
-		}
-	})
 	return watch
+}
+
+// follow begins a trail.
+func follow(t *testing.T, w *watch.Watch, flow wire.Flow) *watch.Trail {
+	t.Helper()
+	trail, err := w.Follow(flow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trail
 }
 
 // ask watches the node's lab and sends the probe.
@@ -100,6 +110,7 @@ func askUnder(t *testing.T, watch *watch.Watch, from *harness.Node, flow wire.Fl
 // letter is what a test chooses of a probe's packet.
 type letter struct {
 	size   int // of a datagram's payload, at least
+	times  int // that it is sent
 	ttl    int
 	source netip.AddrPort
 }
@@ -142,15 +153,15 @@ func (a *asking) send(flow wire.Flow, l letter) error {
 	if err := unix.Bind(fd, sockaddr(source.Addr(), source.Port())); err != nil {
 		return err
 	}
-	if flow.Protocol == wire.TCP {
-		own, err := unix.Getsockname(fd)
-		if err != nil {
-			return err
-		}
-		flow.SourcePort = portOf(own)
+	if a.trail, err = a.watch.Follow(flow); err != nil {
+		return err
 	}
-	a.trail = a.watch.Follow(flow)
-	a.transmit(fd, l)
+	if flow.Protocol == wire.TCP {
+		begin(fd, a.trail.ISN())
+	}
+	for range max(1, l.times) {
+		a.transmit(fd, l)
+	}
 	return nil
 }
 
@@ -181,14 +192,12 @@ func sockaddr(addr netip.Addr, port uint16) unix.Sockaddr {
 	return &unix.SockaddrInet6{Addr: addr.As16(), Port: int(port)}
 }
 
-func portOf(addr unix.Sockaddr) uint16 {
-	switch addr := addr.(type) {
-	case *unix.SockaddrInet4:
-		return uint16(addr.Port)
-	case *unix.SockaddrInet6:
-		return uint16(addr.Port)
-	}
-	return 0
+// begin has a connection begin with a sequence number.
+func begin(fd int, isn uint32) {
+	_ = unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, 1)
+	_ = unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR_QUEUE, 2) // TCP_SEND_QUEUE
+	_ = unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_QUEUE_SEQ, int(isn))
+	_ = unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, -1)
 }
 
 // echoRequest has the flow's nonce; the kernel sums ICMPv6 up itself.
@@ -209,7 +218,7 @@ func echoRequest(flow wire.Flow) []byte {
 // cause is what the watch makes of the probe.
 func (a *asking) cause() evidence.Cause {
 	a.t.Helper()
-	return a.causeWithin(soon)
+	return a.causeWithin(bound)
 }
 
 // causeWithin is cause with a bound, for what nothing accounts for.
@@ -247,7 +256,11 @@ func (a *asking) timeline() evidence.Timeline { return a.watch.Timeline(a.trail)
 // says fails the test unless the cause is of that kind, and reads so.
 func (a *asking) says(kind evidence.Kind, text string) evidence.Cause {
 	a.t.Helper()
-	c := a.cause()
+	within := bound
+	if kind == evidence.NoAddress || kind == evidence.Neighbour {
+		within = given
+	}
+	c := a.causeWithin(within)
 	if c.Kind != kind || c.String() != text {
 		a.t.Errorf("%s: got %s: %s\nwant %s: %s\n%s", a.what(), c.Kind, c, kind, text, a.timeline())
 	}

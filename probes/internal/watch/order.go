@@ -8,8 +8,8 @@ import (
 )
 
 // hasMark says whether a rule of the node was seen to have given the packet its mark.
-func hasMark(all []sighting, s evidence.Sighting) bool {
-	return slices.ContainsFunc(all, func(o sighting) bool {
+func hasMark(all evidence.Timeline, s evidence.Sighting) bool {
+	return slices.ContainsFunc(all, func(o evidence.Sighting) bool {
 		return o.ByRule() && o.Node == s.Node && o.Role == s.Role && o.Mark == s.Mark && o.Destination == s.Destination
 	})
 }
@@ -17,13 +17,14 @@ func hasMark(all []sighting, s evidence.Sighting) bool {
 // order sorts by time. A node's rules speak after its interface on the way in
 // and before the one on the way out, whatever clocks say: a rule's words are
 // stamped when they are read.
-func order(t evidence.Timeline) {
+func order(t evidence.Timeline) evidence.Timeline {
 	for i, s := range t {
 		if s.ByRule() {
 			t[i].At = ruleTime(t, s)
 		}
 	}
 	slices.SortStableFunc(t, func(a, b evidence.Sighting) int { return a.At.Compare(b.At) })
+	return t
 }
 
 // ruleTime is right after the packet came in at the node; where it came from the

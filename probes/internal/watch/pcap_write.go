@@ -11,7 +11,6 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
-	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"golang.org/x/sys/unix"
 )
@@ -82,7 +81,7 @@ func pcapWriter(out io.Writer, where []verdict.End, forgotten int) (*pcapgo.NgWr
 func writeFrame(w *pcapgo.NgWriter, number int, f frame) error {
 	data := append(sll2(f), f.data...)
 	flags := &pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionInbound}
-	if f.direction == evidence.Out {
+	if f.out() {
 		flags.Direction = pcapgo.NgEpbFlagDirectionOutbound
 	}
 	return w.WritePacketWithOptions(gopacket.CaptureInfo{

@@ -2,7 +2,9 @@ package watch
 
 import (
 	"os/exec"
+	"slices"
 
+	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 )
@@ -10,15 +12,19 @@ import (
 // iptablesTables are the tables of iptables-nft, which makes them in family ip or ip6.
 var iptablesTables = map[string]bool{"filter": true, "nat": true, "mangle": true, "raw": true, "security": true}
 
-// iptablesText is a rule of iptables-nft as iptables-save prints it, by its number in
-// its chain, from 0 on; "" for a rule of nft's own, and without iptables.
-func iptablesText(node *harness.Node, r *evidence.Rule, number int) string {
+// iptablesText is a rule of iptables-nft as iptables-save prints it; "" for a rule of
+// nft's own, and without iptables.
+func iptablesText(node *harness.Node, r *evidence.Rule) string {
 	program := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[r.Family]
 	if program == "" || !iptablesTables[r.Table] {
 		return ""
 	}
 	path := found(program + "-nft-save")
 	if path == "" {
+		return ""
+	}
+	number, ok := numberOf(node, r)
+	if !ok {
 		return ""
 	}
 	var out []byte
@@ -35,4 +41,15 @@ func iptablesText(node *harness.Node, r *evidence.Rule, number int) string {
 		return ""
 	}
 	return legacyComment.ReplaceAllString(chain.rules[number], "")
+}
+
+// numberOf is a rule's number in its chain, from 0 on.
+func numberOf(node *harness.Node, r *evidence.Rule) (number int, ok bool) {
+	err := node.Nftables(func(conn *nftables.Conn) error {
+		table := &nftables.Table{Family: families[r.Family], Name: r.Table}
+		rules, err := conn.GetRules(table, &nftables.Chain{Name: r.Chain, Table: table})
+		number = slices.IndexFunc(rules, func(rule *nftables.Rule) bool { return rule.Handle == r.Handle })
+		return err
+	})
+	return number, err == nil && number >= 0
 }

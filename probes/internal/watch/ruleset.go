@@ -19,38 +19,34 @@ type coverRule struct {
 	text    string
 }
 
-// ruleRef is a rule in a namespace; the handle is 0 for a chain's policy.
-type ruleRef struct {
-	family       nftables.TableFamily
-	table, chain string
-	handle       uint64
-}
-
 // ruleset is what rules a node has at one moment.
 type ruleset struct {
 	generation uint32 // the kernel's count of changes by then
 	rules      []coverRule
-	byRef      map[ruleRef]coverRule
+	byRef      map[ruleKey]coverRule
 }
 
 // readRuleset reads the tables that a probe's packet may meet, but no watch's.
 func readRuleset(node *harness.Node, nft *nftables.Conn) (*ruleset, error) {
-	s := &ruleset{byRef: map[ruleRef]coverRule{}}
-	tables, err := nodeRules(nft)
-	if err != nil || len(tables) == 0 {
+	s := &ruleset{byRef: map[ruleKey]coverRule{}}
+	tables, err := nft.ListTables()
+	if err != nil {
 		return s, err
 	}
-	theirs := map[ruleRef]bool{}
+	theirs := map[ruleKey]bool{}
 	for _, table := range tables {
-		theirs[ruleRef{family: table.Family, table: table.Name}] = table.Family != nftables.TableFamilyARP
+		theirs[ruleKey{family: byte(table.Family), table: table.Name}] = table.Family != nftables.TableFamilyARP && !IsOwn(table.Name)
 	}
 	chains, err := nft.ListChains()
 	if err != nil {
 		return nil, err
 	}
+	if len(chains) == 0 {
+		return s, nil
+	}
 	texts := textsOf(nftOutput(node, "-s", "-a", "list", "ruleset"))
 	for _, chain := range chains {
-		if !theirs[ruleRef{family: chain.Table.Family, table: chain.Table.Name}] {
+		if !theirs[ruleKey{family: byte(chain.Table.Family), table: chain.Table.Name}] {
 			continue
 		}
 		rules, err := nft.GetRules(chain.Table, chain)
@@ -63,9 +59,9 @@ func readRuleset(node *harness.Node, nft *nftables.Conn) (*ruleset, error) {
 }
 
 // add adds a chain's policy and its rules.
-func (s *ruleset) add(chain *nftables.Chain, rules []*nftables.Rule, texts map[ruleRef]string) {
-	ref := ruleRef{chain.Table.Family, chain.Table.Name, chain.Name, 0}
-	place := coverRule{family: familyNames[ref.family], table: ref.table, chain: ref.chain}
+func (s *ruleset) add(chain *nftables.Chain, rules []*nftables.Rule, texts map[ruleKey]string) {
+	ref := ruleKey{byte(chain.Table.Family), chain.Table.Name, chain.Name, 0}
+	place := coverRule{family: familyName(ref.family), table: ref.table, chain: ref.chain}
 	if chain.Hooknum != nil {
 		policy := place
 		policy.text = "policy accept"
@@ -92,15 +88,15 @@ func (s *ruleset) add(chain *nftables.Chain, rules []*nftables.Rule, texts map[r
 }
 
 // textsOf reads what nft -s -a prints of a ruleset: its rules, without their counts.
-func textsOf(listing string) map[ruleRef]string {
-	texts := map[ruleRef]string{}
-	var in ruleRef
+func textsOf(listing string) map[ruleKey]string {
+	texts := map[ruleKey]string{}
+	var in ruleKey
 	for line := range strings.Lines(listing) {
 		words := strings.Fields(line)
 		depth := len(line) - len(strings.TrimLeft(line, "\t"))
 		switch {
 		case depth == 0 && len(words) > 2 && words[0] == "table":
-			in = ruleRef{family: families[words[1]], table: words[2]}
+			in = ruleKey{family: byte(families[words[1]]), table: words[2]}
 		case depth == 1 && len(words) > 1:
 			if in.chain = ""; words[0] == "chain" {
 				in.chain = words[1]
@@ -113,4 +109,13 @@ func textsOf(listing string) map[ruleRef]string {
 		}
 	}
 	return texts
+}
+
+// find is a rule by its place; none in a ruleset that was not read.
+func (s *ruleset) find(key ruleKey) (coverRule, bool) {
+	if s == nil {
+		return coverRule{}, false
+	}
+	rule, ok := s.byRef[key]
+	return rule, ok
 }

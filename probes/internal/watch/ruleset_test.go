@@ -36,10 +36,10 @@ table ip filter { # handle 8
 
 func TestTextsOf(t *testing.T) {
 	t.Parallel()
-	want := map[ruleRef]string{
-		{nftables.TableFamilyINet, "filter", "guests", 5}:  `counter return comment "bye # handle 9"`,
-		{nftables.TableFamilyINet, "filter", "forward", 4}: "ip saddr @s drop",
-		{nftables.TableFamilyIPv4, "filter", "FORWARD", 2}: "udp dport 53 counter drop",
+	want := map[ruleKey]string{
+		{familyINet, "filter", "guests", 5}:  `counter return comment "bye # handle 9"`,
+		{familyINet, "filter", "forward", 4}: "ip saddr @s drop",
+		{familyIPv4, "filter", "FORWARD", 2}: "udp dport 53 counter drop",
 	}
 	if got := textsOf(listing); !maps.Equal(got, want) {
 		t.Errorf("%v", got)
@@ -53,11 +53,11 @@ func TestRulesetOfAChain(t *testing.T) {
 	chain := &nftables.Chain{Name: "forward", Table: &nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv6}, Hooknum: nftables.ChainHookForward}
 	comment := userdata.AppendString(nil, userdata.TypeComment, "no ssh")
 	rules := []*nftables.Rule{{Handle: 4}, {Handle: 9, UserData: comment}, {Handle: 5}, {Handle: 6, UserData: comment}}
-	s := &ruleset{byRef: map[ruleRef]coverRule{}}
-	s.add(chain, rules, map[ruleRef]string{
-		{nftables.TableFamilyIPv6, "filter", "forward", 4}: "tcp dport 22 drop",
-		{nftables.TableFamilyIPv6, "filter", "forward", 5}: "tcp dport 22 drop",
-		{nftables.TableFamilyIPv6, "filter", "forward", 6}: `drop comment "no ssh"`,
+	s := &ruleset{byRef: map[ruleKey]coverRule{}}
+	s.add(chain, rules, map[ruleKey]string{
+		{familyIPv6, "filter", "forward", 4}: "tcp dport 22 drop",
+		{familyIPv6, "filter", "forward", 5}: "tcp dport 22 drop",
+		{familyIPv6, "filter", "forward", 6}: `drop comment "no ssh"`,
 	})
 	want := []coverRule{
 		{"ip6", "filter", "forward", 0, "policy accept"},
@@ -70,7 +70,7 @@ func TestRulesetOfAChain(t *testing.T) {
 		t.Errorf("%v", s.rules)
 	}
 	for i, handle := range []uint64{0, 4, 9, 5, 6} {
-		if got := s.byRef[ruleRef{nftables.TableFamilyIPv6, "filter", "forward", handle}]; got != want[i] {
+		if got := s.byRef[ruleKey{familyIPv6, "filter", "forward", handle}]; got != want[i] {
 			t.Errorf("handle %d is %v", handle, got)
 		}
 	}

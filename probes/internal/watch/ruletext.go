@@ -29,33 +29,6 @@ var families = func() map[string]nftables.TableFamily {
 	return by
 }()
 
-// ruleOf is the rule or policy that an event is about, read from the node while
-// it is as it was.
-func ruleOf(node *harness.Node, e traceEvent) (*evidence.Rule, error) {
-	r := &evidence.Rule{Family: familyNames[e.family], Table: e.table, Chain: e.chain, Handle: e.handle}
-	if e.kind == tracePolicy {
-		r.Handle = 0
-		return r, nil
-	}
-	number := 0
-	err := node.Nftables(func(conn *nftables.Conn) error {
-		table := &nftables.Table{Family: e.family, Name: e.table}
-		rules, err := conn.GetRules(table, &nftables.Chain{Name: e.chain, Table: table})
-		for i, rule := range rules {
-			if rule.Handle == e.handle {
-				number = i
-				describe(r, rule)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return r, err
-	}
-	r.Text, r.Iptables = ruleText(node, r), iptablesText(node, r, number)
-	return r, nil
-}
-
 // describe takes what the rule's expressions say.
 func describe(r *evidence.Rule, rule *nftables.Rule) {
 	if comment, ok := userdata.GetString(rule.UserData, userdata.TypeComment); ok {
@@ -87,7 +60,7 @@ func ruleText(node *harness.Node, r *evidence.Rule) string {
 	if text := textOf(nftOutput(node, "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle); text != "" {
 		return text
 	}
-	return tidy(textsOf(nftOutput(node, "-a", "list", "ruleset"))[ruleRef{families[r.Family], r.Table, r.Chain, r.Handle}])
+	return tidy(textsOf(nftOutput(node, "-a", "list", "ruleset"))[ruleKey{byte(families[r.Family]), r.Table, r.Chain, r.Handle}])
 }
 
 // nftOutput is what nft prints at a node; "" without nft, and where it fails.

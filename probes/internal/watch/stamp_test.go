@@ -2,8 +2,8 @@ package watch
 
 import (
 	"encoding/binary"
-	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -50,65 +50,64 @@ func TestStampOfAPacket(t *testing.T) {
 
 func TestFrames(t *testing.T) {
 	t.Parallel()
-	before := time.Now()
-	from := &unix.SockaddrLinklayer{Protocol: htons(unix.ETH_P_IPV6), Ifindex: 3, Pkttype: unix.PACKET_OUTGOING, Addr: [8]byte{2, 0, 0, 0, 0, 1, 9, 9}}
-	f := newFrame(from, []byte("data"), nil)
-	if f.index != 3 || f.direction != evidence.Out || f.foreign || f.protocol != unix.ETH_P_IPV6 || f.hardware != [6]byte{2, 0, 0, 0, 0, 1} || string(f.data) != "data" {
-		t.Errorf("%+v", f)
-	}
-	if f.at.Before(before) || f.at.After(time.Now()) {
-		t.Errorf("without a stamp it is of %s", f.at)
-	}
 	stamp := binary.NativeEndian.AppendUint64(make([]byte, 8), 5)
-	for kind, want := range map[uint8]frame{
-		unix.PACKET_HOST: {direction: evidence.In}, unix.PACKET_BROADCAST: {direction: evidence.In}, unix.PACKET_OTHERHOST: {direction: evidence.In, foreign: true},
-	} {
-		f := newFrame(&unix.SockaddrLinklayer{Pkttype: kind}, nil, controlOf(unix.SCM_TIMESTAMPNS, stamp...))
-		if f.direction != want.direction || f.foreign != want.foreign || !f.at.Equal(time.Unix(0, 5)) {
-			t.Errorf("kind %d: %+v", kind, f)
+	if at := stampIn(controlOf(unix.SCM_TIMESTAMPNS, stamp...)); !at.Equal(time.Unix(0, 5)) {
+		t.Error(at)
+	}
+	before := time.Now()
+	for _, control := range [][]byte{nil, {1, 2}, controlOf(unix.SO_RXQ_OVFL, make([]byte, 16)...)} {
+		if at := stampIn(control); at.Before(before) || at.After(time.Now()) {
+			t.Errorf("without a stamp it is of %s", at)
+		}
+	}
+	for kind, want := range map[uint8]frame{unix.PACKET_HOST: {}, unix.PACKET_BROADCAST: {}, unix.PACKET_OTHERHOST: {}, unix.PACKET_OUTGOING: {}} {
+		want.kind = kind
+		if want.out() != (kind == unix.PACKET_OUTGOING) || want.foreign() != (kind == unix.PACKET_OTHERHOST) {
+			t.Errorf("kind %d: out %v, foreign %v", kind, want.out(), want.foreign())
 		}
 	}
 }
-
-func htons(n uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n)) }
 
 // The kernel stamps packets when it gets them, from the first on: the machine may
 // have no other socket that wants stamps. So a packet's way is in order at once,
 // whichever tap is read first.
 func TestFirstPacketsAreInOrder(t *testing.T) {
+	for range 10 {
+		for len(closing) > 0 { // no tap is left that wants stamps
+			runtime.Gosched()
+		}
+		firstPacket(t)
+	}
+}
+
+func firstPacket(t *testing.T) {
+	t.Helper()
 	network := topo.New("wire")
-	wire := network.Wire("lan", "10.0.1.0/24")
-	network.Host("client", wire)
-	network.Host("server", wire)
+	lan := network.Wire("lan", "10.0.1.0/24")
+	network.Host("client", lan)
+	network.Host("server", lan)
 	lab := harness.Up(t, network)
+	defer lab.Down()
 	server := netip.AddrPortFrom(lab.Node("server").Addr(), 53)
 	listener, err := lab.Node("server").ListenPacket(t.Context(), "udp", server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	for range 20 {
-		closing.Wait() // no tap is left that wants stamps
-		firstPacket(t, lab, server, listener)
-	}
-}
-
-func firstPacket(t *testing.T, lab *harness.Lab, server netip.AddrPort, listener net.PacketConn) {
-	t.Helper()
-	flow := wire.Flow{From: "client", To: "server", Addr: server.Addr(), Protocol: wire.UDP, Port: server.Port()}
-	watch, err := Open(lab.Nodes(), flow)
+	watch, err := Of(lab)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer watch.Close()
-	trail := watch.Follow(flow)
+	trail, err := watch.Follow(wire.Flow{From: "client", To: "server", Addr: server.Addr(), Protocol: wire.UDP, Port: server.Port()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	conn, err := lab.Node("client").Dial(t.Context(), "udp", server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	watch.hearing.Lock() // nothing is read before it has all passed
-	_, err = conn.Write(request(trail.Flow.Nonce))
+	_, err = conn.Write(ask(trail.Flow.Nonce))
 	if err == nil {
 		err = listener.SetReadDeadline(time.Now().Add(20 * time.Second))
 	}
@@ -116,7 +115,6 @@ func firstPacket(t *testing.T, lab *harness.Lab, server netip.AddrPort, listener
 		_, _, err = listener.ReadFrom(make([]byte, 64))
 	}
 	sent := time.Now()
-	watch.hearing.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}

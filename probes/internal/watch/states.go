@@ -49,7 +49,7 @@ func namespaceOf(node *harness.Node) inspect.Namespace {
 // one at once.
 type stateBook struct {
 	mu    sync.Mutex
-	nodes map[string]*stateEntry
+	nodes map[*harness.Node]*stateEntry
 }
 
 type stateEntry struct {
@@ -59,13 +59,13 @@ type stateEntry struct {
 }
 
 // state is a node's, all of it read at since or later.
-func (b *stateBook) state(node *harness.Node, since time.Time, what inquiry) (*inspect.State, error) {
+func (b *stateBook) state(node *harness.Node, label string, since time.Time, what inquiry) (*inspect.State, error) {
 	entry := b.entry(node)
 	entry.mu.Lock()
 	defer entry.mu.Unlock()
 	if entry.state == nil || entry.at.Before(since) {
 		at := time.Now()
-		state, err := namespaceOf(node).Read(node.Name())
+		state, err := namespaceOf(node).Read(label)
 		if err != nil {
 			return nil, err
 		}
@@ -82,12 +82,12 @@ func (b *stateBook) entry(node *harness.Node) *stateEntry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.nodes == nil {
-		b.nodes = map[string]*stateEntry{}
+		b.nodes = map[*harness.Node]*stateEntry{}
 	}
-	entry := b.nodes[node.Name()]
+	entry := b.nodes[node]
 	if entry == nil {
 		entry = &stateEntry{}
-		b.nodes[node.Name()] = entry
+		b.nodes[node] = entry
 	}
 	return entry
 }

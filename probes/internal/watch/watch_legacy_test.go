@@ -2,7 +2,6 @@ package watch_test
 
 import (
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 
@@ -74,56 +73,4 @@ func TestWatchOfChainsOfIptablesLegacy(t *testing.T) {
 	serve(t, lab.Node("server"), 53)
 	ask(t, lab.Node("client"), to(udp, server4, 53)).says(evidence.Drop,
 		`the request arrived; the answer was dropped at fw by rule "-p udp -m udp --sport 53 -j DROP" of iptables-legacy filter out`)
-}
-
-// Watches hear beside each other, and the logs are as they were when the last has
-// ended.
-func TestWatchesOfIptablesLegacyBesideEachOther(t *testing.T) {
-	t.Parallel()
-	lab := legacy(t, "iptables-legacy", "-A FORWARD -p udp -j DROP")
-	fw, flow := lab.Node("fw"), to(udp, server4, 53)
-	logs := func() (values []string) {
-		must(t, fw.Do(func() error {
-			for _, file := range []string{"2", "10"} {
-				value, err := os.ReadFile("/proc/sys/net/netfilter/nf_log/" + file)
-				if err != nil {
-					return err
-				}
-				values = append(values, strings.TrimSpace(string(value)))
-			}
-			return nil
-		}))
-		return values
-	}
-	before, rules := logs(), ruleset(t, fw)
-	first, second := open(t, lab.Nodes(), flow), open(t, lab.Nodes(), flow)
-	if c := askUnder(t, first, lab.Node("client"), flow).causeWithin(soon); c.Kind != evidence.Drop {
-		t.Error("the first: ", c)
-	}
-	must(t, first.Close())
-	if c := askUnder(t, second, lab.Node("client"), flow).causeWithin(soon); c.Kind != evidence.Drop {
-		t.Error("the second: ", c)
-	}
-	must(t, second.Close())
-	if now := logs(); strings.Join(now, " ") != strings.Join(before, " ") {
-		t.Errorf("the logs: %q, before %q", now, before)
-	}
-	if now := ruleset(t, fw); len(now) != len(rules) {
-		t.Errorf("left: %q", now)
-	}
-}
-
-// Whoever starts a program at the wrong moment holds the socket of a watch that has
-// ended, and the next watch wants its place.
-func TestAWatchOfIptablesLegacyLeavesItsPlace(t *testing.T) {
-	t.Parallel()
-	lab := legacy(t, "iptables-legacy", "-A FORWARD -p udp -j DROP")
-	flow := to(udp, server4, 53)
-	first := open(t, lab.Nodes(), flow)
-	release := first.HoldLegacy()
-	defer release()
-	must(t, first.Close())
-	if c := ask(t, lab.Node("client"), flow).causeWithin(soon); c.Kind != evidence.Drop {
-		t.Error(c)
-	}
 }

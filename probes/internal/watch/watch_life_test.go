@@ -2,21 +2,20 @@ package watch_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
-	"github.com/nstest/nstest/probes/internal/verdict"
-	"github.com/nstest/nstest/probes/internal/watch"
+	watching "github.com/nstest/nstest/probes/internal/watch"
 	"github.com/onsi/gomega"
 )
 
@@ -63,8 +62,7 @@ func added(before, now []string) (tables []string) {
 	return tables
 }
 
-// A watch has a table where there are rules, and nowhere else; when it is closed
-// there are the user's again, as they were.
+// A watch has a table where there are rules, and nowhere else. It is the watch's alone.
 func TestWatchLeavesTheRulesAlone(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
@@ -74,48 +72,36 @@ func TestWatchLeavesTheRulesAlone(t *testing.T) {
 	if len(before) < 6 {
 		t.Fatalf("the router has but %q", before)
 	}
-	for range 3 {
-		watch, err := watch.Open(lab.Nodes(), flow)
-		if err != nil {
-			t.Fatal(err)
+	watch := open(t, lab.Nodes())
+	askUnder(t, watch, lab.Node("client"), flow).says(evidence.Drop, noDNS)
+	during := ruleset(t, fw)
+	if tables := added(before, during); len(tables) != 2 { // inet, and bridge where there is such a table
+		t.Errorf("added while watching: %q", tables)
+	}
+	for _, line := range before {
+		if !slices.Contains(during, line) {
+			t.Errorf("%s is gone while watching", line)
 		}
-		during := ruleset(t, fw)
-		if tables := added(before, during); len(tables) != 2 { // inet, and bridge where there is such a table
-			t.Errorf("added while watching: %q", tables)
+	}
+	for _, name := range []string{"client", "server"} {
+		if rules := ruleset(t, lab.Node(name)); len(rules) > 0 {
+			t.Errorf("%s, which has no rules, has %q", name, rules)
 		}
-		for _, line := range before {
-			if !slices.Contains(during, line) {
-				t.Errorf("%s is gone while watching", line)
-			}
-		}
-		for _, name := range []string{"client", "server"} {
-			if rules := ruleset(t, lab.Node(name)); len(rules) > 0 {
-				t.Errorf("%s, which has no rules, has %q", name, rules)
-			}
-		}
-		askUnder(t, watch, lab.Node("client"), flow).says(evidence.Drop, noDNS)
-		if err := watch.Close(); err != nil {
-			t.Error(err)
-		}
-		if now := ruleset(t, fw); !slices.Equal(now, before) {
-			t.Errorf("left by the watch: %q, before %q", now, before)
-		}
+	}
+	if err := fw.Nft("delete table inet " + strings.Fields(added(before, during)[0])[2]); err == nil {
+		t.Error("anybody may take its table away")
 	}
 }
 
-// Two watches at once: neither knows of the other, nor takes its table away.
-func TestTwoWatches(t *testing.T) {
+// There is one watch of a lab, and one table at a node with rules.
+func TestOneWatchOfALab(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
 	lab := harness.Up(t, office(dropUDP))
 	before, flow := ruleset(t, lab.Node("fw")), to(udp, server4, 53)
-	one, err := watch.Open(lab.Nodes(), flow)
-	if err != nil {
-		t.Fatal(err)
-	}
-	two := open(t, lab.Nodes(), flow)
-	if tables := added(before, ruleset(t, lab.Node("fw"))); len(tables) != 2 {
-		t.Errorf("tables of two watches: %q", tables)
+	one, two := open(t, lab.Nodes()), open(t, lab.Nodes())
+	if one != two {
+		t.Error("there are two")
 	}
 	var asked []*asking
 	for range 3 {
@@ -127,27 +113,20 @@ func TestTwoWatches(t *testing.T) {
 			t.Errorf("%s\n%s", places, a.timeline())
 		}
 	}
-	if err := one.Close(); err != nil {
-		t.Error(err)
-	}
 	if tables := added(before, ruleset(t, lab.Node("fw"))); len(tables) != 1 {
-		t.Errorf("tables of the other: %q", tables)
+		t.Errorf("tables: %q", tables)
 	}
-	askUnder(t, two, lab.Node("client"), flow).says(evidence.Drop, noDNS)
 }
 
-// Whoever flushes the ruleset takes the watch's table along. What was seen until
-// then is concluded; what comes later passes, and that is seen as well.
+// Whoever flushes the ruleset leaves the watch's table: what passes then is seen as
+// well, and what is dropped by rules that come later.
 func TestWatchWhileTheRulesetIsFlushed(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
 	lab := harness.Up(t, office("table bridge l2 {\n}\n"+dropUDP))
 	serve(t, lab.Node("server"), 53)
 	flow := to(udp, server4, 53)
-	watch, err := watch.Open(lab.Nodes(), flow)
-	if err != nil {
-		t.Fatal(err)
-	}
+	watch := open(t, lab.Nodes())
 	askUnder(t, watch, lab.Node("client"), flow).says(evidence.Drop, noDNS)
 	if err := lab.Node("fw").Nft("flush ruleset"); err != nil {
 		t.Fatal(err)
@@ -156,67 +135,80 @@ func TestWatchWhileTheRulesetIsFlushed(t *testing.T) {
 	if by := a.answered().Answerer(); by != "server" {
 		t.Errorf("answered by %q\n%s", by, a.timeline())
 	}
-	if err := watch.Close(); err != nil {
-		t.Errorf("close: %v", err)
+	if err := lab.Node("fw").Nft(dropUDP); err != nil {
+		t.Fatal(err)
 	}
-	if rules := ruleset(t, lab.Node("fw")); len(rules) > 0 {
-		t.Errorf("left: %q", rules)
-	}
+	askUnder(t, watch, lab.Node("client"), flow).says(evidence.Drop, noDNS)
 }
 
-// A rule that is gone when it is read is known by its place.
+// Rules that a node gets when the watch stands are traced as well.
+func TestWatchOfRulesThatComeLater(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(""))
+	serve(t, lab.Node("server"), 53)
+	flow := to(udp, server4, 53)
+	watch := open(t, lab.Nodes())
+	askUnder(t, watch, lab.Node("client"), flow).answered()
+	if tables := ruleset(t, lab.Node("fw")); len(tables) > 0 {
+		t.Errorf("a node without rules has %q", tables)
+	}
+	if err := lab.Node("fw").Nft(dropUDP); err != nil {
+		t.Fatal(err)
+	}
+	askUnder(t, watch, lab.Node("client"), flow).says(evidence.Drop, noDNS)
+	if err := lab.Node("fw").Nft("delete table inet filter"); err != nil {
+		t.Fatal(err)
+	}
+	askUnder(t, watch, lab.Node("client"), flow).answered()
+}
+
+// A rule that is gone when its text is wanted is known by its place, and its comment.
 func TestWatchOfARuleThatIsGone(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
 	lab := harness.Up(t, office(dropUDP))
 	flow := to(udp, server4, 53)
 	watch := open(t, lab.Nodes(), flow)
-	release := watch.HoldRules()
 	a := askUnder(t, watch, lab.Node("client"), flow)
-	gomega.NewWithT(t).Eventually(func() int { return watch.Unread(a.trail) }).Should(gomega.Equal(1))
+	c := a.cause()
 	if err := lab.Node("fw").Nft("flush chain inet filter forward\nadd rule inet filter forward udp dport 53 accept"); err != nil {
 		t.Fatal(err)
 	}
-	release()
-	if c := a.cause(); c.Word() != "drop@fw" || !c.Policy || c.Rule.Text != "" || !strings.HasPrefix(c.Rule.Name(), "inet filter forward handle ") {
+	if c.Word() != "drop@fw" || !c.Policy || c.Rule.Words() != "" || c.Rule.Name() != "no dns" {
 		t.Errorf("%s, rule %+v", c, c.Rule)
 	}
 }
 
-func TestCloseTwice(t *testing.T) {
+// What was seen is still there when the lab is down, and nothing to wait for.
+func TestWatchOfALabThatGoesDown(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
 	lab := harness.Up(t, office(dropUDP))
-	watch, err := watch.Open(lab.Nodes(), to(udp, server4, 53))
-	if err != nil {
-		t.Fatal(err)
-	}
+	watch := open(t, lab.Nodes())
 	a := askUnder(t, watch, lab.Node("client"), to(udp, server4, 53))
 	a.says(evidence.Drop, noDNS)
-	for range 2 {
-		if err := watch.Close(); err != nil {
-			t.Error(err)
-		}
+	waits := follow(t, watch, to(udp, server4, 53))
+	ended := make(chan bool)
+	go func() {
+		watch.Conclude(context.Background(), waits)
+		close(ended)
+	}()
+	lab.Down()
+	select {
+	case <-ended:
+	case <-time.After(soon):
+		t.Error("a probe waits for what nobody can see")
 	}
-	begun := time.Now()
-	a.says(evidence.Drop, noDNS) // what was seen is still there, and nothing to wait for
-	if took := time.Since(begun); took > settleBound {
-		t.Errorf("it took %s to settle what is closed", took)
-	}
+	a.says(evidence.Drop, noDNS)
 }
 
-func TestOpenOfALabThatIsDown(t *testing.T) {
+func TestWatchOfALabThatIsDown(t *testing.T) {
 	t.Parallel()
-	harness.Require(t, harness.NftTool)
-	lab, gone := harness.Up(t, office(dropUDP)), harness.Up(t, office(""))
-	before := ruleset(t, lab.Node("fw"))
+	gone := harness.Up(t, office(""))
 	gone.Down()
-	nodes := append(lab.Nodes(), gone.Node("client"))
-	if watch, err := watch.Open(nodes, to(udp, server4, 53)); err == nil || watch != nil || !strings.Contains(err.Error(), "client") {
-		t.Errorf("%v, %v", watch, err)
-	}
-	if now := ruleset(t, lab.Node("fw")); !slices.Equal(now, before) {
-		t.Errorf("left: %q, before %q", now, before)
+	if w, err := watching.Of(gone); err == nil || w != nil || !strings.Contains(err.Error(), "lab office") {
+		t.Errorf("%v, %v", w, err)
 	}
 }
 
@@ -248,29 +240,18 @@ func sockets() (count int) {
 func TestNothingIsLeftOfAWatch(t *testing.T) {
 	harness.Require(t, harness.NftTool)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which closes what is forgotten
-	lab := harness.Up(t, office(dropUDP))
-	for _, node := range lab.Nodes() {
-		node.Netlink() // which stays open with the lab
-	}
 	before := sockets()
-	var watching sync.WaitGroup
-	for range 5 {
-		watching.Go(func() {
-			watch, err := watch.Open(lab.Nodes(), to(udp, server4, 53), to(icmp, server4, 0))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			watch.Explain(watch.Follow(to(udp, server4, 53)), verdict.Heard{})
-			control := gomega.NewGomega(func(message string, _ ...int) { t.Error(message) }) // FailNow is not for here
-			control.Eventually(func() int { return len(running()) }).Should(gomega.BeNumerically(">=", 4), "three taps and a trace")
-			if err := watch.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+	lab := harness.Up(t, office(dropUDP))
+	watch := open(t, lab.Nodes())
+	a := askUnder(t, watch, lab.Node("client"), to(udp, server4, 54))
+	if c := a.causeWithin(while); c.Kind != evidence.NoListener {
+		t.Error(c)
 	}
-	watching.Wait()
+	if n := sockets() - before; n < 10 {
+		t.Errorf("%d sockets stand at three nodes", n)
+	}
+	lab.Down()
 	g := gomega.NewWithT(t)
 	g.Eventually(running).WithTimeout(10 * time.Second).Should(gomega.BeEmpty())
-	g.Eventually(sockets).WithTimeout(10 * time.Second).Should(gomega.BeNumerically("<=", before))
+	g.Eventually(sockets).WithTimeout(10 * time.Second).Should(gomega.BeNumerically("<=", before+1)) // the probe's own
 }

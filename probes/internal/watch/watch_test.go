@@ -13,7 +13,6 @@ import (
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/wire"
 	"github.com/nstest/nstest/topo"
-	"github.com/onsi/gomega"
 )
 
 var dropUDP = chain("inet", "forward priority 0", `udp dport 53 drop comment "no dns"`)
@@ -51,36 +50,8 @@ func TestConclude(t *testing.T) {
 	}
 	begun := time.Now()
 	a := ask(t, client, to(udp, server4, 53))
-	if c := a.cause(); c.Kind != evidence.Drop || time.Since(begun) > soon/2 {
+	if c := a.cause(); c.Kind != evidence.Drop || time.Since(begun) > bound/2 {
 		t.Errorf("%s after %s", c, time.Since(begun))
-	}
-}
-
-// What comes while states are read is not passed over: it may be the answer.
-func TestConcludeSeesWhatComesMeanwhile(t *testing.T) {
-	t.Parallel()
-	lab := harness.Up(t, officeOf(func(client, _, _ *topo.Node) { client.NoRoutes() }))
-	flow := to(udp, server4, 53)
-	watch := open(t, lab.Nodes(), flow)
-	trail := watch.Follow(flow)
-	watch.Age(trail, time.Minute)
-	release := watch.HoldState("client")
-	over, cancel := context.WithTimeout(t.Context(), while)
-	defer cancel()
-	concluded := make(chan evidence.Cause, 1)
-	go func() { concluded <- watch.Conclude(over, trail) }()
-	reads := func() bool {
-		return slices.ContainsFunc(running(), func(f string) bool { return strings.HasPrefix(f, "*stateBook).state(") })
-	}
-	gomega.NewWithT(t).Eventually(reads).WithTimeout(soon).Should(gomega.BeTrue())
-	watch.Saw(trail, evidence.Sighting{Node: "client", Interface: "lan", Index: 2, Direction: evidence.In, Role: evidence.Answer,
-		Source: server4, Destination: netip.MustParseAddr("10.0.1.1"), At: time.Now()})
-	release()
-	if c := <-concluded; c.Kind != evidence.Unknown || c.Leg != evidence.Answer {
-		t.Error(c)
-	}
-	if c := watch.Explain(watch.Follow(flow), verdict.Heard{}); c.Kind != evidence.NoRoute {
-		t.Error("the control: ", c)
 	}
 }
 
@@ -92,7 +63,7 @@ func TestConcludeEndsWithItsContext(t *testing.T) {
 	watch := open(t, lab.Nodes(), flow)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	unsent := watch.Follow(flow)
+	unsent := follow(t, watch, flow)
 	const want = "inconclusive: the request was last seen at client: nothing was seen to leave"
 	if c := watch.Conclude(over, unsent); c.Kind != evidence.Unknown || c.String() != want {
 		t.Error(c)
@@ -122,7 +93,9 @@ func TestTimelineOfAWayThroughAndBack(t *testing.T) {
 				timeline := a.answered()
 				const want = "client/lan out request, fw/lan in request, fw/dmz out request, server/dmz in request, " +
 					"server/dmz out answer, fw/dmz in answer, fw/lan out answer, client/lan in answer"
-				if got := places(timeline); got != want {
+				// A connection's acknowledgement goes the request's way.
+				const acknowledged = ", client/lan out request, fw/lan in request, fw/dmz out request, server/dmz in request"
+				if got := places(timeline); got != want && !(protocol == tcp && got == want+acknowledged) {
 					t.Errorf("%s, %s: %s\n%s", name, a.what(), got, timeline)
 				}
 				if by := timeline.Answerer(); by != "server" {

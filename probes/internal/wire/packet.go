@@ -16,9 +16,11 @@ type Packet struct {
 	Source, Destination netip.Addr
 	Protocol            byte
 	TTL                 byte
-	TOS                 byte // IPv4's type of service, IPv6's traffic class
-	Length              int  // of the whole packet, as the IP header has it
-	Fragment            bool // a later fragment: there is no transport header
+	TOS                 byte   // IPv4's type of service, IPv6's traffic class
+	Length              int    // of the whole packet, as the IP header has it
+	Fragment            bool   // a later fragment: there is no transport header
+	ID                  uint16 // of the IPv4 header
+	Stamp               uint32 // TCP's timestamp option (RFC 7323); 0 without
 
 	SourcePort, DestinationPort uint16 // TCP and UDP; an echo's identifier and sequence number
 	Flags                       byte   // TCP
@@ -55,6 +57,7 @@ func Parse(data []byte) (*Packet, bool) {
 		}
 		p.Source, p.Destination = netip.AddrFrom4([4]byte(data[12:16])), netip.AddrFrom4([4]byte(data[16:20]))
 		p.Protocol, p.TTL, p.TOS, p.Length = data[9], data[8], data[1], int(binary.BigEndian.Uint16(data[2:]))
+		p.ID = binary.BigEndian.Uint16(data[4:])
 		p.Fragment = binary.BigEndian.Uint16(data[6:])&0x1fff != 0
 		rest = data[header:]
 	case 6:
@@ -102,6 +105,7 @@ func (p *Packet) parseTransport(data []byte) bool {
 		}
 		p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
 		p.Seq, p.Ack, p.Flags = binary.BigEndian.Uint32(data[4:]), binary.BigEndian.Uint32(data[8:]), data[13]
+		p.Stamp = stampOf(data)
 	case unix.IPPROTO_UDP:
 		p.SourcePort, p.DestinationPort, p.Payload = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:]), data[8:]
 	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
@@ -123,6 +127,36 @@ func (p *Packet) parseTransport(data []byte) bool {
 		return false
 	}
 	return true
+}
+
+// stampOf is the value of the timestamp option of a TCP segment, as far as it is there.
+func stampOf(data []byte) uint32 {
+	const header, timestamp, length = 20, 8, 10
+	options := data[min(header, len(data)):min(int(data[12]>>4)*4, len(data))]
+	for len(options) >= 2 {
+		size := int(options[1])
+		switch {
+		case options[0] == 0:
+			return 0
+		case options[0] == 1: // nothing, one byte long
+			size = 1
+		case size < 2 || size > len(options):
+			return 0
+		case options[0] == timestamp && size == length:
+			return binary.BigEndian.Uint32(options[2:])
+		}
+		options = options[size:]
+	}
+	return 0
+}
+
+// Identity is the same for a packet and its copies on their whole way, and another for
+// one that was sent again: IPv4's identification, else TCP's timestamp; 0 is unknown.
+func (p *Packet) Identity() uint64 {
+	if p.ID != 0 {
+		return uint64(p.ID)
+	}
+	return uint64(p.Stamp) << 16
 }
 
 // IsEcho says whether it is an echo request or a reply to one.

@@ -1,0 +1,217 @@
+package inspect
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// BlindSpots reads from a namespace what taps and traced rules cannot see of a packet: who
+// else may have got it, and where one may wait. Its sockets stay open, for a look takes
+// some 50 us so. All of it may be used from several goroutines.
+type BlindSpots struct {
+	mu    sync.Mutex
+	route int
+	diag  int
+	seq   uint32
+	buf   []byte
+}
+
+// OpenBlindSpots opens the sockets in the calling thread's namespace.
+func OpenBlindSpots() (*BlindSpots, error) {
+	b := &BlindSpots{route: -1, diag: -1, buf: make([]byte, 64<<10)}
+	for _, s := range []struct {
+		fd       *int
+		protocol int
+	}{{&b.route, unix.NETLINK_ROUTE}, {&b.diag, unix.NETLINK_SOCK_DIAG}} {
+		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, s.protocol)
+		if err != nil {
+			b.Close()
+			return nil, fmt.Errorf("open netlink: %w", err)
+		}
+		*s.fd = fd
+	}
+	return b, nil
+}
+
+// Close closes the sockets.
+func (b *BlindSpots) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, fd := range []*int{&b.route, &b.diag} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// Look names what cannot be seen into, in words: "a packet socket of another program",
+// "a queue of eth0 holds 3 packets". Packet sockets that own says are the caller's, by
+// their inode number, are none.
+func (b *BlindSpots) Look(own func(inode uint64) bool) (spots []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	add := func(format string, args ...any) { spots = append(spots, fmt.Sprintf(format, args...)) }
+	err = errors.Join(b.packetSockets(own, add), b.queues(add), b.neighbours(add), b.programs(add))
+	return spots, err
+}
+
+// packetSockets looks for packet sockets (linux/packet_diag.h): they get packets
+// before any rule, and may send them on. One of no protocol gets none.
+func (b *BlindSpots) packetSockets(own func(uint64) bool, add func(string, ...any)) error {
+	const requestSize, protocolOffset, inodeOffset, messageSize = 20, 2, 4, 16
+	request := make([]byte, requestSize)
+	request[0] = unix.AF_PACKET
+	foreign := 0
+	err := b.dump(b.diag, unix.SOCK_DIAG_BY_FAMILY, request, func(data []byte) {
+		if len(data) >= messageSize && binary.NativeEndian.Uint16(data[protocolOffset:]) != 0 && !own(uint64(binary.NativeEndian.Uint32(data[inodeOffset:]))) {
+			foreign++
+		}
+	})
+	if foreign > 0 {
+		add("%d packet sockets of other programs", foreign)
+	}
+	if errors.Is(err, unix.ENOENT) { // this kernel has no packet_diag
+		add("whether another program has a packet socket cannot be told")
+		return nil
+	}
+	return err
+}
+
+// queues looks for packets that wait in a queue, and for filters that may take them.
+func (b *BlindSpots) queues(add func(string, ...any)) error {
+	const (
+		header, kindOf, queue = 20, 1, 3 // struct tcmsg, TCA_KIND (linux/rtnetlink.h), TCA_STATS_QUEUE (linux/gen_stats.h)
+		queueSize             = 8        // of its beginning: qlen, backlog
+	)
+	return b.dump(b.route, unix.RTM_GETQDISC, make([]byte, header), func(data []byte) {
+		if len(data) < header {
+			return
+		}
+		index, kind, waiting := binary.NativeEndian.Uint32(data[4:]), "", uint32(0)
+		for attr, value := range attributes(data[header:]) {
+			switch attr {
+			case kindOf:
+				kind = unix.ByteSliceToString(value)
+			case unix.TCA_STATS2:
+				for stat, value := range attributes(value) {
+					if stat == queue && len(value) >= queueSize {
+						waiting = binary.NativeEndian.Uint32(value)
+					}
+				}
+			}
+		}
+		switch {
+		case waiting > 0:
+			add("a queue of interface %d holds %d packets", index, waiting)
+		case kind == "clsact" || kind == "ingress":
+			add("tc filters at interface %d", index)
+		}
+	})
+}
+
+// neighbours looks for neighbours that are being asked for: packets wait for them.
+func (b *BlindSpots) neighbours(add func(string, ...any)) error {
+	const header = unix.SizeofNdMsg
+	waiting := 0
+	err := b.dump(b.route, unix.RTM_GETNEIGH, make([]byte, header), func(data []byte) {
+		if len(data) >= header && binary.NativeEndian.Uint16(data[8:])&unix.NUD_INCOMPLETE != 0 {
+			waiting++
+		}
+	})
+	if waiting > 0 {
+		add("%d neighbours are being asked for", waiting)
+	}
+	return err
+}
+
+// programs looks for XDP programs: they come before all else.
+func (b *BlindSpots) programs(add func(string, ...any)) error {
+	const header = unix.SizeofIfInfomsg
+	return b.dump(b.route, unix.RTM_GETLINK, make([]byte, header), func(data []byte) {
+		if len(data) < header {
+			return
+		}
+		name, has := "", false
+		for attr, value := range attributes(data[header:]) {
+			switch attr {
+			case unix.IFLA_IFNAME:
+				name = unix.ByteSliceToString(value)
+			case unix.IFLA_XDP:
+				for kind, value := range attributes(value) {
+					has = has || kind == unix.IFLA_XDP_ATTACHED && len(value) > 0 && value[0] != 0
+				}
+			}
+		}
+		if has {
+			add("an XDP program at %s", name)
+		}
+	})
+}
+
+// dump asks for all of a kind, and hands each to each.
+func (b *BlindSpots) dump(fd int, kind uint16, body []byte, each func([]byte)) error {
+	if fd < 0 {
+		return unix.EBADF
+	}
+	b.seq++
+	m := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+len(body)))
+	m = binary.NativeEndian.AppendUint16(m, kind)
+	m = binary.NativeEndian.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	m = binary.NativeEndian.AppendUint32(m, b.seq)
+	m = append(binary.NativeEndian.AppendUint32(m, 0), body...)
+	if err := unix.Sendto(fd, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	for {
+		n, _, err := unix.Recvfrom(fd, b.buf, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for rest := b.buf[:n]; len(rest) >= unix.NLMSG_HDRLEN; {
+			length := int(binary.NativeEndian.Uint32(rest))
+			if length < unix.NLMSG_HDRLEN || length > len(rest) {
+				break
+			}
+			answers := binary.NativeEndian.Uint32(rest[8:]) == b.seq
+			switch data := rest[unix.NLMSG_HDRLEN:length]; {
+			case !answers:
+			case binary.NativeEndian.Uint16(rest[4:]) == unix.NLMSG_DONE:
+				return nil
+			case binary.NativeEndian.Uint16(rest[4:]) == unix.NLMSG_ERROR:
+				if len(data) >= 4 {
+					if code := -int32(binary.NativeEndian.Uint32(data)); code != 0 {
+						return unix.Errno(code)
+					}
+				}
+				return nil
+			default:
+				each(data)
+			}
+			rest = rest[min((length+3)&^3, len(rest)):]
+		}
+	}
+}
+
+// attributes are the netlink attributes in data.
+func attributes(data []byte) func(yield func(uint16, []byte) bool) {
+	return func(yield func(uint16, []byte) bool) {
+		for len(data) >= unix.SizeofNlAttr {
+			length, kind := int(binary.NativeEndian.Uint16(data)), binary.NativeEndian.Uint16(data[2:])
+			if length < unix.SizeofNlAttr || length > len(data) {
+				return
+			}
+			if !yield(kind&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER), data[unix.SizeofNlAttr:length]) {
+				return
+			}
+			data = data[min((length+3)&^3, len(data)):]
+		}
+	}
+}

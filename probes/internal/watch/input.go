@@ -1,0 +1,92 @@
+package watch
+
+import (
+	"slices"
+
+	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/probes/internal/wire"
+)
+
+// input is all that was seen of a probe's packets. The caller holds w.mu.
+func (w *Watch) input(t *Trail) account.Input {
+	in := account.Input{
+		Asker: t.Flow.From, Target: t.Flow.To, Way: w.wayOf(t), Sent: t.sent,
+		Nodes: w.nodes(), Links: w.links(), Sightings: t.sightings, Lost: t.lost,
+	}
+	for _, r := range t.records {
+		in.Records = append(in.Records, r.Record)
+	}
+	return in
+}
+
+func (w *Watch) nodes() map[string]account.Node {
+	nodes := make(map[string]account.Node, len(w.points))
+	for _, p := range w.points {
+		n := account.Node{Traced: p.table != nil && p.table.families[familyINet]}
+		if p.node.Attached() {
+			n.Opaque = "its rules are not traced"
+		}
+		nodes[p.label] = n
+	}
+	return nodes
+}
+
+// links are the interfaces of the nodes, with the segments of the plan that they are
+// at.
+func (w *Watch) links() map[string][]account.Link {
+	if w.linked != nil && !slices.ContainsFunc(w.points, func(p *point) bool { return p.devices == nil }) {
+		return w.linked
+	}
+	w.linked = make(map[string][]account.Link, len(w.points))
+	for _, p := range w.points {
+		if p.devices == nil {
+			p.readDevices()
+		}
+		for _, d := range p.devices {
+			link := d.Link
+			link.Segment = w.plan.segments[verdict.End{Node: p.label, Interface: d.Name}]
+			w.linked[p.label] = append(w.linked[p.label], link)
+		}
+	}
+	return w.linked
+}
+
+// wayOf is a trail's way, which is found once.
+func (w *Watch) wayOf(t *Trail) []string {
+	if !t.wayKnown {
+		t.way, t.wayKnown = w.way(t.Flow), true
+	}
+	return t.way
+}
+
+// mostHops bounds a way.
+const mostHops = 64
+
+// way are the nodes that the plan leads a request by, from the asker to the target; nil
+// where it has none.
+func (w *Watch) way(f wire.Flow) []string {
+	way := []string{f.From}
+	for label := f.From; len(way) < mostHops; {
+		p := w.byLabel[label]
+		if p == nil {
+			return nil
+		}
+		if slices.Contains(p.node.Addrs(), f.Addr) {
+			return way
+		}
+		next, ok := p.node.Lab().Plan().Way(p.node.Name(), f.Addr)
+		if !ok {
+			return nil
+		}
+		to := f.Addr
+		if next.Via.IsValid() {
+			to = next.Via
+		}
+		if label = w.plan.peerWith(verdict.End{Node: label, Interface: next.Dev}, to); label == "" {
+			return nil
+		}
+		way = append(way, label)
+	}
+	return nil
+}

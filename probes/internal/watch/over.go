@@ -1,0 +1,80 @@
+package watch
+
+import (
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/account"
+)
+
+// Account is what became of the packets of the probe, of what was seen until now.
+func (w *Watch) Account(t *Trail) account.Account {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	w.countLost()
+	return account.Of(w.input(t))
+}
+
+// Over says whether the end of every packet of the probe was seen, and none arrived: no
+// answer can come.
+func (w *Watch) Over(t *Trail) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	select { // it was looked at
+	case <-t.changed:
+	default:
+	}
+	if w.down {
+		return true
+	}
+	for _, s := range t.timeline {
+		if s.Dropped() {
+			w.countLost()
+			return w.closed(t)
+		}
+	}
+	return false
+}
+
+// closed says whether the end of every packet of the probe was seen, none arrived, and
+// nothing on its way could have kept a copy from sight. The caller holds w.mu.
+func (w *Watch) closed(t *Trail) bool {
+	a := account.Of(w.input(t))
+	if a.Lost != "" || !a.Over(account.Request) || a.Delivered() {
+		return false
+	}
+	for _, s := range t.timeline {
+		if s.Dropped() && s.Rule.Rejects && !a.Over(account.Refusal) {
+			return false // the asker is to hear of it
+		}
+	}
+	return !w.blind(a.Touched(account.Request))
+}
+
+// blind says whether one of the nodes has a blind spot.
+func (w *Watch) blind(labels []string) bool {
+	for _, label := range labels {
+		p := w.byLabel[label]
+		if p == nil {
+			return true
+		}
+		if spots, err := p.blindSpots(); err != nil || len(spots) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// blindSpots are what of a node the watch cannot see into.
+func (p *point) blindSpots() ([]string, error) {
+	if p.blind == nil {
+		err := p.node.Do(func() (err error) {
+			p.blind, err = inspect.OpenBlindSpots()
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p.blind.Look(isTap)
+}

@@ -1,0 +1,438 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Watch follows probes through a lab: a tap in each node, and where a node has rules
+// a trace of what they do. It stands from the first probe under watch to the lab's
+// end. Who asks reads what the kernels told: see Drain.
+type Watch struct {
+	lab  *harness.Lab
+	mark mark
+
+	mu      sync.Mutex // held while anything is read or changed
+	points  []*point
+	of      map[*harness.Node]*point
+	byLabel map[string]*point
+	linked  map[string][]account.Link // see links; nil when they are to be read again
+	labs    map[*harness.Lab]bool
+	plan    wiring
+	epoll   int
+	sources map[int32]source
+	ready   [64]unix.EpollEvent
+	slots   *slots
+	scratch []byte
+	ports   map[uint16]bool // of datagrams
+	down    bool
+
+	book   book
+	active int // trails that are not done
+	nearby sightedNeighbours
+
+	waiting   int // who waits for what comes by itself
+	listening bool
+
+	confirming sync.Mutex
+	heard      Capture
+	states     stateBook
+}
+
+// source is a socket, and what reads it.
+type source struct {
+	point *point
+	read  func()
+}
+
+type watchKey struct{}
+
+// kept is a lab's watch, or why there is none.
+type kept struct {
+	watch *Watch
+	err   error
+}
+
+// Of is the watch of the labs, opened at its first use. They are one lab, and labs
+// that are a namespace attached to a test's: nothing else connects two.
+func Of(labs ...*harness.Lab) (*Watch, error) {
+	first := labs[0]
+	for _, lab := range labs {
+		if !attached(lab) {
+			first = lab
+			break
+		}
+	}
+	made := first.Keep(watchKey{}, func() any {
+		w, err := open(first)
+		return kept{w, err}
+	}).(kept)
+	if made.err != nil {
+		return nil, made.err
+	}
+	for _, lab := range labs {
+		if err := made.watch.include(lab); err != nil {
+			return nil, err
+		}
+	}
+	return made.watch, nil
+}
+
+func attached(lab *harness.Lab) bool {
+	return slices.ContainsFunc(lab.Nodes(), (*harness.Node).Attached)
+}
+
+func open(lab *harness.Lab) (*Watch, error) {
+	w := &Watch{
+		lab: lab, mark: ours(), of: map[*harness.Node]*point{}, byLabel: map[string]*point{}, labs: map[*harness.Lab]bool{},
+		plan: newWiring(), sources: map[int32]source{}, slots: newSlots(snapLength), scratch: make([]byte, 64<<10),
+		ports: map[uint16]bool{}, book: newBook(),
+	}
+	var err error
+	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("watch lab %s: %w", lab.Name(), err)
+	}
+	stamps, err := askForStamps()
+	if err == nil {
+		defer stamps.close()
+		if err = w.include(lab); err == nil {
+			err = stamps.await()
+		}
+	}
+	if err != nil {
+		w.close()
+		return nil, fmt.Errorf("watch lab %s: %w", lab.Name(), err)
+	}
+	lab.OnFailure("packets.pcapng", w.WritePcap)
+	return w, nil
+}
+
+// include begins to watch the nodes of a lab, unless they are watched.
+func (w *Watch) include(lab *harness.Lab) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down || w.labs[lab] {
+		return nil
+	}
+	program, err := w.filter()
+	if err != nil {
+		return err
+	}
+	var points []*point
+	err = harness.Visit(lab.Nodes(), func(node *harness.Node) error {
+		p, err := openPoint(node, w.newLabel(node), program)
+		points = append(points, p)
+		w.byLabel[p.label] = p
+		if err != nil {
+			return fmt.Errorf("node %s: %w", node, err)
+		}
+		return nil
+	})
+	for _, p := range points {
+		if err == nil {
+			err = w.listenAt(p)
+		}
+	}
+	if err != nil {
+		for _, p := range points {
+			delete(w.byLabel, p.label)
+		}
+		closeAll(points)
+		return err
+	}
+	w.labs[lab] = true
+	w.points, w.linked = append(w.points, points...), nil
+	for _, p := range points {
+		w.of[p.node] = p
+		if covers(p.node) {
+			p.uses = newUses(ledgerOf(p.node), w.mark, w.ports)
+			p.uses.before = func() { w.Drain(); p.uses.end() }
+		}
+	}
+	w.plan.add(lab, func(name string) string {
+		for _, p := range points {
+			if p.node.Name() == name {
+				return p.label
+			}
+		}
+		return name
+	})
+	lab.OnDown(func() { w.exclude(lab) })
+	return nil
+}
+
+// newLabel is what a node is called in what is seen: its name, or lab/name where
+// another of the watch has it.
+func (w *Watch) newLabel(node *harness.Node) string {
+	label := node.Name()
+	for try := 0; w.byLabel[label] != nil; try++ {
+		if label = node.Lab().Name() + "/" + node.Name(); try > 0 {
+			label += fmt.Sprintf("#%d", try+1)
+		}
+	}
+	return label
+}
+
+// label is what a node is called.
+func (w *Watch) label(node *harness.Node) string {
+	if p := w.of[node]; p != nil {
+		return p.label
+	}
+	return node.Name()
+}
+
+// Label is what a node is called in timelines and causes: its name, or lab/name where
+// another node that is watched has it.
+func (w *Watch) Label(node *harness.Node) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.label(node)
+}
+
+// Node is the node of a label; nil where none has it.
+func (w *Watch) Node(label string) *harness.Node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.byLabel[label]; p != nil {
+		return p.node
+	}
+	return nil
+}
+
+// listenAt hears the sockets of a point.
+func (w *Watch) listenAt(p *point) error {
+	errs := []error{
+		w.listenTo(p.tap, source{p, func() { readTap(p.tap, w.slots, func(f *frame) { w.hearFrame(p, f) }) }}),
+		w.listenTo(p.links, source{p, func() {
+			if silence(p.links, w.scratch) {
+				p.devices, w.linked = nil, nil
+			}
+		}}),
+	}
+	if p.alerts >= 0 {
+		errs = append(errs, w.listenTo(p.alerts, source{p, func() { p.changed = silence(p.alerts, w.scratch) || p.changed }}))
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Watch) listenTo(fd int, s source) error {
+	w.sources[int32(fd)] = s
+	return unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+}
+
+// drain reads all that the kernels have told. The caller holds w.mu.
+func (w *Watch) drain() {
+	for !w.down {
+		n, err := unix.EpollWait(w.epoll, w.ready[:], 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return
+		}
+		for _, event := range w.ready[:n] {
+			if s, ok := w.sources[event.Fd]; ok {
+				s.read()
+			}
+		}
+	}
+}
+
+func (w *Watch) readTrace(p *point, t *tracer) {
+	if _, lost := t.read(func(e *traceEvent) { w.hearEvent(p, e) }); lost {
+		w.lose(p, "events of the rule trace were lost")
+	}
+}
+
+// Drain reads all that the kernels have told: over veth pairs a packet has gone all
+// its way, and everything was told of it, by the time that sending it returns.
+func (w *Watch) Drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	w.countLost()
+}
+
+// countLost notes what did not fit into the taps' buffers.
+func (w *Watch) countLost() {
+	for _, p := range w.points {
+		if overflowed(p.tap) > 0 {
+			w.lose(p, "packets were lost at the tap")
+		}
+	}
+}
+
+// lose notes that something was lost: of every probe that is out.
+func (w *Watch) lose(p *point, what string) {
+	p.uses.lose(what)
+	for t := range w.book.trails {
+		t.lost = "node " + p.label + ": " + what
+		t.tell()
+	}
+}
+
+// begin makes ready for a probe: what stands at the nodes is as their rules are now.
+// The caller holds w.mu.
+func (w *Watch) begin() error {
+	w.drain()
+	if w.active == 0 {
+		for _, p := range w.points { // what was lost until now was nobody's
+			overflowed(p.tap)
+		}
+	}
+	var errs []error
+	for _, p := range w.points {
+		if err := w.refreshLegacy(p); err != nil {
+			errs = append(errs, fmt.Errorf("node %s: trace rules of iptables-legacy: %w", p.node, err))
+			continue
+		}
+		if err := p.refresh(w); err != nil {
+			errs = append(errs, fmt.Errorf("node %s: trace rules: %w", p.node, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hear has more protocols and ports heard.
+func (w *Watch) hearPort(f wire.Flow) error {
+	if f.Protocol != wire.UDP || w.ports[f.Port] {
+		return nil
+	}
+	w.ports[f.Port] = true
+	program, err := w.filter()
+	if err != nil {
+		return err
+	}
+	for _, p := range w.points {
+		if err := setFilter(p.tap, program); err != nil {
+			return fmt.Errorf("node %s: hear port %d: %w", p.node, f.Port, err)
+		}
+		if p.table == nil || len(p.table.families) == 0 {
+			continue
+		}
+		if err := p.table.addPorts([]uint16{f.Port}); err != nil {
+			return fmt.Errorf("node %s: trace port %d: %w", p.node, f.Port, err)
+		}
+	}
+	return nil
+}
+
+func (w *Watch) filter() ([]unix.SockFilter, error) {
+	var ports []uint16
+	for port := range w.ports {
+		ports = append(ports, port)
+	}
+	slices.Sort(ports)
+	return w.mark.filter(ports)
+}
+
+// perProbe is what the events of a probe take of a trace's buffer at most, in bytes:
+// of its request and its answer, each passing a dozen rules and policies that say
+// something, with 2.3 kB for each.
+const perProbe = 64 << 10
+
+// manyProbes is the room of a watch that traces nothing.
+const manyProbes = 1 << 10
+
+// Room is how many probes may begin at once without a node telling more than its
+// trace has room for; at least 1.
+func (w *Watch) Room() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.begin() // who begins a probe is told
+	return w.room()
+}
+
+func (w *Watch) room() int {
+	room := manyProbes
+	for _, p := range w.points {
+		if r := p.room(); r > 0 {
+			room = min(room, max(1, r/perProbe))
+		}
+	}
+	return room
+}
+
+// exclude ends the watch of a lab's nodes.
+func (w *Watch) exclude(lab *harness.Lab) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if lab == w.lab {
+		w.close()
+		return
+	}
+	var gone []*point
+	w.points = slices.DeleteFunc(w.points, func(p *point) bool {
+		if p.node.Lab() != lab {
+			return false
+		}
+		gone = append(gone, p)
+		delete(w.of, p.node)
+		delete(w.byLabel, p.label)
+		for _, fd := range p.sockets() {
+			delete(w.sources, int32(fd))
+			_ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+		}
+		return true
+	})
+	delete(w.labs, lab)
+	w.linked = nil
+	closeAll(gone)
+}
+
+// close ends it all. The caller holds w.mu, or has the only reference.
+func (w *Watch) close() {
+	if w.down {
+		return
+	}
+	w.down = true
+	for t := range w.book.trails {
+		t.tell()
+	}
+	_ = unix.Close(w.epoll)
+	closeAll(w.points)
+}
+
+// closers is how many goroutines close at once: each close of a tap waits for an RCU
+// grace period of some 12 ms, and all at once for one.
+const closers = 64
+
+var closing = make(chan struct{}, closers)
+
+// closeAll closes in the background. Who ends a lab does not wait for it.
+func closeAll(points []*point) {
+	for _, p := range points {
+		p.uses.end()
+		fds := p.sockets()
+		go func() {
+			closing <- struct{}{}
+			defer func() { <-closing }()
+			if p.legacy != nil {
+				p.legacy.close()
+			}
+			if p.rules != nil {
+				p.rules.close()
+			}
+			if p.blind != nil {
+				p.blind.Close()
+			}
+			if p.counters != nil {
+				p.counters.Close()
+			}
+			for _, file := range p.oldNames {
+				_ = file.Close()
+			}
+			forgetTap(p.tap)
+			for _, fd := range fds {
+				_ = unix.Close(fd)
+			}
+		}()
+	}
+}

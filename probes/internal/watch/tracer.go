@@ -1,0 +1,88 @@
+package watch
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// tracer is a socket that hears what the rules of one namespace do with packets that
+// are traced.
+type tracer struct {
+	fd    int
+	room  int // the buffer's, in bytes
+	buf   []byte
+	known names
+}
+
+// wantedBuffer is what a buffer has if it may be had, in bytes: an ordinary user gets
+// what net.core.rmem_max allows.
+const wantedBuffer = 8 << 20
+
+// openTracer opens the socket in the calling thread's namespace.
+func openTracer() (*tracer, error) {
+	fd, err := openGroup(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTRACE)
+	if err != nil {
+		return nil, err
+	}
+	t := &tracer{fd: fd, buf: make([]byte, 64<<10), known: names{}}
+	t.room = enlarge(fd)
+	return t, nil
+}
+
+// openGroup opens a socket in the calling thread's namespace that hears a group.
+func openGroup(protocol, group int) (int, error) {
+	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	fd, err := unix.Socket(unix.AF_NETLINK, kind, protocol)
+	if err != nil {
+		return -1, err
+	}
+	err = errors.Join(
+		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
+		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group))
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// enlarge makes a socket's buffer as large as may be, and says how large that is.
+func enlarge(fd int) int {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantedBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, wantedBuffer)
+	}
+	size, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	return size
+}
+
+// read hands every event that is there to hear, and returns how many datagrams were
+// read, and whether events were lost.
+func (t *tracer) read(hear func(*traceEvent)) (count int, lost bool) {
+	for {
+		n, err := recv(t.fd, t.buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOBUFS):
+			lost = true
+			continue
+		case err != nil:
+			return count, lost
+		}
+		count++
+		for rest := t.buf[:n]; len(rest) >= unix.NLMSG_HDRLEN; {
+			length := int(binary.NativeEndian.Uint32(rest))
+			if length < unix.NLMSG_HDRLEN || length > len(rest) {
+				break
+			}
+			if binary.NativeEndian.Uint16(rest[4:]) == nftMessage(unix.NFT_MSG_TRACE) {
+				if event, ok := parseTrace(rest[unix.NLMSG_HDRLEN:length], t.known); ok {
+					hear(&event)
+				}
+			}
+			rest = rest[min((length+3)&^3, len(rest)):]
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package watch
+
+import (
+	"slices"
+	"time"
+
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/wire"
+)
+
+type role = evidence.Role
+
+const (
+	request = evidence.Request
+	answer  = evidence.Answer
+	refusal = evidence.Refusal
+	undone  = evidence.Undone
+)
+
+// Trail is what a watch sees of one probe.
+type Trail struct {
+	// Flow is the probe, with the nonce that its packets carry.
+	Flow wire.Flow
+
+	key     uint32 // of the nonce
+	slot    int    // of the sequence numbers
+	isn     uint32
+	places  []place
+	changed chan struct{} // has room for one: something new was seen
+	wake    func()        // of who waits for that
+
+	timeline  evidence.Timeline
+	sightings []account.Sighting
+	records   []*record
+	begun     time.Time
+	last      time.Time // when something new was seen, or the trail began
+	lost      string
+	sent      int // requests that the asker's kernel took; 0 is unknown
+	way       []string
+	wayKnown  bool
+	done      bool
+}
+
+// ISN is the sequence number that a TCP probe is to begin with, so that its packets
+// are known.
+func (t *Trail) ISN() uint32 { return t.isn }
+
+// Follow begins a trail, and gives it its nonce. It is to be called before the probe
+// sends. Done ends it.
+func (w *Watch) Follow(f wire.Flow) (*Trail, error) {
+	trails, err := w.FollowAll(f)
+	if err != nil {
+		return nil, err
+	}
+	return trails[0], nil
+}
+
+// FollowAll begins many trails, for probes that are sent together.
+func (w *Watch) FollowAll(flows ...wire.Flow) ([]*Trail, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.begin(); err != nil {
+		return nil, err
+	}
+	trails := make([]*Trail, len(flows))
+	now := time.Now()
+	for i, f := range flows {
+		if err := w.hearPort(f); err != nil {
+			return nil, err
+		}
+		t := &Trail{Flow: f, changed: make(chan struct{}, 1), begun: now, last: now}
+		w.book.add(t, w.mark)
+		trails[i] = t
+	}
+	w.active += len(trails)
+	return trails, nil
+}
+
+// Done ends trails: what comes later is not theirs.
+func (w *Watch) Done(trails ...*Trail) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range trails {
+		if t.done {
+			continue
+		}
+		t.done = true
+		w.active--
+		w.book.remove(t)
+	}
+	if w.active == 0 {
+		for _, p := range w.points {
+			clear(p.traced)
+		}
+	}
+}
+
+// Changed has something when something new was seen of the trail.
+func (t *Trail) Changed() <-chan struct{} { return t.changed }
+
+// see adds a sighting.
+func (t *Trail) see(s evidence.Sighting) {
+	t.timeline, t.last = append(t.timeline, s), time.Now()
+	t.tell()
+}
+
+// Timeline is what was seen of the trail so far, in order.
+func (w *Watch) Timeline(t *Trail) evidence.Timeline {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	return order(slices.Clone(t.timeline))
+}
