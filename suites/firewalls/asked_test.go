@@ -45,12 +45,12 @@ var _ = Describe("the firewall", func() {
 		fw, site, pc := o.fw.Addrs(), o.site.Addrs(), o.pc.Addrs() // port by port, IPv4 first
 		Expect(seen(ctx, o.pc, o.site, site[0])).To(Equal(fw[2]), "the lan is hidden")
 		Expect(seen(ctx, o.pc, o.site, site[1])).To(Equal(pc[1]), "in IPv6 it is not")
-	}, generators...)...)
+	})...)
 
 	DescribeTable("stops what was asked of it", each(func(ctx SpecContext, g *generator) {
 		o := up(g)
 		Expect(o.site).To(probes.BeIsolatedFrom(o.fw, ssh).At("fw").WithContext(ctx))
 		Expect(o.pc).To(probes.BeRejectedBy("fw", o.site, mail).WithContext(ctx))
 		Expect(o.cafe).To(probes.Reach(o.site, mail).WithContext(ctx))
-	}, ufw, shorewall, ferm)...)
+	})...)
 })

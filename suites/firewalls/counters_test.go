@@ -92,5 +92,5 @@ var _ = Describe("a named rule", func() {
 			Expect(after).To(HaveKey(rule))
 			Expect(after[rule]-before[rule]).To(BeNumerically(">=", n), rule)
 		}
-	}, ufw, shorewall, ferm)...)
+	})...)
 })

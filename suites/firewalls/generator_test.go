@@ -37,10 +37,10 @@ func (g *generator) String() string { return g.name }
 
 var generators = []*generator{ufw, firewalld, shorewall, ferm}
 
-// each is what a table has for each of some generators.
-func each(body any, of ...*generator) []any {
+// each is what a table has for each generator.
+func each(body any) []any {
 	entries := []any{body}
-	for _, g := range of {
+	for _, g := range generators {
 		entries = append(entries, Entry(fmt.Sprintf("of %s", g), g))
 	}
 	return entries

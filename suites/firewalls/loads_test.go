@@ -24,5 +24,5 @@ var _ = Describe("the ruleset", func() {
 				Expect(*has.files()[end]).To(ContainSubstring(strings.TrimSpace(line)))
 			}
 		}
-	}, generators...)...)
+	})...)
 })

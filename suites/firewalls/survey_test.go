@@ -76,5 +76,5 @@ var _ = Describe("a watched survey", func() {
 		slices.Sort(lines)
 		lines = slices.Compact(lines) // a table of inet has both families
 		Expect(lines).To(Equal(strings.Split(strings.Trim(g.stops, "\n"), "\n")))
-	}, ufw, shorewall, ferm)...)
+	})...)
 })
