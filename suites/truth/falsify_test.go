@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -189,6 +191,23 @@ var _ = Describe("the judge", func() {
 			Expect(caught).To(ContainElement(d.name))
 		}
 	})
+
+	DescribeTable("knows that data passes", func(ctx SpecContext, change func(g *generator)) {
+		g := &generator{world: known(answers, asked(icmp, 0), asked(udp, 22))}
+		g.parts[0].text = ""
+		change(g)
+		rounds, err := g.examine(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rounds[0].facts[0].by).To(Equal("site"))
+		Expect(rounds[1].facts[0].by).To(Equal("site"))
+		Expect(rounds[2].facts[0].arrived).To(Equal(map[string]int{"site": 1}))
+	},
+		Entry("over a slow link", func(g *generator) { g.relay("site", 5*time.Millisecond) }),
+		Entry("by a program that forwards", func(g *generator) {
+			g.put(part{node: "fw", source: "fw.NoForward()", declare: func(n *topo.Node, _ string) { n.NoForward() }})
+			g.forwarder("fw", "lan", "wan", time.Millisecond)
+		}),
+	)
 
 	It("makes what it complains about small", func(ctx SpecContext) {
 		w := known(answers, dropped)
