@@ -84,6 +84,18 @@ var _ = Describe("a mistake isolates nothing:", func() {
 		}
 	})
 
+	It("an asker that lost its address, and sends from a link-local one", func(ctx SpecContext) {
+		o := up()
+		take(o.client, "lan", "fd00:1::1/64")
+		for _, r := range broken(ctx, o.client, server6, "client", evidence.NoAddress, all...) {
+			Expect(r.Cause.Detail).To(HavePrefix("it does not have fd00:1::1/64"))
+		}
+
+		By("giving it back, as the control")
+		give(o.client, "lan", "fd00:1::1/64")
+		o.reaches(ctx, all...)
+	})
+
 	It("forwarding that a program turned off", func(ctx SpecContext) {
 		o := up()
 		Expect(o.fw.Command("sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward").Run()).To(Succeed())

@@ -48,6 +48,23 @@ var unsentRows = map[string]example{
 		s.Timeline[0].Source = linkLocal
 		s.own("client").Tentative = true
 	}, kind: evidence.Tentative, word: "tentative@client", text: "the request was not delivered at client/lan: fd00:1::1 is tentative, and fe80::1 was the source"},
+	"a link-local source, since the address is lost": {v6: true, happen: func(s *scene) {
+		s.arrived("fw")
+		for i := range s.Timeline {
+			s.Timeline[i].Source = linkLocal
+		}
+		s.see(evidence.Refusal, "fw/lan out")
+		s.States["client"].Addrs = nil
+	}, kind: evidence.NoAddress, word: "noaddress@client",
+		text: "the request was not delivered at client/lan: it does not have fd00:1::1/64, and fe80::1 was the source"},
+	"a link-local source, at a router": {v6: true, happen: func(s *scene) {
+		s.arrived("fw")
+		for i := range s.Timeline {
+			s.Timeline[i].Source = linkLocal
+		}
+		s.see(evidence.Refusal, "fw/lan out")
+	}, kind: evidence.Martian, word: "martian@fw",
+		text: "the request was not accepted at fw/lan: fe80::1 is a link-local address, which no router hands on"},
 	"a link-local source, with another": {v6: true, happen: func(s *scene) {
 		s.arrived("server")
 		s.Timeline[0].Source = linkLocal

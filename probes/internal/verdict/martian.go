@@ -9,7 +9,7 @@ import (
 
 var martian = row{
 	kind: evidence.Martian, verb: "not accepted", policy: never, needs: needPackets | needAddrs | needLinks | needLookups,
-	at:         map[stage]func(spot, *evidence.Cause) bool{entered: isMartian},
+	at:         map[stage]func(spot, *evidence.Cause) bool{entered: isMartian, handed: isLocal},
 	confirmed:  confirmation{counters: []string{"IpExt.InNoRoutes"}},
 	unliftable: "the kernel knows no exception for a packet's source alone",
 }
@@ -33,4 +33,12 @@ func isMartian(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	return true
+}
+
+// isLocal says whether the packet's source is one of IPv6 that counts on a link alone,
+// and its destination is not (RFC 4443, 3.1: beyond scope of source address).
+func isLocal(p spot, c *evidence.Cause) bool {
+	source := p.seen.Source
+	c.Detail = fmt.Sprintf("%s is a link-local address, which no router hands on", source)
+	return source.Is6() && source.IsLinkLocalUnicast() && !p.to.IsLinkLocalUnicast()
 }

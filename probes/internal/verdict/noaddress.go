@@ -20,6 +20,7 @@ var noAddress = row{
 			}
 			return false
 		},
+		sourced:   lacksSource,
 		routed:    addressTookRoute,
 		resolving: ownerLacksAddress,
 		onLink: func(p spot, c *evidence.Cause) bool {
@@ -30,6 +31,25 @@ var noAddress = row{
 	},
 	confirmed:  confirmation{otherwise: "the node's addresses are read"},
 	unliftable: "an address that is missing is no policy",
+}
+
+// lacksSource is for a request that left with a link-local address, since the asker
+// lost the one that it is meant to have.
+func lacksSource(p spot, c *evidence.Cause) bool {
+	source := p.seen.Source
+	if !source.IsLinkLocalUnicast() || p.seen.Destination.IsLinkLocalUnicast() {
+		return false
+	}
+	for _, port := range p.Ports[p.state.Name] {
+		for _, prefix := range port.Addrs {
+			if _, has := p.state.Addr(prefix.Addr()); !has && prefix.Addr().Is6() == source.Is6() && !prefix.Addr().IsLinkLocalUnicast() {
+				lacks(c, port, prefix)
+				c.Detail += fmt.Sprintf(", and %s was the source", source)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lacks names an address that a port is meant to have, and the node has not.
