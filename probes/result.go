@@ -75,6 +75,9 @@ type Result struct {
 	Cause *evidence.Cause
 	// Timeline is what was seen of a probe under watch.
 	Timeline evidence.Timeline
+	// Packets are the packets of a probe under watch, each followed to its one end:
+	// the request, retransmissions and copies of it, and what came back.
+	Packets []evidence.Packet
 	// Each has a Result for every address, when the target has several; the
 	// Result that holds it is the first that was not answered, or the first.
 	Each []Result

@@ -18,7 +18,7 @@ import (
 )
 
 // Watch asks as Ask does, and follows the probe on its way. The Result has its
-// Timeline, and the Cause of what was not answered; By is who really sent the
+// Timeline and Packets, and the Cause of what was not answered; By is who really sent the
 // answer or the refusal, whatever its address. A probe whose end is seen ends
 // then: it waits for its bound only where nothing accounts for the silence.
 //
@@ -241,7 +241,7 @@ func (a *asking) askUnder(w *watch.Watch) error {
 // prove puts into the result what was seen.
 func (a *asking) prove() {
 	r, trail := &a.result, a.watched.trail
-	r.Timeline = a.watched.watch.Timeline(trail)
+	r.Timeline, r.Packets = a.watched.watch.Timeline(trail), a.watched.watch.Packets(trail)
 	switch r.Outcome {
 	case Answered:
 		if r.Proven || r.held { // who shook hands on the way is seen first

@@ -11,7 +11,7 @@ import (
 // input is all that was seen of a probe's packets. The caller holds w.mu.
 func (w *Watch) input(t *Trail) account.Input {
 	in := account.Input{
-		Asker: t.Flow.From, Target: t.Flow.To, Way: w.wayOf(t), Sent: t.sent,
+		Asker: t.Flow.From, Target: t.Flow.To, Owners: w.owners(t.Flow), Way: w.wayOf(t), Sent: t.sent,
 		Nodes: w.nodes(), Links: w.links(), Sightings: t.sightings, Lost: t.lost,
 	}
 	for _, r := range t.records {
