@@ -10,7 +10,7 @@ import (
 var martian = row{
 	kind: evidence.Martian, verb: "not accepted", policy: never, needs: needPackets | needAddrs | needLinks | needLookups,
 	at:         map[stage]func(spot, *evidence.Cause) bool{entered: isMartian, handed: isLocal},
-	confirmed:  confirmation{counters: []string{"IpExt.InNoRoutes"}},
+	confirmed:  confirmation{otherwise: "the kernel's own lookup refuses the source; no counter of a namespace does"},
 	unliftable: "the kernel knows no exception for a packet's source alone",
 }
 

@@ -12,6 +12,6 @@ var prohibit = row{
 			return p.closed(c, unix.RTN_PROHIBIT, unix.FR_ACT_PROHIBIT, "prohibit")
 		},
 	},
-	confirmed: confirmation{otherwise: "the node was seen to say so in an ICMP error"},
+	confirmed: confirmation{counters: []string{"Icmp.OutDestUnreachs", "Icmp6.OutDestUnreachs"}},
 	lift:      liftWay,
 }

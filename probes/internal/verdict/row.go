@@ -103,6 +103,16 @@ func Confirming(kind evidence.Kind) []string {
 	return nil
 }
 
+// Counted are the kinds that counters confirm.
+func Counted() (kinds []evidence.Kind) {
+	for _, r := range order {
+		if len(r.confirmed.counters) > 0 {
+			kinds = append(kinds, r.kind)
+		}
+	}
+	return kinds
+}
+
 // LiftOf is what takes a policy away at its node.
 func LiftOf(c evidence.Cause) (Deed, error) {
 	r := rowOf(c.Kind)

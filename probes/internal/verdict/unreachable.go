@@ -12,6 +12,6 @@ var unreachable = row{
 			return p.closed(c, unix.RTN_UNREACHABLE, unix.FR_ACT_UNREACHABLE, "unreachable")
 		},
 	},
-	confirmed: confirmation{counters: []string{"Ip.InAddrErrors", "Ip6.InNoRoutes"}},
+	confirmed: confirmation{counters: []string{"Icmp.OutDestUnreachs", "Icmp6.OutDestUnreachs"}},
 	lift:      liftWay,
 }
