@@ -29,6 +29,7 @@ const (
 	Backlog    Kind = "backlog"    // the listener's queue is full
 	Ignored    Kind = "ignored"    // echo requests are ignored
 	WrongMAC   Kind = "wrongmac"   // sent to a MAC that nobody on the link has
+	OtherAddr  Kind = "otheraddr"  // the answer came from where it was not asked
 	Martian    Kind = "martian"    // a source that nobody outside may have
 	Unknown    Kind = "unknown"    // what was seen does not account for it
 )

@@ -101,6 +101,9 @@ func (o Observation) refused() (evidence.Cause, bool) {
 	if !ok && by == o.Flow.From {
 		return evidence.Cause{}, false // its own kernel says that it could not send it
 	}
+	if by == o.Flow.From && o.declined() {
+		return evidence.Cause{}, false // what it refuses is the answer
+	}
 	c := evidence.Cause{Kind: evidence.Unknown, Node: by, Leg: evidence.Request, Detail: "it sent a refusal, and no request was seen to reach it"}
 	if !ok || request.Node != by {
 		return c, true

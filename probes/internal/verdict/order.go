@@ -22,6 +22,7 @@ var order = []*row{
 	&noForward,
 	&noRoute,
 	&rpFilter,
+	&otherAddr,
 	&mtu,
 	&ignored,
 	&noListener,

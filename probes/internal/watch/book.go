@@ -75,10 +75,17 @@ func (b *book) remove(t *Trail) {
 
 // note keeps where a request was seen: what comes back is its reverse.
 func (b *book) note(t *Trail, at place) {
-	if b.byTuple[at] != t {
-		b.byTuple[at] = t
-		t.places = append(t.places, at)
+	for _, at := range []place{at, to(at.point, at.Reverse())} {
+		if b.byTuple[at] != t {
+			b.byTuple[at] = t
+			t.places = append(t.places, at)
+		}
 	}
+}
+
+// to is what goes to an address and port there, whoever sends it.
+func to(p *point, t wire.Tuple) place {
+	return place{p, wire.Tuple{Protocol: t.Protocol, Destination: t.Destination, DestinationPort: t.DestinationPort}}
 }
 
 // nonceKeyOf is the part of its nonce that a flow is known by.
@@ -189,6 +196,9 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 	}
 	if t := b.byTuple[place{p, packet.Tuple().Reverse()}]; t != nil && t.Flow.Protocol == wire.UDP {
 		return t, answer
+	}
+	if t := b.byTuple[to(p, packet.Tuple())]; t != nil && t.Flow.Protocol == wire.UDP {
+		return t, answer // from where it was not asked
 	}
 	if t := b.byTuple[place{p, packet.Tuple()}]; t != nil && t.Flow.Protocol == wire.UDP && len(packet.Payload) == 0 {
 		return t, request // quoted by an ICMP error that has its header alone

@@ -1,0 +1,47 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+var otherAddr = row{
+	kind: evidence.OtherAddr, verb: "not accepted", policy: never, needs: needPackets,
+	at:         map[stage]func(spot, *evidence.Cause) bool{delivered: fromElsewhere},
+	confirmed:  confirmation{otherwise: "the answer was seen to come in, from there"},
+	unliftable: "an address that was not asked is no policy",
+}
+
+// fromElsewhere says whether an answer came to the asker from an address or port that
+// was not asked: of a service that listens everywhere, and answers from the node's first
+// address, or past the translation that the request met. The asker's own translation
+// comes after.
+func fromElsewhere(p spot, c *evidence.Cause) bool {
+	if p.leg != evidence.Answer || p.seen.Node != p.Flow.From || p.seen.ByRule() {
+		return false
+	}
+	asked := false
+	for _, s := range p.Timeline {
+		if s.Role != evidence.Request || s.Node != p.Flow.From || s.Direction != evidence.Out || s.At.After(p.seen.At) {
+			continue // what it sends afterwards may be the refusal
+		}
+		if s.Destination == p.seen.Source && s.DestinationPort == p.seen.SourcePort {
+			return false
+		}
+		asked = true
+		c.Detail = fmt.Sprintf("it came from %s, which was not asked", p.seen.Source)
+		if s.Destination == p.seen.Source {
+			c.Detail = fmt.Sprintf("it came from port %d, which was not asked", p.seen.SourcePort)
+		}
+	}
+	return asked
+}
+
+// declined says whether it is the asker that refuses what it got as an answer.
+func (o Observation) declined() bool {
+	return slices.ContainsFunc(o.Timeline, func(s evidence.Sighting) bool {
+		return s.Role == evidence.Answer && s.Node == o.Flow.From && s.Direction == evidence.In
+	})
+}
