@@ -36,7 +36,11 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 	for _, p := range m.except {
 		q.wanted = append(q.wanted, wanted{Probe: p, excepted: true})
 	}
-	return q.ask(m.ctx)
+	found, err := q.ask(m.ctx)
+	if err != nil || m.leg == evidence.Answer {
+		return found, err
+	}
+	return m.remember(q, found)
 }
 
 // question is what a check asks: each probe at each pair of addresses, and those that are

@@ -204,6 +204,17 @@ func listening(node *harness.Node) (map[uint8]map[uint16]bool, error) {
 	return found, nil
 }
 
+// legacyPrograms are those of iptables-legacy that have tables in the calling thread's
+// namespace.
+func legacyPrograms() (programs []string) {
+	for program, file := range map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"} {
+		if names, _ := os.ReadFile("/proc/thread-self/net/" + file); len(names) > 0 {
+			programs = append(programs, program)
+		}
+	}
+	return programs
+}
+
 // rulesetOf are the rules of a node, those of iptables-legacy with them.
 func rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error) {
 	var legacy []string
@@ -213,11 +224,7 @@ func rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error) {
 			return err
 		}
 		defer conn.Close()
-		for program, file := range map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"} {
-			if names, _ := os.ReadFile("/proc/thread-self/net/" + file); len(names) > 0 {
-				legacy = append(legacy, program)
-			}
-		}
+		legacy = legacyPrograms()
 		set, err = inspect.ReadRuleset(conn)
 		return err
 	})

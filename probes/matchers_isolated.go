@@ -17,6 +17,7 @@ type IsolationMatcher struct {
 	target  Target
 	probes  []Probe
 	except  []Probe
+	sampled int
 	ctx     context.Context
 	named   named
 	control control
@@ -92,6 +93,16 @@ func (m *IsolationMatcher) Except(probes ...Probe) *IsolationMatcher {
 	return m
 }
 
+// Sampled says how many probes are enough where a rule that remembers has decided: a
+// limit, a quota, a random number, a set that rules change, a count of connections. Without
+// it what such a rule drops, or lets past another that drops it, is an error where another
+// state of the rule would let it in. A rule that counts packets in turn (numgen inc) is asked
+// until it begins again, whatever is said here.
+func (m *IsolationMatcher) Sampled(n int) *IsolationMatcher {
+	m.sampled = n
+	return m
+}
+
 // WithContext bounds the probes by a context, a SpecContext for instance.
 func (m *IsolationMatcher) WithContext(ctx context.Context) *IsolationMatcher {
 	m.ctx = ctx
@@ -149,6 +160,9 @@ func (m *IsolationMatcher) findings(actual any) ([]finding, error) {
 	for _, r := range results {
 		found = append(found, finding{Result: r})
 	}
+	if err == nil && m.leg == evidence.Request {
+		err = m.doubt(found)
+	}
 	return found, err
 }
 
@@ -188,8 +202,17 @@ func probeNames(probes []Probe) (names []string) {
 	return names
 }
 
-// judge says what a result shows.
+// judge says what a result shows, and whether it would show it another time.
 func (m *IsolationMatcher) judge(f finding) (standing, objection) {
+	is, o := m.shows(f)
+	if doubt, doubted := doubtOf(f); is == holds && doubted {
+		return unclear, doubt
+	}
+	return is, o
+}
+
+// shows says what a result shows this time.
+func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 	switch {
 	case f.excepted && f.Outcome == Answered && !f.wrongOwner():
 		return holds, objection{}

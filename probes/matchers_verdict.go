@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
 // finding is one result of a check.
@@ -23,6 +24,10 @@ type finding struct {
 	// leaks says that the request arrives where neighbour discovery does not keep it; ""
 	// where it was not tried, or does not.
 	leaks string
+	// doubt is what might have decided otherwise; its kind is 0 where nothing would.
+	doubt rules.Memory
+	// again is why it was asked more than once.
+	again rules.Memory
 }
 
 // standing is what a finding says about a check.

@@ -52,7 +52,7 @@ func (f *finding) takeFrame(r Result, sent *frame) {
 	default:
 		cause := *r.Cause
 		cause.Detail = fmt.Sprintf("%s, so it was sent once more, to the MAC of %s", why, sent.next)
-		f.Cause = &cause
+		f.Cause, f.met = &cause, r.met
 		f.Timeline = append(f.Timeline, r.Timeline...)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -87,6 +88,7 @@ type Result struct {
 	target     *harness.Node   // who is to answer; nil when the target is an address
 	by         *harness.Node   // By; nil where no node is known to be meant
 	owners     []*harness.Node // of Sender's address, where there are several
+	met        []watch.Passage // what the request met in the hands of rules
 	source     netip.Addr      // the asker's address, where one was chosen
 	sourcePort uint16          // the same of its port
 	signed     bool            // By signed

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
@@ -57,9 +58,10 @@ type record struct {
 	account.Record
 	trail *Trail
 	role  role
-	// What the last event that had headers showed.
-	packet *wire.Packet
-	mark   uint32
+	// What the last event that had headers showed, and the first one.
+	packet, first *wire.Packet
+	mark          uint32
+	steps         []rules.Step
 }
 
 // hearEvent notes what rules do with a packet.
@@ -69,6 +71,7 @@ func (w *Watch) hearEvent(p *point, e *traceEvent) {
 	if len(e.network) > 0 {
 		r = w.enter(p, e, r)
 	}
+	r.step(e)
 	switch {
 	case !e.dropped():
 		r.take(p, e)
@@ -105,7 +108,7 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 	if r == nil || r.trail != t || r.role != role || begins || layer != r.Layer {
 		fresh := r == nil || r.trail != t || r.role != role || begins && layer <= account.IP
 		before := r
-		r = &record{trail: t, role: role, packet: packet, mark: e.mark, Record: account.Record{
+		r = &record{trail: t, role: role, packet: packet, first: packet, mark: e.mark, Record: account.Record{
 			Node: p.label, ID: e.id, Layer: layer, Role: account.Role(role), In: e.iif, Before: headerOf(packet),
 		}}
 		if !fresh && before != nil {

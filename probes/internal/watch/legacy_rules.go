@@ -67,6 +67,9 @@ var (
 // the packet goes on.
 func (c *legacyChain) dropper(e legacyEvent) *evidence.Rule {
 	r := &evidence.Rule{Family: c.program, Table: c.table, Chain: c.name}
+	if e.kind != "rule" && e.number >= 1 && e.number <= len(c.rules) {
+		e.kind = "rule" // one without conditions: the kernel takes it for the chain's end
+	}
 	if e.kind == "policy" {
 		if c.drops {
 			return r

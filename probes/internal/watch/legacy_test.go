@@ -95,6 +95,9 @@ func TestRulesOfIptablesSave(t *testing.T) {
 		{"filter own", legacyEvent{kind: "rule", number: 2}, ""},
 		{"filter own", legacyEvent{kind: "return", number: 3}, ""},
 		{"raw PREROUTING", legacyEvent{kind: "rule", number: 2}, ""},
+		// The kernel takes a rule without conditions for the chain's end.
+		{"raw PREROUTING", legacyEvent{kind: "policy", number: 1}, `rule "-j DROP" of iptables-legacy raw PREROUTING false`},
+		{"filter FORWARD", legacyEvent{kind: "policy", number: 4}, ""},
 		{"raw PREROUTING", legacyEvent{kind: "rule", number: 1}, `rule "-j DROP" of iptables-legacy raw PREROUTING false`},
 	} {
 		got := ""

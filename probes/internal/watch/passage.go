@@ -1,0 +1,60 @@
+package watch
+
+import (
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/wire"
+)
+
+// Passage is what one packet of a request met in the hands of a node's rules.
+type Passage struct {
+	Node *harness.Node
+	// Packet is the packet as it came to the first of them.
+	Packet *wire.Packet
+	// In and Out are the interfaces; the zero Interface of what the node itself sent, and
+	// of what did not leave.
+	In, Out rules.Interface
+	// Steps are the rules that matched, and the policies, in order.
+	Steps []rules.Step
+}
+
+// Passages are those of the trail's request, with its copies and retransmissions.
+func (w *Watch) Passages(t *Trail) (passages []Passage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	for _, r := range t.records {
+		p := w.byLabel[r.Node]
+		if r.role != request || len(r.steps) == 0 || p == nil {
+			continue
+		}
+		passages = append(passages, Passage{Node: p.node, Packet: r.first, In: p.interfaceOf(r.In), Out: p.interfaceOf(r.Out), Steps: r.steps})
+	}
+	return passages
+}
+
+func (p *point) interfaceOf(index int) rules.Interface {
+	if index == 0 {
+		return rules.Interface{}
+	}
+	return rules.Interface{Name: p.device(index).Name, Index: index}
+}
+
+// step notes a rule that matched, or a policy.
+func (r *record) step(e *traceEvent) {
+	if r == nil || IsOwn(e.table) || e.kind != tracePolicy && (e.kind != traceRule || e.handle == 0) {
+		return
+	}
+	s := rules.Step{Family: familyNames[nftables.TableFamily(e.family)], Table: e.table, Chain: e.chain}
+	if e.kind == traceRule {
+		s.Handle = e.handle
+		switch kind := expr.VerdictKind(e.verdict); kind {
+		case expr.VerdictJump, expr.VerdictGoto: // the event's chain is not read
+		default:
+			s.Verdict = &expr.Verdict{Kind: kind}
+		}
+	}
+	r.steps = append(r.steps, s)
+}

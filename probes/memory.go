@@ -1,0 +1,186 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// mostTimes bounds how often a rule that counts is asked.
+const mostTimes = 256
+
+// recall says of what held whether it would hold another time: where rules that remember
+// have decided it is asked again, or doubted.
+type recall struct {
+	sets    map[*harness.Node]*inspect.Ruleset
+	legacy  map[*harness.Node]bool            // whether they have tables of iptables-legacy
+	routes  map[*harness.Node][]netlink.Route // of several ways
+	sampled int
+}
+
+func newRecall(sampled int) *recall {
+	return &recall{map[*harness.Node]*inspect.Ruleset{}, map[*harness.Node]bool{}, map[*harness.Node][]netlink.Route{}, sampled}
+}
+
+// remember doubts findings, or asks once more about them and adds what comes of it.
+func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, error) {
+	c := newRecall(m.sampled)
+	for i := range found {
+		f := &found[i]
+		if is, _ := m.judge(*f); is != holds || f.excepted {
+			continue
+		}
+		times, err := c.times(f)
+		if err != nil {
+			return nil, err
+		}
+		enough := false
+		for range times - 1 {
+			again, err := q.once(m.ctx, *f)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, again...)
+			if is, _ := m.judge(again[0]); is != holds {
+				enough = true
+				break
+			}
+		}
+		if enough {
+			continue
+		}
+		more, err := m.branches(q, c, &found[i])
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
+}
+
+// doubt doubts findings that cannot be asked about again.
+func (m *IsolationMatcher) doubt(found []finding) error {
+	c := newRecall(m.sampled)
+	for i := range found {
+		if is, _ := m.judge(found[i]); is != holds {
+			continue
+		}
+		times, err := c.times(&found[i])
+		if err != nil {
+			return err
+		}
+		switch {
+		case times > 1:
+			found[i].doubt = found[i].again
+		case found[i].doubt.Rule == nil:
+			found[i].doubt = rules.Memory{} // the rules have changed since: it was true then
+		}
+	}
+	return nil
+}
+
+// once asks again what a finding is of.
+func (q question) once(ctx context.Context, f finding) ([]finding, error) {
+	q.pairs = []pair{{source: f.source, to: f.Addr, aside: f.aside}}
+	if f.source.IsLinkLocalUnicast() {
+		q.pairs[0].source = f.source.WithZone(f.Addr.Zone())
+	}
+	q.wanted = []wanted{{Probe: f.Probe, from: f.sourcePort, closed: f.closed}}
+	return q.ask(ctx)
+}
+
+// times is how often a finding is to be asked for it to count: once, unless rules
+// remember. It doubts what no number of times would show.
+func (c *recall) times(f *finding) (times int, err error) {
+	times = 1
+	for _, passage := range f.met {
+		set, err := c.rulesetOf(passage.Node)
+		if err != nil {
+			return 0, err
+		}
+		for _, memory := range rules.Deciding(set, packetOf(passage), passage.Steps) {
+			switch n := c.timesOf(memory); n {
+			case 0:
+				f.doubt = memory
+				return 1, nil
+			default:
+				times = max(times, n)
+				f.again = memory
+			}
+		}
+	}
+	return c.legacyTimes(f, times)
+}
+
+// timesOf is how often a rule that remembers is to be asked; 0 for never enough.
+func (c *recall) timesOf(memory rules.Memory) int {
+	switch memory.Kind {
+	case rules.Users, rules.Unread:
+		return 0
+	case rules.Period:
+		if memory.Period <= mostTimes {
+			return max(memory.Period, c.sampled)
+		}
+	}
+	return c.sampled
+}
+
+func (c *recall) rulesetOf(node *harness.Node) (*inspect.Ruleset, error) {
+	if set := c.sets[node]; set != nil {
+		return set, nil
+	}
+	set, err := rulesetOf(node)
+	if err != nil {
+		return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
+	}
+	c.sets[node] = set
+	return set, nil
+}
+
+// packetOf is what is known of a packet as rules see it.
+func packetOf(passage watch.Passage) rules.Packet {
+	w := passage.Packet
+	p := rules.Packet{
+		Src: w.Source, Dst: w.Destination, Protocol: &w.Protocol, TTL: &w.TTL, In: passage.In, Out: passage.Out, Foreign: passage.In.Index != 0,
+	}
+	if length := uint16(w.Length); int(length) == w.Length {
+		p.Length = &length
+	}
+	switch {
+	case w.ICMP:
+		p.Type, p.Code = &w.Type, &w.Code
+	case w.Protocol == unix.IPPROTO_TCP:
+		p.Flags = &w.Flags
+		fallthrough
+	case w.Protocol == unix.IPPROTO_UDP:
+		p.SrcPort, p.DstPort = &w.SourcePort, &w.DestinationPort
+	}
+	if !p.Foreign { // the probe's own socket
+		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
+		p.UID, p.GID = &uid, &gid
+	}
+	return p
+}
+
+// objection is why a finding is doubted.
+func doubtOf(f finding) (objection, bool) {
+	switch f.doubt.Kind {
+	case 0:
+		return objection{}, false
+	case rules.Users:
+		return objection{fmt.Sprintf("%s; but %s: it says nothing of what others send", endOf(f.Result), f.doubt), "isolate whatever user it is"}, true
+	case rules.Unread:
+		return objection{fmt.Sprintf("%s; but whether it would another time is not known: %s", endOf(f.Result), f.doubt), ""}, true
+	}
+	return objection{
+		fmt.Sprintf("%s; but %s: in another state it would let the probe in", endOf(f.Result), f.doubt),
+		"isolate by a rule that does not remember, or say with Sampled(n) how many probes are enough",
+	}, true
+}

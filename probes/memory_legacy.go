@@ -1,0 +1,104 @@
+package probes
+
+import (
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"golang.org/x/sys/unix"
+)
+
+// legacyTimes is times with the rules of iptables-legacy at the nodes that the request came
+// by. Which of them it met nobody traces: each counts that could match it, but those behind
+// the rule that ended it.
+func (c *recall) legacyTimes(f *finding, times int) (int, error) {
+	if f.from == nil {
+		return times, nil
+	}
+	for _, node := range f.from.Lab().Nodes() {
+		at := slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == evidence.Request && s.Node == node.Name() })
+		if at < 0 || node.Attached() || !c.hasLegacy(node) {
+			continue
+		}
+		set, err := c.rulesetOf(node)
+		if err != nil {
+			return 0, err
+		}
+		packet := legacyPacket(f, f.Timeline[at])
+		for _, rule := range f.metLegacy(set, packet) {
+			memory, remembers := rules.RemembersLegacy(rule)
+			if !remembers {
+				continue
+			}
+			n := c.timesOf(memory)
+			if n == 0 {
+				f.doubt = memory
+				return 1, nil
+			}
+			times, f.again = max(times, n), memory
+		}
+	}
+	return times, nil
+}
+
+// hasLegacy says whether a node has tables of iptables-legacy.
+func (c *recall) hasLegacy(node *harness.Node) bool {
+	has, known := c.legacy[node]
+	if !known {
+		_ = node.Do(func() error {
+			has = len(legacyPrograms()) > 0
+			return nil
+		})
+		c.legacy[node] = has
+	}
+	return has
+}
+
+// metLegacy are the rules that may have matched the packet.
+func (f *finding) metLegacy(set *inspect.Ruleset, p rules.Packet) (met []*inspect.LegacyRule) {
+	for _, table := range set.Legacy {
+		if (table.Program == "ip6tables-legacy") != p.Dst.Is6() {
+			continue
+		}
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				if f.endedBefore(rule) {
+					break
+				}
+				if rules.MatchLegacy(rule, p) != rules.No {
+					met = append(met, rule)
+				}
+			}
+		}
+	}
+	return met
+}
+
+// endedBefore says whether a rule before this one, in its chain, ended the request.
+func (f *finding) endedBefore(rule *inspect.LegacyRule) bool {
+	by := f.Cause.Rule
+	return by != nil && !by.IsPolicy() && by.Family == rule.Chain.Table.Program && by.Table == rule.Chain.Table.Name &&
+		by.Chain == rule.Chain.Name && uint64(rule.Number) > by.Handle
+}
+
+// legacyPacket is what is known of the request at a node.
+func legacyPacket(f *finding, s evidence.Sighting) rules.Packet {
+	p := rules.Packet{Src: s.Source, Dst: s.Destination, Foreign: s.Direction == evidence.In}
+	protocol := map[string]uint8{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}[f.Probe.kind.name]
+	switch {
+	case protocol != 0:
+		p.Protocol, p.DstPort = &protocol, &f.Probe.port
+	case p.Dst.Is6():
+		protocol = unix.IPPROTO_ICMPV6
+		p.Protocol = &protocol
+	default:
+		protocol = unix.IPPROTO_ICMP
+		p.Protocol = &protocol
+	}
+	if s.Direction == evidence.In {
+		p.In = rules.Interface{Name: s.Interface, Index: s.Index}
+	}
+	return p
+}
