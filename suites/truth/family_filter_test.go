@@ -173,7 +173,7 @@ var hosts = family{"host firewall", []row{
 			"icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept", g.simple("inet", "input")+" accept")))
 	}},
 	{name: "input policy drop that kills neighbour discovery", weight: 2, add: func(g *generator) {
-		g.nft(pick(g.r, g.ends()...), g.table("inet", chain("input", "filter", "input", 0, "drop", "iifname \"lo\" accept", "ct state established,related accept", g.simple("inet", "input")+" accept")))
+		g.nft(pick(g.r, g.ends()...), g.table("inet", chain("input", "filter", "input", 0, "drop", "iifname \"lo\" accept", "ct state established,related accept", g.simple("inet", "input")+" accept"))).remembers = true // who asked whom before
 	}},
 	{name: "output policy drop", add: func(g *generator) {
 		g.nft(pick(g.r, g.ends()...), g.table("inet", chain("output", "filter", "output", 0, "drop", "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept", g.simple("inet", "output")+" accept", "ct state established accept")))
@@ -186,13 +186,13 @@ var hosts = family{"host firewall", []row{
 	{name: "drop of discovery", add: func(g *generator) {
 		if g.v6 {
 			at := pick(g.r, g.nodes...).name
-			g.nft(at, g.filter("ip6", pick(g.r, "input", "output"), "accept", "icmpv6 type "+pick(g.r, "nd-neighbor-solicit", "nd-neighbor-advert")+" counter drop"))
+			g.nft(at, g.filter("ip6", pick(g.r, "input", "output"), "accept", "icmpv6 type "+pick(g.r, "nd-neighbor-solicit", "nd-neighbor-advert")+" counter drop")).remembers = true
 		}
 	}},
 	{name: "drop of ARP", add: func(g *generator) {
 		if g.v4 {
 			at := pick(g.r, g.nodes...).name
-			g.nft(at, g.table("arp", chain("c", "filter", pick(g.r, "input", "output"), 0, "accept", "arp operation "+pick(g.r, "request", "reply")+" counter drop")))
+			g.nft(at, g.table("arp", chain("c", "filter", pick(g.r, "input", "output"), 0, "accept", "arp operation "+pick(g.r, "request", "reply")+" counter drop"))).remembers = true
 		}
 	}},
 }}

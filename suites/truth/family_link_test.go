@@ -91,7 +91,7 @@ var bridges = family{"bridge", []row{
 	}},
 	{name: "ARP dropped at a bridge", add: func(g *generator) {
 		if g.node("br") != nil {
-			g.nft("br", g.filter("bridge", "forward", "accept", "ether type arp counter drop"))
+			g.nft("br", g.filter("bridge", "forward", "accept", "ether type arp counter drop")).remembers = true
 		}
 	}},
 	{name: "isolated ports", add: func(g *generator) {

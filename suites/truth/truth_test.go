@@ -17,7 +17,7 @@ import (
 const (
 	worlds = 0  // how many networks without a word; their seeds are 1 to that
 	share  = 25 // of them in a spec, so that specs spread over processes
-	atOnce = 8  // how many of a spec are up at once
+	atOnce = 20 // how many of a spec are up at once: most of the time they wait
 )
 
 // What the environment says: how many networks, or one alone, by its seed, which
