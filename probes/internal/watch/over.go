@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"slices"
+
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/account"
 )
@@ -36,19 +38,28 @@ func (w *Watch) Over(t *Trail) bool {
 	return false
 }
 
-// closed says whether the end of every packet of the probe was seen, none arrived, and
-// nothing on its way could have kept a copy from sight. The caller holds w.mu.
+// closed says whether the end of every packet of the probe was seen, none got to where
+// it was for, and nothing on its way could have kept a copy from sight. Of a request that
+// arrived, it is the answer that did not. The caller holds w.mu.
 func (w *Watch) closed(t *Trail) bool {
 	a := account.Of(w.input(t))
-	if a.Lost != "" || !a.Over(account.Request) || a.Delivered() {
+	if a.Lost != "" || !a.Over(account.Request) {
 		return false
+	}
+	touched := a.Touched(account.Request)
+	if a.Delivered() {
+		if !a.Over(account.Answer) || a.Arrived(account.Answer) {
+			return false
+		}
+		touched = append(touched, a.Touched(account.Answer)...)
 	}
 	for _, s := range t.timeline {
 		if s.Dropped() && s.Rule.Rejects && !a.Over(account.Refusal) {
 			return false // the asker is to hear of it
 		}
 	}
-	return !w.blind(a.Touched(account.Request))
+	slices.Sort(touched)
+	return !w.blind(slices.Compact(touched))
 }
 
 // blind says whether one of the nodes has a blind spot.
