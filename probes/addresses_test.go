@@ -152,10 +152,10 @@ func TestMistakesAtTheNearestIsolateNobody(t *testing.T) {
 	if err := site.Port("wan").Down(); err != nil {
 		t.Fatal(err)
 	}
-	if holds, err := probes.BeIsolatedFrom(site, icmp).Match(pc); holds || err == nil || !strings.Contains(err.Error(), "the link is down: no policy isolates here") {
+	if holds, err := probes.BeIsolatedFrom(site, briefly(icmp)...).Match(pc); holds || err == nil || !strings.Contains(err.Error(), "the link is down: no policy isolates here") {
 		t.Error(holds, err)
 	}
-	gomega.NewWithT(t).Expect(pc).To(probes.BeIsolatedFrom(site, icmp).Because(evidence.LinkDown))
+	gomega.NewWithT(t).Expect(pc).To(probes.BeIsolatedFrom(site, briefly(icmp)...).Because(evidence.LinkDown))
 }
 
 func watch(t *testing.T, from *harness.Node, to probes.Target, p probes.Probe) probes.Result {

@@ -213,7 +213,7 @@ func (r Result) delivered() bool {
 // there is none.
 func (r Result) otherAnswerer() string {
 	by := r.Timeline.Answerer()
-	if by == "" || r.target == nil || by == r.target.Name() || by == r.target.Lab().Name()+"/"+r.target.Name() {
+	if by == "" || r.target == nil || slices.Contains(r.targets(), by) {
 		return ""
 	}
 	return by
@@ -230,31 +230,42 @@ func (r Result) lost() bool {
 	return r.Cause != nil && r.Cause.Kind == evidence.Unknown && r.Cause.Node == ""
 }
 
-// mayBeDelivered says whether a request was seen to come in at the target, and not to end
-// there: a copy may have been delivered while another ended elsewhere.
+// mayBeDelivered says whether a request, or a copy of one, was let in at the target, or may
+// have been, while the Cause tells of another's end.
 func (r Result) mayBeDelivered() bool {
 	if r.Cause == nil {
 		return false
 	}
-	var targets []string
-	switch {
-	case r.target != nil:
-		targets = []string{r.target.Name()}
-	case r.from != nil:
-		targets = r.from.Lab().Plan().Owners(r.Addr.WithZone(""))
-	}
-	if slices.Contains(targets, r.Cause.Node) && r.Cause.Kind != evidence.Unknown {
-		return false // it is known how it ended there
+	targets := r.targets()
+	there := slices.Contains(targets, r.Cause.Node) && r.Cause.Kind != evidence.Unknown
+	if len(r.Packets) > 0 {
+		return slices.ContainsFunc(r.Packets, func(p evidence.Packet) bool {
+			if p.Role != evidence.Request || p.Stray || p.Fate != evidence.Delivered || !slices.Contains(targets, p.Node) {
+				return false
+			}
+			return !there || p.Seen && r.Cause.Rule != nil // a rule ended one, and another was let in
+		})
 	}
 	dropped := slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {
 		return s.Role == evidence.Request && s.Dropped() && slices.Contains(targets, s.Node)
 	})
-	return cameTo(r.Timeline, targets) && !dropped
+	return !there && !dropped && cameTo(r.Timeline, targets)
+}
+
+// targets are what a watch may call the node that is asked, or those that have the address.
+func (r Result) targets() []string {
+	switch {
+	case r.target != nil:
+		return []string{r.target.Name(), r.target.Lab().Name() + "/" + r.target.Name()}
+	case r.from != nil:
+		return r.from.Lab().Plan().Owners(r.Addr.WithZone(""))
+	}
+	return nil
 }
 
 // cameToTarget says whether the target was seen to get the request, whoever answered.
 func (r Result) cameToTarget() bool {
-	return r.target != nil && cameTo(r.Timeline, []string{r.target.Name()})
+	return r.target != nil && cameTo(r.Timeline, r.targets())
 }
 
 // cameTo says whether a request was seen to come in at one of the nodes, for its MAC.
