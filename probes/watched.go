@@ -156,7 +156,7 @@ func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err er
 			a.watched.over = true
 			return try(), nil
 		default:
-			pause *= longer
+			pause = min(pause*2, longest)
 		}
 	}
 	a.watched.over = true
@@ -167,8 +167,8 @@ func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err er
 // stopped it: over veth pairs a packet is through in microseconds. The pauses between
 // looks become longer.
 const (
-	quiet  = 3 * time.Millisecond
-	longer = 4
+	quiet   = 3 * time.Millisecond
+	longest = 200 * time.Millisecond
 )
 
 // again asks once more, with an id and a port of its own, for as long as a packet takes.

@@ -20,7 +20,7 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 	if first.Kind == evidence.Unknown || first.Passing || first.Rule != nil {
 		return false
 	}
-	moved := confirming(first.Kind)
+	moved := confirming(first, t.Flow)
 	p := w.pointOf(first.Node)
 	if p == nil {
 		return false
@@ -42,24 +42,25 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 	}
 	cause := w.Explain(second, Heard{})
 	same := cause.Kind == first.Kind && cause.Node == first.Node && cause.Leg == first.Leg && !cause.Passing
-	return same && w.alone(t, second, begun, kernelAnswers(first, t.Flow.Protocol))
+	return same && w.alone(t, second, begun, w.mayArrive(first, t, second))
 }
 
-// confirming says by how much counters moved whether a cause of that kind is so.
-func confirming(kind evidence.Kind) func(moved func(string) uint64) bool {
-	if kind == evidence.Blackhole { // it counts nothing: what came in went nowhere
-		return func(moved func(string) uint64) bool {
-			for _, ip := range []struct{ in, out, up string }{
-				{"Ip.InReceives", "Ip.ForwDatagrams", "Ip.InDelivers"}, {"Ip6.InReceives", "Ip6.OutForwDatagrams", "Ip6.InDelivers"},
-			} {
-				if moved(ip.in) > 0 && moved(ip.out) == 0 && moved(ip.up) == 0 {
-					return true
-				}
-			}
-			return false
+// confirming says by how much counters moved whether a cause is so.
+func confirming(c evidence.Cause, f wire.Flow) func(moved func(string) uint64) bool {
+	if f.Protocol == wire.ICMP && (c.Kind == evidence.Ignored || c.Kind == evidence.NoRoute && c.Leg == evidence.Answer) {
+		return func(moved func(string) uint64) bool { // IPv4 does not count the answer that it has no route for
+			return moved("Icmp.InEchos") > 0 && moved("Icmp.OutEchoReps") == 0 ||
+				moved("Icmp6.InEchos") > 0 && moved("Icmp6.OutEchoReplies") == 0 || moved("IpExt.InNoRoutes") > 0 || moved("Ip6.InNoRoutes") > 0
 		}
 	}
-	counters := verdict.Confirming(kind)
+	if c.Kind == evidence.Blackhole { // it counts nothing: what came in went nowhere
+		in, out, up := "Ip.InReceives", "Ip.ForwDatagrams", "Ip.InDelivers"
+		if f.Addr.Is6() {
+			in, out, up = "Ip6.InReceives", "Ip6.OutForwDatagrams", "Ip6.InDelivers"
+		}
+		return func(moved func(string) uint64) bool { return moved(in) > moved(out)+moved(up) }
+	}
+	counters := verdict.Confirming(c.Kind)
 	if len(counters) == 0 { // its state alone shows it, and that a second packet fares alike
 		return func(func(string) uint64) bool { return true }
 	}
@@ -88,10 +89,24 @@ func (p *point) count() (map[string]uint64, error) {
 	return p.counters.Read()
 }
 
-// kernelAnswers says whether it is the target's kernel alone that could answer: what
-// arrives at a program may be answered late.
-func kernelAnswers(c evidence.Cause, protocol wire.Protocol) bool {
-	return (c.Leg == evidence.Answer || c.Kind == evidence.Ignored) && protocol != wire.UDP
+// mayArrive says whether the request may have arrived: where the target's kernel alone
+// could answer, or its answer was made, as was seen or as a counter shows. What a program
+// gets may else be answered late.
+func (w *Watch) mayArrive(c evidence.Cause, trails ...*Trail) bool {
+	if c.Leg != evidence.Answer && c.Kind != evidence.Ignored {
+		return false
+	}
+	if trails[0].Flow.Protocol != wire.UDP || c.Kind == evidence.NoRoute {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range trails {
+		if _, answered := t.timeline.First(evidence.Answer, evidence.Out); !answered {
+			return false
+		}
+	}
+	return true
 }
 
 // alone says whether nothing was seen of other probes since a time, nothing of the two
