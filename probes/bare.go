@@ -1,9 +1,7 @@
 package probes
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -71,7 +69,7 @@ func bareProbes(from *harness.Node, to Target) (*bare, error) {
 	for _, node := range onTheWay(from, to) {
 		set, err := rulesetOf(node)
 		if err != nil {
-			return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
+			return nil, err
 		}
 		named = append(named, rules.Named(set)...)
 	}
@@ -202,46 +200,4 @@ func listening(node *harness.Node) (map[uint8]map[uint16]bool, error) {
 		found[protoUDP][l.Port] = true
 	}
 	return found, nil
-}
-
-// legacyPrograms are those of iptables-legacy that have tables in the calling thread's
-// namespace.
-func legacyPrograms() (programs []string) {
-	for program, file := range map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"} {
-		if names, _ := os.ReadFile("/proc/thread-self/net/" + file); len(names) > 0 {
-			programs = append(programs, program)
-		}
-	}
-	return programs
-}
-
-// rulesetOf are the rules of a node, those of iptables-legacy with them.
-func rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error) {
-	var legacy []string
-	err = node.Do(func() error {
-		conn, err := inspect.DialRuleset()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		legacy = legacyPrograms()
-		set, err = inspect.ReadRuleset(conn)
-		return err
-	})
-	for _, program := range legacy {
-		if err != nil {
-			break
-		}
-		var out []byte
-		if out, err = node.Command(program + "-save").Output(); err != nil {
-			return nil, fmt.Errorf("%s-save: %w", program, err)
-		}
-		var tables []*inspect.LegacyTable
-		tables, err = inspect.ParseLegacy(program, string(out))
-		set.Legacy = append(set.Legacy, tables...)
-	}
-	if errors.Is(err, unix.EPROTONOSUPPORT) { // a kernel without nftables
-		return &inspect.Ruleset{}, nil
-	}
-	return set, err
 }

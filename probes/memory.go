@@ -132,16 +132,11 @@ func (c *recall) timesOf(memory rules.Memory) int {
 	return c.sampled
 }
 
-func (c *recall) rulesetOf(node *harness.Node) (*inspect.Ruleset, error) {
-	if set := c.sets[node]; set != nil {
-		return set, nil
+func (c *recall) rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error) {
+	if c.sets[node] == nil {
+		c.sets[node], err = rulesetOf(node)
 	}
-	set, err := rulesetOf(node)
-	if err != nil {
-		return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
-	}
-	c.sets[node] = set
-	return set, nil
+	return c.sets[node], err
 }
 
 // packetOf is what is known of a packet as rules see it.

@@ -47,10 +47,8 @@ func (c *recall) legacyTimes(f *finding, times int) (int, error) {
 func (c *recall) hasLegacy(node *harness.Node) bool {
 	has, known := c.legacy[node]
 	if !known {
-		_ = node.Do(func() error {
-			has = len(legacyPrograms()) > 0
-			return nil
-		})
+		programs, err := legacyPrograms(node)
+		has = err == nil && len(programs) > 0
 		c.legacy[node] = has
 	}
 	return has

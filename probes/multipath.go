@@ -81,6 +81,9 @@ func (c *recall) branchesAt(node *harness.Node, to netip.Addr) (ways []branch, e
 	if to.Is6() {
 		policy, family = "net.ipv6.fib_multipath_hash_policy", netlink.FAMILY_V6
 	}
+	if value, err := node.Sysctl(policy); err != nil || value == "0" {
+		return nil, nil // by addresses, which are the same for all ports
+	}
 	routes, known := c.routes[node]
 	if !known {
 		err := node.Do(func() error {
@@ -96,9 +99,6 @@ func (c *recall) branchesAt(node *harness.Node, to netip.Addr) (ways []branch, e
 	for _, r := range routes {
 		if r.Family != family || r.Dst != nil && !r.Dst.Contains(to.AsSlice()) {
 			continue
-		}
-		if value, err := node.Sysctl(policy); err != nil || value == "0" {
-			return nil, nil // by addresses, which are the same for all ports
 		}
 		for _, hop := range r.MultiPath {
 			via, _ := netip.AddrFromSlice(hop.Gw)

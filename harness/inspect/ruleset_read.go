@@ -35,22 +35,23 @@ func DialRuleset() (*nfnl.Conn, error) {
 func ReadRuleset(conn *nfnl.Conn) (*Ruleset, error) {
 	const tries = 10
 	for range tries {
-		before, err := generation(conn)
+		before, err := Generation(conn)
 		if err != nil {
 			return nil, fmt.Errorf("read ruleset: %w", err)
 		}
 		r := rulesetReader{conn: conn, set: &Ruleset{Generation: before}}
 		if err := r.read(); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINTR) {
 			return nil, fmt.Errorf("read ruleset: %w", err)
-		} else if after, _ := generation(conn); err == nil && after == before {
+		} else if after, _ := Generation(conn); err == nil && after == before {
 			return r.set, nil
 		}
 	}
 	return nil, errRulesChange
 }
 
-// generation is the kernel's count of changes.
-func generation(conn *nfnl.Conn) (uint32, error) {
+// Generation is the kernel's count of changes to the rules of the namespace that the socket
+// is of: see Ruleset.Generation.
+func Generation(conn *nfnl.Conn) (uint32, error) {
 	const genID = 1 // NFTA_GEN_ID
 	messages, err := conn.Execute(nftRequest(unix.NFT_MSG_GETGEN, unix.NFPROTO_UNSPEC, 0))
 	if err != nil || len(messages) == 0 {

@@ -1,0 +1,96 @@
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	nfnl "github.com/mdlayher/netlink"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"golang.org/x/sys/unix"
+)
+
+// nodeRules are a node's nftables rules as they were when they were last read: who asks
+// again has them read only if the kernel says that they have changed.
+type nodeRules struct {
+	mu   sync.Mutex
+	conn *nfnl.Conn
+	set  *inspect.Ruleset
+}
+
+type nodeRulesKey struct{ node *harness.Node }
+
+// rulesetOf are the rules of a node, those of iptables-legacy with them. They are not to be
+// changed.
+func rulesetOf(node *harness.Node) (*inspect.Ruleset, error) {
+	kept := node.Lab().Keep(nodeRulesKey{node}, func() any { return &nodeRules{} }).(*nodeRules)
+	set, err := kept.read(node)
+	if err != nil {
+		return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
+	}
+	programs, err := legacyPrograms(node)
+	if err != nil || len(programs) == 0 {
+		return set, err
+	}
+	both := *set
+	for _, program := range programs {
+		out, err := node.Command(program + "-save").Output()
+		if err != nil {
+			return nil, fmt.Errorf("node %s: %s-save: %w", node, program, err)
+		}
+		tables, err := inspect.ParseLegacy(program, string(out))
+		if err != nil {
+			return nil, fmt.Errorf("node %s: %w", node, err)
+		}
+		both.Legacy = append(slices.Clone(both.Legacy), tables...)
+	}
+	return &both, nil
+}
+
+// read reads the nftables rules, unless they are as they were.
+func (k *nodeRules) read(node *harness.Node) (*inspect.Ruleset, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.conn == nil {
+		err := node.Do(func() (err error) {
+			k.conn, err = inspect.DialRuleset()
+			return err
+		})
+		if errors.Is(err, unix.EPROTONOSUPPORT) { // a kernel without nftables
+			return &inspect.Ruleset{}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		conn := k.conn
+		node.Lab().OnDown(func() { _ = conn.Close() })
+	}
+	if k.set != nil {
+		if now, err := inspect.Generation(k.conn); err == nil && now == k.set.Generation {
+			return k.set, nil
+		}
+	}
+	set, err := inspect.ReadRuleset(k.conn)
+	k.set = set
+	return set, err
+}
+
+// legacyFiles name the tables of iptables-legacy that a namespace has, by program.
+var legacyFiles = map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"}
+
+// legacyPrograms are those that have tables at a node.
+func legacyPrograms(node *harness.Node) (programs []string, err error) {
+	err = node.Do(func() error {
+		for program, file := range legacyFiles {
+			if names, _ := os.ReadFile("/proc/thread-self/net/" + file); strings.TrimSpace(string(names)) != "" {
+				programs = append(programs, program)
+			}
+		}
+		return nil
+	})
+	return programs, err
+}
