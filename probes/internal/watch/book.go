@@ -197,6 +197,9 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 	if t := b.byTuple[place{p, packet.Tuple().Reverse()}]; t != nil && t.Flow.Protocol == wire.UDP {
 		return t, answer
 	}
+	if t := b.cutOff(packet); t != nil {
+		return t, answer
+	}
 	if t := b.byTuple[to(p, packet.Tuple())]; t != nil && t.Flow.Protocol == wire.UDP {
 		return t, answer // from where it was not asked
 	}
@@ -204,6 +207,26 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 		return t, request // quoted by an ICMP error that has its header alone
 	}
 	return nil, 0
+}
+
+// cutOff is the trail of a signed answer of which a trace shows but two bytes of the
+// nonce, in hexadecimal, at a node that the request did not come by; nil where it may
+// be of several.
+func (b *book) cutOff(packet *wire.Packet) (found *Trail) {
+	rest, ok := bytes.CutPrefix(packet.Payload, []byte(wire.AnswerWord))
+	if !ok || len(rest) < 4 {
+		return nil
+	}
+	for t := range b.trails {
+		if t.Flow.Protocol != wire.UDP || hex.EncodeToString(t.Flow.Nonce[:2]) != string(rest[:4]) {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = t
+	}
+	return found
 }
 
 // begins says whether a payload, which may be cut off, begins with the nonce.
