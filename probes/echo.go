@@ -82,28 +82,41 @@ func openOne(node *harness.Node, v6 bool) (*echoes, error) {
 	return newEchoes(fd, false, false)
 }
 
-// openRaw makes a raw socket in the calling thread's namespace. Its filter lets
-// only echo replies through: else each would read its neighbours' requests.
+// openRaw makes a raw socket for requests in the calling thread's namespace.
 func openRaw(v6 bool) (*echoes, error) {
-	fd, err := openSocket(v6, unix.SOCK_RAW, icmpProtocol(v6))
+	reply := byte(echoReply4)
+	if v6 {
+		reply = echoReply6
+	}
+	fd, err := openICMP(v6, reply)
 	if err != nil {
 		return nil, err
+	}
+	return newEchoes(fd, v6, true)
+}
+
+// openICMP makes a raw socket in the calling thread's namespace. Its filter lets only
+// one type through: else each would read its neighbours' packets.
+func openICMP(v6 bool, kind byte) (int, error) {
+	fd, err := openSocket(v6, unix.SOCK_RAW, icmpProtocol(v6))
+	if err != nil {
+		return -1, err
 	}
 	if v6 {
 		only := &unix.ICMPv6Filter{} // a set bit blocks (RFC 3542, 3.2)
 		for i := range only.Data {
 			only.Data[i] = ^uint32(0)
 		}
-		only.Data[echoReply6>>5] &^= 1 << (echoReply6 & 31)
+		only.Data[kind>>5] &^= 1 << (kind & 31)
 		err = unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, only)
 	} else {
-		err = unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, ^(1 << echoReply4))
+		err = unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, ^(1 << kind))
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		return nil, err
+		return -1, err
 	}
-	return newEchoes(fd, v6, true)
+	return fd, nil
 }
 
 // only keeps answers with ids of another block from a raw IPv6 socket, which begins

@@ -52,7 +52,7 @@ func rounds(tasks []*task) []*round {
 		key := roundKey{t.from, t.addr.Is6()}
 		r := last[key]
 		if r == nil || r.held+t.takes() > roundBuffer {
-			r = &round{roundKey: key, turns: map[netip.Addr]int{}}
+			r = &round{roundKey: key, turns: map[netip.Addr]int{}, nonce: newNonce()}
 			last[key] = r
 			all = append(all, r)
 		}
@@ -118,19 +118,27 @@ func askRounds(ctx context.Context, rounds []*round) error {
 	if err != nil {
 		return err
 	}
-	errs := make([]error, len(rounds))
-	var running sync.WaitGroup
-	for i, r := range rounds {
-		running.Go(func() { errs[i] = r.run(ctx) })
+	witnesses, err := openWitnesses(rounds)
+	if err != nil {
+		return err
 	}
-	running.Wait()
+	defer witnesses.close()
+	errs := make([]error, len(rounds))
+	witnesses.during(func() {
+		var running sync.WaitGroup
+		for i, r := range rounds {
+			running.Go(func() { errs[i] = r.run(ctx) })
+		}
+		running.Wait()
+	})
+	witnesses.tell()
 	return firstError(errs...)
 }
 
 // run sends all requests, reading between them what has come: over veth pairs
 // an answer is mostly there when sending returns. Then it waits for the rest.
 func (r *round) run(ctx context.Context) error {
-	r.nonce, r.unsent, r.left = newNonce(), len(r.tasks), len(r.tasks)
+	r.unsent, r.left = len(r.tasks), len(r.tasks)
 	var last time.Time
 	for i, t := range r.tasks {
 		if err := r.send(uint16(i), t); err != nil {
@@ -225,15 +233,22 @@ func (r *round) answer(packet []byte, from netip.Addr) {
 	}
 }
 
-// task is the one that an ICMP header belongs to, while it has no outcome.
-func (r *round) task(header []byte) *task {
+// asked is the task that an ICMP header belongs to; nil when it is none's.
+func (r *round) asked(header []byte) *task {
 	seq := int(binary.BigEndian.Uint16(header[6:]))
 	if seq >= len(r.tasks) {
 		return nil
 	}
-	t := r.tasks[seq]
-	if binary.BigEndian.Uint16(header[4:]) != r.ids[t.turn] || t.result.Outcome != 0 {
-		return nil
+	if t := r.tasks[seq]; binary.BigEndian.Uint16(header[4:]) == r.ids[t.turn] {
+		return t
 	}
-	return t
+	return nil
+}
+
+// task is the one that an ICMP header belongs to, while it has no outcome.
+func (r *round) task(header []byte) *task {
+	if t := r.asked(header); t != nil && t.result.Outcome == 0 {
+		return t
+	}
+	return nil
 }

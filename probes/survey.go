@@ -36,7 +36,8 @@ type Grid struct {
 type task struct {
 	asking
 	row, col int
-	turn     int // how many tasks of its round ask its address before it
+	turn     int             // how many tasks of its round ask its address before it
+	heard    []*harness.Node // where its echo request was delivered
 }
 
 // failure is the task's error, with who was to ask whom.

@@ -213,7 +213,7 @@ func TestSurveyOfTenants(t *testing.T) {
 		if r := matrix.Results("left", "10.0.0.2")[0]; r.Outcome != probes.Answered || r.By != "right" {
 			t.Errorf("%+v", r)
 		}
-		if r := matrix.Results("tenant-0/client", "10.0.0.2")[0]; r.Outcome != probes.Answered || r.By != "" {
+		if r := matrix.Results("tenant-0/client", "10.0.0.2")[0]; r.Outcome != probes.Answered || r.By != "tenant-0/server" {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -1,0 +1,149 @@
+package probes
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"golang.org/x/sys/unix"
+)
+
+// witnesses are raw sockets at those that a survey asks, which get a copy of each echo
+// request that is delivered there: a kernel answers, and signs nothing. Where a request
+// was answered and not delivered, somebody else has answered.
+type witnesses struct {
+	all    []*witness
+	rounds map[[nonceSize]byte]*round
+	in     []byte
+}
+
+type witness struct {
+	node *harness.Node
+	v6   bool
+	fd   int
+}
+
+// openWitnesses opens a socket for each family that a node is asked in.
+func openWitnesses(rounds []*round) (*witnesses, error) {
+	w := &witnesses{rounds: map[[nonceSize]byte]*round{}, in: make([]byte, echoSeen)}
+	var nodes []*harness.Node
+	families := map[*harness.Node][2]bool{}
+	for _, r := range rounds {
+		w.rounds[r.nonce] = r
+		for _, t := range r.tasks {
+			for _, node := range t.expected() {
+				asked, known := families[node]
+				if !known {
+					nodes = append(nodes, node)
+				}
+				asked[at(r.v6)] = true
+				families[node] = asked
+			}
+		}
+	}
+	err := harness.Visit(nodes, func(node *harness.Node) error {
+		for i, asked := range families[node] {
+			if !asked {
+				continue
+			}
+			v6 := i == at(true)
+			request := byte(echoRequest4)
+			if v6 {
+				request = echoRequest6
+			}
+			fd, err := openICMP(v6, request)
+			if err != nil {
+				return fmt.Errorf("node %s: open ICMP socket: %w", node, err)
+			}
+			w.all = append(w.all, &witness{node, v6, fd})
+		}
+		return nil
+	})
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// readPause is how often the sockets are read while requests come: the buffer of each
+// holds some 200.
+const readPause = 5 * time.Millisecond
+
+// during reads while ask runs, and once more.
+func (w *witnesses) during(ask func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ask()
+	}()
+	ticker := time.NewTicker(readPause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			w.read()
+		case <-done:
+			w.read()
+			return
+		}
+	}
+}
+
+// read takes what was delivered.
+func (w *witnesses) read() {
+	for _, at := range w.all {
+		for {
+			n, _, err := syscall.Recvfrom(at.fd, w.in, unix.MSG_DONTWAIT)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				break
+			}
+			w.hear(at, w.in[:n])
+		}
+	}
+}
+
+func (w *witnesses) hear(at *witness, packet []byte) {
+	if !at.v6 {
+		var ok bool
+		if packet, ok = withoutIPv4(packet); !ok {
+			return
+		}
+	}
+	if len(packet) < echoHeader+nonceSize {
+		return
+	}
+	if r := w.rounds[[nonceSize]byte(packet[echoHeader:])]; r != nil {
+		if t := r.asked(packet); t != nil && !slices.Contains(t.heard, at.node) {
+			t.heard = append(t.heard, at.node)
+		}
+	}
+}
+
+// tell notes who has got the requests that were answered: of several the one that was
+// asked.
+func (w *witnesses) tell() {
+	for _, r := range w.rounds {
+		for _, t := range r.tasks {
+			if t.result.Outcome != Answered || len(t.heard) == 0 {
+				continue
+			}
+			by := t.heard[0]
+			if t.result.target != nil && slices.Contains(t.heard, t.result.target) {
+				by = t.result.target
+			}
+			t.heldBy(by)
+		}
+	}
+}
+
+func (w *witnesses) close() {
+	for _, at := range w.all {
+		_ = unix.Close(at.fd)
+	}
+}
