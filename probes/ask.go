@@ -178,17 +178,6 @@ func (a *asking) nodes() (nodes []*harness.Node) {
 	return nodes
 }
 
-// nodeCalled is the node that a watch means by a name; nil where it is none of
-// the probe's labs.
-func (a *asking) nodeCalled(name string) *harness.Node {
-	for _, node := range a.nodes() {
-		if node.Name() == name {
-			return node
-		}
-	}
-	return nil
-}
-
 // unsent are the errors of connect and send that say that nothing left (ip(7),
 // send(2)): no route (also by an unreachable, prohibit or blackhole route), link
 // down, an output rule, a packet that is too large, no address to send from.

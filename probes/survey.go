@@ -70,6 +70,9 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	default:
 		err = askAll(ctx, tasks)
 	}
+	if err == nil && !g.Watch {
+		err = g.prove(tasks)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("survey: %w", err)
 	}

@@ -248,12 +248,12 @@ func (a *asking) prove() {
 		if r.Proven || r.held { // who shook hands on the way is seen first
 			r.Proven = true
 		} else if by := r.Timeline.Answerer(); by != "" {
-			a.proven(a.nodeCalled(by), by)
+			a.proven(a.watched.watch.Node(by), by)
 		}
 		return
 	case Refused, Rejected:
 		if by := r.Timeline.Refuser(); by != "" {
-			a.proven(a.nodeCalled(by), by)
+			a.proven(a.watched.watch.Node(by), by)
 			if r.Outcome == Refused && !a.isTarget(r.by) {
 				r.Outcome = Rejected // a reset that the target never sent
 			}

@@ -28,6 +28,25 @@ func (g Grid) watchAll(tasks []*task) error {
 	return watchTasks("probes/survey", g.labs(), tasks)
 }
 
+// prove asks once more, under watch, what somebody has answered who neither signed nor
+// was seen: by an address alone it may have been anybody.
+func (g Grid) prove(tasks []*task) error {
+	var unsure []*task
+	for _, t := range tasks {
+		r := t.result
+		if r.Outcome != Answered || r.sure() || len(t.expected()) == 0 {
+			continue
+		}
+		t.asking = asking{ctx: t.ctx, from: t.from, addr: t.addr, scope: t.scope, probe: t.probe, labs: t.labs, owners: t.owners}
+		t.result = Result{From: r.From, To: r.To, Addr: r.Addr, Probe: r.Probe, from: r.from, target: r.target}
+		unsure = append(unsure, t)
+	}
+	if len(unsure) == 0 {
+		return nil
+	}
+	return watchTasks("probes/unsigned", g.labs(), unsure)
+}
+
 // watchTasks asks all tasks under the watch of the labs; the failure bundle of the first has
 // them by that name.
 func watchTasks(name string, labs []*harness.Lab, tasks []*task) error {

@@ -54,6 +54,9 @@ func openWitnesses(rounds []*round) (*witnesses, error) {
 				request = echoRequest6
 			}
 			fd, err := openICMP(v6, request)
+			if err == nil {
+				err = deaf(fd, v6)
+			}
 			if err != nil {
 				return fmt.Errorf("node %s: open ICMP socket: %w", node, err)
 			}
@@ -66,6 +69,20 @@ func openWitnesses(rounds []*round) (*witnesses, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// deaf keeps errors from a socket, which would be those of all that its node sends. On an
+// error it is closed.
+func deaf(fd int, v6 bool) (err error) {
+	if v6 {
+		err = unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVERR, 0)
+	} else {
+		err = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_RECVERR, 0)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+	}
+	return err
 }
 
 // readPause is how often the sockets are read while requests come: the buffer of each
