@@ -80,6 +80,10 @@ type oracle struct {
 // network without slow parts all is there when the sending returns.
 const calm = 120 * time.Millisecond
 
+// late is how late this process may hear of what the kernel has long had, on a machine
+// that has much to do.
+const late = 3 * time.Second
+
 // retransmits is when TCP has sent its request once more, and it had time to arrive.
 const retransmits = 1300 * time.Millisecond
 
@@ -121,11 +125,8 @@ func (o *oracle) ask(ctx context.Context, t try) fact {
 			f.accepted[e.node] = true
 		}
 	}
-	after, err := counted(o.lab)
-	for _, node := range o.lab.Nodes() {
-		if t.kind == tcp && err == nil && before.moved(after, node.Name(), "TcpPassiveOpens") > 0 {
-			f.connected = append(f.connected, node.Name())
-		}
+	if t.kind == tcp {
+		f.connected = o.opened(before)
 	}
 	if t.kind == icmp && f.answered {
 		f.by = "" // kernels do not say who they are
@@ -169,9 +170,26 @@ func (o *oracle) dial(ctx context.Context, network string, t try) (conn net.Conn
 	return conn, err
 }
 
+// opened are the nodes that took a connection since.
+func (o *oracle) opened(before count) (nodes []string) {
+	after, err := counted(o.lab)
+	for _, node := range o.lab.Nodes() {
+		if err == nil && before.moved(after, node.Name(), "TcpPassiveOpens") > 0 {
+			nodes = append(nodes, node.Name())
+		}
+	}
+	return nodes
+}
+
 func (o *oracle) askStream(ctx context.Context, f *fact, token string) {
-	dialing, cancel := context.WithTimeout(ctx, o.bound)
+	dialing, cancel := context.WithTimeout(ctx, o.bound+late)
 	defer cancel()
+	before, _ := counted(o.lab)
+	defer time.AfterFunc(o.bound, func() {
+		if len(o.opened(before)) == 0 {
+			cancel()
+		}
+	}).Stop()
 	conn, err := o.dial(dialing, tcp, f.try)
 	if err != nil {
 		f.unsent = err
@@ -202,26 +220,33 @@ func (o *oracle) askDatagram(ctx context.Context, f *fact, token string) {
 	o.hear(ctx, f, conn, read, token)
 }
 
-// hear waits for the answer: the bound, and longer while a service is at it.
+// hear waits for the answer: the bound, and longer while a service is at it; at the
+// end it looks once more, for what came while this process had no turn.
 func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byte) (string, error), token string) {
-	end := time.Now().Add(5 * time.Second)
+	end := time.Now().Add(o.bound + late)
+	bound, last := o.bound, false
 	for ctx.Err() == nil {
 		idle := o.book.idle()
-		_ = conn.SetReadDeadline(time.Now().Add(o.bound))
+		_ = conn.SetReadDeadline(time.Now().Add(bound))
 		line, err := read('\n')
 		if name, ok := strings.CutSuffix(strings.TrimSpace(line), ": "+token); ok {
 			f.by, f.answered = strings.TrimPrefix(name, "I am "), true
 			return
 		}
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		switch {
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			f.unsent = err
 			return
-		}
-		if idle && o.book.idle() || time.Now().After(end) {
+		case last:
 			return
+		case idle && o.book.idle() || time.Now().After(end):
+			bound, last = again, true
 		}
 	}
 }
+
+// again is how long the last look is.
+const again = 20 * time.Millisecond
 
 // askEcho asks with a raw socket of package net.
 func (o *oracle) askEcho(ctx context.Context, f *fact, token string) {
@@ -251,10 +276,15 @@ func (o *oracle) askEcho(ctx context.Context, f *fact, token string) {
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(o.bound))
 	buf := make([]byte, 2048)
-	for ctx.Err() == nil {
+	for last := false; ctx.Err() == nil; {
 		n, _, err := conn.ReadFromIP(buf) // without the IP header
+		if errors.Is(err, os.ErrDeadlineExceeded) && !last {
+			last = true
+			_ = conn.SetReadDeadline(time.Now().Add(again))
+			continue
+		}
 		if err != nil {
-			if !errors.Is(err, os.ErrDeadlineExceeded) {
+			if !last {
 				f.unsent = err
 			}
 			return
