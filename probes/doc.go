@@ -45,10 +45,18 @@
 // # Yes and no
 //
 // Reach says yes, or is an error: NotTo(Reach(...)) never holds, since a network
-// that is merely broken reaches nobody. BeIsolatedFrom says no: only where the
-// probe was seen to leave and to be stopped by a rule, a route or the like, which
-// it names. BeRefusedBy and BeRejectedBy tell who refused it. To wait for
-// something, poll:
+// that is merely broken reaches nobody. BeIsolatedFrom says no: only where no
+// request was delivered, at any address of the target, and where a rule, a route or the
+// like, which it names, ended it on its way; BeUnansweredBy where what is sent arrives,
+// and only its answer is stopped. BeRefusedBy and BeRejectedBy tell who refused it:
+//
+//	Expect(client).To(probes.BeIsolatedFrom(server).Except(probes.TCP(443))) // listeners, and what rules name
+//	Expect(client).To(probes.BeIsolatedFrom(server, probes.TCP(22)).At("fw").By("no ssh from the lan"))
+//	Expect(client).To(probes.BeUnansweredBy(server, probes.UDP(53)).At("fw"))
+//
+// What a rule that remembers has decided (a limit, a set that rules change, chance) may be
+// otherwise another time: that is an error, unless Sampled says how many probes are enough. To
+// wait for something, poll:
 //
 //	Eventually(probes.Ask).WithContext(ctx).WithArguments(client, server, probes.TCP(80)).Should(probes.Reach(server))
 //

@@ -60,7 +60,8 @@ func TestAHostFirewallIsolates(t *testing.T) {
 		holds, err := probes.BeIsolatedFrom(server, briefly(web)...).By("another").Match(client)
 		for _, want := range []string{
 			"the request was dropped at server by policy drop of inet filter input: not by",
-			"the request was dropped at server by policy drop of inet filter input: ", ", so it was sent once more, to the MAC of fd00:",
+			"the request was dropped at server by policy drop of inet filter input: the neighbour solicitation was dropped at server by " +
+				"policy drop of inet filter input, so it was sent once more, to the MAC of fd00:",
 		} {
 			if holds || err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("want %q: %v, %v", want, holds, err)

@@ -3,8 +3,10 @@ package probes
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // pastNeighbours sends requests that neighbour discovery kept once more, as frames to the MAC that
@@ -34,16 +36,37 @@ func pastNeighbours(ctx context.Context, to Target, found []finding) error {
 	if err := watchTasks(name, watchedLabs(from, to), tasks); err != nil {
 		return err
 	}
+	seen, err := watch.Of(watchedLabs(from, to)...)
+	if err != nil {
+		return err
+	}
 	for i, t := range tasks {
-		found[of[i]].takeFrame(t.result, t.frame)
+		f := &found[of[i]]
+		f.takeFrame(t.result, t.frame, whyUnresolved(seen, f.Result, t.frame))
 	}
 	return nil
 }
 
+// whyUnresolved is the rule that dropped a question for the neighbour, or its answer; where
+// none was seen to, the cause's own words.
+func whyUnresolved(w *watch.Watch, r Result, sent *frame) string {
+	const before = time.Second // an earlier probe may have asked for it
+	for _, d := range w.Discoveries(sent.next, time.Now().Add(-r.RTT-before)) {
+		if d.Rule == nil {
+			continue
+		}
+		what := map[bool]string{false: "neighbour solicitation", true: "neighbour advertisement"}[d.Advertises]
+		if sent.next.Is4() {
+			what = map[bool]string{false: "ARP request", true: "ARP reply"}[d.Advertises]
+		}
+		return fmt.Sprintf("the %s was dropped at %s by %s", what, d.Node, d.Rule)
+	}
+	return r.Cause.Detail
+}
+
 // takeFrame takes the end of the frame for the request's, where it has one that says more
 // than that a neighbour did not answer.
-func (f *finding) takeFrame(r Result, sent *frame) {
-	why := f.Cause.Detail
+func (f *finding) takeFrame(r Result, sent *frame, why string) {
 	switch by := r.Timeline.Answerer(); {
 	case r.Cause == nil || by != "" || r.delivered() || r.mayBeDelivered() || r.refusedByKernel():
 		f.leaks = fmt.Sprintf("only neighbour discovery keeps the request: %s; sent to the MAC of %s it arrives", why, sent.next)
