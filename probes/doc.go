@@ -38,9 +38,13 @@
 //
 // # Who answered
 //
-// An address does not say who answered where several nodes have it. A responder of
-// Serve signs: Result.Proven is true then. Otherwise Result.By is the only node of
-// the lab that has the sender's address, or "" when there are several.
+// An address does not say who answered: ports are redirected, addresses move, several
+// nodes have one. A responder of Serve signs: Result.Proven is true then. Of a TCP
+// connection the nodes' own lists of sockets tell who has it; a handshake that comes to
+// nothing is Silent. Otherwise Result.By of Ask is the only node of the lab that has the
+// sender's address, or "" when there are several; Reach and surveys, which give
+// verdicts, look where the answer left. Two labs are not connected: asking across them
+// is an error.
 //
 // # Yes and no
 //

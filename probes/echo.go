@@ -12,12 +12,15 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
 const (
-	echoRequest4, echoReply4 = 8, 0
-	echoRequest6, echoReply6 = 128, 129
+	echoRequest4, echoReply4 = byte(ipv4.ICMPTypeEcho), byte(ipv4.ICMPTypeEchoReply)
+	echoRequest6, echoReply6 = byte(ipv6.ICMPTypeEchoRequest), byte(ipv6.ICMPTypeEchoReply)
 	echoHeader               = 8
 	nonceSize                = wire.NonceSize
 
@@ -41,7 +44,7 @@ type echoes struct {
 	filtered bool   // by only
 	id       uint16
 	seq      uint16
-	out, in  []byte
+	in       []byte
 }
 
 func icmpProtocol(v6 bool) int {
@@ -84,7 +87,7 @@ func openOne(node *harness.Node, v6 bool) (*echoes, error) {
 
 // openRaw makes a raw socket for requests in the calling thread's namespace.
 func openRaw(v6 bool) (*echoes, error) {
-	reply := byte(echoReply4)
+	reply := echoReply4
 	if v6 {
 		reply = echoReply6
 	}
@@ -250,23 +253,17 @@ func (e *echoes) receive() (packet []byte, from netip.Addr, err error) {
 	return e.in[:n], from, nil
 }
 
-// request makes the next echo request with a nonce. It is good until the next.
+// request makes the next echo request with a nonce. The kernel sums up those of ICMPv6:
+// it needs the addresses.
 func (e *echoes) request(size int, nonce [nonceSize]byte) []byte {
 	e.seq++
-	if len(e.out) != echoHeader+size {
-		e.out = make([]byte, echoHeader+size)
-	}
-	packet := e.out
-	packet[0], packet[2], packet[3] = echoRequest4, 0, 0
+	data := make([]byte, size)
+	copy(data, nonce[:])
+	m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: int(e.id), Seq: int(e.seq), Data: data}}
 	if e.v6 {
-		packet[0] = echoRequest6
+		m.Type = ipv6.ICMPTypeEchoRequest
 	}
-	binary.BigEndian.PutUint16(packet[4:], e.id)
-	binary.BigEndian.PutUint16(packet[6:], e.seq)
-	copy(packet[echoHeader:], nonce[:])
-	if !e.v6 { // the kernel does it for ICMPv6: it needs the addresses
-		binary.BigEndian.PutUint16(packet[2:], checksum(packet))
-	}
+	packet, _ := m.Marshal(nil) // there is nothing of an echo that it could refuse
 	return packet
 }
 
@@ -287,7 +284,7 @@ func (e *echoes) answers(packet, request []byte) bool {
 	if !ok {
 		return false
 	}
-	reply := byte(echoReply6)
+	reply := echoReply6
 	if !e.v6 {
 		reply = echoReply4
 	}
@@ -328,20 +325,4 @@ func (e *echoes) about(q queued, request []byte) bool {
 func quotes(packet []byte, nonce [nonceSize]byte) bool {
 	quoted := packet[echoHeader:min(len(packet), echoHeader+nonceSize)]
 	return slices.Equal(quoted, nonce[:len(quoted)])
-}
-
-// checksum is the Internet checksum (RFC 1071) of a packet whose own field is zero.
-func checksum(packet []byte) uint16 {
-	var sum uint32
-	for len(packet) >= 2 {
-		sum += uint32(binary.BigEndian.Uint16(packet))
-		packet = packet[2:]
-	}
-	if len(packet) == 1 {
-		sum += uint32(packet[0]) << 8
-	}
-	for sum>>16 != 0 {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }

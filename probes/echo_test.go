@@ -140,6 +140,22 @@ func TestSendTriesAgain(t *testing.T) {
 	}
 }
 
+// checksum is the Internet checksum (RFC 1071).
+func checksum(packet []byte) uint16 {
+	var sum uint32
+	for len(packet) >= 2 {
+		sum += uint32(binary.BigEndian.Uint16(packet))
+		packet = packet[2:]
+	}
+	if len(packet) == 1 {
+		sum += uint32(packet[0]) << 8
+	}
+	for sum>>16 != 0 {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
 func TestChecksum(t *testing.T) {
 	t.Parallel()
 	// The example of RFC 1071, section 3, whose sum is ddf2.

@@ -49,7 +49,7 @@ func openWitnesses(rounds []*round) (*witnesses, error) {
 				continue
 			}
 			v6 := i == at(true)
-			request := byte(echoRequest4)
+			request := echoRequest4
 			if v6 {
 				request = echoRequest6
 			}
