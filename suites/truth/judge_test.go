@@ -76,7 +76,7 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 			o := w.oracle(s)
 			for _, r := range rounds {
 				if facts := which(r); facts != nil && r.needsFacts() {
-					*facts = o.facts(ctx, w, r.ask)
+					*facts = o.facts(ctx, w, r)
 				}
 			}
 		})
@@ -102,14 +102,14 @@ func (r *round) needsFacts() bool {
 }
 
 // facts are those of every address of the target, from every address of the asker.
-func (o *oracle) facts(ctx context.Context, w *world, a ask) (facts []fact) {
+func (o *oracle) facts(ctx context.Context, w *world, r *round) (facts []fact) {
 	times := 1
 	if w.remembers() {
 		times = 2
 	}
 	for range times {
-		for _, a := range w.means(a) {
-			for _, t := range o.tries(a) {
+		for _, a := range w.means(r.ask) {
+			for _, t := range o.tries(a, r.said.bare) {
 				facts = append(facts, o.ask(ctx, t))
 				if w.users() {
 					t.uid = 1000
@@ -149,12 +149,19 @@ func (w *world) means(a ask) []meant {
 	return all
 }
 
-func (o *oracle) tries(a meant) (tries []try) {
+// tries are those of an address of the target, those that the library asked among
+// them, from every address of the asker.
+func (o *oracle) tries(a meant, results []probes.Result) (tries []try) {
 	var to []netip.Addr
 	if a.addr != "" {
 		to = []netip.Addr{netip.MustParseAddr(a.addr)}
 	} else {
 		to = addressesNow(o.lab.Node(a.to))
+	}
+	for _, r := range results {
+		if !slices.Contains(to, r.Addr) {
+			to = append(to, r.Addr)
+		}
 	}
 	from := addressesNow(o.lab.Node(a.from))
 	for _, addr := range to {

@@ -40,6 +40,7 @@ type fact struct {
 	by        string          // who says in the answer that it is
 	answered  bool            // an answer came from the address that was asked
 	opened    bool            // of TCP: connected
+	before    count           // the kernels' counters, before it was asked
 }
 
 func (f fact) String() string {
@@ -74,6 +75,8 @@ type oracle struct {
 	ears  *ears
 	slow  time.Duration
 	bound time.Duration
+	// serves are the nodes with services for datagrams.
+	serves map[string]bool
 }
 
 // calm is how long nothing has to come before it is said that nothing comes: in a
@@ -89,7 +92,12 @@ const retransmits = 1300 * time.Millisecond
 
 func (w *world) oracle(s *scope) *oracle {
 	lab := w.up(s)
-	o := &oracle{lab: lab, slow: w.slow(), bound: calm + w.slow()}
+	o := &oracle{lab: lab, slow: w.slow(), bound: calm + w.slow(), serves: map[string]bool{}}
+	for _, s := range w.services {
+		if s.network == udp {
+			o.serves[s.node] = true
+		}
+	}
 	o.book = w.serve(s, lab, true)
 	o.ears = listen(s, lab)
 	if w.remembers() {
@@ -103,8 +111,8 @@ func (o *oracle) ask(ctx context.Context, t try) fact {
 	token := fmt.Sprintf("token-%016x", rand.Uint64())
 	_, first := o.book.since(0)
 	o.ears.heard(t, token) // nothing of an earlier one
-	f := fact{try: t, accepted: map[string]bool{}}
 	before, err := counted(o.lab)
+	f := fact{try: t, arrived: map[string]int{}, accepted: map[string]bool{}, before: before}
 	if err != nil {
 		f.unsent = err
 		return f
@@ -118,7 +126,7 @@ func (o *oracle) ask(ctx context.Context, t try) fact {
 		o.askEcho(ctx, &f, token)
 	}
 	pause(ctx, o.slow)
-	f.arrived = o.ears.heard(t, token)
+	o.overhear(&f, token)
 	entries, _ := o.book.since(first)
 	for _, e := range entries {
 		if e.network == t.kind && (e.text == "" || strings.HasPrefix(e.text, token)) {
@@ -146,6 +154,31 @@ func as(uid int) (back func()) {
 	}
 	_ = unix.Setfsuid(uid)
 	return func() { _ = unix.Setfsuid(0) }
+}
+
+// overhear adds what was delivered since.
+func (o *oracle) overhear(f *fact, token string) {
+	for node, n := range o.ears.heard(f.try, token) {
+		f.arrived[node] += n
+	}
+}
+
+// unread says whether a datagram was delivered at a node with services that have not
+// read it yet, nor has the kernel said that nobody has the port.
+func (o *oracle) unread(f *fact, token string) bool {
+	if f.kind != udp {
+		return false
+	}
+	o.overhear(f, token)
+	entries, _ := o.book.since(0)
+	after, err := counted(o.lab)
+	for node := range f.arrived {
+		read := slices.ContainsFunc(entries, func(e entry) bool { return e.node == node && strings.HasPrefix(e.text, token) })
+		if err == nil && !read && o.serves[node] && f.before.moved(after, node, "UdpNoPorts", "Udp6NoPorts") == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // dial opens a socket in the asker's node.
@@ -184,9 +217,8 @@ func (o *oracle) opened(before count) (nodes []string) {
 func (o *oracle) askStream(ctx context.Context, f *fact, token string) {
 	dialing, cancel := context.WithTimeout(ctx, o.bound+late)
 	defer cancel()
-	before, _ := counted(o.lab)
 	defer time.AfterFunc(o.bound, func() {
-		if len(o.opened(before)) == 0 {
+		if len(o.opened(f.before)) == 0 {
 			cancel()
 		}
 	}).Stop()
@@ -239,7 +271,7 @@ func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byt
 			return
 		case last:
 			return
-		case idle && o.book.idle() || time.Now().After(end):
+		case idle && o.book.idle() && !o.unread(f, token) || time.Now().After(end):
 			bound, last = again, true
 		}
 	}
