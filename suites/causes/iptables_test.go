@@ -28,7 +28,7 @@ var _ = Describe("a rule of iptables", func() {
 		isolated(ctx, o.client, closed, "fw", evidence.Drop, "no web", web)
 		results := isolated(ctx, o.client, closed, "fw", evidence.Drop, "", dns)
 		Expect(results).To(HaveEach(HaveField("Cause.Rule", HaveValue(And(
-			HaveField("Family", table), HaveField("Chain", "FORWARD"), HaveField("Text", HavePrefix("udp dport 53")))))))
+			HaveField("Family", table), HaveField("Chain", "FORWARD"), HaveField("Words()", HavePrefix("udp dport 53")))))))
 		Expect(o.client).To(probes.Reach(open, web, dns).WithContext(ctx), "the other family has no such rule")
 
 		By("taking the rules away, as the control")

@@ -60,7 +60,7 @@ var _ = Describe("a rule of nftables", func() {
 		o.reaches(ctx, all...)
 	})
 
-	It("isolates by a map of verdicts, and by a limit", func(ctx SpecContext) {
+	It("isolates by a map of verdicts, and by a limit as often as is said to be enough", func(ctx SpecContext) {
 		o := ruled(atFw, `table inet filter { chain forward { type filter hook forward priority 0;
 			udp dport vmap { 53 : drop, 54 : accept } comment "by a map"
 			tcp dport 80 limit rate over 1/hour burst 1 packets drop comment "too many"
@@ -70,7 +70,8 @@ var _ = Describe("a rule of nftables", func() {
 			_, err := probes.Ask(ctx, o.client, server4, web.Within(silence))
 			Expect(err).NotTo(HaveOccurred())
 		}
-		isolated(ctx, o.client, o.server, "fw", evidence.Drop, "too many", web)
+		noVerdict(probes.BeIsolatedFrom(server4, web).WithContext(ctx), o.client, "too many", "Sampled(n)")
+		Expect(o.client).To(probes.BeIsolatedFrom(server4, web).Sampled(2).At("fw").By("too many").WithContext(ctx))
 
 		lift(o.fw)
 		o.reaches(ctx, web, dns)
