@@ -1,0 +1,110 @@
+package verdicts_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// service writes down what it is sent, by plain sockets: the judge, which shares
+// nothing with what is judged.
+type service struct {
+	mu   sync.Mutex
+	said []string // of each datagram, and of each stream's first bytes
+	met  int      // streams accepted
+}
+
+func (s *service) heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.said...)
+}
+
+func (s *service) accepted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.met
+}
+
+func (s *service) note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.said = append(s.said, text)
+}
+
+// datagrams is a plain UDP service at a port of the node, or of one of its addresses
+// alone, that answers "I am NAME" after a while; never when after is negative.
+func datagrams(node *harness.Node, port uint16, after time.Duration, on ...netip.Addr) *service {
+	GinkgoHelper()
+	s, addr := new(service), netip.Addr{}
+	if len(on) > 0 {
+		addr = on[0]
+	}
+	conn, err := node.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(addr, port))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(conn.Close)
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			s.note(string(buf[:n]))
+			switch {
+			case after == 0:
+				_, _ = conn.WriteTo([]byte("I am "+node.Name()), from)
+			case after > 0:
+				time.AfterFunc(after, func() { _, _ = conn.WriteTo([]byte("I am "+node.Name()), from) })
+			}
+		}
+	}()
+	return s
+}
+
+// streams is a plain TCP service that accepts, writes down the first bytes, and
+// greets when greets is true.
+func streams(node *harness.Node, port uint16, greets bool, on ...netip.Addr) *service {
+	GinkgoHelper()
+	s, addr := new(service), netip.Addr{}
+	if len(on) > 0 {
+		addr = on[0]
+	}
+	listener, err := node.Listen(context.Background(), "tcp", netip.AddrPortFrom(addr, port))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(listener.Close)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.met++
+			s.mu.Unlock()
+			go s.hear(conn, greets, node.Name())
+		}
+	}()
+	return s
+}
+
+func (s *service) hear(conn net.Conn, greets bool, name string) {
+	defer conn.Close()
+	if greets {
+		_, _ = conn.Write([]byte("I am " + name + "\n"))
+	}
+	buf := make([]byte, 2048)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		s.note(string(buf[:n]))
+	}
+}
