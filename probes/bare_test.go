@@ -171,3 +171,20 @@ func commas(from, to int) string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// BenchmarkBeIsolatedFromBare is a check without probes behind a firewall of 20 rules, in
+// both families: at most 100 ms.
+func BenchmarkBeIsolatedFromBare(b *testing.B) {
+	var rules strings.Builder
+	for port := 1000; port < 1018; port++ {
+		rules.WriteString("tcp dport " + strconv.Itoa(port) + " drop; ")
+	}
+	lab := harness.Up(b, office("table inet filter { chain forward { type filter hook forward priority 0; policy drop; ct state established accept; "+rules.String()+" }; }"))
+	client, server := lab.Node("client"), lab.Node("server")
+	for b.Loop() {
+		if ok, err := probes.BeIsolatedFrom(server).Match(client); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N), "ms/bare")
+}

@@ -50,9 +50,12 @@ const (
 	must                   // and what cannot be is an error
 )
 
+// wanted says whether checks that passed are controlled.
+func (c control) wanted() bool { return c == must || mutating() }
+
 // confirm controls checks that passed.
 func (c control) confirm(ctx context.Context, results []Result) error {
-	if c != must && !mutating() {
+	if !c.wanted() {
 		return nil
 	}
 	for _, r := range results {
