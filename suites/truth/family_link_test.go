@@ -35,7 +35,7 @@ var neighbours = family{"neighbour", []row{
 		}
 		g.put(part{node: at, source: fmt.Sprintf("// %s took %s off %s, %s asked for it in vain, and it is there again", to, addr, device, at), do: func(_ *scope, lab *harness.Lab, _ string) error {
 			return askInVain(lab.Node(at), lab.Node(to), device, netip.MustParseAddr(addr))
-		}})
+		}}).remembers = true // until it is asked for again, a second later
 	}},
 	{name: "permanent neighbour", add: func(g *generator) {
 		if at, to, device := g.beside(); at != "" {
