@@ -171,10 +171,21 @@ const (
 	longest = 200 * time.Millisecond
 )
 
+// afresh is the same probe before it was asked.
+func (a *asking) afresh() asking {
+	b := asking{
+		ctx: a.ctx, from: a.from, addr: a.addr, scope: a.scope, probe: a.probe, source: a.source, labs: a.labs, owners: a.owners,
+		pace: a.pace, frame: a.frame,
+	}
+	r := a.result
+	b.result = Result{From: r.From, To: r.To, Addr: r.Addr, Probe: r.Probe, from: r.from, target: r.target}
+	return b
+}
+
 // again asks once more, with an id and a port of its own, for as long as a packet takes.
 func (a *asking) again() (*watch.Trail, error) {
-	b := asking{ctx: a.ctx, from: a.from, addr: a.addr, scope: a.scope, probe: a.probe.Within(quiet), source: a.source, labs: a.labs, owners: a.owners}
-	b.result = Result{From: a.result.From, To: a.result.To, Addr: a.result.Addr, Probe: a.probe, from: a.from, target: a.result.target}
+	b := a.afresh()
+	b.probe = a.probe.Within(quiet)
 	trail, err := a.watched.watch.Follow(b.flow(a.watched.watch))
 	if err != nil {
 		return nil, err

@@ -85,10 +85,31 @@ func (g Grid) labs() (labs []*harness.Lab) {
 	return labs
 }
 
-// watchChunk asks at once, as far as the watch has room for what begins.
+// watchChunk asks at once, as far as the watch has room for what begins. Those of which
+// something was lost for want of space are asked again, fewer at once, and at last alone.
 func watchChunk(w *watch.Watch, chunk []*task) error {
+	for room := w.Room(); ; {
+		if err := watchAtOnce(w, chunk, room); err != nil || room == 1 {
+			return err
+		}
+		chunk = slices.DeleteFunc(slices.Clone(chunk), func(t *task) bool { return !w.Lost(t.watched.trail) })
+		if len(chunk) == 0 {
+			return nil
+		}
+		room = max(1, min(room, len(chunk))/fewer)
+		for _, t := range chunk {
+			t.asking = t.afresh()
+		}
+	}
+}
+
+// fewer is by how much fewer are asked at once, where something was lost.
+const fewer = 8
+
+// watchAtOnce asks so many at once.
+func watchAtOnce(w *watch.Watch, chunk []*task, most int) error {
 	errs := make([]error, len(chunk))
-	room := make(chan struct{}, w.Room())
+	room := make(chan struct{}, most)
 	var asking sync.WaitGroup
 	for i, t := range chunk {
 		room <- struct{}{}

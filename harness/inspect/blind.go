@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -49,14 +50,56 @@ func (b *BlindSpots) Close() {
 	}
 }
 
-// Look names what cannot be seen into, in words: "a packet socket of another program",
-// "a queue of eth0 holds 3 packets". Packet sockets that own says are the caller's, by
-// their inode number, are none.
+// Look names what cannot be seen into, in words: "2 packet sockets of other programs",
+// "a queue of interface 3 holds 3 packets". Packet sockets that own says are the caller's,
+// by their inode number, are none.
 func (b *BlindSpots) Look(own func(inode uint64) bool) (spots []string, err error) {
+	sockets, first := b.Sockets(own)
+	standing, queues, second := b.Standing()
+	waiting, third := []string(nil), error(nil)
+	if queues {
+		waiting, third = b.Waiting()
+	}
+	return slices.Concat(sockets, standing, waiting), errors.Join(first, second, third)
+}
+
+// Sockets are the packet sockets among them.
+func (b *BlindSpots) Sockets(own func(inode uint64) bool) ([]string, error) {
+	return b.collect(func(add func(string, ...any)) error { return b.packetSockets(own, add) })
+}
+
+// Standing are those that stay until somebody changes a link or its tc: XDP programs, and
+// filters. queues says whether packets may wait at an interface at all.
+func (b *BlindSpots) Standing() (spots []string, queues bool, err error) {
+	spots, err = b.collect(func(add func(string, ...any)) error {
+		return errors.Join(b.programs(add), b.qdiscs(func(index uint32, kind string, _ uint32) {
+			switch kind {
+			case "clsact", "ingress":
+				add("tc filters at interface %d", index)
+			case "noqueue":
+			default:
+				queues = true
+			}
+		}))
+	})
+	return spots, queues, err
+}
+
+// Waiting are the queues that hold packets.
+func (b *BlindSpots) Waiting() ([]string, error) {
+	return b.collect(func(add func(string, ...any)) error {
+		return b.qdiscs(func(index uint32, _ string, waiting uint32) {
+			if waiting > 0 {
+				add("a queue of interface %d holds %d packets", index, waiting)
+			}
+		})
+	})
+}
+
+func (b *BlindSpots) collect(look func(add func(string, ...any)) error) (spots []string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	add := func(format string, args ...any) { spots = append(spots, fmt.Sprintf(format, args...)) }
-	err = errors.Join(b.packetSockets(own, add), b.queues(add), b.neighbours(add), b.programs(add))
+	err = look(func(format string, args ...any) { spots = append(spots, fmt.Sprintf(format, args...)) })
 	return spots, err
 }
 
@@ -82,8 +125,8 @@ func (b *BlindSpots) packetSockets(own func(uint64) bool, add func(string, ...an
 	return err
 }
 
-// queues looks for packets that wait in a queue, and for filters that may take them.
-func (b *BlindSpots) queues(add func(string, ...any)) error {
+// qdiscs tells of each queue: its interface, kind, and how many packets it holds.
+func (b *BlindSpots) qdiscs(each func(index uint32, kind string, waiting uint32)) error {
 	const (
 		header, kindOf, queue = 20, 1, 3 // struct tcmsg, TCA_KIND (linux/rtnetlink.h), TCA_STATS_QUEUE (linux/gen_stats.h)
 		queueSize             = 8        // of its beginning: qlen, backlog
@@ -92,7 +135,7 @@ func (b *BlindSpots) queues(add func(string, ...any)) error {
 		if len(data) < header {
 			return
 		}
-		index, kind, waiting := binary.NativeEndian.Uint32(data[4:]), "", uint32(0)
+		kind, waiting := "", uint32(0)
 		for attr, value := range attributes(data[header:]) {
 			switch attr {
 			case kindOf:
@@ -105,28 +148,8 @@ func (b *BlindSpots) queues(add func(string, ...any)) error {
 				}
 			}
 		}
-		switch {
-		case waiting > 0:
-			add("a queue of interface %d holds %d packets", index, waiting)
-		case kind == "clsact" || kind == "ingress":
-			add("tc filters at interface %d", index)
-		}
+		each(binary.NativeEndian.Uint32(data[4:]), kind, waiting)
 	})
-}
-
-// neighbours looks for neighbours that are being asked for: packets wait for them.
-func (b *BlindSpots) neighbours(add func(string, ...any)) error {
-	const header = unix.SizeofNdMsg
-	waiting := 0
-	err := b.dump(b.route, unix.RTM_GETNEIGH, make([]byte, header), func(data []byte) {
-		if len(data) >= header && binary.NativeEndian.Uint16(data[8:])&unix.NUD_INCOMPLETE != 0 {
-			waiting++
-		}
-	})
-	if waiting > 0 {
-		add("%d neighbours are being asked for", waiting)
-	}
-	return err
 }
 
 // programs looks for XDP programs: they come before all else.

@@ -48,7 +48,7 @@ func (w *Watch) Observation(t *Trail, heard Heard) verdict.Observation {
 	if !heard.Answered {
 		w.countLost()
 		o.Lost = t.lost
-		o.Account = account.Of(w.input(t))
+		o.Account = w.accountOf(t)
 	}
 	since := t.last
 	w.mu.Unlock()

@@ -122,7 +122,7 @@ func (w *Watch) alone(first, second *Trail, since time.Time, mayArrive bool) boo
 		}
 	}
 	for _, t := range []*Trail{first, second} {
-		a := account.Of(w.input(t))
+		a := w.accountOf(t)
 		if a.Lost != "" || a.Delivered() && !mayArrive || w.blind(a.Touched(account.Request)) || w.blind(a.Touched(account.Answer)) {
 			return false
 		}

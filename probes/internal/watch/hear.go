@@ -72,6 +72,9 @@ func (w *Watch) hearEvent(p *point, e *traceEvent) {
 		r = w.enter(p, e, r)
 	}
 	r.step(e)
+	if r != nil {
+		r.trail.told++
+	}
 	switch {
 	case !e.dropped():
 		r.take(p, e)

@@ -82,8 +82,8 @@ func (p *point) legacyTables() (has bool) {
 // nothing tells when they are changed. It does without where they cannot be heard: no
 // tool to read them, no log to a socket in this kernel, another program that hears it;
 // a state tells that there are tables.
-func (w *Watch) refreshLegacy(p *point) error {
-	if p.node.Attached() || !haveLegacy() || !p.legacyTables() {
+func (w *Watch) refreshLegacy(p *point, may bool) error {
+	if !may || p.node.Attached() || !p.legacyTables() {
 		return nil
 	}
 	var rules map[string]*legacyChain
@@ -191,6 +191,7 @@ func (w *Watch) hearLegacy(p *point, e legacyEvent) {
 	if t == nil {
 		return
 	}
+	t.told++
 	s := ruleSighting(p, e.in, e.mark, role, e.packet)
 	s.Rule = e.drops
 	if s.Dropped() || s.Mark != 0 && !hasMark(t.timeline, s) {

@@ -17,6 +17,7 @@ type point struct {
 	node  *harness.Node
 	label string // unique in the watch
 	tap   int
+	read  bool // something was, since what did not fit was counted
 
 	links   int            // tells of changed links
 	devices map[int]device // nil when they are to be read again
@@ -32,6 +33,9 @@ type point struct {
 	byHandle   map[ruleKey]*ruleEntry
 	traced     map[uint32]*record      // the packets that are in the rules' hands, by the kernel's number
 	blind      *inspect.BlindSpots     // opened when it is first wanted
+	still      bool                    // standing and queues are as they were read
+	standing   []string                // blind spots that stay
+	queues     bool                    // packets may wait at its interfaces
 	counters   *inspect.KernelCounters // the same; of who confirms
 	uses       *uses                   // for rule coverage, where that is wanted
 }
@@ -42,7 +46,7 @@ func openPoint(node *harness.Node, label string, filter []unix.SockFilter) (p *p
 	if p.tap, err = openTap(filter); err != nil {
 		return p, fmt.Errorf("open tap: %w", err)
 	}
-	if p.links, err = openGroup(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK); err != nil {
+	if p.links, err = openGroup(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_TC); err != nil {
 		return p, fmt.Errorf("listen for changed links: %w", err)
 	}
 	if node.Attached() {
@@ -227,7 +231,7 @@ func (p *point) missing(families map[byte]bool) (missing []byte, devices []strin
 func (p *point) openTrace(w *Watch) error {
 	var t *tracer
 	err := p.node.Do(func() (err error) {
-		t, err = openTracer()
+		t, err = openTracer(p.uses != nil)
 		return err
 	})
 	if err != nil {

@@ -7,13 +7,28 @@ import (
 	"github.com/nstest/nstest/probes/internal/account"
 )
 
+// accountOf is the account of what was seen of a trail, made anew when there is more. The
+// caller holds w.mu.
+func (w *Watch) accountOf(t *Trail) account.Account {
+	if is := (known{len(t.sightings), len(t.timeline), t.told, t.lost}); !t.counted || t.known != is {
+		t.account, t.known, t.counted = account.Of(w.input(t)), is, true
+	}
+	return t.account
+}
+
+// known is what an account was made of.
+type known struct {
+	sightings, timeline, told int
+	lost                      string
+}
+
 // Account is what became of the packets of the probe, of what was seen until now.
 func (w *Watch) Account(t *Trail) account.Account {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drain()
 	w.countLost()
-	return account.Of(w.input(t))
+	return w.accountOf(t)
 }
 
 // Over says whether the end of every packet of the probe was seen, and none arrived: no
@@ -42,7 +57,7 @@ func (w *Watch) Over(t *Trail) bool {
 // it was for, and nothing on its way could have kept a copy from sight. Of a request that
 // arrived, it is the answer that did not. The caller holds w.mu.
 func (w *Watch) closed(t *Trail) bool {
-	a := account.Of(w.input(t))
+	a := w.accountOf(t)
 	if a.Lost != "" || !a.Over(account.Request) {
 		return false
 	}
@@ -87,5 +102,18 @@ func (p *point) blindSpots() ([]string, error) {
 			return nil, err
 		}
 	}
-	return p.blind.Look(isTap)
+	if !p.still { // nothing of it changes without a word
+		var err error
+		if p.standing, p.queues, err = p.blind.Standing(); err != nil {
+			return nil, err
+		}
+		p.still = true
+	}
+	spots, err := p.blind.Sockets(isTap)
+	if err == nil && p.queues {
+		var waiting []string
+		waiting, err = p.blind.Waiting()
+		spots = append(spots, waiting...)
+	}
+	return append(spots, p.standing...), err
 }

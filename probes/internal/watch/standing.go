@@ -209,10 +209,10 @@ func (w *Watch) Node(label string) *harness.Node {
 // listenAt hears the sockets of a point.
 func (w *Watch) listenAt(p *point) error {
 	errs := []error{
-		w.listenTo(p.tap, source{p, func() { readTap(p.tap, w.slots, func(f *frame) { w.hearFrame(p, f) }) }}),
+		w.listenTo(p.tap, source{p, func() { p.read = readTap(p.tap, w.slots, func(f *frame) { w.hearFrame(p, f) }) > 0 || p.read }}),
 		w.listenTo(p.links, source{p, func() {
 			if silence(p.links, w.scratch) {
-				p.devices, w.linked = nil, nil
+				p.devices, w.linked, p.still = nil, nil, false
 			}
 		}}),
 	}
@@ -262,10 +262,11 @@ func (w *Watch) Drain() {
 
 // countLost notes what did not fit into the taps' buffers.
 func (w *Watch) countLost() {
-	for _, p := range w.points {
-		if overflowed(p.tap) > 0 {
+	for _, p := range w.points { // a tap that was full was read since
+		if p.read && overflowed(p.tap) > 0 {
 			w.lose(p, "packets were lost at the tap")
 		}
+		p.read = false
 	}
 }
 
@@ -288,8 +289,9 @@ func (w *Watch) begin() error {
 		}
 	}
 	var errs []error
+	legacy := w.active == 0 && haveLegacy()
 	for _, p := range w.points {
-		if err := w.refreshLegacy(p); err != nil {
+		if err := w.refreshLegacy(p, legacy); err != nil {
 			errs = append(errs, fmt.Errorf("node %s: trace rules of iptables-legacy: %w", p.node, err))
 			continue
 		}

@@ -20,27 +20,40 @@ type tracer struct {
 // what net.core.rmem_max allows.
 const wantedBuffer = 8 << 20
 
-// openTracer opens the socket in the calling thread's namespace.
-func openTracer() (*tracer, error) {
+// openTracer opens the socket in the calling thread's namespace. Without all it hears of
+// each packet what tells where it is and how it ends.
+func openTracer(all bool) (*tracer, error) {
 	fd, err := openGroup(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTRACE)
 	if err != nil {
 		return nil, err
 	}
 	t := &tracer{fd: fd, buf: make([]byte, 64<<10), known: names{}}
 	t.room = enlarge(fd)
+	if all {
+		return t, nil
+	}
+	program, err := telling()
+	if err == nil {
+		err = setFilter(fd, program)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
 	return t, nil
 }
 
-// openGroup opens a socket in the calling thread's namespace that hears a group.
-func openGroup(protocol, group int) (int, error) {
+// openGroup opens a socket in the calling thread's namespace that hears groups.
+func openGroup(protocol int, groups ...int) (int, error) {
 	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 	fd, err := unix.Socket(unix.AF_NETLINK, kind, protocol)
 	if err != nil {
 		return -1, err
 	}
-	err = errors.Join(
-		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
-		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group))
+	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	for _, group := range groups {
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group))
+	}
 	if err != nil {
 		_ = unix.Close(fd)
 		return -1, err

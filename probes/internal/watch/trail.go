@@ -36,6 +36,10 @@ type Trail struct {
 	begun     time.Time
 	last      time.Time // when something new was seen, or the trail began
 	lost      string
+	account   account.Account // see accountOf
+	known     known
+	told      int // how often rules told of its packets
+	counted   bool
 	sent      int // requests that the asker's kernel took; 0 is unknown
 	way       []string
 	wayKnown  bool
@@ -96,8 +100,12 @@ func (w *Watch) Done(trails ...*Trail) {
 	}
 }
 
-// Changed has something when something new was seen of the trail.
-func (t *Trail) Changed() <-chan struct{} { return t.changed }
+// Lost says whether something of the trail was lost for want of space.
+func (w *Watch) Lost(t *Trail) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return t.lost != ""
+}
 
 // see adds a sighting.
 func (t *Trail) see(s evidence.Sighting) {
