@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/vishvananda/netlink"
+	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
 
@@ -127,28 +127,35 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 
 // liveAddrs are the addresses that a node has now, but those of host scope.
 func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
-	var links []netlink.Link
-	var addrs []netlink.Addr
-	err = node.Do(func() error { // by sockets of its own: no descriptors are an error, and not the test's end
-		if links, err = netlink.LinkList(); err != nil {
-			return fmt.Errorf("node %s: list links: %w", node, err)
+	err = look(node, func(ns inspect.Namespace) error {
+		links, err := ns.Links()
+		if err != nil {
+			return fmt.Errorf("list links: %w", err)
 		}
-		if addrs, err = netlink.AddrList(nil, netlink.FAMILY_ALL); err != nil {
-			return fmt.Errorf("node %s: list addresses: %w", node, err)
+		names := map[int]string{}
+		for _, link := range links {
+			names[link.Index] = link.Name
+		}
+		addrs, err := ns.Addrs()
+		if err != nil {
+			return fmt.Errorf("list addresses: %w", err)
+		}
+		for _, a := range addrs {
+			if a.Scope != unix.RT_SCOPE_HOST {
+				live = append(live, liveAddr{a.Prefix.Addr(), names[a.Index]})
+			}
 		}
 		return nil
 	})
-	names := map[int]string{}
-	for _, link := range links {
-		names[link.Attrs().Index] = link.Attrs().Name
-	}
-	for _, a := range addrs {
-		addr, ok := netip.AddrFromSlice(a.IP)
-		if ok && a.Scope != unix.RT_SCOPE_HOST {
-			live = append(live, liveAddr{addr.Unmap(), names[a.LinkIndex]})
-		}
-	}
 	return live, err
+}
+
+// look reads a node's namespace.
+func look(node *harness.Node, f func(inspect.Namespace) error) error {
+	if err := node.Do(func() error { return inspect.Here(f) }); err != nil {
+		return fmt.Errorf("node %s: %w", node, err)
+	}
+	return nil
 }
 
 // sourcesFor are the sources that the asker's kernel takes for addresses; none where it

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -9,9 +10,9 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/wire"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -61,7 +62,7 @@ func frameFor(r Result) (f frame, ok bool) {
 
 // lookUp asks the node's kernel for the next one on the way.
 func (f *frame) lookUp(to netip.Addr, link string) bool {
-	err := f.node.Do(func() error {
+	err := look(f.node, func(ns inspect.Namespace) error {
 		out, err := net.InterfaceByName(link)
 		if err != nil {
 			return err
@@ -70,15 +71,13 @@ func (f *frame) lookUp(to netip.Addr, link string) bool {
 		if to.IsLinkLocalUnicast() {
 			return nil
 		}
-		routes, err := netlink.RouteGet(to.AsSlice())
-		if err != nil || len(routes) == 0 || routes[0].LinkIndex != out.Index {
-			return fmt.Errorf("another way: %w", err)
+		way, err := ns.Lookup(inspect.Question{To: f.next})
+		if err != nil || way.Errno != 0 || way.Out != out.Index {
+			return fmt.Errorf("another way: %w", errors.Join(err, way.Errno))
 		}
-		if via, ok := netip.AddrFromSlice(routes[0].Gw); ok {
-			f.next = via.Unmap()
-		}
-		if own, ok := netip.AddrFromSlice(routes[0].Src); ok && !f.from.IsValid() {
-			f.from = own.Unmap()
+		f.next = way.Next(f.next)
+		if !f.from.IsValid() {
+			f.from = way.From
 		}
 		return nil
 	})

@@ -9,7 +9,6 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,12 +20,12 @@ const mostTimes = 256
 type recall struct {
 	sets    map[*harness.Node]*inspect.Ruleset
 	legacy  map[*harness.Node]bool            // whether they have tables of iptables-legacy
-	routes  map[*harness.Node][]netlink.Route // of several ways
+	routes  map[*harness.Node][]inspect.Route // of several ways
 	sampled int
 }
 
 func newRecall(sampled int) *recall {
-	return &recall{map[*harness.Node]*inspect.Ruleset{}, map[*harness.Node]bool{}, map[*harness.Node][]netlink.Route{}, sampled}
+	return &recall{map[*harness.Node]*inspect.Ruleset{}, map[*harness.Node]bool{}, map[*harness.Node][]inspect.Route{}, sampled}
 }
 
 // remember doubts findings, or asks once more about them and adds what comes of it.

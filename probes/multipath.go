@@ -6,10 +6,9 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // multipathTries bounds how often a probe is asked until it has gone every way of a
@@ -77,33 +76,32 @@ func (m *IsolationMatcher) branches(q question, c *recall, f *finding) (more []f
 // branchesAt are the ways of a node's multipath routes to an address, where it chooses by
 // ports.
 func (c *recall) branchesAt(node *harness.Node, to netip.Addr) (ways []branch, err error) {
-	policy, family := "net.ipv4.fib_multipath_hash_policy", netlink.FAMILY_V4
+	policy := "net.ipv4.fib_multipath_hash_policy"
 	if to.Is6() {
-		policy, family = "net.ipv6.fib_multipath_hash_policy", netlink.FAMILY_V6
+		policy = "net.ipv6.fib_multipath_hash_policy"
 	}
 	if value, err := node.Sysctl(policy); err != nil || value == "0" {
 		return nil, nil // by addresses, which are the same for all ports
 	}
 	routes, known := c.routes[node]
 	if !known {
-		err := node.Do(func() error {
-			routes, err = netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+		err := look(node, func(ns inspect.Namespace) (err error) {
+			routes, err = ns.Routes()
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("list the routes of node %s: %w", node, err)
+			return nil, fmt.Errorf("list routes: %w", err)
 		}
-		routes = slices.DeleteFunc(routes, func(r netlink.Route) bool { return len(r.MultiPath) < 2 })
+		routes = slices.DeleteFunc(routes, func(r inspect.Route) bool { return len(r.Hops) < 2 })
 		c.routes[node] = routes
 	}
 	for _, r := range routes {
-		if r.Family != family || r.Dst != nil && !r.Dst.Contains(to.AsSlice()) {
+		if !r.To.Contains(to.WithZone("")) {
 			continue
 		}
-		for _, hop := range r.MultiPath {
-			via, _ := netip.AddrFromSlice(hop.Gw)
-			for _, owner := range node.Lab().Plan().Owners(via.Unmap()) {
-				ways = append(ways, branch{node.Name(), owner, r.Dst.String()})
+		for _, hop := range r.Hops {
+			for _, owner := range node.Lab().Plan().Owners(hop.Via) {
+				ways = append(ways, branch{node.Name(), owner, r.To.String()})
 			}
 		}
 	}

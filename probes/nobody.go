@@ -2,7 +2,6 @@ package probes
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math/bits"
 	"net/netip"
@@ -10,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,12 +56,9 @@ func translated(seen evidence.Timeline, addr netip.Addr) bool {
 // answersFor says whether a node's kernel takes an address for its own, as it does where
 // a local route has a whole prefix.
 func answersFor(node *harness.Node, addr netip.Addr) (local bool, err error) {
-	err = node.Do(func() error { // by a socket of its own: no descriptors are an error, and not the test's end
-		routes, err := netlink.RouteGet(addr.AsSlice())
-		local = len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
-		if _, answer := err.(unix.Errno); answer && !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
-			return nil // it has no way there
-		}
+	err = look(node, func(ns inspect.Namespace) error {
+		way, err := ns.Lookup(inspect.Question{To: addr})
+		local = way.Errno == 0 && way.Type == unix.RTN_LOCAL
 		return err
 	})
 	return local, err

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	nfnl "github.com/mdlayher/netlink"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
@@ -18,7 +17,7 @@ import (
 // again has them read only if the kernel says that they have changed.
 type nodeRules struct {
 	mu   sync.Mutex
-	conn *nfnl.Conn
+	conn *inspect.RulesetConn
 	set  *inspect.Ruleset
 }
 

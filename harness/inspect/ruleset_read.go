@@ -17,9 +17,12 @@ const ownTables = "nstest-"
 // errRulesChange is that of a ruleset which does not hold still.
 var errRulesChange = errors.New("read ruleset: somebody changes it all the time; read it when it is quiet")
 
+// RulesetConn is a socket to read rules by, in the namespace that it was made in.
+type RulesetConn = nfnl.Conn
+
 // DialRuleset opens a socket for ReadRuleset in the calling thread's namespace. It may
 // then be used from anywhere.
-func DialRuleset() (*nfnl.Conn, error) {
+func DialRuleset() (*RulesetConn, error) {
 	const most = 64 << 10 // more than the kernel sends at once, which is what there is room for
 	conn, err := nfnl.Dial(unix.NETLINK_NETFILTER, &nfnl.Config{MessageBufferSize: most})
 	if err != nil {
@@ -32,7 +35,7 @@ func DialRuleset() (*nfnl.Conn, error) {
 // they are at one moment: what changes meanwhile is read again. It asks for all rules
 // at once, which for 5,500 rules takes a third of the time that google/nftables takes, and
 // it does not pass over what that does not know.
-func ReadRuleset(conn *nfnl.Conn) (*Ruleset, error) {
+func ReadRuleset(conn *RulesetConn) (*Ruleset, error) {
 	const tries = 10
 	for range tries {
 		before, err := Generation(conn)
@@ -51,7 +54,7 @@ func ReadRuleset(conn *nfnl.Conn) (*Ruleset, error) {
 
 // Generation is the kernel's count of changes to the rules of the namespace that the socket
 // is of: see Ruleset.Generation.
-func Generation(conn *nfnl.Conn) (uint32, error) {
+func Generation(conn *RulesetConn) (uint32, error) {
 	const genID = 1 // NFTA_GEN_ID
 	messages, err := conn.Execute(nftRequest(unix.NFT_MSG_GETGEN, unix.NFPROTO_UNSPEC, 0))
 	if err != nil || len(messages) == 0 {

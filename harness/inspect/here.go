@@ -1,0 +1,31 @@
+package inspect
+
+import (
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Here calls f with the calling thread's namespace, to be read by a socket of its own:
+// that there are no descriptors is an error, then. f runs on the calling thread.
+func Here(f func(Namespace) error) error {
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer handle.Close()
+	return f(Namespace{Handle: handle, Do: func(f func() error) error { return f() }})
+}
+
+// Lookup asks the kernel where a packet would go.
+func (ns Namespace) Lookup(q Question) (l Lookup, err error) {
+	err = ns.Do(func() error {
+		c, err := openConn()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		l = c.lookup(q)
+		return nil
+	})
+	return l, err
+}
