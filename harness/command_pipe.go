@@ -10,7 +10,7 @@ import (
 // before Start, and closing it is the input's end.
 func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
 	if c.Stdin != nil {
-		return nil, at(errors.New("Stdin is set already"), "pipe to %s", c.Path)
+		return nil, at(errors.New("it has a Stdin already"), "pipe to %s", c.Path)
 	}
 	read, write, err := c.pipe()
 	if err != nil {
@@ -30,7 +30,7 @@ func (c *Cmd) StderrPipe() (io.ReadCloser, error) { return c.pipeFrom(&c.Stderr,
 
 func (c *Cmd) pipeFrom(stream *io.Writer, name string) (io.ReadCloser, error) {
 	if *stream != nil {
-		return nil, at(errors.New(name+" is set already"), "pipe from %s", c.Path)
+		return nil, at(errors.New("it has a "+name+" already"), "pipe from %s", c.Path)
 	}
 	read, write, err := c.pipe()
 	if err != nil {

@@ -59,7 +59,7 @@ func (w wanted) asks(at pair) bool {
 	if at.to.Is6() {
 		family = 6
 	}
-	return (w.family == 0 || w.family == family) && !(w.excepted && at.aside)
+	return (w.family == 0 || w.family == family) && (!w.excepted || !at.aside)
 }
 
 // tasks are what is to be asked, and what will be found.

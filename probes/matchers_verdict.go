@@ -41,7 +41,6 @@ const (
 
 // judgement is what the findings of a check come to.
 type judgement struct {
-	matcher  string
 	findings []finding
 	judge    func(finding) (standing, objection)
 	named    *named

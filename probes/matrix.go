@@ -86,7 +86,7 @@ func cellWord(r Result) string {
 		return "wrong@" + r.By
 	case r.Outcome == Answered:
 		return "ok"
-	case r.Cause != nil && r.Cause.Kind != evidence.Unknown && !(r.Outcome == Refused && r.Cause.Kind == evidence.NoListener):
+	case r.Cause != nil && r.Cause.Kind != evidence.Unknown && (r.Outcome != Refused || r.Cause.Kind != evidence.NoListener):
 		if r.Cause.Leg == evidence.Answer {
 			return "answer:" + r.Cause.Word()
 		}

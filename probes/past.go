@@ -25,7 +25,7 @@ func pastNeighbours(ctx context.Context, to Target, found []finding) error {
 		if t.asking, err = newAsking(ctx, f.from, to, f.To, f.Addr, f.Probe.Within(min(f.Probe.bound(), DefaultWithin))); err != nil {
 			return err
 		}
-		t.frame, t.asking.from = &frame, frame.node
+		t.frame, t.from = &frame, frame.node
 		tasks, of = append(tasks, t), append(of, i)
 	}
 	if len(tasks) == 0 {

@@ -209,14 +209,6 @@ func (e *ICMPError) text(sender netip.Addr) string {
 	return text
 }
 
-// targetName is the name of the node that is to answer; "" for an address.
-func (r Result) targetName() string {
-	if r.target == nil {
-		return ""
-	}
-	return r.target.Name()
-}
-
 // wrongOwner says whether another node than the target answered.
 func (r Result) wrongOwner() bool {
 	return r.Outcome == Answered && r.target != nil && r.By != "" && !sameNode(r.by, r.target)

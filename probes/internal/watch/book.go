@@ -129,7 +129,7 @@ func (b *book) findError(p *point, packet *wire.Packet) (*Trail, role) {
 }
 
 func (b *book) findSegment(p *point, packet *wire.Packet) (*Trail, role) {
-	if t := b.ofSequence(packet.Seq); t != nil && !(packet.Flags&(wire.SYN|wire.ACK) == wire.SYN|wire.ACK) {
+	if t := b.ofSequence(packet.Seq); t != nil && packet.Flags&(wire.SYN|wire.ACK) != wire.SYN|wire.ACK {
 		b.note(t, place{p, packet.Tuple()})
 		return t, request
 	}

@@ -2,7 +2,6 @@ package watch
 
 import (
 	"encoding/hex"
-	"net/netip"
 	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
@@ -12,11 +11,9 @@ import (
 
 var (
 	ip, withOptions, fragmentAt, udp, tcp = wiretest.IP, wiretest.WithOptions, wiretest.FragmentAt, wiretest.UDP, wiretest.TCP
-	icmp, echo, unreachable, ap           = wiretest.ICMP, wiretest.Echo, wiretest.Unreachable, wiretest.AP
+	echo, unreachable, ap                 = wiretest.Echo, wiretest.Unreachable, wiretest.AP
 	client4, server4, client6, server6    = wiretest.Client4, wiretest.Server4, wiretest.Client6, wiretest.Server6
 )
-
-var fwLan4 = netip.MustParseAddr("10.0.1.2")
 
 var dawn = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 
@@ -35,21 +32,4 @@ func ask(nonce [wire.NonceSize]byte) []byte { return append([]byte(wire.RequestW
 
 func signed(nonce [wire.NonceSize]byte) []byte {
 	return []byte(wire.AnswerWord + hex.EncodeToString(nonce[:]) + " server\n")
-}
-
-// parsed is a packet that is known to be one.
-func parsed(data []byte) *wire.Packet {
-	p, ok := wire.Parse(data)
-	if !ok {
-		panic("no packet")
-	}
-	return p
-}
-
-// placeOf is where a sighting is from: fw/lan in.
-func placeOf(s evidence.Sighting) string {
-	if s.Interface == "" {
-		return s.Node
-	}
-	return s.Node + "/" + s.Interface + " " + s.Direction.String()
 }

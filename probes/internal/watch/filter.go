@@ -113,11 +113,6 @@ func (a *assembler) to(name string) uint8 {
 	return uint8(len(a.names))
 }
 
-// fresh is a label that nobody else has.
-func (a *assembler) fresh(name string) string {
-	return name + string(rune('0'+len(a.program)))
-}
-
 // jump compares A.
 func (a *assembler) jump(value uint32, equal, other string) {
 	a.add(bpf.JumpIf{Cond: bpf.JumpEqual, Val: value, SkipTrue: a.to(equal), SkipFalse: a.to(other)})
