@@ -192,7 +192,7 @@ func (p *point) install(w *Watch) (changed bool, err error) {
 			return false, err
 		}
 	}
-	if !own && len(p.table.families) > 0 { // somebody flushed the rules, on a kernel without owned tables
+	if !own && len(p.table.families) > 0 { // somebody flushed the rules
 		p.table.forget()
 	}
 	missing, devices := p.missing(families)

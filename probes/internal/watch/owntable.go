@@ -2,7 +2,6 @@ package watch
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,12 +13,14 @@ import (
 
 // table is the watch's own tables in one namespace. Chains before all others set
 // the trace flag of the packets that are watched; empty ones after all others tell
-// what came as far. The user's tables stay as they are.
+// what came as far. The user's tables stay as they are. Who flushes the ruleset takes
+// them along, and they are put back before the next probe: a table that has an owner
+// (NFT_TABLE_F_OWNER) would stay, but nft -j list ruleset says of its flags what lies
+// behind the names that it knows, or breaks off in the middle (seen with 1.0.6).
 type table struct {
 	rules *nfnl
 	name  string
 	mark  mark
-	owned bool // the kernel keeps it from others, and takes it away with the socket
 
 	families map[byte]bool // that it has tables of
 	devices  map[string]bool
@@ -96,12 +97,10 @@ func stepOf(family byte, chain string) (ownChain, bool) {
 // newTable is none yet: see add.
 func newTable(rules *nfnl, m mark) *table {
 	return &table{
-		rules: rules, name: fmt.Sprintf("%s%016x", tablePrefix, rand.Uint64()), mark: m, owned: true,
+		rules: rules, name: fmt.Sprintf("%s%016x", tablePrefix, rand.Uint64()), mark: m,
 		families: map[byte]bool{}, devices: map[string]bool{}, ports: map[uint16]bool{},
 	}
 }
-
-const tableOwner = 2 // NFT_TABLE_F_OWNER in linux/netfilter/nf_tables.h, from Linux 5.12
 
 // add makes the table in families that have none yet; devices are those whose
 // ingress is watched.
@@ -117,14 +116,7 @@ func (t *table) add(families []byte, devices []string) error {
 	if len(families)+len(devices) == 0 {
 		return nil
 	}
-	err := t.rules.commit(change)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-		if t.owned && len(t.families) == 0 {
-			t.owned = false
-			err = t.rules.commit(change)
-		}
-	}
-	if err != nil {
+	if err := t.rules.commit(change); err != nil {
 		return err
 	}
 	for _, family := range families {
@@ -148,9 +140,6 @@ func (t *table) addTable(b *batch, family byte) {
 	}
 	b.add(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, family)
 	b.text(unix.NFTA_TABLE_NAME, t.name)
-	if t.owned {
-		b.u32(unix.NFTA_TABLE_FLAGS, tableOwner)
-	}
 	b.end()
 }
 
