@@ -86,8 +86,7 @@ func (before count) delivered(after count, node, kind string) int64 {
 	case tcp:
 		return before.moved(after, node, "TcpInSegs")
 	}
-	// Datagrams are counted when they are read; so all, but what is not UDP. (Of TCP
-	// there is nothing when datagrams are asked.)
+	// Datagrams are counted when they are read; so all, but what is not UDP.
 	v4 := before.moved(after, node, "IpInDelivers") - before.moved(after, node, "IcmpInMsgs")
 	v6 := before.moved(after, node, "Ip6InDelivers") - before.moved(after, node, "Icmp6InMsgs")
 	return v4 + v6 - before.moved(after, node, "TcpInSegs")

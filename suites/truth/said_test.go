@@ -217,7 +217,7 @@ func (w *world) match(ctx context.Context, lab *harness.Lab, a ask, match func()
 	switch {
 	case a.to == "":
 	case a.kind == every:
-		v.delivered = before.delivered(after, a.to, icmp) + before.moved(after, a.to, "TcpInSegs", "UdpInDatagrams", "UdpNoPorts", "Udp6InDatagrams", "Udp6NoPorts")
+		v.delivered = before.delivered(after, a.to, icmp) + before.delivered(after, a.to, tcp) + before.delivered(after, a.to, udp)
 	default:
 		v.delivered = before.delivered(after, a.to, a.kind)
 	}

@@ -75,7 +75,7 @@ type oracle struct {
 	ears  *ears
 	slow  time.Duration
 	bound time.Duration
-	// serves are the nodes with services for datagrams.
+	// serves are the nodes with services, and for what.
 	serves map[string]bool
 }
 
@@ -94,9 +94,7 @@ func (w *world) oracle(s *scope) *oracle {
 	lab := w.up(s)
 	o := &oracle{lab: lab, slow: w.slow(), bound: calm + w.slow(), serves: map[string]bool{}}
 	for _, s := range w.services {
-		if s.network == udp {
-			o.serves[s.node] = true
-		}
+		o.serves[s.node+" "+s.network] = true
 	}
 	o.book = w.serve(s, lab, true)
 	o.ears = listen(s, lab)
@@ -163,18 +161,19 @@ func (o *oracle) overhear(f *fact, token string) {
 	}
 }
 
-// unread says whether a datagram was delivered at a node with services that have not
-// read it yet, nor has the kernel said that nobody has the port.
+// unread says whether a datagram was delivered, or a connection made, at a node with
+// services that have not read it yet, nor has the kernel said that nobody has the port.
 func (o *oracle) unread(f *fact, token string) bool {
-	if f.kind != udp {
-		return false
-	}
 	o.overhear(f, token)
 	entries, _ := o.book.since(0)
 	after, err := counted(o.lab)
 	for node := range f.arrived {
+		there := f.before.moved(after, node, "UdpNoPorts", "Udp6NoPorts") == 0
+		if f.kind == tcp {
+			there = f.before.moved(after, node, "TcpPassiveOpens") > 0
+		}
 		read := slices.ContainsFunc(entries, func(e entry) bool { return e.node == node && strings.HasPrefix(e.text, token) })
-		if err == nil && !read && o.serves[node] && f.before.moved(after, node, "UdpNoPorts", "Udp6NoPorts") == 0 {
+		if err == nil && there && !read && o.serves[node+" "+f.kind] {
 			return true
 		}
 	}
