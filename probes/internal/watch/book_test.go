@@ -1,0 +1,135 @@
+package watch
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/nstest/nstest/probes/internal/wire"
+	"github.com/nstest/nstest/probes/internal/wire/wiretest"
+)
+
+// followed is a book that follows a probe of each protocol, and a point.
+func followed() (b book, trails map[wire.Protocol]*Trail, p *point) {
+	b, trails = newBook(), map[wire.Protocol]*Trail{}
+	for _, protocol := range []wire.Protocol{wire.ICMP, wire.TCP, wire.UDP} {
+		t := &Trail{Flow: wire.Flow{Protocol: protocol}}
+		b.add(t, testMark)
+		trails[protocol] = t
+	}
+	return b, trails, &point{}
+}
+
+// whose is one packet and what it is to whom.
+type whose struct {
+	name string
+	data []byte
+	of   wire.Protocol // 0 is nobody's
+	role role
+}
+
+func TestBookFindsWhoseAPacketIs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ client, server netip.Addr }{{client4, server4}, {client6, server6}} {
+		b, trails, p := followed()
+		isn, nonce := trails[wire.TCP].isn, trails[wire.UDP].Flow.Nonce
+		asker, service, other := ap(c.client, 40000), ap(c.server, 53), ap(c.server, 9999)
+		own := trails[wire.ICMP].Flow.Nonce
+		for _, f := range []whose{
+			{"an echo request", echo(c.client, c.server, false, 1, 1, own[:]), wire.ICMP, request},
+			{"an echo reply", echo(c.server, c.client, true, 1, 1, own[:]), wire.ICMP, answer},
+			{"an echo request cut off", echo(c.client, c.server, false, 1, 1, own[:12]), wire.ICMP, request},
+			{"another's echo request", echo(c.client, c.server, false, 1, 1, append(testMark.echo[:], 9, 9, 9, 9, 9, 9, 9, 9)), 0, 0},
+			{"a SYN", tcp(asker, service, wire.SYN, isn, 0), wire.TCP, request},
+			{"a SYN that was translated", tcp(ap(c.client, 7), other, wire.SYN, isn, 0), wire.TCP, request},
+			{"data", tcp(asker, service, wire.ACK, isn+100, 5), wire.TCP, request},
+			{"a SYN,ACK", tcp(service, asker, wire.SYN|wire.ACK, 77, isn+1), wire.TCP, answer},
+			{"a reset", tcp(service, asker, wire.RST|wire.ACK, 0, isn+1), wire.TCP, refusal},
+			{"a reset without a number", tcp(service, asker, wire.RST, 5, 0), wire.TCP, refusal},
+			{"another's SYN", tcp(asker, service, wire.SYN, isn+isnRoom, 0), 0, 0},
+			{"an answer that came too early to be one", udp(service, asker, []byte("hello")), 0, 0},
+			{"a datagram", udp(asker, service, ask(nonce)), wire.UDP, request},
+			{"an unsigned answer", udp(service, asker, []byte("hello")), wire.UDP, answer},
+			{"a request that is sent back", udp(service, asker, ask(nonce)), wire.UDP, answer},
+			{"a signed answer from elsewhere", udp(other, asker, signed(nonce)), wire.UDP, answer},
+			{"another's datagram", udp(asker, service, ask(testNonce(1))), 0, 0},
+			{"an error about a request", unreachable(c.server, udp(asker, service, ask(nonce))), wire.UDP, refusal},
+			{"an error that quotes the header alone", unreachable(c.server, udp(asker, service, nil)), wire.UDP, refusal},
+			{"an error about an answer", unreachable(c.client, tcp(service, asker, wire.SYN|wire.ACK, 77, isn+1)), wire.TCP, undone},
+			{"an error about another's", unreachable(c.server, udp(asker, other, nil)), 0, 0},
+		} {
+			got, role := b.find(p, parsed(f.data))
+			if got != trails[f.of] || role != f.role {
+				t.Errorf("%s of %s: %v, %s", f.name, c.client, got != nil, role)
+			}
+		}
+		for _, trail := range trails {
+			b.remove(trail)
+		}
+		if got, _ := b.find(p, parsed(tcp(asker, service, wire.SYN, isn, 0))); got != nil || len(b.byTuple)+len(b.byNonce)+len(b.trails) > 0 {
+			t.Errorf("what is done is found: %v", b)
+		}
+	}
+}
+
+// As many connections as there are slots are told apart, and a slot is given again when
+// its probe is done.
+func TestBookGivesEachConnectionItsNumbers(t *testing.T) {
+	t.Parallel()
+	b, had := newBook(), map[uint32]bool{}
+	var first *Trail
+	for i := range isnFollowed {
+		trail := &Trail{Flow: wire.Flow{Protocol: wire.TCP}}
+		if b.add(trail, testMark); had[trail.isn] || trail.isn&isnMask != testMark.isn {
+			t.Fatalf("the %dth begins with %#x", i, trail.isn)
+		}
+		had[trail.isn] = true
+		if first == nil {
+			first = trail
+		}
+	}
+	b.remove(first)
+	again := &Trail{Flow: wire.Flow{Protocol: wire.TCP}}
+	if b.add(again, testMark); again.isn != first.isn {
+		t.Errorf("the slot of %#x is not given again", first.isn)
+	}
+	if n := Sequence(); int(n&^isnMask/isnRoom) < isnFollowed || n&isnMask != ours().isn {
+		t.Errorf("one that nobody follows begins with %#x", n)
+	}
+}
+
+func TestDiscovery(t *testing.T) {
+	t.Parallel()
+	target := netip.MustParseAddr("fd00:1::1234:5678")
+	node := netip.MustParseAddr("ff02::1:ff34:5678")
+	solicit := func(kind byte, from, to netip.Addr) []byte {
+		body := append([]byte{kind, 0, 0, 0, 0, 0, 0, 0}, target.AsSlice()...)
+		return wiretest.IP(from, to, 58, body)
+	}
+	arp := make([]byte, 28)
+	arp[7] = 2
+	copy(arp[14:], client4.AsSlice())
+	for name, c := range map[string]struct {
+		protocol   uint16
+		data       []byte
+		want       netip.Addr
+		advertises bool
+	}{
+		"a solicitation":          {0x86dd, solicit(135, client6, node), target, false},
+		"an advertisement":        {0x86dd, solicit(136, target, client6), target, true},
+		"an advertisement cut":    {0x86dd, solicit(136, target, client6)[:60], target, true},
+		"one that is sent to it":  {0x86dd, solicit(135, client6, target)[:60], target, false},
+		"an answer of ARP":        {0x0806, arp, client4, true},
+		"half of an ARP":          {0x0806, arp[:20], netip.Addr{}, false},
+		"another message":         {0x86dd, solicit(133, client6, node), netip.Addr{}, false},
+		"what is cut off too far": {0x86dd, solicit(135, client6, node)[:44], netip.Addr{}, false},
+	} {
+		got, advertises, ok := discovery(c.protocol, c.data)
+		if got != c.want || advertises != c.advertises || ok != c.want.IsValid() {
+			t.Errorf("%s: %s, %v, %v", name, got, advertises, ok)
+		}
+	}
+	// A trace has twelve bytes of the address: the rest is in the group's.
+	if got, _, _ := discovery(0x86dd, solicit(135, client6, node)[:60]); got.As16()[13] != 0x34 || got.As16()[15] != 0x78 {
+		t.Error(got)
+	}
+}

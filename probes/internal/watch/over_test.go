@@ -1,0 +1,60 @@
+package watch_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
+)
+
+// What a rule is seen to drop ends a probe at once; but not where somebody else has a
+// packet socket on the way, who got the packet before the rule.
+func TestOverWaitsForBlindSpots(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(dropUDP))
+	fw, flow := lab.Node("fw"), to(udp, server4, 53)
+	ends := func() time.Duration {
+		begun := time.Now()
+		ask(t, lab.Node("client"), flow).says(evidence.Drop, noDNS)
+		return time.Since(begun)
+	}
+	if took := ends(); took >= bound {
+		t.Errorf("a drop ended it after %s", took)
+	}
+	var fd int
+	must(t, fw.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0x0003)
+		return err
+	}))
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0x0300}); err != nil { // ETH_P_ALL
+		t.Fatal(err)
+	}
+	if took := ends(); took < bound {
+		t.Errorf("somebody else listens, and it ended after %s", took)
+	}
+	_ = unix.Close(fd)
+	if took := ends(); took >= bound {
+		t.Errorf("nobody else listens any more, and a drop ended it after %s", took)
+	}
+}
+
+// A copy is another packet: the end of one is not the other's.
+func TestOverOfACopy(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(`table ip copies {
+		chain pre { type filter hook prerouting priority -300; iifname "lan" udp dport 53 dup to 10.0.1.99 device "lan"; }
+		chain out { type filter hook output priority 0; ip daddr 10.0.2.1 udp dport 53 drop; }
+	}`))
+	serve(t, lab.Node("server"), 53)
+	a := ask(t, lab.Node("client"), to(udp, server4, 53))
+	if by := a.answered().Answerer(); by != "server" {
+		t.Errorf("answered by %q\n%s", by, a.timeline())
+	}
+	if a.watch.Over(a.trail) {
+		t.Errorf("a copy was dropped, and it is over\n%s", a.timeline())
+	}
+}
