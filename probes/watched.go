@@ -92,7 +92,17 @@ type watched struct {
 	trail *watch.Trail
 	// confirms is false of one that is asked to confirm another's end, or as a frame.
 	confirms bool
-	over     bool // its end was seen
+	over     bool   // its end was seen
+	passed   func() // called when its first packets have gone all their way; nil for none
+}
+
+// pass says that the probe's first packets have gone all their way: there is room for
+// another's.
+func (w *watched) pass() {
+	if w.passed != nil {
+		w.passed()
+		w.passed = nil
+	}
 }
 
 // nonce is what no other packet has.
@@ -138,6 +148,7 @@ func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err er
 	}
 	w, trail := a.watched.watch, a.watched.trail
 	for pause := quiet; !w.Over(trail); {
+		a.watched.pass()
 		ctx, cancel := context.WithCancel(a.ctx)
 		stop := w.Await(trail, cancel)
 		until := a.deadline
@@ -210,7 +221,7 @@ func watchAddr(ctx context.Context, watch *watch.Watch, from *harness.Node, to T
 	if err != nil {
 		return Result{}, err
 	}
-	err = a.askUnder(watch)
+	err = a.askUnder(watch, nil)
 	return a.result, err
 }
 
@@ -223,14 +234,17 @@ func (a *asking) flow(w *watch.Watch) wire.Flow {
 	return f
 }
 
-// askUnder asks under a watch, until the probe ends or its end is seen.
-func (a *asking) askUnder(w *watch.Watch) error {
+// askUnder asks under a watch, until the probe ends or its end is seen. It calls passed once,
+// unless that is nil, when the probe's first packets have gone all their way.
+func (a *asking) askUnder(w *watch.Watch, passed func()) error {
+	a.watched = &watched{watch: w, confirms: a.frame == nil, passed: passed}
+	defer a.watched.pass()
 	trail, err := w.Follow(a.flow(w))
 	if err != nil {
 		return err
 	}
+	a.watched.trail = trail
 	defer w.Done(trail)
-	a.watched = &watched{watch: w, trail: trail, confirms: a.frame == nil}
 	err = a.ask()
 	short := errors.Is(err, unix.ENOBUFS)
 	switch {

@@ -106,16 +106,19 @@ func watchChunk(w *watch.Watch, chunk []*task) error {
 // fewer is by how much fewer are asked at once, where something was lost.
 const fewer = 8
 
+// atOnce is how many packets are sent at once: more only wait for each other, since who
+// sends has the kernel take the packet all its way.
+const atOnce = 4
+
 // watchAtOnce asks so many at once.
 func watchAtOnce(w *watch.Watch, chunk []*task, most int) error {
 	errs := make([]error, len(chunk))
-	room := make(chan struct{}, most)
+	room := make(chan struct{}, min(most, atOnce))
 	var asking sync.WaitGroup
 	for i, t := range chunk {
 		room <- struct{}{}
 		asking.Go(func() {
-			defer func() { <-room }()
-			if err := t.askUnder(w); err != nil {
+			if err := t.askUnder(w, sync.OnceFunc(func() { <-room })); err != nil {
 				errs[i] = t.failure(err)
 			}
 		})
