@@ -19,6 +19,15 @@ func followed() (b book, trails map[wire.Protocol]*Trail, p *point) {
 	return b, trails, &point{}
 }
 
+// parsed is a packet that is known to be one.
+func parsed(data []byte) *wire.Packet {
+	packet, ok := wire.Parse(data)
+	if !ok {
+		panic("no packet")
+	}
+	return packet
+}
+
 // whose is one packet and what it is to whom.
 type whose struct {
 	name string
