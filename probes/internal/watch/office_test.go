@@ -33,7 +33,7 @@ var (
 const (
 	soon  = 20 * time.Second
 	bound = time.Second
-	given = 6 * time.Second // until a neighbour is given up
+	given = 3500 * time.Millisecond // a neighbour is given up after 3 s, and soon forgotten
 	while = 300 * time.Millisecond
 )
 
