@@ -168,6 +168,12 @@ func (a *asking) proven(by *harness.Node, name string) {
 	r.by, r.By, r.Proven, r.owners = by, name, true, nil
 }
 
+// unproven notes that nobody is known to have sent it: several answered, perhaps.
+func (a *asking) unproven() {
+	r := &a.result
+	r.by, r.By = nil, ""
+}
+
 // nodes are those of the labs that the probe may meet.
 func (a *asking) nodes() (nodes []*harness.Node) {
 	for _, lab := range a.labs {

@@ -272,8 +272,10 @@ func (a *asking) prove() {
 	case Answered:
 		if r.Proven || r.held { // who shook hands on the way is seen first
 			r.Proven = true
-		} else if by := r.Timeline.Answerer(); by != "" {
+		} else if by := a.watched.watch.Answerer(trail); by != "" {
 			a.proven(a.watched.watch.Node(by), by)
+		} else {
+			a.unproven()
 		}
 		return
 	case Refused, Rejected:

@@ -25,26 +25,30 @@ type witness struct {
 	fd   int
 }
 
-// openWitnesses opens a socket for each family that a node is asked in.
+// openWitnesses opens a socket at each node of the labs for each family that is asked in:
+// also who is not asked may get a request, and answer it.
 func openWitnesses(rounds []*round) (*witnesses, error) {
 	w := &witnesses{rounds: map[[nonceSize]byte]*round{}, in: make([]byte, echoSeen)}
 	var nodes []*harness.Node
-	families := map[*harness.Node][2]bool{}
+	families := map[*harness.Lab][2]bool{}
 	for _, r := range rounds {
 		w.rounds[r.nonce] = r
 		for _, t := range r.tasks {
-			for _, node := range t.expected() {
-				asked, known := families[node]
+			for _, lab := range t.labs {
+				asked, known := families[lab]
+				if lab == nil || known && asked[at(r.v6)] {
+					continue
+				}
 				if !known {
-					nodes = append(nodes, node)
+					nodes = append(nodes, lab.Nodes()...)
 				}
 				asked[at(r.v6)] = true
-				families[node] = asked
+				families[lab] = asked
 			}
 		}
 	}
 	err := harness.Visit(nodes, func(node *harness.Node) error {
-		for i, asked := range families[node] {
+		for i, asked := range families[node.Lab()] {
 			if !asked {
 				continue
 			}
@@ -142,19 +146,14 @@ func (w *witnesses) hear(at *witness, packet []byte) {
 	}
 }
 
-// tell notes who has got the requests that were answered: of several the one that was
-// asked.
+// tell notes who has got the requests that were answered. Where several have, it is not
+// known whose answer came.
 func (w *witnesses) tell() {
 	for _, r := range w.rounds {
 		for _, t := range r.tasks {
-			if t.result.Outcome != Answered || len(t.heard) == 0 {
-				continue
+			if t.result.Outcome == Answered && len(t.heard) == 1 {
+				t.heldBy(t.heard[0])
 			}
-			by := t.heard[0]
-			if t.result.target != nil && slices.Contains(t.heard, t.result.target) {
-				by = t.result.target
-			}
-			t.heldBy(by)
 		}
 	}
 }

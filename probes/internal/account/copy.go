@@ -62,7 +62,7 @@ func (b *book) copied(at station, h Header, like func(*visit) (like, late int)) 
 			return 0
 		case known:
 			return len(b.visits) + len(b.Records) + late + 1
-		case n&sameTuple == 0: // of other addresses
+		case n&sameTuple == 0, b.answersItself(v, h): // of other addresses; its own
 			return 0
 		}
 		return late + 1
@@ -71,6 +71,12 @@ func (b *book) copied(at station, h Header, like func(*visit) (like, late int)) 
 		return b.lastMade()
 	}
 	return v
+}
+
+// answersItself says whether an answer that leaves a node is no copy of one that came: a
+// copy has less time to live (nf_dup_ipv4, net/ipv4/netfilter/nf_dup_ipv4.c).
+func (b *book) answersItself(v *visit, h Header) bool {
+	return b.role == Answer && !v.own() && v.head.TTL != 0 && h.TTL >= v.head.TTL
 }
 
 // remade is a visit whose packet a program at the station may have got and sent on as

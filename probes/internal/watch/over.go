@@ -31,6 +31,16 @@ func (w *Watch) Account(t *Trail) account.Account {
 	return w.accountOf(t)
 }
 
+// Answerer is the node at which the answer began that the asker has got, whatever its
+// address; "" when that is not known.
+func (w *Watch) Answerer(t *Trail) string {
+	a := w.Account(t)
+	if a.Lost != "" {
+		return ""
+	}
+	return a.Origin()
+}
+
 // Over says whether the end of every packet of the probe was seen, and none arrived: no
 // answer can come.
 func (w *Watch) Over(t *Trail) bool {

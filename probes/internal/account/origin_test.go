@@ -1,0 +1,79 @@
+package account
+
+import (
+	"testing"
+)
+
+// An answer is that of the node where the very one began that the asker has got.
+func TestWhoseAnswerTheAskerGot(t *testing.T) {
+	t.Parallel()
+	const asked = `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan> pre in 64
+			fw #2 >wan out post 64
+			fw/wan out 64
+			site/wan in 64`
+	for name, r := range map[string]struct{ traced, timeline, want string }{
+		"nobody's": {"fw", asked, ""},
+		"the target's": {"fw", asked + `
+			site/wan out 64 answer
+			fw/wan in 64 answer
+			fw #3 wan>lan pre fwd post 64>63 answer
+			fw/lan out 63 answer
+			pc/lan in 63 answer`, "site"},
+		"another's, while the target's dies": {"fw", asked + `
+			site/wan out 64 answer
+			fw/wan in 64 answer
+			fw #3 wan>lan pre fwd 64>63 answer drop=7
+			fw #4 >lan out post 64 answer
+			fw/lan out 64 answer
+			pc/lan in 64 answer`, "fw"},
+		"the first of two": {"fw", asked + `
+			fw #4 >lan out post 64 answer
+			fw/lan out 64 answer
+			pc/lan in 64 answer
+			site/wan out 64 answer
+			fw/wan in 64 answer
+			fw #3 wan>lan pre fwd post 64>63 answer
+			fw/lan out 63 answer
+			pc/lan in 63 answer`, "fw"},
+		"the second of two, where the asker drops the first": {"fw pc", asked + `
+			fw #4 >lan out post 64 answer
+			fw/lan out 64 answer
+			pc/lan in 64 answer
+			pc #1 lan> pre in 64 answer drop=9
+			site/wan out 64 answer
+			fw/wan in 64 answer
+			fw #3 wan>lan pre fwd post 64>63 answer
+			fw/lan out 63 answer
+			pc/lan in 63 answer
+			pc #2 lan> pre in 63 answer`, "site"},
+		"not that from elsewhere": {"fw", asked + `
+			fw #4 >lan out post 64 answer from=10.0.1.2
+			fw/lan out 64 answer from=10.0.1.2
+			pc/lan in 64 answer from=10.0.1.2
+			site/wan out 64 answer
+			fw/wan in 64 answer
+			fw #3 wan>lan pre fwd post 64>63 answer
+			fw/lan out 63 answer
+			pc/lan in 63 answer`, "site"},
+		"a copy's": {"fw ids", asked + `
+			site/wan out 64 answer
+			fw/wan in 64 answer
+			fw #3 wan>lan pre fwd 64>63 answer drop=7
+			fw #4 >lan out post 63 answer
+			fw/lan out 63 answer
+			pc/lan in 63 answer`, "site"},
+		"the only one, which came by where nobody watches": {"", asked + `
+			site/wan out 64 answer`, "site"},
+		"not one that was dropped": {"fw", asked + `
+			site/wan out 64 answer
+			fw/wan in 64 answer
+			fw #3 wan>lan pre fwd 64>63 answer drop=7`, ""},
+	} {
+		if got := Of(scene(t, r.traced, r.timeline)).Origin(); got != r.want {
+			t.Errorf("%s: %q, want %q\n%s", name, got, r.want, tell(Of(scene(t, r.traced, r.timeline))))
+		}
+	}
+}
