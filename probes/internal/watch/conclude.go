@@ -14,8 +14,12 @@ import (
 // Heard is the prober's own view of how the probe ended.
 type Heard = verdict.Heard
 
-// Conclude returns as soon as the end of the probe was seen, or when the context is
-// over; then it says the best that is known. A cause that comes with a refusal is left
+// betweenLooks is between two looks at the kernels' state, while nothing is seen: a
+// neighbour is given up after some seconds, and soon forgotten.
+const betweenLooks = 200 * time.Millisecond
+
+// Conclude returns as soon as the end of the probe was seen, or the kernels' state
+// says what it was and that it does not pass by itself, or when the context is over; then it says the best that is known. A cause that comes with a refusal is left
 // for the prober to hear.
 func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 	for ctx.Err() == nil && !w.Over(t) {
@@ -24,6 +28,11 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 		select {
 		case <-ctx.Done():
 		case <-news:
+		case <-time.After(betweenLooks):
+			if c := w.Explain(t, Heard{}); c.Kind != evidence.Unknown && c.Kind != evidence.Reject && c.Rule == nil && !c.Passing {
+				stop()
+				return c
+			}
 		}
 		stop()
 	}

@@ -63,7 +63,7 @@ func added(before, now []string) (tables []string) {
 	return tables
 }
 
-// A watch has a table where there are rules, and nowhere else. It is the watch's alone.
+// A watch has a table where there are rules, and nowhere else.
 func TestWatchLeavesTheRulesAlone(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
@@ -88,9 +88,6 @@ func TestWatchLeavesTheRulesAlone(t *testing.T) {
 		if rules := ruleset(t, lab.Node(name)); len(rules) > 0 {
 			t.Errorf("%s, which has no rules, has %q", name, rules)
 		}
-	}
-	if err := fw.Nft("delete table inet " + strings.Fields(added(before, during)[0])[2]); err == nil {
-		t.Error("anybody may take its table away")
 	}
 }
 
