@@ -99,7 +99,7 @@
 // a connection: those of probes, and of TCP whatever opens one meanwhile. Not heard are
 // neighbour discovery, ICMP errors, rules of iptables-legacy, attached namespaces, and
 // labs without a probe. What could not be heard is said in a line that begins with
-// problem. A probe takes some 20 ms more where nodes have rules, and comes to the same.
+// problem. A bare probe is heard by the watch of the lab, and comes to the same.
 //
 // # What a kernel remembers
 //
