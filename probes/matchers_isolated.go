@@ -252,19 +252,19 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 
 // judgeAside says whether what is not to decide was kept from being delivered.
 func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
-	where := fmt.Sprintf("%s at %s", f.To, f.Addr)
+	where, comma := fmt.Sprintf("%s at %s", f.To, f.Addr), ""
 	if f.source.IsValid() {
-		where += fmt.Sprintf(", asked from %s,", f.source)
+		where, comma = fmt.Sprintf("%s, asked from %s", where, f.source), ","
 	}
 	switch {
 	case f.Outcome == Answered && !f.wrongOwner():
-		return unclear, objection{where + " was reached", "close this way as well"}
+		return unclear, objection{where + comma + " was reached", "close this way as well"}
 	case f.Cause != nil && slices.Contains(m.named.because, f.Cause.Kind):
 		return holds, objection{}
 	case f.delivered() || f.refusedByKernel():
 		return unclear, objection{fmt.Sprintf("%s: what is sent there does arrive: %s", where, *f.Cause), "close this way as well"}
 	case f.mayBeDelivered():
-		return unclear, objection{where + " was seen to get the request, or a copy of it: " + f.Cause.String(), ""}
+		return unclear, objection{where + comma + " was seen to get the request, or a copy of it: " + f.Cause.String(), ""}
 	case f.lost():
 		return unclear, objection{f.Cause.String(), ""}
 	}

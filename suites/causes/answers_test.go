@@ -43,6 +43,25 @@ var _ = Describe("an answer from an address that was not asked", func() {
 		Expect(o.client).To(probes.Reach(server4, asked).WithContext(ctx))
 	})
 
+	It("is named where such a service sends back what it was sent, and where a router has rewritten the address", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		o := up()
+		second := netip.MustParseAddr("10.0.2.99")
+		give(o.server, "dmz", "10.0.2.99/24")
+		judge := echo(ctx, o.server, netip.MustParseAddrPort("0.0.0.0:77"))
+		asked := probes.UDP(77).Within(silence)
+		for _, r := range watch(ctx, o.client, second, asked) {
+			Expect(r.Cause).To(HaveValue(HaveField("Kind", evidence.OtherAddr)), "%s", r.Timeline)
+			Expect(r.Cause.Detail).To(Equal("it came from 10.0.2.1, which was not asked"))
+		}
+		Expect(judge.came()).To(BeNumerically(">", 0))
+
+		Expect(o.fw.Nft(`table ip m { chain pre { type filter hook prerouting priority -400; udp dport 77 ip daddr set 10.0.2.99; }; }`)).To(Succeed())
+		for _, r := range watch(ctx, o.client, server4, asked) {
+			Expect(r).To(And(HaveField("Outcome", probes.Answered), HaveField("By", "server"), HaveField("Proven", true)), "%s", r.Timeline)
+		}
+	})
+
 	It("is named where a redirection to a neighbour has no way back through who redirects", func(ctx SpecContext) {
 		network := topo.New("hairpin")
 		lan := network.Switch("lan", "10.0.1.0/24")

@@ -178,8 +178,8 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 		if t == nil || t.Flow.Protocol != wire.UDP || !begins(rest, t.Flow.Nonce[:]) {
 			return nil, 0
 		}
-		if b.byTuple[place{p, packet.Tuple().Reverse()}] == t {
-			return t, answer // of a service that sends back what it gets
+		if b.byTuple[place{p, packet.Tuple().Reverse()}] == t || b.byTuple[to(p, packet.Tuple())] == t {
+			return t, answer // of a service that sends back what it gets, from where it was asked or not
 		}
 		b.note(t, place{p, packet.Tuple()})
 		return t, request

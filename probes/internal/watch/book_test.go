@@ -57,6 +57,8 @@ func TestBookFindsWhoseAPacketIs(t *testing.T) {
 			{"another's SYN", tcp(asker, service, wire.SYN, isn+isnRoom, 0), 0, 0},
 			{"an answer that came too early to be one", udp(service, asker, []byte("hello")), 0, 0},
 			{"a datagram", udp(asker, service, ask(nonce)), wire.UDP, request},
+			{"what was sent, sent back", udp(service, asker, ask(nonce)), wire.UDP, answer},
+			{"the same, from where it was not asked", udp(other, asker, ask(nonce)), wire.UDP, answer},
 			{"an unsigned answer", udp(service, asker, []byte("hello")), wire.UDP, answer},
 			{"a request that is sent back", udp(service, asker, ask(nonce)), wire.UDP, answer},
 			{"a signed answer from elsewhere", udp(other, asker, signed(nonce)), wire.UDP, answer},
