@@ -231,7 +231,7 @@ func (p *point) missing(families map[byte]bool) (missing []byte, devices []strin
 func (p *point) openTrace(w *Watch) error {
 	var t *tracer
 	err := p.node.Do(func() (err error) {
-		t, err = openTracer(p.uses != nil)
+		t, err = openTracer()
 		return err
 	})
 	if err != nil {

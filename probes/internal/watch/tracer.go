@@ -20,27 +20,15 @@ type tracer struct {
 // what net.core.rmem_max allows.
 const wantedBuffer = 8 << 20
 
-// openTracer opens the socket in the calling thread's namespace. Without all it hears of
-// each packet what tells where it is and how it ends.
-func openTracer(all bool) (*tracer, error) {
+// openTracer opens the socket in the calling thread's namespace. It hears every rule that
+// a packet meets, also those that only lead it on: whether it would fare alike another time
+// is told from them.
+func openTracer() (*tracer, error) {
 	fd, err := openGroup(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTRACE)
 	if err != nil {
 		return nil, err
 	}
-	t := &tracer{fd: fd, buf: make([]byte, 64<<10), known: names{}}
-	t.room = enlarge(fd)
-	if all {
-		return t, nil
-	}
-	program, err := telling()
-	if err == nil {
-		err = setFilter(fd, program)
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	return t, nil
+	return &tracer{fd: fd, buf: make([]byte, 64<<10), known: names{}, room: enlarge(fd)}, nil
 }
 
 // openGroup opens a socket in the calling thread's namespace that hears groups.
