@@ -280,6 +280,8 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 			"say BeIsolatedFrom, where that is meant"}
 	case m.leg == evidence.Answer:
 		return holds, objection{}
+	case arrived && c.Kind == evidence.NoAnswer:
+		return fails, objection{c.String(), "stop the request"}
 	case arrived:
 		return fails, objection{c.String() + ": what is sent there does arrive",
 			"stop the request, or say BeUnansweredBy, where only answers are to be stopped"}

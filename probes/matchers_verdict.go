@@ -202,7 +202,7 @@ func (r Result) delivered() bool {
 		return !r.wrongOwner()
 	case r.Cause == nil:
 		return false
-	case r.Cause.Leg == evidence.Answer:
+	case r.Cause.Leg == evidence.Answer, r.Cause.Kind == evidence.NoAnswer:
 		return r.otherAnswerer() == ""
 	}
 	return false

@@ -291,6 +291,10 @@ func (a *asking) prove() {
 		heard.ICMP, heard.Type, heard.Code = true, r.ICMP.Type, r.ICMP.Code
 	}
 	cause := a.watched.watch.Explain(trail, heard)
+	if r.Outcome == Silent && cause.Kind == evidence.Unknown && a.watched.confirms && a.watched.watch.Reads(trail, a.again) {
+		heard.Read = true
+		cause = a.watched.watch.Explain(trail, heard)
+	}
 	r.Cause = &cause
 }
 

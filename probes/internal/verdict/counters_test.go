@@ -68,6 +68,7 @@ var confirmations = map[evidence.Kind][]confirmed{
 		addAddr(t, lab.Node("client"), "192.0.2.7/32")
 	}, send: from("192.0.2.7")}},
 	evidence.NoListener: {{at: "server"}, {at: "server", v6: true}},
+	evidence.NoAnswer:   {{at: "server", change: mute}, {at: "server", v6: true, change: mute}},
 	evidence.Backlog: {{at: "server", change: func(t *testing.T, lab *harness.Lab) {
 		must(t, lab.Node("server").Do(func() error {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -103,6 +104,21 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// mute reads what it is sent, and says nothing.
+func mute(t *testing.T, lab *harness.Lab) {
+	conn, err := lab.Node("server").ListenPacket(t.Context(), "udp", netip.MustParseAddrPort("[::]:53"))
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		buf := make([]byte, 64)
+		for {
+			if _, _, err := conn.ReadFrom(buf); err != nil {
+				return
+			}
+		}
+	}()
 }
 
 // narrow is a link behind the router that takes less than the one before.

@@ -173,6 +173,8 @@ func (p spot) atTheEnd() evidence.Cause {
 	if p.sends(&answer, back(p.seen)) {
 		return answer
 	}
+	p.leg = evidence.Request
+	p.explain(&c, unanswered)
 	return c
 }
 

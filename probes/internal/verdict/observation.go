@@ -15,6 +15,8 @@ import (
 type Heard struct {
 	// Answered is true when an answer came.
 	Answered bool
+	// Read is true when a program was seen to read such a request, and nothing came back.
+	Read bool
 	// Errno is the error of connect, send or the socket; 0 for none.
 	Errno unix.Errno
 	// ICMP is true when an ICMP error is behind it, of that Type and Code.

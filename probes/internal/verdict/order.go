@@ -27,6 +27,7 @@ var order = []*row{
 	&ignored,
 	&noListener,
 	&backlog,
+	&noAnswer,
 	&wrongMAC,
 	&neighbour,
 }

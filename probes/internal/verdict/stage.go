@@ -19,12 +19,13 @@ const (
 	// Anywhere.
 	ruled // a rule ended it
 	// At a node where it came in.
-	entered   // at any
-	bridged   // at a bridge's port
-	handed    // at one that is to hand it on
-	delivered // at one that has its destination
-	accepted  // the request, after the node's own doubts: nobody takes it, or wants to
-	refused   // the request, of which its destination said that it is not wanted
+	entered    // at any
+	bridged    // at a bridge's port
+	handed     // at one that is to hand it on
+	delivered  // at one that has its destination
+	accepted   // the request, after the node's own doubts: nobody takes it, or wants to
+	unanswered // the request, of which a program took note, and the answer had a way
+	refused    // the request, of which its destination said that it is not wanted
 	// On its way out of a node, its source's too.
 	routed    // the lookup of its route failed
 	leaving   // it has a route
@@ -36,7 +37,7 @@ const (
 // names are the stages, for messages of tests and readers.
 var names = map[stage]string{
 	apart: "apart", unsent: "unsent", sourced: "sourced", ruled: "ruled", entered: "entered", bridged: "bridged", handed: "handed", delivered: "delivered",
-	accepted: "accepted", refused: "refused", routed: "routed", leaving: "leaving", resolving: "resolving", onLink: "on the link",
+	accepted: "accepted", unanswered: "unanswered", refused: "refused", routed: "routed", leaving: "leaving", resolving: "resolving", onLink: "on the link",
 }
 
 func (s stage) String() string { return names[s] }
