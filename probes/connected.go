@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,7 +14,11 @@ import (
 // data passes both ways; where there is none, the connection is looked for in the nodes'
 // own lists of sockets.
 
-const handshake = "the connection was made, and no node has it"
+const (
+	handshake = "the connection was made, and no node has it"
+	// untold is said of a connection that several may have.
+	untold = "the connection was made, its source was translated on the way, and it was not seen which node has it"
+)
 
 // connected ends a probe whose connection is made, as the asker sees it.
 func (a *asking) connected(s *socket) error {
@@ -26,11 +29,18 @@ func (a *asking) connected(s *socket) error {
 		switch {
 		case err != nil:
 			return err
-		case at == nil && len(a.expected()) == 0 && a.from.Attached():
+		case (at == nil || at.node == nil) && len(a.expected()) == 0 && a.from.Attached():
 			a.result.detail = ""
 			return nil // it may be of a network that no lab knows
 		case at == nil:
 			a.inVain(handshake)
+			return nil
+		case at.node == nil && a.watched != nil:
+			a.inVain(untold)
+			return nil
+		case at.node == nil: // a watch will tell
+			r := &a.result
+			r.by, r.By, r.owners, r.detail = nil, "", nil, untold
 			return nil
 		case !a.signs(at):
 			a.heldBy(at.node)
@@ -42,13 +52,13 @@ func (a *asking) connected(s *socket) error {
 
 // holder is who has the other end of a connection.
 type holder struct {
-	node *harness.Node
-	port uint16 // its own: translation may have changed the one that was asked
+	node *harness.Node // nil where it may be one of several
+	port uint16        // its own: translation may have changed the one that was asked
 }
 
 // signs says whether a holder is a responder.
 func (a *asking) signs(h *holder) bool {
-	return isServed(h.node, Probe{kind: a.probe.kind, port: h.port})
+	return h.node != nil && isServed(h.node, Probe{kind: a.probe.kind, port: h.port})
 }
 
 // heldBy notes who was seen to have the connection.
@@ -69,18 +79,19 @@ const (
 	// firstLook is when the holder is looked for again, where nobody had the connection
 	// at first: its last packet may be on the way.
 	firstLook = 5 * time.Millisecond
-	// firstDoubt is how long a responder may take before it is looked whether it is one.
-	// One that is busy takes longer.
+	// firstDoubt is how long a responder may take before it is looked who has the connection.
 	firstDoubt = 20 * time.Millisecond
 	// later is how much longer each pause is than the one before.
 	later = 4
 )
 
-// holder waits until some node has the other end; nil when none has in time.
+// holder waits until some node has the other end; nil when none has in time. Where it may
+// be one of several, it is left for a watch to tell.
 func (a *asking) holder(s *socket) (*holder, error) {
 	for pause := firstLook; ; pause *= later {
 		at, err := a.look(s)
-		if at != nil || err != nil || !time.Now().Before(a.deadline) {
+		told := at != nil && (at.node != nil || a.watched == nil && pause > firstLook)
+		if told || err != nil || !time.Now().Before(a.deadline) {
 			return at, err
 		}
 		if _, err := a.pause(s, pause, func() bool { return false }); err != nil {
@@ -106,55 +117,84 @@ func (a *asking) pause(s *socket, long time.Duration, try func() bool) (done boo
 	return a.wait(s, false, try)
 }
 
-// signature asks a responder who it is. Should somebody else have the connection, who
-// will not sign, that is the answer.
+// signature asks a responder who it is, and waits for that until the probe's bound: who has
+// the connection may be a program on the way, which hands on to the responder. Without
+// it, and where somebody had the connection who will not sign, that is the answer.
 func (a *asking) signature(s *socket) error {
 	nonce := newNonce()
 	if err := unix.Send(s.fd, makeRequest(nonce), unix.MSG_NOSIGNAL); err != nil {
 		return a.hungUp(err)
 	}
-	var answer []byte
-	var failure error
-	buf := make([]byte, 256)
-	read := func() bool {
-		for {
-			n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
-			switch {
-			case err == unix.EAGAIN:
-				return false
-			case err == unix.EINTR:
-				continue
-			case err != nil || n == 0:
-				failure = a.hungUp(err)
-				return true
-			}
-			if answer = append(answer, buf[:n]...); a.signed(answer, nonce) {
-				a.result.detail = ""
-				return true
-			}
-		}
-	}
+	var had *harness.Node // the last who had it and will not sign
+	r := reading{asking: a, fd: s.fd, nonce: nonce}
 	for pause := firstDoubt; ; pause *= later {
-		done, err := a.pause(s, pause, read)
-		if done || err != nil || a.ctx.Err() != nil {
-			return firstError(a.ctx.Err(), failure, err)
+		done, err := a.pause(s, pause, r.read)
+		if a.ctx.Err() != nil || err != nil || done && !r.ended {
+			return firstError(a.ctx.Err(), err)
 		}
 		at, err := a.look(s)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case at != nil && !a.signs(at):
-			a.heldBy(at.node)
-			return nil
-		case time.Now().Before(a.deadline):
-		case at == nil:
+		}
+		if at != nil && at.node != nil {
+			had = nil
+			if !a.signs(at) {
+				had = at.node
+			}
+		}
+		switch {
+		case !r.ended && time.Now().Before(a.deadline):
+			continue
+		case had != nil:
+			a.unsigned(had)
+		case r.ended:
+			return a.hungUp(r.failure)
+		case at == nil || at.node == nil:
 			a.inVain(handshake)
-			return nil
 		default:
 			a.inVain("the connection was made, and no data passed")
-			return nil
+		}
+		return nil
+	}
+}
+
+// reading is what comes over a connection until a responder has signed.
+type reading struct {
+	*asking
+	fd      int
+	nonce   [nonceSize]byte
+	answer  []byte
+	ended   bool // it came to no signature any more
+	failure error
+}
+
+// read takes what is there, and says whether no more is to come.
+func (r *reading) read() bool {
+	var buf [256]byte
+	for {
+		n, _, err := unix.Recvfrom(r.fd, buf[:], unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EAGAIN:
+			return false
+		case err == unix.EINTR:
+			continue
+		case err != nil || n == 0:
+			r.ended, r.failure = true, err
+			return true
+		}
+		if r.answer = append(r.answer, buf[:n]...); r.signed(r.answer, r.nonce) {
+			r.result.detail = ""
+			return true
 		}
 	}
+}
+
+// unsigned ends a probe whose connection somebody else has, in whose place a responder
+// was to sign.
+func (a *asking) unsigned(by *harness.Node) {
+	a.heldBy(by)
+	a.result.RTT = time.Since(a.start)
+	a.result.detail = "without the signature that was due"
 }
 
 // hungUp ends a probe whose connection ended before a responder's answer came; err is nil
@@ -169,76 +209,6 @@ func (a *asking) hungUp(err error) error {
 	failure := a.notConnected(errno)
 	a.result.detail = what
 	return failure
-}
-
-// look looks at the target for the very connection, and then at every node.
-func (a *asking) look(s *socket) (*holder, error) {
-	own, err := unix.Getsockname(s.fd)
-	if err != nil {
-		return nil, err
-	}
-	ours := addrPortOf(own)
-	theirs := netip.AddrPortFrom(a.addr, a.probe.port)
-	for _, node := range a.expected() {
-		var there bool
-		err := node.Do(func() (err error) {
-			there, err = inspect.Connected(theirs, ours)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if there {
-			return &holder{node, theirs.Port()}, nil
-		}
-	}
-	nodes := a.nodes()
-	lists := make([][]inspect.Connection, len(nodes))
-	i := 0
-	err = harness.Visit(nodes, func(*harness.Node) (err error) {
-		lists[i], err = inspect.Connections()
-		i++
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	at, port := findHolder(lists, ours, time.Since(a.start))
-	if at < 0 {
-		return nil, nil
-	}
-	return &holder{nodes[at], port}, nil
-}
-
-// findHolder finds the other end of ours in the nodes' lists; -1 where it is in none. Where
-// its source was translated it is one that was accepted since, and whose other end is
-// in no list: it would be that node's own.
-func findHolder(lists [][]inspect.Connection, ours netip.AddrPort, age time.Duration) (at int, port uint16) {
-	locals := map[netip.AddrPort]bool{}
-	for i, list := range lists {
-		for _, c := range list {
-			if c.Remote == ours && c.Local != ours {
-				return i, c.Local.Port()
-			}
-			locals[c.Local] = true
-		}
-	}
-	const tick = 20 * time.Millisecond // two of the slowest kernel's
-	at = -1
-	for i, list := range lists {
-		for _, c := range list {
-			if !c.Accepted || locals[c.Remote] || c.Quiet > age+tick || c.Remote.Addr().Is6() != ours.Addr().Is6() {
-				continue
-			}
-			if c.Remote.Port() == ours.Port() { // translated sources mostly keep it
-				return i, c.Local.Port()
-			}
-			if at < 0 {
-				at, port = i, c.Local.Port()
-			}
-		}
-	}
-	return at, port
 }
 
 // expected are the nodes that are to have the address that is asked: the target, or the

@@ -40,8 +40,8 @@
 //
 // An address does not say who answered: ports are redirected, addresses move, several
 // nodes have one. A responder of Serve signs: Result.Proven is true then. Of a TCP
-// connection the nodes' own lists of sockets tell who has it; a handshake that comes to
-// nothing is Silent. Otherwise Result.By of Ask is the only node of the lab that has the
+// connection the nodes' own lists of sockets tell who has it, and a watch where its source
+// was translated; a handshake that comes to nothing is Silent. Otherwise Result.By of Ask is the only node of the lab that has the
 // sender's address, or "" when there are several; Reach and surveys, which give
 // verdicts, look where the answer left. Two labs are not connected: asking across them
 // is an error.

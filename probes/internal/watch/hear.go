@@ -36,6 +36,9 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 	t.sightings = append(t.sightings, account.Sighting{
 		At: f.at, Node: p.label, Index: f.index, Direction: account.Direction(direction), Role: account.Role(role), Foreign: f.foreign(), Header: headerOf(packet),
 	})
+	if packet.Protocol == unix.IPPROTO_TCP && !f.foreign() {
+		t.segments = append(t.segments, segment{p, direction, packet.Tuple(), packet.Flags})
+	}
 	s := sightingOf(packet)
 	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, p.label, d.Name, f.index, direction
 	s.Role, s.Foreign = role, f.foreign() && !d.ofBridge

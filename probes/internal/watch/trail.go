@@ -32,6 +32,7 @@ type Trail struct {
 
 	timeline  evidence.Timeline
 	sightings []account.Sighting
+	segments  []segment // of a connection, at taps
 	records   []*record
 	begun     time.Time
 	last      time.Time // when something new was seen, or the trail began
