@@ -46,6 +46,13 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // in every family that both have. At the others nothing must be delivered, whatever the
 // reason, which is told.
 //
+// A rule that decides by what any program at the asker may choose isolates nobody. Where
+// that is the source port, the probe is asked again from other ports: the edges of the rules'
+// ranges, and what their masks tell apart, up to 12 more. Where it is the length, the traffic
+// class, the TTL, options or extension headers, the payload, or the user, also in policy routing,
+// and another choice could let the request in, it is an error that names the rule. What root
+// alone may choose is not doubted: a mark, ICMP's type and code, flags of TCP.
+//
 // What looks like a mistake in the test (a link that is down, nobody listening, an
 // address that is missing) is an error that names it, unless Because expects just
 // that. So is what the evidence does not account for. It is false, and
@@ -97,7 +104,8 @@ func (m *IsolationMatcher) Except(probes ...Probe) *IsolationMatcher {
 // limit, a quota, a random number, a set that rules change, a count of connections. Without
 // it what such a rule drops, or lets past another that drops it, is an error where another
 // state of the rule would let it in. A rule that counts packets in turn (numgen inc) is asked
-// until it begins again, whatever is said here.
+// until it begins again, whatever is said here. It is no help against a rule that decides
+// by what a program may choose: no number of like probes shows that.
 func (m *IsolationMatcher) Sampled(n int) *IsolationMatcher {
 	m.sampled = n
 	return m

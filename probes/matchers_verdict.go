@@ -26,6 +26,8 @@ type finding struct {
 	leaks string
 	// doubt is what might have decided otherwise; its kind is 0 where nothing would.
 	doubt rules.Memory
+	// choice is a rule that decides by what any program may choose; nil for none.
+	choice *rules.Choice
 	// again is why it was asked more than once.
 	again rules.Memory
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
@@ -22,10 +23,16 @@ type recall struct {
 	legacy  map[*harness.Node]bool            // whether they have tables of iptables-legacy
 	routes  map[*harness.Node][]inspect.Route // of several ways
 	sampled int
+	chains  map[*inspect.Ruleset]*rules.Chains
+	routing map[*harness.Node]*routing
+	texts   map[*inspect.Rule]*evidence.Rule
 }
 
 func newRecall(sampled int) *recall {
-	return &recall{map[*harness.Node]*inspect.Ruleset{}, map[*harness.Node]bool{}, map[*harness.Node][]inspect.Route{}, sampled}
+	return &recall{
+		sets: map[*harness.Node]*inspect.Ruleset{}, legacy: map[*harness.Node]bool{}, routes: map[*harness.Node][]inspect.Route{}, sampled: sampled,
+		chains: map[*inspect.Ruleset]*rules.Chains{}, routing: map[*harness.Node]*routing{}, texts: map[*inspect.Rule]*evidence.Rule{},
+	}
 }
 
 // remember doubts findings, or asks once more about them and adds what comes of it.
@@ -55,11 +62,16 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 		if enough {
 			continue
 		}
-		more, err := m.branches(q, c, &found[i])
-		if err != nil {
-			return nil, err
+		for _, ask := range []func(question, *recall, *finding) ([]finding, error){m.branches, m.otherPorts} {
+			if is, _ := m.judge(found[i]); is != holds {
+				break
+			}
+			more, err := ask(q, c, &found[i])
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, more...)
 		}
-		found = append(found, more...)
 	}
 	return found, nil
 }
@@ -80,6 +92,13 @@ func (m *IsolationMatcher) doubt(found []finding) error {
 			found[i].doubt = found[i].again
 		case found[i].doubt.Rule == nil:
 			found[i].doubt = rules.Memory{} // the rules have changed since: it was true then
+		}
+		choices, err := c.choices(&found[i])
+		if err != nil {
+			return err
+		}
+		if len(choices) > 0 {
+			found[i].choice = &choices[0]
 		}
 	}
 	return nil
@@ -104,7 +123,7 @@ func (c *recall) times(f *finding) (times int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		for _, memory := range rules.Deciding(set, packetOf(passage), passage.Steps) {
+		for _, memory := range c.prepared(set).Deciding(packetOf(passage), passage.Steps) {
 			switch n := c.timesOf(memory); n {
 			case 0:
 				f.doubt = memory
@@ -138,6 +157,14 @@ func (c *recall) rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error)
 	return c.sets[node], err
 }
 
+// prepared is a ruleset prepared for many packets.
+func (c *recall) prepared(set *inspect.Ruleset) *rules.Chains {
+	if c.chains[set] == nil {
+		c.chains[set] = rules.Prepare(set)
+	}
+	return c.chains[set]
+}
+
 // packetOf is what is known of a packet as rules see it.
 func packetOf(passage watch.Passage) rules.Packet {
 	w := passage.Packet
@@ -167,7 +194,7 @@ func packetOf(passage watch.Passage) rules.Packet {
 func doubtOf(f finding) (objection, bool) {
 	switch f.doubt.Kind {
 	case 0:
-		return objection{}, false
+		return chosen(f)
 	case rules.Users:
 		return objection{fmt.Sprintf("%s; but %s: it says nothing of what others send", endOf(f.Result), f.doubt), "isolate whatever user it is"}, true
 	case rules.Unread:

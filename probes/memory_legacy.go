@@ -1,8 +1,6 @@
 package probes
 
 import (
-	"slices"
-
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
@@ -14,33 +12,19 @@ import (
 // by. Which of them it met nobody traces: each counts that could match it, but those behind
 // the rule that ended it.
 func (c *recall) legacyTimes(f *finding, times int) (int, error) {
-	if f.from == nil {
-		return times, nil
-	}
-	for _, node := range f.from.Lab().Nodes() {
-		at := slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == evidence.Request && s.Node == node.Name() })
-		if at < 0 || node.Attached() || !c.hasLegacy(node) {
-			continue
-		}
-		set, err := c.rulesetOf(node)
-		if err != nil {
-			return 0, err
-		}
-		packet := legacyPacket(f, f.Timeline[at])
-		for _, rule := range f.metLegacy(set, packet) {
+	err := c.legacyNodes(f, func(set *inspect.Ruleset, s evidence.Sighting) {
+		for _, rule := range f.metLegacy(set, legacyPacket(f, s)) {
 			memory, remembers := rules.RemembersLegacy(rule)
-			if !remembers {
-				continue
+			switch n := c.timesOf(memory); {
+			case !remembers || f.doubt.Kind != 0:
+			case n == 0:
+				f.doubt, times = memory, 1
+			default:
+				times, f.again = max(times, n), memory
 			}
-			n := c.timesOf(memory)
-			if n == 0 {
-				f.doubt = memory
-				return 1, nil
-			}
-			times, f.again = max(times, n), memory
 		}
-	}
-	return times, nil
+	})
+	return times, err
 }
 
 // hasLegacy says whether a node has tables of iptables-legacy.
@@ -72,6 +56,13 @@ func (f *finding) metLegacy(set *inspect.Ruleset, p rules.Packet) (met []*inspec
 		}
 	}
 	return met
+}
+
+// endedBy says whether a rule ended the request.
+func (f *finding) endedBy(rule *inspect.LegacyRule) bool {
+	by := f.Cause.Rule
+	return by != nil && by.Family == rule.Chain.Table.Program && by.Table == rule.Chain.Table.Name && by.Chain == rule.Chain.Name &&
+		uint64(rule.Number) == by.Handle
 }
 
 // endedBefore says whether a rule before this one, in its chain, ended the request.

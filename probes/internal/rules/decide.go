@@ -47,6 +47,10 @@ type decision struct {
 	packet Packet
 	steps  []Step
 	found  []Memory
+
+	free    bool // whether it is about choices
+	untold  bool // whether the packet is tracked is not known
+	choices []Choice
 }
 
 // frame is a chain that the packet is in, and the rule that is next there.
@@ -58,6 +62,7 @@ type frame struct {
 // branch is a rule that could have decided otherwise, and what would have come of it.
 type branch struct {
 	memory Memory
+	choice Choice // instead of it
 	may    fate
 	before int // how many changes the packet had seen by then
 }
@@ -81,17 +86,29 @@ func (d *decision) section() bool {
 	}
 	p := d.packet.forget(d.book.altered[base.table])
 	p.Hook = base.hook
-	s := &section{decision: d, guess: &guess{book: d.book, packet: &p, chains: map[*lines]fate{}}, stack: []frame{{base, 0}}, base: base}
+	met := p
+	if d.free {
+		p = p.free()
+		if d.packet.State == nil && (d.untold || d.book.altered[base.table]&altersState != 0) {
+			p.State = nil
+		}
+	}
+	s := &section{decision: d, packet: &met, guess: &guess{book: d.book, packet: &p, chains: map[*lines]fate{}}, stack: []frame{{base, 0}}, base: base}
 	last, ok := s.run()
 	if !ok {
 		return false
 	}
 	for _, b := range s.branches {
-		if b.matters(last, s.changes) {
+		switch {
+		case !b.matters(last, s.changes):
+		case d.free:
+			d.choices = append(d.choices, b.choice)
+		default:
 			d.found = append(d.found, b.memory)
 		}
 	}
 	d.packet = d.packet.forget(s.altered)
+	d.untold = d.untold || s.altered&altersState != 0
 	return true
 }
 
@@ -100,6 +117,7 @@ func (d *decision) chain(s Step) *lines { return d.book.chain(s.Family+" "+s.Tab
 // section is a packet's way through one base chain.
 type section struct {
 	*decision
+	packet   *Packet // as it is; in the guess what is free is not known
 	guess    *guess
 	base     *lines
 	stack    []frame
@@ -135,21 +153,16 @@ func (s *section) run() (end fate, ok bool) {
 // line passes one rule.
 func (s *section) line(c *lines, l *line) (end fate, over, ok bool) {
 	if len(s.steps) == 0 || s.chain(s.steps[0]) != c || s.steps[0].Handle != l.id {
-		if l.memory.Kind != 0 {
+		if s.open(l) {
 			s.passed(c, l)
 		}
 		return 0, false, true
 	}
-	_, verdicts := l.evaluate(s.guess.packet)
+	_, verdicts, _ := l.evaluate(s.packet)
 	given := s.steps[0].Verdict
 	s.steps = s.steps[1:]
-	if l.memory.Kind != 0 {
-		may := s.onwards(0, true)
-		if len(verdicts) > 1 || l.alters != 0 {
-			other, stays := s.guess.matched(c, l, verdicts)
-			may |= s.onwards(other, stays)
-		}
-		s.branches = append(s.branches, branch{l.memory, may, s.changes})
+	if s.open(l) {
+		s.matched(c, l)
 	}
 	if l.alters != 0 {
 		s.changes++
@@ -160,10 +173,38 @@ func (s *section) line(c *lines, l *line) (end fate, over, ok bool) {
 
 // passed is at a rule that did not match, and could have.
 func (s *section) passed(c *lines, l *line) {
-	if answer, verdicts := l.evaluate(s.guess.packet); answer != No {
-		may, stays := s.guess.matched(c, l, verdicts)
-		s.branches = append(s.branches, branch{l.memory, s.onwards(may, stays), s.changes})
+	answer, verdicts, by := l.evaluate(s.guess.packet)
+	if answer == No || s.free && by == 0 {
+		return
 	}
+	may, stays := s.guess.matched(c, l, verdicts)
+	s.branch(l, by, s.onwards(may, stays))
+}
+
+// matched is at a rule that did match, and could have not, or could have done else.
+func (s *section) matched(c *lines, l *line) {
+	_, verdicts, by := l.evaluate(s.guess.packet)
+	if s.free && by == 0 {
+		return
+	}
+	may := s.onwards(0, true)
+	if len(verdicts) > 1 || l.alters != 0 {
+		other, stays := s.guess.matched(c, l, verdicts)
+		may |= s.onwards(other, stays)
+	}
+	s.branch(l, by, may)
+}
+
+// open says whether a rule could decide otherwise.
+func (s *section) open(l *line) bool {
+	if s.free {
+		return l.matters
+	}
+	return l.memory.Kind != 0
+}
+
+func (s *section) branch(l *line, by Trait, may fate) {
+	s.branches = append(s.branches, branch{l.memory, choiceOf(by, l, *s.guess.packet), may, s.changes})
 }
 
 // onwards is the fate of a packet that a rule did may to, when it comes back to the

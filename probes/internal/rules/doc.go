@@ -20,6 +20,15 @@
 //		}
 //	}
 //
+// And whether it would have ended otherwise had the sender chosen another source port, TTL
+// or whatever a program may choose:
+//
+//	for _, choice := range rules.Prepare(set).Choosing(packet, steps) {
+//		if choice.Traits == rules.SourcePort {
+//			ports := rules.Ports([]rules.Choice{choice}, *packet.SrcPort) // ask from each
+//		} // else inconclusive because choice
+//	}
+//
 // A field of a Packet that is not set is not known, and what is not known is answered
 // with Maybe: to leave out costs precision, to set wrongly costs soundness. It is the
 // packet as it is at the node, so after another node's NAT with the new addresses. A

@@ -12,21 +12,38 @@ import (
 
 // MatchLegacy is Match for a rule of iptables-legacy.
 func MatchLegacy(rule *inspect.LegacyRule, p Packet) Answer {
-	result := answer(p.family() == legacyFamily(rule))
+	result, _ := matchLegacy(rule, &p)
+	return result
+}
+
+// matchLegacy says as well which traits the answer depends on.
+func matchLegacy(rule *inspect.LegacyRule, p *Packet) (result Answer, by Trait) {
+	result = answer(p.family() == legacyFamily(rule))
 	if p.family() == 0 {
 		result = Maybe
 	}
 	for _, option := range rule.Options {
 		if !option.OfTarget {
-			result = result.and(legacyOption(rule, option, &p).invert(option.Not))
+			is := legacyOption(rule, option, p)
+			if is == Maybe {
+				by |= legacyTraits[option.Name]
+			}
+			result = result.and(is.invert(option.Not))
 		}
 	}
 	for _, module := range rule.Modules {
 		if !slices.Contains(plainModules, module) {
 			result = result.and(Maybe)
+			by |= matchTrait(module, p)
 		}
 	}
-	return result
+	return result, by
+}
+
+// legacyTraits are those of options.
+var legacyTraits = map[string]Trait{
+	"--sport": SourcePort, "--sports": SourcePort, "--source-ports": SourcePort, "--ports": SourcePort, "--ctorigsrcport": SourcePort,
+	"--tcp-option": Headers, "-f": Fragments,
 }
 
 // plainModules are those whose options are all there is to know.

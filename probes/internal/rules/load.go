@@ -6,6 +6,8 @@ import (
 	"github.com/google/nftables/expr"
 )
 
+const nextHeader = 6 // where IPv6 has it
+
 // payload loads from a header, or writes to it: what is beyond the header's end may not
 // be there, and then the rule stops.
 func (e *evaluation) payload(x *expr.Payload) Answer {
@@ -28,7 +30,11 @@ func (e *evaluation) payload(x *expr.Payload) Answer {
 		return there
 	}
 	e.regs.load(x.DestRegister, header.sub(at, n))
-	return there
+	e.regs.choose(x.DestRegister, n, func(i int) Trait { return e.payloadTrait(x.Base, at+i) })
+	if x.Base == expr.PayloadBaseNetworkHeader && at <= nextHeader && nextHeader < at+n {
+		e.next = true
+	}
+	return e.depends(there, e.payloadTrait(x.Base, at+n-1)&(Headers|Content))
 }
 
 // meta loads what the kernel knows of a packet, or sets it.
@@ -36,6 +42,7 @@ func (e *evaluation) meta(x *expr.Meta) Answer {
 	if x.SourceRegister {
 		if x.Key == expr.MetaKeyMARK {
 			e.mark = nil
+			e.by |= e.regs.chosen(x.Register, 4)
 			if data := e.regs.read(x.Register, 4); data.equal(data.value) == Yes {
 				e.mark = new(nativeUint32(data.value))
 			}
@@ -44,7 +51,9 @@ func (e *evaluation) meta(x *expr.Meta) Answer {
 	}
 	data, there := e.metaData(x.Key)
 	e.regs.load(x.Register, data)
-	return there
+	by := e.metaTrait(x.Key)
+	e.regs.choose(x.Register, len(data.value), func(int) Trait { return by })
+	return e.depends(there, by)
 }
 
 // metaData is what a key loads, and whether it can.
@@ -155,6 +164,9 @@ func (e *evaluation) ct(x *expr.Ct) Answer {
 		return Yes
 	}
 	e.regs.load(x.Register, unknownBits(16))
+	if x.Key == expr.CtKeyPROTOSRC {
+		e.regs.choose(x.Register, 2, func(int) Trait { return SourcePort })
+	}
 	return Maybe
 }
 

@@ -17,6 +17,10 @@ func (e *evaluation) lookup(x *expr.Lookup) Answer {
 		return Maybe
 	}
 	found, elements := find(set, e.regs.read(x.SourceRegister, set.KeyLen))
+	by := e.regs.chosen(x.SourceRegister, set.KeyLen)
+	if found == Maybe || x.IsDestRegSet && len(elements) > 1 {
+		e.by |= by
+	}
 	if set.Dynamic || set.Updated || set.Timeout || set.Stateful {
 		found = Maybe // by the time it is asked
 	}

@@ -11,14 +11,17 @@ import (
 // Match says whether a rule's conditions hold for a packet: Yes and No only where that
 // is sure whatever is not known, also of the kernel's state.
 func Match(rule *inspect.Rule, p Packet) Answer {
-	result, _ := evaluate(rule, &p)
+	result, _, _ := evaluate(rule, &p)
 	return result
 }
 
 // registers are those of a rule while it is evaluated. The kernel numbers them twice:
 // four of 16 bytes (1 to 4), and the same memory as sixteen of 4 bytes (8 to 23); the
 // verdict has the first 16 bytes.
-type registers struct{ bits }
+type registers struct {
+	bits
+	traits []Trait // of each byte
+}
 
 const (
 	registerBytes = 80
@@ -39,12 +42,42 @@ func (r registers) load(register uint32, data bits) {
 	padded := min((len(data.value)+3)&^3, registerBytes-at)
 	r.put(at, knownBits(make([]byte, padded)...))
 	r.put(at, data)
+	clear(r.traits[at : at+padded])
 }
 
 func (r registers) read(register uint32, n int) bits { return r.sub(offsetOf(register), n) }
 
 // forget makes all of them not known.
-func (r registers) forget() { r.put(0, unknownBits(registerBytes)) }
+func (r registers) forget() {
+	r.put(0, unknownBits(registerBytes))
+	clear(r.traits)
+}
+
+// choose says what some bytes of a register are.
+func (r registers) choose(register uint32, n int, trait func(i int) Trait) {
+	for i, at := 0, offsetOf(register); i < n && at+i < registerBytes; i++ {
+		r.traits[at+i] = trait(i)
+	}
+}
+
+// traitsOf are those of each of some bytes.
+func (r registers) traitsOf(register uint32, n int) []Trait {
+	traits := make([]Trait, n)
+	if at := offsetOf(register); at < registerBytes {
+		copy(traits, r.traits[at:])
+	}
+	return traits
+}
+
+// chosen are the traits that those bytes, so far as they are not known, depend on.
+func (r registers) chosen(register uint32, n int) (t Trait) {
+	for i, at := 0, offsetOf(register); i < n && at+i < registerBytes; i++ {
+		if r.known[at+i] != 0xff {
+			t |= r.traits[at+i]
+		}
+	}
+	return t
+}
 
 // evaluation is a rule on its way through a packet.
 type evaluation struct {
@@ -57,25 +90,64 @@ type evaluation struct {
 	sureTransport      int
 	mark               *uint32
 	verdicts           []expr.Verdict
+	by                 Trait // what could make it match or not, or otherwise
+	next               bool  // it looks at IPv6's next header
 }
 
 // evaluate says whether a rule matches, and which verdicts it may then give; none where
-// the next rule is asked.
-func evaluate(rule *inspect.Rule, p *Packet) (Answer, []expr.Verdict) {
-	e := &evaluation{rule: rule, packet: p, hook: rule.Chain.Hook, regs: registers{unknownBits(registerBytes)}, mark: p.Mark}
+// the next rule is asked. The traits are those that the answer depends on, of a packet
+// whose traits are free.
+func evaluate(rule *inspect.Rule, p *Packet) (Answer, []expr.Verdict, Trait) {
+	e := evaluationOf(rule, p)
+	result := e.run()
+	if !e.next || !p.isFree || p.family() != 6 {
+		return result, e.verdicts, e.by
+	}
+	for _, next := range extensions {
+		other := *p
+		other.extended, other.next = true, next
+		with := evaluationOf(rule, &other)
+		if answer := with.run(); answer != result || !slices.Equal(with.verdicts, e.verdicts) {
+			result, e.by = Maybe, e.by|with.by|Headers
+			e.verdicts = append(e.verdicts, with.verdicts...)
+		}
+	}
+	return result, e.verdicts, e.by
+}
+
+// extensions are the headers of IPv6 that may come before the upper one: hop-by-hop,
+// routing, fragment, destination (RFC 8200).
+var extensions = []uint8{0, 43, 44, 60}
+
+func evaluationOf(rule *inspect.Rule, p *Packet) *evaluation {
+	e := &evaluation{rule: rule, packet: p, hook: rule.Chain.Hook, mark: p.Mark}
+	e.regs = registers{unknownBits(registerBytes), make([]Trait, registerBytes)}
 	if e.hook == "" {
 		e.hook = p.Hook
 	}
 	e.network, e.sureNetwork = p.network()
 	e.transport, e.sureTransport = p.transport()
+	return e
+}
+
+func (e *evaluation) run() Answer {
 	result := e.family()
-	for _, x := range rule.Exprs {
+	for _, x := range e.rule.Exprs {
 		if result == No {
-			return No, nil
+			e.verdicts = nil
+			return No
 		}
 		result = result.and(e.step(x))
 	}
-	return result, e.verdicts
+	return result
+}
+
+// depends notes what an answer that is not sure depends on.
+func (e *evaluation) depends(a Answer, on Trait) Answer {
+	if a == Maybe {
+		e.by |= on
+	}
+	return a
 }
 
 // family says whether the table sees such a packet.
@@ -103,12 +175,15 @@ func (e *evaluation) step(x any) Answer {
 	case *expr.Ct:
 		return e.ct(x)
 	case *expr.Cmp:
-		return compare(e.regs.read(x.Register, len(x.Data)), x.Op, x.Data)
+		return e.depends(compare(e.regs.read(x.Register, len(x.Data)), x.Op, x.Data), e.regs.chosen(x.Register, len(x.Data)))
 	case *expr.Range:
 		n := min(len(x.FromData), len(x.ToData))
-		return e.regs.read(x.Register, n).within(x.FromData[:n], x.ToData[:n]).invert(x.Op == expr.CmpOpNeq)
+		is := e.regs.read(x.Register, n).within(x.FromData[:n], x.ToData[:n]).invert(x.Op == expr.CmpOpNeq)
+		return e.depends(is, e.regs.chosen(x.Register, n))
 	case *expr.Bitwise:
+		traits := e.regs.traitsOf(x.SourceRegister, int(x.Len))
 		e.regs.load(x.DestRegister, e.regs.read(x.SourceRegister, int(x.Len)).masked(x.Mask, x.Xor))
+		e.regs.choose(x.DestRegister, int(x.Len), func(i int) Trait { return traits[i] })
 	case *expr.Byteorder:
 		return e.byteorder(x)
 	case *expr.Immediate:
@@ -142,7 +217,8 @@ func compare(b bits, op expr.CmpOp, data []byte) Answer {
 }
 
 func (e *evaluation) byteorder(x *expr.Byteorder) Answer {
-	data := e.regs.read(x.SourceRegister, int(x.Len))
+	data, any := e.regs.read(x.SourceRegister, int(x.Len)), e.regs.chosen(x.SourceRegister, int(x.Len))
+	defer func() { e.regs.choose(x.DestRegister, int(x.Len), func(int) Trait { return any }) }()
 	switch {
 	case x.Size == 8 && x.Len > 8: // has changed between kernels
 		e.regs.load(x.DestRegister, unknownBits(int(x.Len)))
@@ -187,6 +263,7 @@ func (e *evaluation) other(x any) Answer {
 		return e.opaque(x)
 	default: // fib, socket, rt, exthdr: what they load, and whether they can, is not known
 		e.regs.forget()
+		e.by |= e.packet.otherTrait(x)
 		return Maybe
 	}
 	return Yes
@@ -210,6 +287,7 @@ func (e *evaluation) opaque(x *inspect.Opaque) Answer {
 		e.decide(expr.VerdictAccept, expr.VerdictDrop)
 	}
 	e.regs.forget()
+	e.by |= opaqueTraits[x.Name]
 	return Maybe
 }
 

@@ -37,6 +37,11 @@ type Packet struct {
 	// Hook is where it is, in nft's word, for rules in chains that others jump to;
 	// "" is not known, and a base chain knows it.
 	Hook string
+
+	isFree bool // what a program may choose is not known
+	// extended says that IPv6 extension headers come before the upper one, and next is the first.
+	extended bool
+	next     uint8
 }
 
 // Interface is a network interface. Without a name, or an index, that is not known.
@@ -88,7 +93,9 @@ func (p *Packet) network() (header bits, sure int) {
 		header.put(0, bits{[]byte{0x40}, []byte{0xf0}}) // options are possible
 		header.put(1, one8(p.TOS))
 		header.put(2, net16(p.Length))
-		header.put(icmpless, bits{[]byte{0, 0}, []byte{0x3f, 0xff}}) // no fragment
+		if !p.isFree {
+			header.put(icmpless, bits{[]byte{0, 0}, []byte{0x3f, 0xff}}) // no fragment
+		}
 		header.put(8, one8(p.TTL))
 		header.put(9, one8(p.Protocol))
 		header.put(12, address(p.Src, 4))
@@ -104,6 +111,9 @@ func (p *Packet) network() (header bits, sure int) {
 			header.put(4, knownBits(binary.BigEndian.AppendUint16(nil, *p.Length-v6)...))
 		}
 		header.put(6, one8(p.Protocol))
+		if p.extended {
+			header.put(6, knownBits(p.next))
+		}
 		header.put(7, one8(p.TTL))
 		header.put(8, address(p.Src, 16))
 		header.put(24, address(p.Dst, 16))

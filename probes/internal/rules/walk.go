@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -10,7 +11,9 @@ import (
 // line is a rule of either kind, as a packet's way through the chains needs it.
 type line struct {
 	id       uint64
-	evaluate func(*Packet) (Answer, []expr.Verdict)
+	place    fmt.Stringer
+	evaluate func(*Packet) (Answer, []expr.Verdict, Trait)
+	matters  bool   // whether it matches matters to a packet
 	memory   Memory // of kind 0 where it has none
 	alters   alteration
 	copies   bool
@@ -51,7 +54,8 @@ func Prepare(set *inspect.Ruleset) *Chains {
 			for _, rule := range chain.Rules {
 				l := line{id: rule.Handle, alters: alters(rule), copies: copies(rule)}
 				l.memory, _ = Remembers(rule)
-				l.evaluate = func(p *Packet) (Answer, []expr.Verdict) { return evaluate(rule, p) }
+				l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) { return evaluate(rule, p) }
+				l.place, l.matters = rule, consequent(rule)
 				c.list = append(c.list, l)
 			}
 			b.add(c)
@@ -77,7 +81,11 @@ func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain) *lines 
 		}
 		l.memory, _ = RemembersLegacy(rule)
 		verdicts := legacyVerdicts(table, rule)
-		l.evaluate = func(p *Packet) (Answer, []expr.Verdict) { return MatchLegacy(rule, *p), verdicts }
+		l.place, l.matters = rule, rule.Target != "" && (len(verdicts) > 0 || l.alters != 0 || l.copies)
+		l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) {
+			answer, by := matchLegacy(rule, p)
+			return answer, verdicts, by
+		}
 		c.list = append(c.list, l)
 	}
 	return c
@@ -142,7 +150,7 @@ func (g *guess) through(c *lines) fate {
 
 // line is what may come of one rule, and whether the next may be asked.
 func (g *guess) line(c *lines, l *line) (may fate, stays bool) {
-	matches, verdicts := l.evaluate(g.packet)
+	matches, verdicts, _ := l.evaluate(g.packet)
 	if matches == No {
 		return 0, true
 	}

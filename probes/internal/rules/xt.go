@@ -20,7 +20,7 @@ func (e *evaluation) xtMatch(x *expr.Match) Answer {
 			flags = e.transport.sub(13, 1).masked([]byte{info.FlagsMask}, nil).equal([]byte{info.FlagsCmp}).invert(info.InvFlags&xt.TcpInvFlags != 0)
 		}
 		if info.Option != 0 {
-			flags = flags.and(Maybe)
+			flags = e.depends(flags.and(Maybe), Headers)
 		}
 		return e.whole(protoTCP).and(ports).and(flags)
 	case *xt.Udp:
@@ -45,7 +45,7 @@ func (e *evaluation) xtMatch(x *expr.Match) Answer {
 	case x.Name == "state" && len(raw) >= 4: // struct xt_state_info
 		return e.conntrack(uint16(xt.ConntrackState), 0, nativeUint32(raw))
 	}
-	return Maybe
+	return e.depends(Maybe, matchTrait(x.Name, e.packet))
 }
 
 // rawInfo is what google/nftables did not read.
@@ -76,6 +76,14 @@ func (e *evaluation) port(at int, among [2]uint16) Answer {
 	if among == [2]uint16{0, 65535} {
 		return Yes
 	}
+	by := SourcePort
+	if at != 0 {
+		by = 0
+	}
+	return e.depends(e.portWithin(at, among), by)
+}
+
+func (e *evaluation) portWithin(at int, among [2]uint16) Answer {
 	return e.transport.sub(at, 2).within(binary.BigEndian.AppendUint16(nil, among[0]), binary.BigEndian.AppendUint16(nil, among[1]))
 }
 
@@ -86,6 +94,9 @@ func (e *evaluation) conntrack(asks, not uint16, mask uint32) Answer {
 	result := Yes
 	if asks&^(uint16(xt.ConntrackState)|alias) != 0 {
 		result = Maybe
+	}
+	if asks&uint16(xt.ConntrackOrigSrcPort) != 0 {
+		e.by |= SourcePort
 	}
 	if asks&(uint16(xt.ConntrackState)|alias) == 0 {
 		return result

@@ -53,10 +53,10 @@ var (
 	comments = regexp.MustCompile(` comment "[^"]*"$`) // the rule's own: elements and log prefixes may hold the word
 )
 
-// ruleText is the rule as nft prints it; "" without nft. A chain or table that is
+// RuleText is the rule as nft prints it; "" without nft. A chain or table that is
 // called like one of nft's own words cannot be asked for by name: then the whole ruleset
 // is read.
-func ruleText(node *harness.Node, r *evidence.Rule) string {
+func RuleText(node *harness.Node, r *evidence.Rule) string {
 	if text := textOf(nftOutput(node, "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle); text != "" {
 		return text
 	}

@@ -1,0 +1,178 @@
+package probes
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
+)
+
+// mostPorts bounds from how many source ports a probe is asked.
+const mostPorts = 12
+
+// choices are the rules by which a finding might have ended otherwise, had who sent it chosen
+// what any program may choose.
+func (c *recall) choices(f *finding) (found []rules.Choice, err error) {
+	for _, passage := range f.met {
+		set, err := c.rulesetOf(passage.Node)
+		if err != nil {
+			return nil, err
+		}
+		for _, choice := range c.prepared(set).Choosing(packetOf(passage), passage.Steps) {
+			if rule, ok := choice.Rule.(*inspect.Rule); ok {
+				choice.Rule = c.words(passage.Node, rule)
+			}
+			found = append(found, choice)
+		}
+	}
+	legacy, err := c.legacyChoices(f)
+	if err != nil {
+		return nil, err
+	}
+	routed, err := c.routeChoices(f)
+	return append(append(found, legacy...), routed...), err
+}
+
+// words is a rule that says its text, which is read when it is first wanted.
+func (c *recall) words(node *harness.Node, rule *inspect.Rule) *evidence.Rule {
+	if c.texts[rule] == nil {
+		table := rule.Chain.Table
+		text := &evidence.Rule{Family: table.Family, Table: table.Name, Chain: rule.Chain.Name, Handle: rule.Handle, Comment: rule.Comment}
+		text.ReadLater(func() (string, string) { return watch.RuleText(node, text), "" })
+		c.texts[rule] = text
+	}
+	return c.texts[rule]
+}
+
+// legacyChoices are those of iptables-legacy.
+func (c *recall) legacyChoices(f *finding) (found []rules.Choice, err error) {
+	err = c.legacyNodes(f, func(set *inspect.Ruleset, s evidence.Sighting) {
+		packet := legacyPacket(f, s)
+		found = append(found, rules.ChoosingLegacy(set, packet, func(rule *inspect.LegacyRule) (is, behind bool) {
+			return f.endedBy(rule), f.endedBefore(rule)
+		})...)
+	})
+	return found, err
+}
+
+// legacyNodes are those that the request came by and that have tables of iptables-legacy.
+func (c *recall) legacyNodes(f *finding, do func(*inspect.Ruleset, evidence.Sighting)) error {
+	if f.from == nil {
+		return nil
+	}
+	for _, node := range f.from.Lab().Nodes() {
+		at := f.requestAt(node)
+		if at < 0 || node.Attached() || !c.hasLegacy(node) {
+			continue
+		}
+		set, err := c.rulesetOf(node)
+		if err != nil {
+			return err
+		}
+		do(set, f.Timeline[at])
+	}
+	return nil
+}
+
+// requestAt is where the timeline has the request at a node first; -1 for nowhere.
+func (f *finding) requestAt(node *harness.Node) int {
+	return slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == evidence.Request && s.Node == node.Name() })
+}
+
+// otherPorts asks about a finding from other source ports, until every way in which rules
+// tell them apart was seen. What else a program may choose is a doubt.
+func (m *IsolationMatcher) otherPorts(q question, c *recall, f *finding) (more []finding, err error) {
+	asked := []uint16{f.askedFrom()}
+	var known []rules.Choice
+	ask := func(f *finding) (bool, error) {
+		choices, err := c.choices(f)
+		for i, choice := range choices {
+			if choice.Traits != rules.SourcePort || !f.Probe.kind.ports {
+				f.choice = &choices[i]
+			}
+		}
+		known = append(known, choices...)
+		return f.choice == nil && len(known) > 0, err
+	}
+	if on, err := ask(f); err != nil || !on {
+		return nil, err
+	}
+	own, err := listening(q.from)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		ports := rules.Ports(known, asked...)
+		next := slices.IndexFunc(ports, func(port uint16) bool {
+			return !slices.Contains(asked, port) && !own[protocolOf(f.Probe)][port]
+		})
+		if next < 0 || len(asked) > mostPorts {
+			break
+		}
+		asked = append(asked, ports[next])
+		other := *f
+		other.sourcePort = ports[next]
+		again, err := q.once(m.ctx, other)
+		if err != nil {
+			return nil, err
+		}
+		more = append(more, again...)
+		if is, _ := m.judge(again[0]); is != holds {
+			return more, nil
+		}
+		if on, err := ask(&more[len(more)-1]); err != nil || !on {
+			return more, err
+		}
+	}
+	for i, choice := range known {
+		if !choice.Told(asked) || len(asked) > mostPorts {
+			f.choice = &known[i]
+		}
+	}
+	return more, nil
+}
+
+// askedFrom is the source port of a finding's request; where it is not known one that the
+// kernel might have taken.
+func (f *finding) askedFrom() uint16 {
+	const ephemeral = 40001
+	switch {
+	case f.sourcePort != 0:
+		return f.sourcePort
+	case len(f.met) > 0 && f.met[0].Packet.SourcePort != 0:
+		return f.met[0].Packet.SourcePort
+	}
+	for _, s := range f.Timeline {
+		if s.Role == evidence.Request && s.SourcePort != 0 {
+			return s.SourcePort
+		}
+	}
+	return ephemeral
+}
+
+func protocolOf(p Probe) uint8 {
+	return map[string]uint8{"tcp": protoTCP, "udp": protoUDP}[p.kind.name]
+}
+
+// chosen is the objection to a finding that holds only as long as nobody chooses otherwise.
+func chosen(f finding) (objection, bool) {
+	if f.choice == nil {
+		return objection{}, false
+	}
+	who := f.choice.Rule.String()
+	if f.Cause.Rule != nil && f.Cause.Rule.String() == who {
+		who = "this rule"
+	}
+	why := fmt.Sprintf("%s decides by %s, which any program may choose", who, f.choice.Traits)
+	if f.choice.Traits == rules.User {
+		why = fmt.Sprintf("%s decides by %s: it says nothing of what others send", who, f.choice.Traits)
+	}
+	return objection{
+		fmt.Sprintf("%s; but %s: BeIsolatedFrom cannot hold by it", endOf(f.Result), why),
+		"isolate by addresses, interfaces, protocols or destination ports",
+	}, true
+}

@@ -1,0 +1,178 @@
+package probes
+
+import (
+	"fmt"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"golang.org/x/sys/unix"
+)
+
+// routing is what a node's lookups are decided by.
+type routing struct {
+	*inspect.State
+	chosen bool // whether some rule or route asks for what a program may choose
+}
+
+// routeChoices are the rules of policy routing, and the routes with a TOS, that could have sent
+// the request another way at a node that it came by. A mark is for root alone to choose.
+func (c *recall) routeChoices(f *finding) (found []rules.Choice, err error) {
+	if f.from == nil {
+		return nil, nil
+	}
+	for _, node := range f.from.Lab().Nodes() {
+		at := f.requestAt(node)
+		if at < 0 && node != f.from || node.Attached() {
+			continue
+		}
+		state, err := c.routingOf(node)
+		if err != nil {
+			return nil, err
+		}
+		if state.chosen {
+			found = append(found, state.choices(questionOf(f, node, at))...)
+		}
+	}
+	return found, nil
+}
+
+func (c *recall) routingOf(node *harness.Node) (*routing, error) {
+	if c.routing[node] != nil {
+		return c.routing[node], nil
+	}
+	ns := inspect.Namespace{Do: node.Do, Handle: node.Netlink()}
+	r := &routing{State: &inspect.State{}}
+	var err error
+	if r.PolicyRules, err = ns.PolicyRules(); err != nil {
+		return nil, fmt.Errorf("node %s: %w", node, err)
+	}
+	if r.Routes, err = ns.Routes(); err != nil {
+		return nil, fmt.Errorf("list the routes of node %s: %w", node, err)
+	}
+	for _, rule := range r.PolicyRules {
+		r.chosen = r.chosen || traitsOf(rule) != 0
+	}
+	for _, route := range r.Routes {
+		r.chosen = r.chosen || route.TOS != 0
+	}
+	if r.chosen {
+		if r.Links, err = ns.Links(); err != nil {
+			return nil, fmt.Errorf("list the links of node %s: %w", node, err)
+		}
+	}
+	c.routing[node] = r
+	return r, nil
+}
+
+// traitsOf are what a rule of policy routing asks for that a program may choose.
+func traitsOf(r inspect.PolicyRule) (t rules.Trait) {
+	if r.SourcePorts != (inspect.Range{}) || r.SourcePortMask != 0 {
+		t |= rules.SourcePort
+	}
+	if r.TOSMask != 0 {
+		t |= rules.TOS
+	}
+	if r.UIDs != nil {
+		t |= rules.User
+	}
+	return t
+}
+
+// questionOf is the lookup for the request at a node.
+func questionOf(f *finding, node *harness.Node, at int) inspect.Question {
+	q := inspect.Question{From: f.source, To: f.Addr.WithZone(""), SourcePort: f.askedFrom(), Port: f.Probe.port, Protocol: protocolOf(f.Probe)}
+	switch {
+	case q.Protocol != 0:
+	case q.To.Is6():
+		q.Protocol = unix.IPPROTO_ICMPV6
+	default:
+		q.Protocol = unix.IPPROTO_ICMP
+	}
+	if at < 0 {
+		return q
+	}
+	s := f.Timeline[at]
+	q.From, q.To, q.Mark = s.Source, s.Destination, s.Mark
+	if node != f.from {
+		q.In = s.Index
+	}
+	return q
+}
+
+// choices are those that decide otherwise about a question with other traits, and lead
+// somewhere then.
+func (r *routing) choices(q inspect.Question) (found []rules.Choice) {
+	now, _ := r.Decide(q)
+	add := func(t rules.Trait, rule fmt.Stringer, questions []inspect.Question) {
+		var edges []uint16
+		for _, other := range questions {
+			if then, ok := r.Decide(other); ok && then.Route != nil && then.Route != now.Route && then.Errno() == 0 {
+				edges = append(edges, other.SourcePort)
+			}
+		}
+		if len(edges) > 0 {
+			found = append(found, rules.Choice{Traits: t, Rule: rule, At: r.from(q), Edges: func() []uint16 { return edges }})
+		}
+	}
+	for i := range r.PolicyRules {
+		rule := &r.PolicyRules[i]
+		if t := traitsOf(*rule); rule.V6 == q.To.Is6() && t != 0 {
+			add(t, policyRule{rule}, others(rule, q))
+		}
+	}
+	for _, route := range r.Routes {
+		if route.TOS != 0 && route.To.Contains(q.To) {
+			other := q
+			other.TOS = uint8(route.TOS)
+			add(rules.TOS, tosRoute(route), []inspect.Question{other})
+		}
+	}
+	return found
+}
+
+// from says what a lookup comes to from a source port.
+func (r *routing) from(q inspect.Question) func(uint16) string {
+	return func(port uint16) string {
+		q := q
+		q.SourcePort = port
+		d, _ := r.Decide(q)
+		return fmt.Sprintf("%p", d.Route)
+	}
+}
+
+// others are questions like one that a rule applies to, or does not, by what a program may
+// choose.
+func others(rule *inspect.PolicyRule, q inspect.Question) (list []inspect.Question) {
+	is := q
+	is.TOS ^= (is.TOS ^ rule.TOS) & rule.TOSMask
+	ports := []uint16{q.SourcePort}
+	if first, last := uint16(rule.SourcePorts.First), uint16(rule.SourcePorts.Last); first != 0 {
+		ports = append(ports, first, last, first-1, last+1, first^rule.SourcePortMask)
+	}
+	users := []uint32{q.UID}
+	if rule.UIDs != nil && q.In == 0 {
+		users = append(users, rule.UIDs.First, rule.UIDs.First-1, rule.UIDs.Last+1)
+	}
+	for _, port := range ports {
+		for _, user := range users {
+			for _, tos := range []uint8{q.TOS, is.TOS, q.TOS ^ rule.TOSMask} {
+				other := q
+				other.SourcePort, other.UID, other.TOS = port, user, tos
+				list = append(list, other)
+			}
+		}
+	}
+	return list
+}
+
+// policyRule is a rule's place in a sentence.
+type policyRule struct{ *inspect.PolicyRule }
+
+func (r policyRule) String() string {
+	return fmt.Sprintf("policy routing rule %q", r.PolicyRule.String())
+}
+
+type tosRoute inspect.Route
+
+func (r tosRoute) String() string { return fmt.Sprintf("the route to %s of TOS %#x", r.To, r.TOS) }
