@@ -131,3 +131,36 @@ func TestPorts(t *testing.T) {
 		}
 	}
 }
+
+// Of iptables-legacy nobody tells which rules a packet met: each counts that may have
+// decided, and a rule that only drops does where it is the one that ended the packet.
+func TestChoosingLegacy(t *testing.T) {
+	t.Parallel()
+	tables, err := inspect.ParseLegacy("iptables-legacy", `*filter
+:FORWARD DROP [0:0]
+-A FORWARD -p udp -m udp --sport 53 -j ACCEPT
+-A FORWARD -p udp -m udp --sport 67 --dport 68 -j ACCEPT
+-A FORWARD -m ttl --ttl-gt 64 -j DROP
+-A FORWARD -p udp -m length --length 40:1500 -j DROP
+-A FORWARD -m tos --tos 0x10 -j ACCEPT
+COMMIT
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for by, want := range map[int]string{
+		0: "[rule 1 of iptables-legacy filter FORWARD decides by the source port rule 5 of iptables-legacy filter FORWARD decides by the traffic class (DSCP, ECN)]",
+		4: "[rule 1 of iptables-legacy filter FORWARD decides by the source port rule 4 of iptables-legacy filter FORWARD decides by the packet's length]",
+	} {
+		got := rules.ChoosingLegacy(&inspect.Ruleset{Legacy: tables}, probe(), func(r *inspect.LegacyRule) (is, behind bool) {
+			return r.Number == by, by != 0 && r.Number > by
+		})
+		if fmt.Sprint(got) != want {
+			t.Errorf("ended by rule %d: %v, want %s", by, got, want)
+		}
+	}
+	got := rules.ChoosingLegacy(&inspect.Ruleset{Legacy: tables}, probe(), func(r *inspect.LegacyRule) (is, behind bool) { return false, r.Number > 1 })
+	if ports := rules.Ports(got, 40001); !reflect.DeepEqual(ports, []uint16{40001, 53}) {
+		t.Errorf("asked from %v", ports)
+	}
+}
