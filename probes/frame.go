@@ -84,36 +84,6 @@ func (f *frame) lookUp(to netip.Addr, link string) bool {
 	return err == nil && f.from.IsValid()
 }
 
-// know finds the MAC of the next one in the plan.
-func (f *frame) know(link string) bool {
-	lab := f.node.Lab()
-	own, _ := lab.Plan().Node(f.node.Name())
-	for _, port := range own.Ports {
-		if port.Name != link {
-			continue
-		}
-		segment, _ := lab.Plan().Segment(port.Segment)
-		for _, ref := range segment.Ports {
-			if ref.Node == f.node.Name() {
-				continue
-			}
-			node := lab.Nodes()[slices.IndexFunc(lab.Nodes(), func(n *harness.Node) bool { return n.Name() == ref.Node })]
-			live, err := liveAddrs(node)
-			if err != nil || !slices.Contains(live, liveAddr{f.next, ref.Port}) {
-				continue
-			}
-			plan, _ := lab.Plan().Node(ref.Node)
-			for _, p := range plan.Ports {
-				if p.Name == ref.Port {
-					f.mac = p.MAC
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
 // askFrame sends the probe's first packet as a frame. Nobody waits for an answer: what
 // the watch sees of it is what it is for.
 func (a *asking) askFrame() error {

@@ -220,7 +220,7 @@ var bridgeRows = map[string]example{
 	"one isolated port, and nothing was sent": {happen: func(s *scene) {
 		s.bridged().asks("client", server4)
 		s.on("fw", "lan").Isolated = true
-	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: nobody has answered for 10.0.2.1 yet"},
+	}, kind: evidence.Neighbour, word: "neighbour@client", text: "the request was not sent on at client/lan: server has 10.0.2.1, and has not answered for it yet"},
 }
 
 func TestExplainBridges(t *testing.T) {

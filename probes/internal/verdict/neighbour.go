@@ -2,6 +2,8 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/probes/evidence"
@@ -22,13 +24,7 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 		c.Detail = fmt.Sprintf("nobody answered for %s in time", next)
 		return p.asksFor() && !p.state.Legacy && p.reachedNoHost()
 	}
-	owner := ""
-	for _, peer := range p.peers() {
-		if _, own := peer.state.Addr(next); own {
-			owner = peer.Node
-			break
-		}
-	}
+	owner := p.ownerOf(next)
 	switch asks := p.isAsking(); {
 	case asks && owner != "":
 		c.Detail = fmt.Sprintf("%s has %s, and has not answered for it yet", owner, next)
@@ -40,6 +36,26 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 		c.Detail = fmt.Sprintf("nobody answers for %s", next)
 	}
 	return true
+}
+
+// ownerOf is who has an address: on the link, or, as was planned, behind a bridge of
+// somebody's; "" where nobody has.
+func (p spot) ownerOf(addr netip.Addr) string {
+	on := p.peers()
+	for _, peer := range on {
+		if _, own := peer.state.Addr(addr); own {
+			return peer.Node
+		}
+	}
+	bridged := slices.ContainsFunc(on, func(peer peer) bool {
+		return peer.link.Master != 0 && peer.state.Link(peer.link.Master).Kind == "bridge"
+	})
+	for _, node := range slices.Sorted(maps.Keys(p.Ports)) {
+		if bridged && slices.ContainsFunc(p.Ports[node], func(port PortState) bool { _, has := port.address(addr); return has }) {
+			return node
+		}
+	}
+	return ""
 }
 
 // isAsking says whether the node has not given up yet. It may have, and ask again for

@@ -121,7 +121,7 @@ func protocolIs(protocol byte) []expr.Any {
 	}
 }
 
-// arpOnly matches ARP in a chain of an interface.
+// arpOnly matches ARP in a chain of an interface or a bridge.
 func arpOnly() []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1},

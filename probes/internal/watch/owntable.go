@@ -158,6 +158,9 @@ func (t *table) addFamily(b *batch, family byte) {
 		if !c.last {
 			t.addRules(b, family, c.name)
 		}
+		if !c.last && family == familyBridge {
+			t.addRule(b, family, c.name, arpOnly())
+		}
 	}
 }
 

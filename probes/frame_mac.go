@@ -1,0 +1,73 @@
+package probes
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/topo"
+)
+
+// know finds the MAC of the next one in the plan: on the link, or past nodes that bridge
+// it to others.
+func (f *frame) know(link string) bool {
+	lab := f.node.Lab()
+	own, ok := portOf(f.node, link)
+	if !ok {
+		return false
+	}
+	segments := []string{own.Segment}
+	for i := 0; i < len(segments); i++ {
+		segment, _ := lab.Plan().Segment(segments[i])
+		for _, ref := range segment.Ports {
+			if ref.Node == f.node.Name() {
+				continue
+			}
+			node := lab.Node(ref.Node)
+			if live, err := liveAddrs(node); err == nil && slices.Contains(live, liveAddr{f.next, ref.Port}) {
+				port, _ := portOf(node, ref.Port)
+				f.mac = port.MAC
+				return true
+			}
+			for _, further := range bridgedTo(node, ref.Port) {
+				if !slices.Contains(segments, further) {
+					segments = append(segments, further)
+				}
+			}
+		}
+	}
+	return false
+}
+
+// portOf is a node's port of a name, in the plan.
+func portOf(node *harness.Node, name string) (topo.PortPlan, bool) {
+	plan, _ := node.Lab().Plan().Node(node.Name())
+	at := slices.IndexFunc(plan.Ports, func(p topo.PortPlan) bool { return p.Name == name })
+	if at < 0 {
+		return topo.PortPlan{}, false
+	}
+	return plan.Ports[at], true
+}
+
+// bridgedTo are the segments to which a bridge in a node joins that of a port.
+func bridgedTo(node *harness.Node, port string) (segments []string) {
+	_ = look(node, func(ns inspect.Namespace) error {
+		links, err := ns.Links()
+		if err != nil {
+			return fmt.Errorf("list links: %w", err)
+		}
+		at := slices.IndexFunc(links, func(l inspect.Link) bool { return l.Name == port })
+		if at < 0 || links[at].Master == 0 {
+			return nil
+		}
+		bridge := func(l inspect.Link) bool { return l.Index == links[at].Master && l.Kind == "bridge" }
+		for _, l := range links {
+			if p, planned := portOf(node, l.Name); planned && l.Master == links[at].Master && slices.ContainsFunc(links, bridge) {
+				segments = append(segments, p.Segment)
+			}
+		}
+		return nil
+	})
+	return segments
+}
