@@ -116,6 +116,10 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 	if at, ok := to.(harness.Endpoint); ok {
 		name := at.Node.Port(at.Segment).Name()
 		live = slices.DeleteFunc(live, func(l liveAddr) bool { return l.link != name })
+	} else if err == nil {
+		var further []liveAddr
+		further, err = routedAddrs(node)
+		live = append(live, further...)
 	}
 	for _, addr := range nearest { // it may have lost one that it is to have
 		if !slices.ContainsFunc(live, func(l liveAddr) bool { return l.addr == addr }) {
@@ -143,6 +147,25 @@ func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
 		for _, a := range addrs {
 			if a.Scope != unix.RT_SCOPE_HOST {
 				live = append(live, liveAddr{a.Prefix.Addr(), names[a.Index]})
+			}
+		}
+		return nil
+	})
+	return live, err
+}
+
+// routedAddrs are the first addresses of prefixes that are a node's by a route alone (ip
+// route add local 10.0.50.0/24 dev lo): all of each is delivered there.
+func routedAddrs(node *harness.Node) (live []liveAddr, err error) {
+	err = look(node, func(ns inspect.Namespace) error {
+		routes, err := ns.Routes()
+		if err != nil {
+			return fmt.Errorf("list routes: %w", err)
+		}
+		for _, r := range routes {
+			known := r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN
+			if known && r.Type == unix.RTN_LOCAL && !r.To.IsSingleIP() && r.To.Bits() > 0 && !r.To.Addr().IsLoopback() {
+				live = append(live, liveAddr{addr: r.To.Masked().Addr().Next()})
 			}
 		}
 		return nil

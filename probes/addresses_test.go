@@ -12,6 +12,7 @@ import (
 	"github.com/nstest/nstest/topo"
 	"github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // leaky is pc and site with fw between, which has rules.
@@ -60,6 +61,25 @@ func TestAnOpenAddressIsNoIsolation(t *testing.T) {
 				network.Host("site", wan).Loopback("192.0.2.1/32")
 			},
 			rules: closesNearest, to: "192.0.2.1",
+		},
+		"by a route alone": {
+			declare: func(network *topo.Network, _, wan *topo.Segment) {
+				network.Host("site", wan)
+			},
+			change: func(lab *harness.Lab) error {
+				site := lab.Node("site")
+				lo, err := site.Netlink().LinkByName("lo")
+				if err != nil {
+					return err
+				}
+				prefix := netlink.NewIPNet(net.IPv4(10, 0, 50, 0))
+				prefix.Mask = net.CIDRMask(24, 32)
+				if err := site.Netlink().RouteAdd(&netlink.Route{Dst: prefix, LinkIndex: lo.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Scope: netlink.SCOPE_HOST}); err != nil {
+					return err
+				}
+				return lab.Node("fw").Netlink().RouteAdd(&netlink.Route{Dst: prefix, Gw: net.IPv4(10, 0, 9, 1)})
+			},
+			rules: closesNearest, to: "10.0.50.1",
 		},
 		"added while the lab runs": {
 			declare: func(network *topo.Network, _, wan *topo.Segment) { network.Host("site", wan) },
