@@ -18,7 +18,7 @@ type socket struct {
 	fd    int
 	file  *os.File
 	raw   syscall.RawConn
-	spent bool // a context may still move its deadline: not to be used again
+	spent bool // an answer or an error may yet come, or its port is somebody's: not to be used again
 }
 
 // openSocket makes a socket in the calling thread's namespace. Its error queue
@@ -110,8 +110,16 @@ func (s *socket) wait(ctx context.Context, deadline time.Time, write bool, try f
 		return false, err
 	}
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { _ = s.file.SetDeadline(past) })
-		defer func() { s.spent = s.spent || !stop() }()
+		over := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			_ = s.file.SetDeadline(past)
+			close(over)
+		})
+		defer func() {
+			if !stop() {
+				<-over // else it would end whoever waits next
+			}
+		}()
 	}
 	attempt := func(uintptr) bool {
 		done = try()
