@@ -1,0 +1,80 @@
+package watch
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// listenAt hears the sockets of a point.
+func (w *Watch) listenAt(p *point) error {
+	errs := []error{
+		w.listenTo(p.tap, source{p, func() { p.read = readTap(p.tap, w.slots, func(f *frame) { w.hearFrame(p, f) }) > 0 || p.read }}),
+		w.listenTo(p.links, source{p, func() {
+			if silence(p.links, w.scratch) {
+				p.devices, w.linked, p.still = nil, nil, false
+			}
+		}}),
+	}
+	if p.alerts >= 0 {
+		errs = append(errs, w.listenTo(p.alerts, source{p, func() { p.changed = silence(p.alerts, w.scratch) || p.changed }}))
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Watch) listenTo(fd int, s source) error {
+	w.sources[int32(fd)] = s
+	return unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
+}
+
+// drain reads all that the kernels have told. The caller holds w.mu.
+func (w *Watch) drain() {
+	for !w.down {
+		n, err := unix.EpollWait(w.epoll, w.ready[:], 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return
+		}
+		for _, event := range w.ready[:n] {
+			if s, ok := w.sources[event.Fd]; ok {
+				s.read()
+			}
+		}
+	}
+}
+
+func (w *Watch) readTrace(p *point, t *tracer) {
+	if _, lost := t.read(func(e *traceEvent) { w.hearEvent(p, e) }); lost {
+		w.lose(p, "events of the rule trace were lost")
+	}
+}
+
+// Drain reads all that the kernels have told: over veth pairs a packet has gone all
+// its way, and everything was told of it, by the time that sending it returns.
+func (w *Watch) Drain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	w.countLost()
+}
+
+// countLost notes what did not fit into the taps' buffers.
+func (w *Watch) countLost() {
+	for _, p := range w.points { // a tap that was full was read since
+		if p.read && overflowed(p.tap) > 0 {
+			w.lose(p, "packets were lost at the tap")
+		}
+		p.read = false
+	}
+}
+
+// lose notes that something was lost: of every probe that is out.
+func (w *Watch) lose(p *point, what string) {
+	p.uses.lose(what)
+	for t := range w.book.trails {
+		t.lost = "node " + p.label + ": " + what
+		t.tell()
+	}
+}
