@@ -21,6 +21,9 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 		return false
 	}
 	moved := confirming(first, t.Flow)
+	if w.endsAt(first, t) {
+		moved = atTarget(first)
+	}
 	p := w.pointOf(first.Node)
 	if p == nil {
 		return false
@@ -42,15 +45,21 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 	}
 	cause := w.Explain(second, Heard{})
 	same := cause.Kind == first.Kind && cause.Node == first.Node && cause.Leg == first.Leg && !cause.Passing
-	return same && w.alone(t, second, begun, w.mayArrive(first, t, second))
+	return same && w.alone(t, second, begun, w.mayArrive(first, t, second) || w.endsAt(first, t, second))
 }
 
 // confirming says by how much counters moved whether a cause is so.
 func confirming(c evidence.Cause, f wire.Flow) func(moved func(string) uint64) bool {
-	if f.Protocol == wire.ICMP && (c.Kind == evidence.Ignored || c.Kind == evidence.NoRoute && c.Leg == evidence.Answer) {
+	if f.Protocol == wire.ICMP && (c.Kind == evidence.Ignored || routeless(c, f)) {
 		return func(moved func(string) uint64) bool { // IPv4 does not count the answer that it has no route for
 			return moved("Icmp.InEchos") > 0 && moved("Icmp.OutEchoReps") == 0 ||
 				moved("Icmp6.InEchos") > 0 && moved("Icmp6.OutEchoReplies") == 0 || moved("IpExt.InNoRoutes") > 0 || moved("Ip6.InNoRoutes") > 0
+		}
+	}
+	if c.Kind != evidence.NoRoute && routeless(c, f) { // a program cannot send it, or the kernel drops the connection
+		return func(moved func(string) uint64) bool {
+			return moved("Udp.InDatagrams")+moved("Udp6.InDatagrams") > 0 && moved("Udp.OutDatagrams")+moved("Udp6.OutDatagrams") == 0 ||
+				moved("TcpExt.ListenDrops") > 0
 		}
 	}
 	if c.Kind == evidence.Blackhole { // it counts nothing: what came in went nowhere
@@ -61,6 +70,9 @@ func confirming(c evidence.Cause, f wire.Flow) func(moved func(string) uint64) b
 		return func(moved func(string) uint64) bool { return moved(in) > moved(out)+moved(up) }
 	}
 	counters := verdict.Confirming(c.Kind)
+	if c.Kind == evidence.MTU && c.Leg == evidence.Request && c.Node == f.To {
+		counters = nil // the other end of a link says nothing, and counts nothing
+	}
 	if len(counters) == 0 { // its state alone shows it, and that a second packet fares alike
 		return func(func(string) uint64) bool { return true }
 	}
@@ -96,6 +108,52 @@ func (w *Watch) Reads(t *Trail, again func() (*Trail, error)) bool {
 	return w.Explain(second, Heard{Read: true}).Is(string(evidence.NoAnswer)) && w.alone(t, second, begun, true)
 }
 
+// routeless says whether the target has no way for its answer, whoever makes it there.
+func routeless(c evidence.Cause, f wire.Flow) bool {
+	closed := slices.Contains([]evidence.Kind{evidence.Blackhole, evidence.Unreachable, evidence.Prohibit}, c.Kind)
+	return c.Leg == evidence.Answer && (c.Kind == evidence.NoRoute || closed && c.Node == f.To)
+}
+
+// enders are the counters of a target's kernel of which one moves when it ends a request that
+// came in, and hands it to nobody.
+var enders = map[evidence.Kind][]string{
+	evidence.RPFilter:   {"TcpExt.IPReversePathFilter"},
+	evidence.NoAddress:  {"Ip.InAddrErrors", "Ip6.InAddrErrors", "IpExt.InNoRoutes", "Ip6.InNoRoutes"},
+	evidence.NoListener: {"Udp.NoPorts", "Udp6.NoPorts"},
+}
+
+// endsAt says whether a cause is that the target's kernel ended the only request that came
+// in there, which a counter can show.
+func (w *Watch) endsAt(c evidence.Cause, trails ...*Trail) bool {
+	if c.Leg == evidence.Answer || enders[c.Kind] == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range trails {
+		came := 0
+		for _, p := range w.accountOf(t).Packets {
+			if p.Role != account.Request || p.Stray || p.End.Kind != account.Delivered {
+				continue
+			}
+			if came++; p.End.Node != c.Node || p.End.Seen && c.Kind != evidence.NoListener {
+				return false
+			}
+		}
+		if came != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// atTarget says by which counters the target's kernel shows that it ended a request.
+func atTarget(c evidence.Cause) func(moved func(string) uint64) bool {
+	return func(moved func(string) uint64) bool {
+		return slices.ContainsFunc(enders[c.Kind], func(name string) bool { return moved(name) > 0 })
+	}
+}
+
 func (w *Watch) pointOf(label string) *point {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,7 +181,7 @@ func (w *Watch) mayArrive(c evidence.Cause, trails ...*Trail) bool {
 	if c.Leg != evidence.Answer && c.Kind != evidence.Ignored {
 		return false
 	}
-	if trails[0].Flow.Protocol != wire.UDP || c.Kind == evidence.NoRoute {
+	if trails[0].Flow.Protocol != wire.UDP || routeless(c, trails[0].Flow) {
 		return true
 	}
 	w.mu.Lock()
