@@ -248,6 +248,9 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 	if is, o := m.half(f); is != holds {
 		return is, o
 	}
+	if f.waits != "" && m.leg == evidence.Request {
+		return unclear, objection{fmt.Sprintf("%s; but %s: it may arrive later", *f.Cause, f.waits), "ask with a longer time, Within, than it waits"}
+	}
 	c := *f.Cause
 	if why := m.named.objection(c); why != "" {
 		return unclear, objection{c.String() + ": " + why, ""}
@@ -275,6 +278,8 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 		return unclear, objection{where + comma + " was seen to get the request, or a copy of it: " + f.Cause.String(), ""}
 	case f.lost():
 		return unclear, objection{f.Cause.String(), ""}
+	case f.waits != "":
+		return unclear, objection{fmt.Sprintf("%s: %s: it may arrive later", where, f.waits), "ask with a longer time, Within, than it waits"}
 	}
 	return holds, objection{}
 }

@@ -5,8 +5,10 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/topo"
 )
 
@@ -15,12 +17,13 @@ import (
 type paths struct {
 	planned map[*harness.Lab]map[string]int // the part of the plan that a node is in
 	found   map[*harness.Lab]map[*harness.Node]int
+	carried map[*harness.Node]bool // whether a program in its island gets packets
 }
 
 // apart says whether no chain of links joins the asker of a result and its target: neither
 // the plan nor the kernels have one.
 func (p *paths) apart(r Result) (bool, error) {
-	if r.target == nil || r.from == nil || r.target.Lab() != r.from.Lab() || r.from.Attached() || r.delivered() {
+	if r.target == nil || r.from == nil || r.target.Lab() != r.from.Lab() || r.from.Attached() || r.delivered() || r.cameToTarget() {
 		return false, nil
 	}
 	lab := r.from.Lab()
@@ -49,7 +52,51 @@ func (p *paths) apart(r Result) (bool, error) {
 		}
 		p.found[lab] = found
 	}
-	return found[r.from] != found[r.target], nil
+	if found[r.from] == found[r.target] {
+		return false, nil
+	}
+	for _, end := range []*harness.Node{r.from, r.target} {
+		if carries, err := p.carries(found, end); err != nil || !carries {
+			return err == nil, err
+		}
+	}
+	return false, nil // programs at both may be a cable between them
+}
+
+// carries says whether a program at a node of an end's island gets packets that are not for
+// it, which it may carry to another.
+func (p *paths) carries(found map[*harness.Node]int, end *harness.Node) (bool, error) {
+	if is, known := p.carried[end]; known {
+		return is, nil
+	}
+	if p.carried == nil {
+		p.carried = map[*harness.Node]bool{}
+	}
+	is := false
+	for node, island := range found {
+		if is || island != found[end] {
+			continue
+		}
+		err := node.Do(func() error {
+			spots, err := inspect.OpenBlindSpots()
+			if err != nil {
+				return err
+			}
+			defer spots.Close()
+			programs, err := spots.Sockets(watch.IsTap)
+			if err != nil {
+				return err
+			}
+			standing, _, err := spots.Standing()
+			is = len(programs)+len(standing) > 0
+			return err
+		})
+		if err != nil {
+			return false, fmt.Errorf("look for programs that get packets at node %s: %w", node, err)
+		}
+	}
+	p.carried[end] = is
+	return is, nil
 }
 
 // explain gives a result the cause that nothing joins the two, where that is so. Whoever

@@ -89,6 +89,7 @@ type Result struct {
 	by         *harness.Node   // By; nil where no node is known to be meant
 	owners     []*harness.Node // of Sender's address, where there are several
 	met        []watch.Passage // what the request met in the hands of rules
+	waits      string          // where a packet of the request waits while another has ended
 	source     netip.Addr      // the asker's address, where one was chosen
 	sourcePort uint16          // the same of its port
 	signed     bool            // By signed

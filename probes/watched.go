@@ -268,6 +268,7 @@ func (a *asking) prove() {
 	r, trail := &a.result, a.watched.trail
 	r.Timeline, r.Packets = a.watched.watch.Timeline(trail), a.watched.watch.Packets(trail)
 	r.met = a.watched.watch.Passages(trail)
+	r.waits = a.watched.watch.Waiting(trail)
 	switch r.Outcome {
 	case Answered:
 		if r.Proven || r.held { // who shook hands on the way is seen first

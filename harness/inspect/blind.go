@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -17,13 +19,14 @@ type BlindSpots struct {
 	mu    sync.Mutex
 	route int
 	diag  int
+	proc  int // the directory net/netfilter, whose files come with modules
 	seq   uint32
 	buf   []byte
 }
 
 // OpenBlindSpots opens the sockets in the calling thread's namespace.
 func OpenBlindSpots() (*BlindSpots, error) {
-	b := &BlindSpots{route: -1, diag: -1, buf: make([]byte, 64<<10)}
+	b := &BlindSpots{route: -1, diag: -1, proc: -1, buf: make([]byte, 64<<10)}
 	for _, s := range []struct {
 		fd       *int
 		protocol int
@@ -35,6 +38,11 @@ func OpenBlindSpots() (*BlindSpots, error) {
 		}
 		*s.fd = fd
 	}
+	var err error
+	if b.proc, err = unix.Open("/proc/thread-self/net/netfilter", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		b.Close()
+		return nil, fmt.Errorf("open net/netfilter: %w", err)
+	}
 	return b, nil
 }
 
@@ -42,7 +50,7 @@ func OpenBlindSpots() (*BlindSpots, error) {
 func (b *BlindSpots) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, fd := range []*int{&b.route, &b.diag} {
+	for _, fd := range []*int{&b.route, &b.diag, &b.proc} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)
 			*fd = -1
@@ -63,9 +71,39 @@ func (b *BlindSpots) Look(own func(inode uint64) bool) (spots []string, err erro
 	return slices.Concat(sockets, standing, waiting), errors.Join(first, second, third)
 }
 
-// Sockets are the packet sockets among them.
+// Sockets are those of them by which programs get packets.
 func (b *BlindSpots) Sockets(own func(inode uint64) bool) ([]string, error) {
-	return b.collect(func(add func(string, ...any)) error { return b.packetSockets(own, add) })
+	return b.collect(func(add func(string, ...any)) error {
+		return errors.Join(b.packetSockets(own, add),
+			b.readers("nfnetlink_log", "a program reads what rules log to group %s", add),
+			b.readers("nfnetlink_queue", "a program reads queue %s", add))
+	})
+}
+
+// readers looks for programs that get what rules log or queue: a line each, which begins
+// with the number of the group or queue. They get it also when the rules then drop it.
+func (b *BlindSpots) readers(file, text string, add func(string, ...any)) error {
+	if b.proc < 0 {
+		return nil
+	}
+	fd, err := unix.Openat(b.proc, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) { // the module is not there
+		return nil
+	}
+	if err != nil {
+		return &os.PathError{Op: "open", Path: file, Err: err}
+	}
+	defer unix.Close(fd)
+	n, err := unix.Pread(fd, b.buf, 0)
+	if err != nil {
+		return &os.PathError{Op: "read", Path: file, Err: err}
+	}
+	for line := range strings.Lines(string(b.buf[:n])) {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			add(text, fields[0])
+		}
+	}
+	return nil
 }
 
 // Standing are those that stay until somebody changes a link or its tc: XDP programs, and

@@ -112,7 +112,7 @@ func inodeOf(fd int) uint64 {
 	return stat.Ino
 }
 
-func isTap(inode uint64) bool {
+func IsTap(inode uint64) bool {
 	_, is := taps.Load(inode)
 	return is
 }
