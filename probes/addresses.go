@@ -22,7 +22,7 @@ type pair struct {
 // everyPair are all that a node could ask a target at: each address that the target has
 // now from each that the asker has, as far as both are of one family, and link-local
 // ones of one link. First come those that decide: the addresses that Ask would ask, from
-// whatever source the kernel takes. Host scope (127/8, ::1) is left out.
+// whatever source the kernel takes. The loopback's (127/8, ::1) are left out.
 func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err error) {
 	nearest, name, err := addresses(from, to)
 	if err != nil {
@@ -129,7 +129,9 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 	return live, err
 }
 
-// liveAddrs are the addresses that a node has now, but those of host scope.
+// liveAddrs are the addresses that a node has now, but those of its loopback (127/8, ::1):
+// what its kernel takes for its own, by an address or by a route of type local. A wider
+// route stands for all of its addresses with one.
 func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
 	err = look(node, func(ns inspect.Namespace) error {
 		links, err := ns.Links()
@@ -145,8 +147,22 @@ func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
 			return fmt.Errorf("list addresses: %w", err)
 		}
 		for _, a := range addrs {
-			if a.Scope != unix.RT_SCOPE_HOST {
+			if !a.Prefix.Addr().IsLoopback() {
 				live = append(live, liveAddr{a.Prefix.Addr(), names[a.Index]})
+			}
+		}
+		routes, err := ns.Local()
+		if err != nil {
+			return fmt.Errorf("list routes of type local: %w", err)
+		}
+		for _, r := range routes {
+			addr := r.To.Addr()
+			if !r.To.IsSingleIP() {
+				addr = addr.Next()
+			}
+			known := func(l liveAddr) bool { return l.addr == addr || r.To.Contains(l.addr) && !r.To.IsSingleIP() }
+			if !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(live, known) {
+				live = append(live, liveAddr{addr, names[r.Index]})
 			}
 		}
 		return nil

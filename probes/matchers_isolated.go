@@ -240,7 +240,7 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 		return unclear, objection{f.Cause.String(), ""}
 	}
 	if by := f.otherAnswerer(); by != "" && !f.noPath() {
-		return unclear, objection{fmt.Sprintf("%s is %s's as well, who got it: %s", f.Addr, by, *f.Cause), ""}
+		return unclear, objection{fmt.Sprintf("what was sent to %s was taken by %s: %s", f.Addr, by, *f.Cause), ""}
 	}
 	if f.closed && f.refusedByKernel() && !slices.Contains(m.named.because, f.Cause.Kind) {
 		return fails, objection{f.Cause.String() + ": what is sent there does arrive", ""}

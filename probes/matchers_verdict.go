@@ -210,12 +210,37 @@ func (r Result) delivered() bool {
 	return false
 }
 
-// otherAnswerer is another node than the target that an answer was seen to leave; "" when
-// there is none.
+// otherAnswerer is another node than the target that took the request: that an answer was
+// seen to leave, or was made at; "" when there is none.
 func (r Result) otherAnswerer() string {
-	by := r.Timeline.Answerer()
-	if by == "" || r.target == nil || slices.Contains(r.targets(), by) {
+	by := ""
+	if r.target != nil {
+		by = r.Timeline.Answerer()
+	}
+	if by == "" && r.Cause != nil && r.Cause.Leg == evidence.Answer {
+		by = r.taker()
+	}
+	if slices.Contains(r.targets(), by) {
 		return ""
+	}
+	return by
+}
+
+// taker is the node that took the request, where the answer was seen nowhere: what came in
+// at the target was taken there, and else it was where the request ended.
+func (r Result) taker() (by string) {
+	targets := r.targets()
+	if len(targets) == 0 || cameTo(r.Timeline, targets) || sameNode(r.from, r.target) {
+		return ""
+	}
+	for _, p := range r.Packets {
+		switch {
+		case p.Role != evidence.Request || p.Stray:
+		case slices.Contains(targets, p.Node):
+			return ""
+		case by == "" && (p.Fate == evidence.Delivered || p.Fate == evidence.Ended):
+			by = p.Node
+		}
 	}
 	return by
 }

@@ -151,7 +151,7 @@ func nodeOf(t Target) *harness.Node {
 	return nil
 }
 
-// hasNow says whether a node has an address at this moment, but for those of host scope.
+// hasNow says whether a node has an address at this moment, but for those of its loopback.
 func hasNow(node *harness.Node, addr netip.Addr) (bool, error) {
 	live, err := liveAddrs(node)
 	return slices.ContainsFunc(live, func(l liveAddr) bool { return l.addr == addr.WithZone("") }), err

@@ -9,7 +9,7 @@ import (
 )
 
 // onTheWay are the nodes whose rules a probe may meet: its two ends, those that the plan
-// leads it by, and those without an address on a segment of that way, which may be
+// or the kernels' routes lead it by, and those without an address on a segment of that way, which may be
 // bridges. Where the plan does not know the way, it is every node of the lab.
 func onTheWay(from *harness.Node, to Target) []*harness.Node {
 	lab := from.Lab()
@@ -22,6 +22,7 @@ func onTheWay(from *harness.Node, to Target) []*harness.Node {
 	known := !from.Attached()
 	for _, addr := range addrs {
 		known = known && w.follow(from.Name(), addr.WithZone(""))
+		w.kernels(from, addr.WithZone(""))
 	}
 	for _, node := range lab.Nodes() {
 		if node != from && (!known || w.nodes[node.Name()] || w.bridges(node)) {
@@ -64,6 +65,39 @@ func (w *way) follow(at string, to netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// kernels goes from router to router as the kernels' routes lead at this moment, which a test
+// may have changed; it ends where no node is known to have the next address.
+func (w *way) kernels(at *harness.Node, to netip.Addr) {
+	for range len(w.plan.Nodes) {
+		routes, err := at.Netlink().RouteGet(to.AsSlice())
+		if err != nil || len(routes) == 0 {
+			return
+		}
+		next := to
+		if via, ok := netip.AddrFromSlice(routes[0].Gw); ok {
+			next = via.Unmap()
+		}
+		if at.Attached() {
+			return
+		}
+		plan, _ := w.plan.Node(at.Name())
+		link, err := at.Netlink().LinkByIndex(routes[0].LinkIndex)
+		if err != nil {
+			return
+		}
+		port := slices.IndexFunc(plan.Ports, func(p topo.PortPlan) bool { return p.Name == link.Attrs().Name })
+		if port < 0 {
+			return
+		}
+		w.segments[plan.Ports[port].Segment] = true
+		name := w.arrive(plan.Ports[port].Segment, next)
+		if name == "" || next == to {
+			return
+		}
+		at = at.Lab().Node(name)
+	}
 }
 
 // arrive is the node that has an address on a segment; "" when none has. One that has it

@@ -51,6 +51,17 @@ func (ns Namespace) Routes() ([]Route, error) {
 	return all, err
 }
 
+// Local are the prefixes that the namespace takes for its own (the table local, type
+// local): its addresses, and what routes make its own besides. Index is of the interface.
+func (ns Namespace) Local() (all []Route, err error) {
+	filter := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL}
+	routes, err := ns.Handle.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
+	for _, r := range routes {
+		all = append(all, RouteOf(r))
+	}
+	return all, err
+}
+
 // RouteOf is a route as netlink has it.
 func RouteOf(r netlink.Route) Route {
 	s := Route{
