@@ -83,7 +83,7 @@ func (p *paths) carries(found map[*harness.Node]int, end *harness.Node) (bool, e
 				return err
 			}
 			defer spots.Close()
-			programs, err := spots.Sockets(watch.IsTap)
+			programs, err := spots.Sockets(watch.IsTap, watch.ReadsLog(node))
 			if err != nil {
 				return err
 			}

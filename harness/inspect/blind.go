@@ -62,7 +62,7 @@ func (b *BlindSpots) Close() {
 // "a queue of interface 3 holds 3 packets". Packet sockets that own says are the caller's,
 // by their inode number, are none.
 func (b *BlindSpots) Look(own func(inode uint64) bool) (spots []string, err error) {
-	sockets, first := b.Sockets(own)
+	sockets, first := b.Sockets(own, false)
 	standing, queues, second := b.Standing()
 	waiting, third := []string(nil), error(nil)
 	if queues {
@@ -71,18 +71,23 @@ func (b *BlindSpots) Look(own func(inode uint64) bool) (spots []string, err erro
 	return slices.Concat(sockets, standing, waiting), errors.Join(first, second, third)
 }
 
-// Sockets are those of them by which programs get packets.
-func (b *BlindSpots) Sockets(own func(inode uint64) bool) ([]string, error) {
+// Sockets are those of them by which programs get packets. ownLog says that it is the caller
+// who reads what is logged to group 0.
+func (b *BlindSpots) Sockets(own func(inode uint64) bool, ownLog bool) ([]string, error) {
 	return b.collect(func(add func(string, ...any)) error {
 		return errors.Join(b.packetSockets(own, add),
-			b.readers("nfnetlink_log", "a program reads what rules log to group %s", add),
-			b.readers("nfnetlink_queue", "a program reads queue %s", add))
+			b.readers("nfnetlink_log", func(group string) {
+				if group != "0" || !ownLog {
+					add("a program reads what rules log to group %s", group)
+				}
+			}),
+			b.readers("nfnetlink_queue", func(queue string) { add("a program reads queue %s", queue) }))
 	})
 }
 
 // readers looks for programs that get what rules log or queue: a line each, which begins
 // with the number of the group or queue. They get it also when the rules then drop it.
-func (b *BlindSpots) readers(file, text string, add func(string, ...any)) error {
+func (b *BlindSpots) readers(file string, each func(number string)) error {
 	if b.proc < 0 {
 		return nil
 	}
@@ -100,7 +105,7 @@ func (b *BlindSpots) readers(file, text string, add func(string, ...any)) error 
 	}
 	for line := range strings.Lines(string(b.buf[:n])) {
 		if fields := strings.Fields(line); len(fields) > 0 {
-			add(text, fields[0])
+			each(fields[0])
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/mdlayher/netlink"
 	"github.com/nstest/nstest/harness"
@@ -21,6 +22,7 @@ import (
 // (nf_log_trace), which is turned to a socket for the lab's life (nfnetlink_log). There
 // it comes to group 0, which only one socket may have.
 type legacyTracer struct {
+	inode  uint64 // of the namespace
 	events *nfnl
 	buf    []byte
 	rules  map[string]*legacyChain // by "iptables-legacy filter FORWARD"
@@ -120,7 +122,8 @@ func openLegacy(node *harness.Node) (t *legacyTracer) {
 			events.close()
 			return err
 		}
-		t = &legacyTracer{events: events, buf: make([]byte, 64<<10)}
+		t = &legacyTracer{inode: node.Inode(), events: events, buf: make([]byte, 64<<10)}
+		ownLogs.Store(t.inode, true)
 		return unix.SetNonblock(events.fd, true)
 	})
 	return t
@@ -155,7 +158,19 @@ func turnLogs() error {
 	return nil
 }
 
-func (t *legacyTracer) close() { t.events.close() }
+func (t *legacyTracer) close() {
+	ownLogs.Delete(t.inode)
+	t.events.close()
+}
+
+// ownLogs are the namespaces, by inode, whose group 0 a watch reads.
+var ownLogs sync.Map
+
+// ReadsLog says whether it is a watch that reads what is logged to a node's group 0.
+func ReadsLog(node *harness.Node) bool {
+	_, reads := ownLogs.Load(node.Inode())
+	return reads
+}
 
 func (w *Watch) readLegacy(p *point) {
 	for {

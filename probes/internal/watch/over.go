@@ -119,7 +119,7 @@ func (p *point) blindSpots() ([]string, error) {
 		}
 		p.still = true
 	}
-	spots, err := p.blind.Sockets(IsTap)
+	spots, err := p.blind.Sockets(IsTap, ReadsLog(p.node))
 	if err == nil && p.queues {
 		var waiting []string
 		waiting, err = p.blind.Waiting()
