@@ -91,6 +91,15 @@ func TestAttachedNodesAsk(t *testing.T) {
 	if groups != fresh || err1 != nil || err2 != nil {
 		t.Errorf("an attached namespace was configured: %s is %q, not %q, %v, %v", key, groups, fresh, err1, err2)
 	}
+
+	// Whom it reaches no lab may know: nobody is waited for.
+	begun := time.Now()
+	if r, err := probes.Ask(t.Context(), guest, netip.MustParseAddr("10.0.2.1"), probes.TCP(80).Within(time.Minute)); err != nil || r.Outcome != probes.Answered {
+		t.Errorf("%v, %v", r, err)
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }
 
 // A link-local address is asked through an interface of the asker.

@@ -29,7 +29,7 @@ func (a *asking) connected(s *socket) error {
 		switch {
 		case err != nil:
 			return err
-		case (at == nil || at.node == nil) && len(a.expected()) == 0 && a.from.Attached():
+		case (at == nil || at.node == nil) && a.mayBeOutside():
 			a.result.detail = ""
 			return nil // it may be of a network that no lab knows
 		case at == nil:
@@ -49,6 +49,9 @@ func (a *asking) connected(s *socket) error {
 	}
 	return a.signature(s)
 }
+
+// mayBeOutside says whether the address may be of a network that no lab knows.
+func (a *asking) mayBeOutside() bool { return len(a.expected()) == 0 && a.from.Attached() }
 
 // holder is who has the other end of a connection.
 type holder struct {
@@ -91,6 +94,9 @@ func (a *asking) holder(s *socket) (*holder, error) {
 	for pause := firstLook; ; pause *= later {
 		at, err := a.look(s)
 		told := at != nil && (at.node != nil || a.watched == nil && pause > firstLook)
+		if a.mayBeOutside() && pause > firstLook {
+			told = true // there is nobody to wait for
+		}
 		if told || err != nil || !time.Now().Before(a.deadline) {
 			return at, err
 		}
