@@ -23,6 +23,7 @@ const (
 // connected ends a probe whose connection is made, as the asker sees it.
 func (a *asking) connected(s *socket) error {
 	a.end(Answered, a.addr)
+	a.result.connected = true
 	a.result.detail = handshake // as long as nothing more is known
 	if !a.isDue() {
 		at, err := a.holder(s)

@@ -288,6 +288,8 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 func (m *IsolationMatcher) half(f finding) (standing, objection) {
 	c := *f.Cause
 	switch arrived := f.delivered(); {
+	case m.leg == evidence.Answer && c.Connected:
+		return fails, objection{c.String() + ": the answer to what began it came back", "stop that answer as well"}
 	case m.leg == evidence.Answer && !arrived:
 		return unclear, objection{c.String() + ": the request did not arrive, so there was no answer to stop",
 			"say BeIsolatedFrom, where that is meant"}

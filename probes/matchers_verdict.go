@@ -204,7 +204,7 @@ func (r Result) delivered() bool {
 		return !r.wrongOwner()
 	case r.Cause == nil:
 		return false
-	case r.Cause.Leg == evidence.Answer, r.Cause.Kind == evidence.NoAnswer:
+	case r.Cause.Leg == evidence.Answer, r.Cause.Connected, r.Cause.Kind == evidence.NoAnswer:
 		return r.otherAnswerer() == ""
 	}
 	return false

@@ -13,7 +13,8 @@ import (
 // target. A cell says ok when the target answered, else what came instead:
 // refused, rejected@NODE, wrong@NODE when another node answered, silent, or
 // unsent; of a survey under watch the cause and its node, drop@fw, or answer:drop@fw
-// where the request arrived, and its answer was stopped, or nopath where nothing joins
+// where the request arrived, and its answer was stopped, data:drop@fw where a connection
+// was made and what was sent over it was stopped, or nopath where nothing joins
 // the two, whoever answered. "." was not asked, and "n/a" could not be: the two have no
 // family of addresses in common. An answer that nobody signed, from an address of
 // several nodes, counts as the target's: to tell them apart, ask with probes that Serve
@@ -89,6 +90,9 @@ func cellWord(r Result) string {
 	case r.Cause != nil && r.Cause.Kind != evidence.Unknown && (r.Outcome != Refused || r.Cause.Kind != evidence.NoListener):
 		if r.Cause.Leg == evidence.Answer {
 			return "answer:" + r.Cause.Word()
+		}
+		if r.Cause.Connected {
+			return "data:" + r.Cause.Word()
 		}
 		return r.Cause.Word()
 	case r.Outcome == Rejected:

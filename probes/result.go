@@ -94,6 +94,7 @@ type Result struct {
 	sourcePort uint16          // the same of its port
 	signed     bool            // By signed
 	held       bool            // By was seen to have the TCP connection
+	connected  bool            // a connection was made, whatever came of it
 	detail     string          // of the outcome, in a few words; "" without any
 }
 

@@ -287,7 +287,7 @@ func (a *asking) prove() {
 			}
 		}
 	}
-	heard := watch.Heard{Errno: r.Errno}
+	heard := watch.Heard{Errno: r.Errno, Connected: r.connected}
 	if r.ICMP != nil {
 		heard.ICMP, heard.Type, heard.Code = true, r.ICMP.Type, r.ICMP.Code
 	}
@@ -297,6 +297,10 @@ func (a *asking) prove() {
 		cause = a.watched.watch.Explain(trail, heard)
 	}
 	r.Cause = &cause
+	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && cause.Connected && cause.Kind == evidence.Reject && !a.isTarget(by) {
+		r.Outcome = Rejected // by a rule; its reset has no number that a tap knows it by
+		a.proven(by, cause.Node)
+	}
 }
 
 // isTarget says whether a node is the one that was asked, or may be: an address's owner,

@@ -27,6 +27,9 @@ type Cause struct {
 	Node, Interface string
 	// Leg is Request when the probe did not arrive, Answer when its answer did not.
 	Leg Role
+	// Connected is true where a connection was made before: the Leg is of what was sent
+	// over it, or came back.
+	Connected bool
 	// Rule is the rule or policy of Drop and Reject; nil otherwise.
 	Rule *Rule
 	// Router is true when the node had the packet to hand on: not its source, nor
@@ -84,6 +87,12 @@ func (c Cause) String() string {
 	what := "the request"
 	if c.Leg == Answer {
 		what = "the request arrived; the answer"
+	}
+	if c.Connected {
+		what = "the connection was made; what was sent over it"
+		if c.Leg == Answer {
+			what = "the connection was made; what came back over it"
+		}
 	}
 	if c.Kind == Unknown || c.Kind == "" {
 		if c.Node == "" {

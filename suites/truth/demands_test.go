@@ -157,7 +157,7 @@ var demands = []demand{
 			return ""
 		}
 		return r.each(slices.Concat(r.said.watched, r.said.surveyed), func(res probes.Result, f fact) string {
-			if c := res.Cause; c != nil && c.Policy && c.Leg == evidence.Request && c.Kind != evidence.Reject && f.arrived[r.to] > 0 {
+			if c := res.Cause; c != nil && c.Policy && c.Leg == evidence.Request && !c.Connected && c.Kind != evidence.Reject && f.arrived[r.to] > 0 {
 				return fmt.Sprintf("%s\n%s\n%s", res, c, f)
 			}
 			return ""
@@ -168,7 +168,7 @@ var demands = []demand{
 			return ""
 		}
 		return r.each(slices.Concat(r.said.watched, r.said.surveyed), func(res probes.Result, f fact) string {
-			if c := res.Cause; c != nil && c.Kind != evidence.Unknown && c.Leg == evidence.Answer && len(f.arrived) == 0 {
+			if c := res.Cause; c != nil && c.Kind != evidence.Unknown && (c.Leg == evidence.Answer || c.Connected) && len(f.arrived) == 0 {
 				return fmt.Sprintf("%s\n%s\n%s", res, c, f)
 			}
 			return ""

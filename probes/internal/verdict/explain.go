@@ -31,6 +31,11 @@ func (o Observation) explain() evidence.Cause {
 	if s, ok := o.Dropped(); ok {
 		return o.dropped(s)
 	}
+	if s, ok := o.dataDropped(); ok {
+		c := o.dropped(s)
+		c.Connected = c.Kind != evidence.Unknown
+		return c
+	}
 	if c, ok := o.sourced(); ok {
 		return c
 	}
@@ -272,6 +277,30 @@ func (o Observation) Dropped() (evidence.Sighting, bool) {
 		}
 	}
 	return evidence.Sighting{}, false
+}
+
+// dataDropped is the last packet that a rule ended the way of, of a connection that was
+// made with who was asked: what came back over it, else what was sent. Copies do not count.
+func (o Observation) dataDropped() (evidence.Sighting, bool) {
+	if !o.Heard.Connected || !o.Account.Delivered() {
+		return evidence.Sighting{}, false
+	}
+	for _, role := range []evidence.Role{evidence.Answer, evidence.Request} {
+		for _, s := range slices.Backward(o.Timeline) {
+			if s.Role == role && s.Dropped() && o.passes(role, s.Node) {
+				return s, true
+			}
+		}
+	}
+	return evidence.Sighting{}, false
+}
+
+// passes says whether packets of a role were seen to come by a node on their way: they left
+// it, or are for it. A packet's copy ends elsewhere.
+func (o Observation) passes(role evidence.Role, node string) bool {
+	return slices.ContainsFunc(o.Timeline, func(s evidence.Sighting) bool {
+		return s.Role == role && s.Node == node && s.Direction == evidence.Out
+	}) || role == evidence.Request && node == o.Flow.To || role == evidence.Answer && node == o.Flow.From
 }
 
 // LastSeen is where a leg's packet was last seen. What a switch flooded to those

@@ -17,6 +17,8 @@ type Heard struct {
 	Answered bool
 	// Read is true when a program was seen to read such a request, and nothing came back.
 	Read bool
+	// Connected is true when a connection was made, and nothing came of it.
+	Connected bool
 	// Errno is the error of connect, send or the socket; 0 for none.
 	Errno unix.Errno
 	// ICMP is true when an ICMP error is behind it, of that Type and Code.
