@@ -46,6 +46,8 @@ var _ = Describe("a mistake isolates nothing:", func() {
 		lab := offices(func(client, printer, _ *topo.Node) {
 			client.NoRoutes().Route(topo.Route{Via: "10.0.1.9"})
 			printer.Sysctl("net.ipv4.ip_forward", "1")
+			// Which the printer sends, as fw is on the client's own link.
+			client.Sysctl("net.ipv4.conf.all.accept_redirects", "0").Sysctl("net.ipv4.conf.lan.accept_redirects", "0")
 		})
 		Expect(lab.Node("client")).To(probes.Reach(server4, all...).WithContext(ctx))
 		Expect(lab.Node("printer").SetSysctl("net.ipv4.ip_forward", "0")).To(Succeed())
