@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
 )
 
 // agree says by an error where watching made a difference.
@@ -39,6 +40,8 @@ func (w *world) differ(bare, watched probes.Result, sends int) string {
 	case sends > routeErrors && watched.Outcome == probes.Silent && byRoute(bare, watched.Cause) ||
 		sends > routeErrors && bare.Outcome == probes.Silent && byRoute(watched, watched.Cause):
 		return "" // whom the router tells is chance
+	case givenUp(bare, watched) || givenUp(watched, bare):
+		return "" // it takes a kernel some seconds to give a neighbour up, whoever waits for it
 	default:
 		return "another outcome"
 	}
@@ -50,6 +53,12 @@ func (w *world) differ(bare, watched probes.Result, sends int) string {
 		return "by another"
 	}
 	return ""
+}
+
+// givenUp says whether one of two was silent as long as the asker's kernel asked for its
+// neighbour, and the other was told that it had given up.
+func givenUp(silent, told probes.Result) bool {
+	return silent.Outcome == probes.Silent && told.Outcome == probes.Unsent && told.Errno == unix.EHOSTUNREACH
 }
 
 // routeErrors is how many ICMP errors about its routes an IPv4 router sends at once to
