@@ -3,9 +3,7 @@ package probes
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/nstest/nstest/harness"
@@ -78,17 +76,10 @@ func (k *nodeRules) read(node *harness.Node) (*inspect.Ruleset, error) {
 	return set, err
 }
 
-// legacyFiles name the tables of iptables-legacy that a namespace has, by program.
-var legacyFiles = map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"}
-
-// legacyPrograms are those that have tables at a node.
+// legacyPrograms are those of iptables-legacy that have tables at a node.
 func legacyPrograms(node *harness.Node) (programs []string, err error) {
 	err = node.Do(func() error {
-		for program, file := range legacyFiles {
-			if names, _ := os.ReadFile("/proc/thread-self/net/" + file); strings.TrimSpace(string(names)) != "" {
-				programs = append(programs, program)
-			}
-		}
+		programs = inspect.LegacyPrograms()
 		return nil
 	})
 	return programs, err

@@ -121,9 +121,6 @@ func procEnd(text string) (netip.AddrPort, bool) {
 // readNames reads whether there are tables of iptables-legacy. The calling thread
 // is in the namespace.
 func (s *State) readNames() error {
-	for _, file := range []string{"ip_tables_names", "ip6_tables_names"} {
-		names, _ := os.ReadFile(procNet + file)
-		s.Legacy = s.Legacy || len(names) > 0
-	}
+	s.Legacy = len(LegacyPrograms()) > 0
 	return nil
 }

@@ -1,10 +1,11 @@
 package watch
 
 import (
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+
+	"github.com/nstest/nstest/harness/inspect"
 
 	"github.com/nstest/nstest/probes/evidence"
 )
@@ -19,10 +20,7 @@ type legacyChain struct {
 // readLegacy reads all chains of the calling thread's namespace, by program and place.
 func readLegacy() (map[string]*legacyChain, error) {
 	chains := map[string]*legacyChain{}
-	for program, file := range map[string]string{"iptables-legacy": "ip_tables_names", "ip6tables-legacy": "ip6_tables_names"} {
-		if names, err := os.ReadFile("/proc/thread-self/net/" + file); err != nil || len(names) == 0 {
-			continue
-		}
+	for _, program := range inspect.LegacyPrograms() {
 		path := found(program + "-save")
 		if path == "" {
 			return nil, exec.ErrNotFound
