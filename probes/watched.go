@@ -296,6 +296,7 @@ func (a *asking) prove() {
 		heard.Read = true
 		cause = a.watched.watch.Explain(trail, heard)
 	}
+	cause = a.late(cause)
 	r.Cause = &cause
 	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && cause.Connected && cause.Kind == evidence.Reject && !a.isTarget(by) {
 		r.Outcome = Rejected // by a rule; its reset has no number that a tap knows it by

@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	ssh  = probes.TCP(22)
-	mail = probes.TCP(25)
+	ssh  = probes.TCP(22).Within(soon)
+	mail = probes.TCP(25).Within(soon)
 )
 
 // seen is the address that a node's connection comes from, in the other's eyes: told

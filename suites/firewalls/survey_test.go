@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -12,10 +13,13 @@ import (
 	. "github.com/onsi/gomega"
 )
 
+// soon is when all has long been answered, or its end seen, however busy the machine.
+const soon = 25 * time.Second
+
 var (
-	icmp = probes.ICMP()
-	web  = probes.TCP(80)
-	dns  = probes.UDP(53)
+	icmp = probes.ICMP().Within(soon)
+	web  = probes.TCP(80).Within(soon)
+	dns  = probes.UDP(53).Within(soon)
 )
 
 // survey has every node answer, and every node ask every other under watch. Nothing
