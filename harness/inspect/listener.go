@@ -25,6 +25,8 @@ type Listener struct {
 	// Waiting are the connections that wait to be accepted, and Most how many may; 0 of
 	// UDP.
 	Waiting, Most uint32
+	// Unread are the bytes, as the kernel counts them, that wait to be read; 0 of TCP.
+	Unread uint32
 }
 
 // Takes says whether the socket takes what is sent to an address of the namespace, and
@@ -74,7 +76,7 @@ func (s *State) readUDP() error {
 		text, _ := os.ReadFile(procNet + file)
 		for _, socket := range socketsOf(file, string(text)) {
 			if socket.State == "UNCONNECTED" {
-				s.UDP = append(s.UDP, Listener{Addr: socket.Local.Addr(), Port: socket.Local.Port()})
+				s.UDP = append(s.UDP, Listener{Addr: socket.Local.Addr(), Port: socket.Local.Port(), Unread: uint32(socket.ToRead)})
 			}
 		}
 	}
@@ -132,8 +134,8 @@ func listenerOf(m []byte) (Listener, bool) {
 	if m[0] == unix.AF_INET6 {
 		l.Addr = netip.AddrFrom16([16]byte(m[8:24]))
 	}
-	if m[1] == 7 { // one of UDP: these are bytes that wait to be read
-		l.Waiting, l.Most = 0, 0
+	if m[1] == 7 { // one of UDP
+		l.Waiting, l.Most, l.Unread = 0, 0, l.Waiting
 	}
 	attributes, err := nl.ParseRouteAttr(m[messageSize:])
 	if err != nil {

@@ -3,6 +3,7 @@ package causes_test
 import (
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -54,6 +55,25 @@ var _ = Describe("a service that says nothing", func() {
 		Expect(judge.came()).To(BeNumerically(">", 0))
 		Expect(probes.BeIsolatedFrom(f.server, log).WithContext(ctx).Match(f.client)).To(BeFalse())
 		noVerdict(probes.BeUnansweredBy(f.server, log).WithContext(ctx), f.client, "no policy isolates here")
+	})
+
+	It("has got what it has not read yet, as on a busy machine", func(ctx SpecContext) {
+		f := unserved("")
+		conn, err := f.server.ListenPacket(ctx, "udp", netip.AddrPortFrom(netip.Addr{}, 514))
+		Expect(err).NotTo(HaveOccurred())
+		defer conn.Close()
+		for _, r := range watch(ctx, f.client, f.server, log.Within(silence)) {
+			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.NoAnswer), HaveField("Node", "server"))), "%s", r)
+		}
+		Expect(probes.BeIsolatedFrom(f.server, log.Within(silence)).WithContext(ctx).Match(f.client)).To(BeFalse())
+
+		By("reading it at last, as the judge")
+		for range 4 { // of both families, of both
+			Expect(conn.SetReadDeadline(time.Now().Add(soon))).To(Succeed())
+			n, _, err := conn.ReadFrom(make([]byte, 2048))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(n).To(BeNumerically(">", 0))
+		}
 	})
 
 	It("has not got what its socket's filter drops, which nobody sees", func(ctx SpecContext) {

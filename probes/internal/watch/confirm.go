@@ -81,33 +81,6 @@ func confirming(c evidence.Cause, f wire.Flow) func(moved func(string) uint64) b
 	}
 }
 
-// Reads says whether a program at the target reads a request like the trail's, which again
-// asks once more: the kernel counts what is read. Of one that nobody answers this tells
-// a service that says nothing from what drops it unseen.
-func (w *Watch) Reads(t *Trail, again func() (*Trail, error)) bool {
-	c := w.Explain(t, Heard{Read: true})
-	p := w.pointOf(c.Node)
-	if c.Kind != evidence.NoAnswer || p == nil {
-		return false
-	}
-	w.confirming.Lock()
-	defer w.confirming.Unlock()
-	begun := time.Now()
-	before, err := p.count()
-	if err != nil {
-		return false
-	}
-	second, err := again()
-	if err != nil {
-		return false
-	}
-	after, err := p.count()
-	if err != nil || !confirming(c, t.Flow)(func(name string) uint64 { return after[name] - before[name] }) {
-		return false
-	}
-	return w.Explain(second, Heard{Read: true}).Is(string(evidence.NoAnswer)) && w.alone(t, second, begun, true)
-}
-
 // routeless says whether the target has no way for its answer, whoever makes it there.
 func routeless(c evidence.Cause, f wire.Flow) bool {
 	closed := slices.Contains([]evidence.Kind{evidence.Blackhole, evidence.Unreachable, evidence.Prohibit}, c.Kind)
