@@ -13,6 +13,7 @@ import (
 // pair is an address to be asked, and the asker's own that asks.
 type pair struct {
 	source netip.Addr // bound; the zero Addr leaves it to the kernel
+	device string     // bound; "" leaves it to the kernel
 	to     netip.Addr
 	// aside is true where another pair decides: this is not the kernel's source, or not
 	// the target's nearest address.
@@ -21,7 +22,7 @@ type pair struct {
 
 // everyPair are all that a node could ask a target at: each address that the target has
 // now from each that the asker has, as far as both are of one family, and link-local
-// ones of one link. First come those that decide: the addresses that Ask would ask, from
+// ones of one link, and by each of its devices. First come those that decide: the addresses that Ask would ask, from
 // whatever source the kernel takes. The loopback's (127/8, ::1) are left out.
 func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err error) {
 	nearest, name, err := addresses(from, to)
@@ -52,7 +53,8 @@ func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err er
 			pairs = append(pairs, p)
 		}
 	}
-	return pairs, name, nil
+	bound, err := boundPairs(from, own, targets)
+	return append(pairs, bound...), name, err
 }
 
 // between is the pair of two addresses; false where they have nothing to do with each

@@ -76,7 +76,7 @@ func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, er
 			if t.asking, err = newAsking(ctx, q.from, q.to, q.name, at.to, w.Probe); err != nil {
 				return nil, nil, err
 			}
-			if err := t.sendFrom(at.source, w.from); err != nil {
+			if err := t.sendFrom(at.source, at.device, w.from); err != nil {
 				return nil, nil, err
 			}
 			tasks, found = append(tasks, t), append(found, finding{aside: at.aside, excepted: w.excepted, closed: w.closed})

@@ -157,7 +157,7 @@ func (e *echoes) renew(node *harness.Node, from source) (ok bool, err error) {
 	if !e.bare {
 		err = unbind(e.fd)
 	}
-	if err == nil && from.addr.IsValid() {
+	if err == nil && from.chosen() {
 		_, err = from.bind(e.fd, e.v6)
 	}
 	switch {

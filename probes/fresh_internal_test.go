@@ -106,7 +106,7 @@ func TestAProbeIsSentFromItsSource(t *testing.T) {
 			for range 2 {
 				a, err := newAsking(t.Context(), from, to, "to", netip.MustParseAddr(pair[1]), p)
 				if err == nil {
-					err = a.sendFrom(netip.MustParseAddr(pair[0]), 0)
+					err = a.sendFrom(netip.MustParseAddr(pair[0]), "", 0)
 				}
 				if err == nil {
 					err = a.ask()
@@ -128,7 +128,7 @@ func TestAProbeIsSentFromItsSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = errors.Join(a.sendFrom(netip.MustParseAddr("10.0.0.99"), 0), a.ask())
+	err = errors.Join(a.sendFrom(netip.MustParseAddr("10.0.0.99"), "", 0), a.ask())
 	if err != nil || a.result.Outcome != Unsent || a.result.Errno != unix.EADDRNOTAVAIL {
 		t.Errorf("from an address that it does not have: %v, %v", a.result, err)
 	}

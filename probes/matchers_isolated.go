@@ -40,7 +40,8 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // most. The message has what was asked and what was left out.
 //
 // A node is asked at every address that it has at this moment, but those of host scope
-// (127/8, ::1), from every address of the asker's; node.On(segment) at those of one
+// (127/8, ::1), from every address of the asker's, and by every device that a program
+// there may bind its socket to; node.On(segment) at those of one
 // segment, and a netip.Addr is what it is. How it ends at the address nearest to the
 // asker, from the source that the asker's kernel takes, decides: that has to be a policy,
 // in every family that both have. At the others nothing must be delivered, whatever the
@@ -266,6 +267,9 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	where, comma := fmt.Sprintf("%s at %s", f.To, f.Addr), ""
 	if f.source.IsValid() {
 		where, comma = fmt.Sprintf("%s, asked from %s", where, f.source), ","
+	}
+	if f.device != "" {
+		where, comma = fmt.Sprintf("%s, asked by a socket bound to %s", where, f.device), ","
 	}
 	switch {
 	case f.Outcome == Answered && !f.wrongOwner():

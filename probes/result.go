@@ -92,6 +92,7 @@ type Result struct {
 	waits      string          // where a packet of the request waits while another has ended
 	source     netip.Addr      // the asker's address, where one was chosen
 	sourcePort uint16          // the same of its port
+	device     string          // the asker's, where its socket was bound to one
 	signed     bool            // By signed
 	held       bool            // By was seen to have the TCP connection
 	connected  bool            // a connection was made, whatever came of it
@@ -111,13 +112,8 @@ func (r Result) All() []Result {
 func (r Result) String() string {
 	var text strings.Builder
 	text.WriteString(r.From)
-	switch {
-	case r.source.IsValid() && r.sourcePort != 0:
-		fmt.Fprintf(&text, " (%s)", netip.AddrPortFrom(r.source, r.sourcePort))
-	case r.source.IsValid():
-		fmt.Fprintf(&text, " (%s)", r.source)
-	case r.sourcePort != 0:
-		fmt.Fprintf(&text, " (port %d)", r.sourcePort)
+	if how := r.asker(); how != "" {
+		fmt.Fprintf(&text, " (%s)", how)
 	}
 	fmt.Fprintf(&text, " -> %s (%s) %s: %s", r.To, r.Addr, r.Probe, r.Outcome)
 	took := r.RTT.Round(time.Microsecond)
@@ -138,6 +134,23 @@ func (r Result) String() string {
 		fmt.Fprintf(&text, ": %s", r.detail)
 	}
 	return text.String()
+}
+
+// asker is what was chosen of where it is sent from, in words; "" for nothing.
+func (r Result) asker() string {
+	how := ""
+	switch {
+	case r.source.IsValid() && r.sourcePort != 0:
+		how = netip.AddrPortFrom(r.source, r.sourcePort).String()
+	case r.source.IsValid():
+		how = r.source.String()
+	case r.sourcePort != 0:
+		how = fmt.Sprintf("port %d", r.sourcePort)
+	}
+	if r.device != "" {
+		how = strings.TrimPrefix(how+", bound to "+r.device, ", ")
+	}
+	return how
 }
 
 // silence is how long it was waited for: where the end was seen before the bound, until

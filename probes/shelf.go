@@ -54,10 +54,10 @@ func (s *shelf) borrow(node *harness.Node, v6 bool, from source) (*echoes, error
 	}
 }
 
-// take takes one from the shelf, or makes one. One that is bound to an address is
-// used once.
+// take takes one from the shelf, or makes one. One that is bound to an address or a device
+// is used once.
 func (s *shelf) take(node *harness.Node, v6 bool, from source) (e *echoes, err error) {
-	if !from.addr.IsValid() {
+	if !from.chosen() {
 		if e := s.first(v6); e != nil {
 			return e, nil
 		}
@@ -66,7 +66,7 @@ func (s *shelf) take(node *harness.Node, v6 bool, from source) (e *echoes, err e
 		if e, err = openOne(node, v6); err != nil {
 			return fmt.Errorf("open ICMP socket: %w", err)
 		}
-		e.spent = from.addr.IsValid()
+		e.spent = from.chosen()
 		return nil
 	})
 	return e, err

@@ -7,15 +7,24 @@ import (
 )
 
 // source is what a probe is sent from: an address of the asker, with the index of its
-// interface where it is link-local, and a port. Zero values are the kernel's choice.
+// interface where it is link-local, a device, and a port. Zero values are the kernel's choice.
 type source struct {
-	addr  netip.Addr // without a zone
-	scope uint32
-	port  uint16
+	addr   netip.Addr // without a zone
+	scope  uint32
+	device string
+	port   uint16
 }
+
+// chosen says whether an address or a device was chosen.
+func (s source) chosen() bool { return s.addr.IsValid() || s.device != "" }
 
 // bind binds a socket to the source, and returns its port, or id.
 func (s source) bind(fd int, v6 bool) (port uint16, err error) {
+	if s.device != "" { // each unbind forgets it
+		if err := unix.BindToDevice(fd, s.device); err != nil {
+			return 0, err
+		}
+	}
 	var at unix.Sockaddr
 	if v6 {
 		own := &unix.SockaddrInet6{Port: int(s.port), ZoneId: s.scope}
@@ -46,9 +55,9 @@ func (s source) bind(fd int, v6 bool) (port uint16, err error) {
 }
 
 // sendFrom chooses the source of a probe: an address of the asker's, which has a zone where it
-// is link-local, and a port; the zero values leave them to the kernel.
-func (a *asking) sendFrom(addr netip.Addr, port uint16) (err error) {
-	a.source, a.result.sourcePort = source{port: port}, port
+// is link-local, a device, and a port; the zero values leave them to the kernel.
+func (a *asking) sendFrom(addr netip.Addr, device string, port uint16) (err error) {
+	a.source, a.result.sourcePort, a.result.device = source{device: device, port: port}, port, device
 	if !addr.IsValid() {
 		return nil
 	}

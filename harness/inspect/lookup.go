@@ -14,6 +14,9 @@ type Question struct {
 	From, To netip.Addr
 	// In is the interface where it came in; 0 for one that the node sends.
 	In int
+	// Out is the interface that its socket is bound to; 0 for none. IPv4 takes whatever no
+	// route is about for a neighbour there: the answer's Table is 0 then.
+	Out int
 	// Mark is what rules gave it.
 	Mark uint32
 	// TOS is the type of service, or the traffic class.
@@ -87,7 +90,7 @@ func (q Question) attributes() *netlink.AttributeEncoder {
 	if q.From.IsValid() {
 		a.Bytes(unix.RTA_SRC, q.From.AsSlice())
 	}
-	for kind, value := range map[uint16]uint32{unix.RTA_IIF: uint32(q.In), unix.RTA_MARK: q.Mark, unix.RTA_UID: q.UID} {
+	for kind, value := range map[uint16]uint32{unix.RTA_IIF: uint32(q.In), unix.RTA_OIF: uint32(q.Out), unix.RTA_MARK: q.Mark, unix.RTA_UID: q.UID} {
 		if value != 0 {
 			a.Uint32(kind, value)
 		}

@@ -1,0 +1,173 @@
+package probes
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"golang.org/x/sys/unix"
+)
+
+// A program may bind its socket to a device (SO_BINDTODEVICE, which needs no privilege
+// since Linux 5.7; ping -I), and so choose a route that the kernel would not take: one of a
+// higher metric, that of a rule of policy routing for the device (ip rule oif), or none at
+// all: IPv4 takes the target for a neighbour on that link then.
+
+// boundPairs are the pairs at which a socket bound to a device leaves another way than one
+// that is not. They do not decide: nothing is to be delivered there.
+func boundPairs(from *harness.Node, own, targets []liveAddr) (pairs []pair, err error) {
+	b := binding{from: from}
+	err = look(from, func(ns inspect.Namespace) error {
+		links, err := ns.Links()
+		if err != nil {
+			return fmt.Errorf("list links: %w", err)
+		}
+		for _, target := range targets {
+			to := target.addr
+			if to.IsLinkLocalUnicast() || isOwn(own, to) {
+				continue // its zone is the device
+			}
+			if pairs, err = b.pairs(ns, links, own, to, pairs); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.likely(pairs)
+}
+
+func isOwn(own []liveAddr, addr netip.Addr) bool {
+	return slices.ContainsFunc(own, func(l liveAddr) bool { return l.addr == addr })
+}
+
+// binding is an asker whose devices are tried.
+type binding struct {
+	from    *harness.Node
+	assumed []pair // by no route
+}
+
+// pairs adds those of an address that is asked, from each source.
+func (b *binding) pairs(ns inspect.Namespace, links []inspect.Link, own []liveAddr, to netip.Addr, all []pair) ([]pair, error) {
+	sources := []netip.Addr{{}}
+	for _, l := range own {
+		if l.addr.Is6() == to.Is6() && !l.addr.IsLinkLocalUnicast() {
+			sources = append(sources, l.addr)
+		}
+	}
+	for _, source := range sources {
+		free, err := ns.Lookup(inspect.Question{From: source, To: to})
+		if err != nil {
+			return nil, err
+		}
+		for _, link := range links {
+			if !link.Up || link.Kind == "dummy" || link.Flags&unix.IFF_LOOPBACK != 0 {
+				continue
+			}
+			bound, err := ns.Lookup(inspect.Question{From: source, To: to, Out: link.Index})
+			if err != nil {
+				return nil, err
+			}
+			p := pair{source: source, device: link.Name, to: to, aside: true}
+			switch {
+			case bound.Errno != 0, bound == free, !source.IsValid() && slices.Contains(sources, bound.From) && len(sources) > 1:
+				// no way, or the same; or it is one of those that follow
+			case bound.Table == 0 && !to.Is6():
+				b.assumed = append(b.assumed, p)
+			default:
+				all = append(all, p)
+			}
+		}
+	}
+	return all, nil
+}
+
+// likely adds those by no route where somebody on the link may take the packet, to whom the
+// asker sends it without a MAC, or who answers for the address. To ask the others would be
+// to wait for nobody.
+func (b *binding) likely(all []pair) ([]pair, error) {
+	type way struct {
+		device string
+		to     netip.Addr
+	}
+	known := map[way]bool{}
+	for _, p := range b.assumed {
+		w := way{p.device, p.to}
+		is, looked := known[w]
+		if !looked {
+			var err error
+			if is, err = b.mayTake(p.device, p.to); err != nil {
+				return nil, err
+			}
+			known[w] = is
+		}
+		if is {
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+// mayTake says whether somebody on a device's link may take what is sent to an address there.
+func (b *binding) mayTake(device string, to netip.Addr) (bool, error) {
+	port, planned := portOf(b.from, device)
+	if !planned || b.from.Attached() {
+		return true, nil // it is not known who is there
+	}
+	link, err := b.from.Netlink().LinkByName(device)
+	if err != nil {
+		return false, fmt.Errorf("node %s: %w", b.from, err)
+	}
+	entries, err := b.from.Netlink().NeighList(link.Attrs().Index, unix.AF_INET)
+	if err != nil {
+		return false, fmt.Errorf("node %s: list neighbours: %w", b.from, err)
+	}
+	for _, n := range entries {
+		if addr, ok := netip.AddrFromSlice(n.IP); ok && addr.Unmap() == to && len(n.HardwareAddr) > 0 {
+			return true, nil
+		}
+	}
+	segment, _ := b.from.Lab().Plan().Segment(port.Segment)
+	for _, other := range segment.Ports {
+		if other.Node == b.from.Name() {
+			continue
+		}
+		node := b.from.Lab().Node(other.Node)
+		if theirs, _ := portOf(node, other.Port); len(theirs.Addrs) == 0 {
+			return true, nil // it may be a bridge's, to others
+		}
+		if is, err := speaksFor(node, other.Port, to); err != nil || is {
+			return is, err
+		}
+	}
+	return false, nil
+}
+
+// speaksFor says whether a node answers ARP for an address on a device: for its own, and as a
+// proxy (arp_process, net/ipv4/arp.c).
+func speaksFor(node *harness.Node, device string, to netip.Addr) (bool, error) {
+	is, err := answersFor(node, to)
+	if err != nil || is {
+		return is, err
+	}
+	for _, of := range []string{"all", device} {
+		for _, key := range []string{"proxy_arp", "proxy_arp_pvlan"} {
+			value, err := node.Sysctl("net.ipv4.conf." + of + "." + key)
+			if err != nil {
+				return false, fmt.Errorf("node %s: %w", node, err)
+			}
+			if value != "0" {
+				return true, nil
+			}
+		}
+	}
+	proxies, err := node.Netlink().NeighProxyList(0, unix.AF_INET)
+	if err != nil {
+		return false, fmt.Errorf("node %s: list the neighbours that it speaks for: %w", node, err)
+	}
+	return len(proxies) > 0, nil
+}
