@@ -13,6 +13,9 @@ type cell struct {
 	status int    // the exit status
 	lost   string // why there is no report
 	took   time.Duration
+	// spent is what the guest took of the machine's processors: on a busy machine it says
+	// how long the suite takes on a quiet one.
+	spent time.Duration
 }
 
 // ok holds when the status and all specs say so.

@@ -99,7 +99,7 @@ func (m matrix) main(ctx context.Context) (ok bool, err error) {
 				return false, errors.New("interrupted")
 			}
 			all.cells[[2]string{s.name, kernel}] = c
-			fmt.Printf("%-5s %-12s %s in %.0f s\n", kernel, s.name, c, c.took.Seconds())
+			fmt.Printf("%-5s %-12s %s in %.0f s, of a processor %.0f s\n", kernel, s.name, c, c.took.Seconds(), c.spent.Seconds())
 		}
 	}
 	fmt.Println()
@@ -190,7 +190,7 @@ func (m matrix) run(ctx context.Context, kernel string, s suite) cell {
 	} else {
 		c = cell{Tally: report.Count(reports...), status: cmd.ProcessState.ExitCode()}
 	}
-	c.took = time.Since(began)
+	c.took, c.spent = time.Since(began), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
 	if !c.ok() && len(c.Failures) == 0 {
 		show(os.Stdout, log.Name())
 	}
