@@ -16,7 +16,8 @@ import (
 // late for it; where nothing is known to have, the cause stays as it is.
 func (a *asking) late(cause evidence.Cause) evidence.Cause {
 	r := &a.result
-	if r.Outcome != Silent || cause.Kind != evidence.Unknown && cause.Kind != evidence.NoAnswer {
+	open := cause.Kind == evidence.Unknown || cause.Kind == evidence.NoAnswer
+	if r.Outcome != Silent || !open || cause.Node == "" { // without a node something was lost from sight
 		return cause
 	}
 	if what := overdue(r.Timeline, cause.Node, a.deadline); what != "" {
