@@ -294,6 +294,9 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 	switch arrived := f.delivered(); {
 	case m.leg == evidence.Answer && c.Connected:
 		return fails, objection{c.String() + ": the answer to what began it came back", "stop that answer as well"}
+	case m.leg == evidence.Answer && (f.refusedByKernel() || c.Kind == evidence.Ignored):
+		return unclear, objection{c.String() + ": the request arrived, and nobody there answers it, so there was no answer to stop",
+			"have somebody answer it (probes.Serve)"}
 	case m.leg == evidence.Answer && !arrived:
 		return unclear, objection{c.String() + ": the request did not arrive, so there was no answer to stop",
 			"say BeIsolatedFrom, where that is meant"}

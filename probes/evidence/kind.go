@@ -32,5 +32,6 @@ const (
 	WrongMAC   Kind = "wrongmac"   // sent to a MAC that nobody on the link has
 	OtherAddr  Kind = "otheraddr"  // the answer came from where it was not asked
 	Martian    Kind = "martian"    // a source that nobody outside may have
+	Conflict   Kind = "conflict"   // another node has the address as well, and took it
 	Unknown    Kind = "unknown"    // what was seen does not account for it
 )

@@ -113,3 +113,16 @@ var _ = Describe("a bare check", func() {
 		Expect(holds(probes.BeIsolatedFrom(s.node("site")).WithContext(ctx), s.node("pc"))).To(BeFalse())
 	})
 })
+
+var _ = Describe("what nobody answers", func() {
+	It("has arrived, and has no answer that could be stopped", func(ctx SpecContext) {
+		s := planned().up()
+		pc, site := s.node("pc"), s.node("site")
+		Expect(site.SetSysctl("net.ipv4.icmp_echo_ignore_all", "1")).To(Succeed())
+		for _, p := range []probes.Probe{icmp, ssh, echo} {
+			ok, err := probes.BeUnansweredBy(site, p).WithContext(ctx).Match(pc)
+			Expect(ok).To(BeFalse())
+			Expect(err).To(MatchError(And(ContainSubstring("the request arrived, and nobody there answers it"), Not(ContainSubstring("did not arrive")))))
+		}
+	})
+})

@@ -105,7 +105,7 @@ var ruleRows = map[string]example{
 	"one that has the address, and is not the target": {happen: func(s *scene) {
 		s.sniffed("0").Rule = &commented
 		s.States["ids"].Addrs = append(s.States["ids"].Addrs, inspect.Addr{Prefix: netip.PrefixFrom(server4, 32)})
-	}, kind: evidence.Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	}, kind: evidence.Conflict, word: "conflict@ids", text: `the request was taken at ids: ids has 10.0.2.1 as well: an address conflict with server; dropped there by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
 	"one that bridges": {happen: func(s *scene) {
 		s.sniffed("0").Rule = &commented
 		s.on("ids", "tap").Master = 7

@@ -5,6 +5,7 @@ package verdict
 // before it: a link that is down takes addresses and routes along.
 var order = []*row{
 	&noPath,
+	&conflict,
 	&drop,
 	&reject,
 	&loop,

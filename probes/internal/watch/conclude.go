@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/nstest/nstest/harness/inspect"
@@ -63,13 +64,26 @@ func (w *Watch) Observation(t *Trail, heard Heard) verdict.Observation {
 	w.mu.Unlock()
 	s, dropped := o.Dropped()
 	switch {
-	case heard.Answered, dropped && o.Account.Over(account.Request):
+	case heard.Answered:
 	case !dropped:
 		w.capture(&o, since)
-	case s.Node != o.Flow.From && s.Node != o.Flow.To: // had it any business there?
+	case s.Node != o.Flow.From && s.Node != o.Flow.To && (!o.Account.Over(account.Request) || w.astray(t, s)): // had it any business there?
 		w.readState(&o, s.Node, since, inquiry{links: []int{s.Index}})
 	}
 	return o
+}
+
+// astray says whether a packet that a rule dropped at a node had not come there by the plan's
+// way, or to go on.
+func (w *Watch) astray(t *Trail, s evidence.Sighting) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Contains(w.wayOf(t), s.Node) {
+		return true
+	}
+	return slices.ContainsFunc(w.accountOf(t).Packets, func(p account.Packet) bool {
+		return p.End.Node == s.Node && p.End.Kind == account.Dropped && p.End.Hook == account.InputHook
+	})
 }
 
 // capture reads the state of the asker, of the target and of the nodes where

@@ -1,0 +1,90 @@
+package verdicts_test
+
+import (
+	"net/netip"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// knows gives a node a permanent neighbour entry.
+func knows(node *harness.Node, device, addr string, mac []byte) {
+	GinkgoHelper()
+	link, err := node.Netlink().LinkByName(device)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(node.Netlink().NeighSet(&netlink.Neigh{
+		LinkIndex: link.Attrs().Index, State: unix.NUD_PERMANENT, IP: mustCIDR(addr + "/32").IP, HardwareAddr: mac,
+	})).To(Succeed())
+}
+
+var _ = Describe("another node that took the packet", func() {
+	twins := func(rules string, also bool) *site {
+		GinkgoHelper()
+		s := planned()
+		s.network.Host("evil", s.wan)
+		s.up()
+		says(s.node("evil"), netip.AddrPort{}, netip.MustParseAddrPort("10.0.9.2:9"), 1, "here I am") // that switches know its MAC
+		if also {
+			add(s.node("evil"), "wan", "10.0.9.1/24")
+		}
+		knows(s.node("fw"), "wan", "10.0.9.1", mac(s.node("evil"), "wan"))
+		Expect(s.node("evil").Nft(rules)).To(Succeed())
+		return s
+	}
+
+	DescribeTable("with the address that was asked, on the same link, is no policy but a conflict", func(ctx SpecContext, rules string) {
+		s := twins(rules, true)
+		pc, site := s.node("pc"), s.node("site")
+		heard := datagrams(site, 7, 0)
+		for _, p := range []probes.Probe{echo, icmp, ssh} {
+			notIsolated(ctx, pc, site, p, "evil has 10.0.9.1 as well")
+			notIsolated(ctx, pc, site4, p, "evil has 10.0.9.1 as well")
+			Expect(pc).To(probes.BeIsolatedFrom(site, p).At("evil").Because(evidence.Conflict).WithContext(ctx))
+		}
+		Expect(heard.heard()).To(BeEmpty())
+		knows(s.node("fw"), "wan", "10.0.9.1", mac(site, "wan"))
+		Expect(pc).To(probes.Reach(site, echo).WithContext(ctx))
+		Expect(heard.heard()).NotTo(BeEmpty())
+	},
+		Entry("by its input's policy", `table inet f { chain c { type filter hook input priority 0; policy drop; }; }`),
+		Entry("by a rule before routing", `table inet f { chain c { type filter hook prerouting priority -300; ip daddr 10.0.9.1 drop; }; }`),
+		Entry("by a rule at its interface", `table netdev f { chain c { type filter hook ingress device "wan" priority 0; ip daddr 10.0.9.1 drop; }; }`),
+		Entry("by a rejecting rule", `table inet f { chain c { type filter hook input priority 0; ip daddr 10.0.9.1 reject; }; }`),
+	)
+
+	It("without it is none either", func(ctx SpecContext) {
+		s := twins(`table inet f { chain c { type filter hook prerouting priority -300; ip daddr 10.0.9.1 drop; }; }`, false)
+		heard := datagrams(s.node("site"), 7, 0)
+		for _, p := range []probes.Probe{echo, icmp, ssh} {
+			notIsolated(ctx, s.node("pc"), s.node("site"), p, "evil")
+		}
+		knows(s.node("fw"), "wan", "10.0.9.1", mac(s.node("site"), "wan"))
+		Expect(s.node("pc")).To(probes.Reach(s.node("site"), echo).WithContext(ctx))
+		Expect(heard.heard()).NotTo(BeEmpty())
+	})
+
+	It("may have taken the answer", func(ctx SpecContext) {
+		s := planned()
+		s.network.Host("evil", s.lan)
+		s.up()
+		pc, fw, evil := s.node("pc"), s.node("fw"), s.node("evil")
+		add(evil, "lan", "10.0.1.1/24")
+		knows(fw, "lan", "10.0.1.1", mac(evil, "lan"))
+		says(evil, netip.AddrPort{}, netip.MustParseAddrPort("10.0.1.2:9"), 1, "here I am") // that switches know its MAC
+		Expect(evil.Nft(`table inet f { chain c { type filter hook input priority 0; policy drop; }; }`)).To(Succeed())
+		heard := datagrams(s.node("site"), 7, 0)
+		streams(s.node("site"), 80, true)
+		Expect(holds(probes.BeUnansweredBy(s.node("site"), echo).WithContext(ctx), pc)).To(BeFalse())
+		for _, p := range []probes.Probe{icmp, web} { // whose answers are known by themselves
+			ok, err := probes.BeUnansweredBy(s.node("site"), p).WithContext(ctx).Match(pc)
+			Expect(ok).To(BeFalse(), "unanswered")
+			Expect(err).To(MatchError(ContainSubstring("evil has 10.0.1.1 as well")))
+		}
+		Expect(heard.heard()).NotTo(BeEmpty())
+	})
+})
