@@ -17,19 +17,25 @@ const mostPorts = 12
 // choices are the rules by which a finding might have ended otherwise, had who sent it chosen
 // what any program may choose.
 func (c *recall) choices(f *finding) (found []rules.Choice, err error) {
+	reach, err := c.reachOf(f)
+	if err != nil {
+		return nil, err
+	}
 	for _, passage := range f.met {
 		set, err := c.rulesetOf(passage.Node)
 		if err != nil {
 			return nil, err
 		}
-		for _, choice := range c.prepared(set).Choosing(packetOf(passage), passage.Steps) {
+		packet := packetOf(passage)
+		packet.MostTTL = reach.most(int(passage.Packet.TTL))
+		for _, choice := range c.prepared(set).Choosing(packet, passage.Steps) {
 			if rule, ok := choice.Rule.(*inspect.Rule); ok {
 				choice.Rule = c.words(passage.Node, rule)
 			}
 			found = append(found, choice)
 		}
 	}
-	legacy, err := c.legacyChoices(f)
+	legacy, err := c.legacyChoices(f, reach)
 	if err != nil {
 		return nil, err
 	}
@@ -49,9 +55,10 @@ func (c *recall) words(node *harness.Node, rule *inspect.Rule) *evidence.Rule {
 }
 
 // legacyChoices are those of iptables-legacy.
-func (c *recall) legacyChoices(f *finding) (found []rules.Choice, err error) {
+func (c *recall) legacyChoices(f *finding, reach reach) (found []rules.Choice, err error) {
 	err = c.legacyNodes(f, func(set *inspect.Ruleset, s evidence.Sighting) {
 		packet := legacyPacket(f, s)
+		packet.MostTTL = reach.most(s.TTL)
 		found = append(found, rules.ChoosingLegacy(set, packet, func(rule *inspect.LegacyRule) (is, behind bool) {
 			return f.endedBy(rule), f.endedBefore(rule)
 		})...)

@@ -66,7 +66,7 @@ func (k *nodeRules) read(node *harness.Node) (*inspect.Ruleset, error) {
 		conn := k.conn
 		node.Lab().OnDown(func() { _ = conn.Close() })
 	}
-	if k.set != nil {
+	if k.set != nil && !k.set.Expires() {
 		if now, err := inspect.Generation(k.conn); err == nil && now == k.set.Generation {
 			return k.set, nil
 		}

@@ -103,6 +103,19 @@ type ObjectMap struct {
 	SetName  string
 }
 
+// Expires says whether some of it ends by itself after a time, which the kernel does not
+// count as a change.
+func (s *Ruleset) Expires() bool {
+	return slices.ContainsFunc(s.Tables, func(t *Table) bool {
+		for _, set := range t.Sets {
+			if set.Expires() {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // Table is the table of a family and name, nil where there is none.
 func (s *Ruleset) Table(family, name string) *Table {
 	for _, table := range s.Tables {

@@ -25,7 +25,7 @@ type Set struct {
 	ObjectType uint32
 	// Dynamic is true where rules may change it, Updated where one of the table does.
 	Dynamic, Updated bool
-	// Timeout is true where elements may end by themselves.
+	// Timeout is true where elements may end by themselves: see Element.Expires.
 	Timeout bool
 	// Stateful is true where matching an element does more than to count.
 	Stateful bool
@@ -39,6 +39,8 @@ type Element struct {
 	Key, End []byte
 	// CatchAll is true for "*", which has no key.
 	CatchAll bool
+	// Expires is true of one that ends by itself after a time.
+	Expires bool
 	// Data is what a map says, Verdict what a verdict map does.
 	Data    []byte
 	Verdict *expr.Verdict
@@ -84,7 +86,7 @@ type rawElement struct {
 }
 
 func readElement(family byte, data ruleAttrs) rawElement {
-	const keyEnd, objref, expressions, catchAll = 10, 9, 11, 2 // NFTA_SET_ELEM_*, NFT_SET_ELEM_CATCHALL
+	const expiration, keyEnd, objref, expressions, catchAll = 5, 10, 9, 11, 2 // NFTA_SET_ELEM_*, NFT_SET_ELEM_CATCHALL
 	var e rawElement
 	for kind, value := range data.all() {
 		switch kind {
@@ -100,6 +102,8 @@ func readElement(family byte, data ruleAttrs) rawElement {
 		case unix.NFTA_SET_ELEM_FLAGS:
 			e.ends = value.uint32()&unix.NFT_SET_ELEM_INTERVAL_END != 0
 			e.CatchAll = value.uint32()&catchAll != 0
+		case expiration:
+			e.Expires = true
 		case objref:
 			e.Object = value.text()
 		case unix.NFTA_SET_ELEM_EXPR:
@@ -109,6 +113,11 @@ func readElement(family byte, data ruleAttrs) rawElement {
 		}
 	}
 	return e
+}
+
+// Expires says whether any element ends by itself after a time.
+func (s *Set) Expires() bool {
+	return slices.ContainsFunc(s.Elements, func(e Element) bool { return e.Expires })
 }
 
 // take makes the set's elements of what the kernel lists: ranges of one key come as

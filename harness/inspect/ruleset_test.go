@@ -213,3 +213,26 @@ func BenchmarkReadRuleset5500(b *testing.B) {
 		}
 	})
 }
+
+// Who reads them knows which elements end by themselves.
+func TestReadTimeouts(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"set s { type inet_service; flags timeout; elements = { 22 timeout 1h, 23 } }":                        "[0016:true 0017:false]",
+		"set s { type inet_service; timeout 1h; elements = { 22 } }":                                          "[0016:true]",
+		"set s { type inet_service; flags interval, timeout; elements = { 22-30 timeout 1h, 80-90 } }":        "[0016:true 0050:false]",
+		"map s { type inet_service : verdict; flags timeout; elements = { 22 timeout 1h : drop, * : drop } }": "[0016:true :false]",
+	} {
+		set := rulesOf(t, ruled(t, "table inet t { "+text+"; }"))
+		var elements []string
+		for _, e := range set.Table("inet", "t").Sets["s"].Elements {
+			elements = append(elements, fmt.Sprintf("%x:%t", e.Key, e.Expires))
+		}
+		if got := fmt.Sprint(elements); got != want || !set.Expires() {
+			t.Errorf("%s: %s, want %s; %t", text, got, want, set.Expires())
+		}
+	}
+	if rulesOf(t, ruled(t, "table inet t { set s { type inet_service; flags timeout; elements = { 22 } }; }")).Expires() {
+		t.Error("one without a timeout ends")
+	}
+}

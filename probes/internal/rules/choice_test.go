@@ -22,6 +22,9 @@ func probe(change ...func(*rules.Packet)) rules.Packet {
 	return p
 }
 
+// behind is one router away.
+func behind(p *rules.Packet) { p.MostTTL = 254 }
+
 func own(p *rules.Packet) { p.Foreign = false }
 
 func TestChoosing(t *testing.T) {
@@ -58,6 +61,15 @@ func TestChoosing(t *testing.T) {
 		{"a TTL", open + "ip ttl 63 drop; };", "pass:1", probe(), "pass:1 the TTL"},
 		{"a least TTL", open + "ip ttl <= 64 drop; };", "pass:1", probe(), "pass:1 the TTL"},
 		{"a TTL that lets in", drop + "ip ttl > 64 accept; };", "pass:policy", probe(), "pass:1 the TTL"},
+		{"a TTL that only a neighbour has", drop + "ip ttl 255 accept; };", "pass:policy", probe(behind), ""},
+		{"one that any may have", drop + "ip ttl 253 accept; };", "pass:policy", probe(behind), "pass:1 the TTL"},
+		{"one that the router takes away", drop + "ip ttl 254 accept; };", "pass:policy", probe(behind), ""},
+		{"one that it takes away, at a hook before", "chain raw { type filter hook prerouting priority 0; policy drop; ip ttl 254 accept; };", "raw:policy", probe(behind), "raw:1 the TTL"},
+		{"one in a set", drop + "ip ttl { 254, 255 } accept; };", "pass:policy", probe(behind), ""},
+		{"one that is set before", drop + "ip ttl set 200; ip ttl 255 accept; };", "pass:1 pass:policy", probe(behind), "pass:2 the TTL"},
+		{"one with a length", drop + "ip ttl 255 meta length 40 accept; };", "pass:policy", probe(behind), ""},
+		{"one or a length", drop + "ip ttl != 255 meta length 40 accept; };", "pass:policy", probe(behind), "pass:1 the packet's length"},
+		{"a hop limit of a neighbour", drop + "ip6 hoplimit 255 accept; };", "pass:policy", six(probe(behind)), ""},
 		{"a header's length", open + "ip hdrlength 5 drop; };", "pass:1", probe(), "pass:1 options or extension headers"},
 		{"the version", open + "ip version 4 drop; };", "pass:1", probe(), ""},
 		{"the protocol", open + "ip protocol udp drop; };", "pass:1", probe(), ""},

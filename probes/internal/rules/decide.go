@@ -183,8 +183,8 @@ func (s *section) passed(c *lines, l *line) {
 
 // matched is at a rule that did match, and could have not, or could have done else.
 func (s *section) matched(c *lines, l *line) {
-	_, verdicts, by := l.evaluate(s.guess.packet)
-	if s.free && by == 0 {
+	answer, verdicts, by := l.evaluate(s.guess.packet)
+	if s.free && by == 0 || !s.free && l.sure(answer, verdicts) {
 		return
 	}
 	may := s.onwards(0, true)

@@ -35,7 +35,7 @@
 // Step's Verdict is worth setting: with it a verdict map that counts is followed.
 //
 // Maybe is said of whatever the kernel's state decides: limit, quota, ct count, numgen,
-// hash, fib, socket, rt, osf, dynamic sets and those with timeouts, ct but state and
+// hash, fib, socket, rt, osf, dynamic sets and elements with a timeout, ct but state and
 // direction, header options, and of matches of iptables but tcp, udp, icmp, multiport,
 // mark, state and conntrack's states. An expression that is not known in full is Maybe, and
 // of kind Unread where it may decide.

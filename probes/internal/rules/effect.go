@@ -30,7 +30,7 @@ func (p Packet) forget(a alteration) Packet {
 		p.Src, p.Dst, p.SrcPort, p.DstPort = netip.Addr{}, netip.Addr{}, nil, nil
 	}
 	if a&altersHeader != 0 {
-		p.Type, p.Code, p.Flags, p.TTL, p.TOS, p.Length = nil, nil, nil, nil, nil, nil
+		p.Type, p.Code, p.Flags, p.TTL, p.TOS, p.Length, p.MostTTL = nil, nil, nil, nil, nil, nil, 0
 	}
 	if a&altersState != 0 {
 		p.State = nil

@@ -43,11 +43,11 @@ func matchLegacy(rule *inspect.LegacyRule, p *Packet) (result Answer, by Trait) 
 // legacyTraits are those of options.
 var legacyTraits = map[string]Trait{
 	"--sport": SourcePort, "--sports": SourcePort, "--source-ports": SourcePort, "--ports": SourcePort, "--ctorigsrcport": SourcePort,
-	"--tcp-option": Headers, "-f": Fragments,
+	"--tcp-option": Headers, "-f": Fragments, "--ttl-eq": TTL, "--ttl-lt": TTL, "--ttl-gt": TTL, "--hl-eq": TTL, "--hl-lt": TTL, "--hl-gt": TTL,
 }
 
 // plainModules are those whose options are all there is to know.
-var plainModules = []string{"tcp", "udp", "icmp", "icmp6", "multiport", "conntrack", "state", "comment", "mark", "sctp"}
+var plainModules = []string{"tcp", "udp", "icmp", "icmp6", "multiport", "conntrack", "state", "comment", "mark", "sctp", "ttl", "hl"}
 
 func legacyFamily(rule *inspect.LegacyRule) int {
 	if strings.HasPrefix(rule.Chain.Table.Program, "ip6") {
@@ -83,6 +83,11 @@ func legacyOption(rule *inspect.LegacyRule, option inspect.LegacyOption, p *Pack
 		return portAmong(p.SrcPort, value).or(portAmong(p.DstPort, value))
 	case "--ctstate", "--state":
 		return inStates(rule, p.State, value)
+	case "--ttl-eq", "--hl-eq", "--ttl-lt", "--hl-lt", "--ttl-gt", "--hl-gt":
+		if than, err := strconv.ParseUint(value, 10, 8); err == nil {
+			mode := map[string]int{"eq": 0, "lt": 2, "gt": 3}[option.Name[len(option.Name)-2:]]
+			return ttlIs(p.TTL, mode, uint8(than))
+		}
 	case "--tcp-flags":
 		if len(option.Values) == 2 {
 			return tcpFlags(p.Flags, option.Values[0], option.Values[1])

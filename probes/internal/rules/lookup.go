@@ -21,7 +21,7 @@ func (e *evaluation) lookup(x *expr.Lookup) Answer {
 	if found == Maybe || x.IsDestRegSet && len(elements) > 1 {
 		e.by |= by
 	}
-	if set.Dynamic || set.Updated || set.Timeout || set.Stateful {
+	if set.Dynamic || set.Updated || set.Stateful {
 		found = Maybe // by the time it is asked
 	}
 	if x.IsDestRegSet {
@@ -30,7 +30,8 @@ func (e *evaluation) lookup(x *expr.Lookup) Answer {
 	return found.invert(x.Invert)
 }
 
-// find says whether a set has a key, and which elements that may be.
+// find says whether a set has a key, and which elements that may be. One that ends by itself
+// may be gone by the time that it is asked.
 func find(set *inspect.Set, key bits) (found Answer, elements []*inspect.Element) {
 	found = No
 	var all *inspect.Element
@@ -44,12 +45,19 @@ func find(set *inspect.Set, key bits) (found Answer, elements []*inspect.Element
 		if is == No {
 			continue
 		}
+		if element.Expires {
+			is = Maybe
+		}
 		elements = append(elements, element)
 		if found = found.or(is); is == Yes {
 			return Yes, []*inspect.Element{element}
 		}
 	}
-	if all != nil { // what no other element has
+	switch {
+	case all == nil:
+	case all.Expires:
+		return Maybe, append(elements, all)
+	default: // what no other element has
 		return Yes, append(elements, all)
 	}
 	return found, elements

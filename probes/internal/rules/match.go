@@ -98,6 +98,11 @@ type evaluation struct {
 // the next rule is asked. The traits are those that the answer depends on, of a packet
 // whose traits are free.
 func evaluate(rule *inspect.Rule, p *Packet) (Answer, []expr.Verdict, Trait) {
+	return overTTLs(p, func(p *Packet) (Answer, []expr.Verdict, Trait) { return overExtensions(rule, p) })
+}
+
+// overExtensions evaluates it with each header that IPv6 may have first, where that is free.
+func overExtensions(rule *inspect.Rule, p *Packet) (Answer, []expr.Verdict, Trait) {
 	e := evaluationOf(rule, p)
 	result := e.run()
 	if !e.next || !p.isFree || p.family() != 6 {

@@ -20,7 +20,7 @@ const (
 	Rate
 	// History is what came before: dynamic sets, counts of connections, of their packets.
 	History
-	// Clock is the time of day, or the date.
+	// Clock is the time of day, or the date, or what ends by itself after a time.
 	Clock
 	// Users is who sent it: a user, a group, a control group.
 	Users
@@ -176,13 +176,27 @@ func setMemory(set *inspect.Set) Memory {
 		return Memory{Kind: History, Text: "what rules put into set " + set.Name}
 	case set.Stateful:
 		return Memory{Kind: Rate, Text: "the state of the elements of set " + set.Name}
+	case set.Expires():
+		return Memory{Kind: Clock, Text: "the timeouts of the elements of set " + set.Name}
 	}
 	return Memory{}
 }
 
+// expiry is what a rule depends on that asks how long a connection is kept.
+const expiry = "how long its connection is kept without packets"
+
 func ctMemory(e *expr.Ct) Memory {
-	if !e.SourceRegister && slices.Contains([]expr.CtKey{expr.CtKeyPKTS, expr.CtKeyBYTES, expr.CtKeyAVGPKT, expr.CtKeyEXPIRATION}, e.Key) {
+	const id = 23 // NFT_CT_ID
+	if e.SourceRegister {
+		return Memory{}
+	}
+	switch e.Key {
+	case expr.CtKeyPKTS, expr.CtKeyBYTES, expr.CtKeyAVGPKT:
 		return Memory{Kind: History, Text: "how much its connection has carried"}
+	case expr.CtKeyEXPIRATION:
+		return Memory{Kind: History, Text: expiry}
+	case id:
+		return Memory{Kind: Chance, Text: "the number of its connection"}
 	}
 	return Memory{}
 }

@@ -18,6 +18,8 @@ const objects = `
 	quota much { 1 mbytes }
 	counter some { }
 	map each { type ipv4_addr : limit; elements = { 10.0.0.1 : "slow" } }
+	set banned { type ipv4_addr; flags timeout; elements = { 10.0.1.5 timeout 1h, 10.0.1.6 } }
+	set lasting { type ipv4_addr; flags timeout; elements = { 10.0.1.5 } }
 	chain side { }
 	chain fill { add @moves { ip saddr }; }
 `
@@ -60,7 +62,14 @@ func TestRemembers(t *testing.T) {
 		{"ct original packets > 2 drop", rules.History, "how much its connection"},
 		{"ct original bytes > 2 drop", rules.History, "how much its connection"},
 		{"ct original avgpkt > 2 drop", rules.History, "how much its connection"},
+		{"ct expiration < 10s drop", rules.History, "how long its connection is kept"},
+		{"ct id & 1 == 0 drop", rules.Chance, "the number of its connection"},
+		{"ct id 5 drop", rules.Chance, "the number of its connection"},
+		{"ct mark 5 drop", 0, ""},
 		{"ct state new drop", 0, ""},
+		{"ip saddr @banned drop", rules.Clock, "the timeouts of the elements of set banned"},
+		{"ip saddr @banned counter", 0, ""},
+		{"ip saddr @lasting drop", 0, ""},
 		{"meta skuid 0 drop", rules.Users, "the user"},
 		{"meta skgid 0 drop", rules.Users, "the user"},
 		{"meta cgroup 5 drop", rules.Users, "the control group"},

@@ -22,6 +22,9 @@ type Packet struct {
 	Flags *uint8
 	// TTL is the hop limit, TOS the traffic class.
 	TTL, TOS *uint8
+	// MostTTL is the highest TTL that any packet from who sent it can come with, after the
+	// routers that it came by; 0 is not known.
+	MostTTL uint8
 	// Length is the whole packet's, from the IP header on, in bytes.
 	Length *uint16
 	// In and Out are the interfaces; at hooks that do not know one it is not asked for.

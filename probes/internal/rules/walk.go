@@ -83,8 +83,10 @@ func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain) *lines 
 		verdicts := legacyVerdicts(table, rule)
 		l.place, l.matters = rule, rule.Target != "" && (len(verdicts) > 0 || l.alters != 0 || l.copies)
 		l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) {
-			answer, by := matchLegacy(rule, p)
-			return answer, verdicts, by
+			return overTTLs(p, func(p *Packet) (Answer, []expr.Verdict, Trait) {
+				answer, by := matchLegacy(rule, p)
+				return answer, verdicts, by
+			})
 		}
 		c.list = append(c.list, l)
 	}
@@ -155,7 +157,14 @@ func (g *guess) line(c *lines, l *line) (may fate, stays bool) {
 		return 0, true
 	}
 	may, stays = g.matched(c, l, verdicts)
-	return may, stays || matches != Yes || l.memory.Kind != 0
+	return may, stays || !l.sure(matches, verdicts)
+}
+
+// sure says whether a rule that matches would do just that at any time: of what passes with
+// time the answer tells it.
+func (l *line) sure(matches Answer, verdicts []expr.Verdict) bool {
+	timeless := l.memory.Kind == Clock && l.alters == 0 && len(verdicts) < 2
+	return matches == Yes && (l.memory.Kind == 0 || timeless)
 }
 
 // matched is what comes of a rule that matches.

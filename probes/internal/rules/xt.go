@@ -44,6 +44,8 @@ func (e *evaluation) xtMatch(x *expr.Match) Answer {
 		return host32(e.mark).masked(mask, nil).equal(raw[:4]).invert(raw[8] != 0)
 	case x.Name == "state" && len(raw) >= 4: // struct xt_state_info
 		return e.conntrack(uint16(xt.ConntrackState), 0, nativeUint32(raw))
+	case (x.Name == "ttl" || x.Name == "hl") && len(raw) >= 2: // struct ipt_ttl_info
+		return e.depends(ttlIs(e.packet.TTL, int(raw[0]), raw[1]), TTL)
 	}
 	return e.depends(Maybe, matchTrait(x.Name, e.packet))
 }

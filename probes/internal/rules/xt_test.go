@@ -35,7 +35,8 @@ func TestMatchIptables(t *testing.T) {
 		{"-m mark --mark 5", marked, yes, "maybe"}, {"-m mark --mark 4/0xc", marked, yes, "maybe"}, {"-m mark ! --mark 5", marked, no, "maybe"}, {"-m mark --mark 6", marked, no, "maybe"},
 		{"-p tcp --syn", tcp(22), yes, ""}, {"-p tcp --tcp-flags ALL SYN", tcp(22), yes, ""}, {"-p tcp --tcp-flags SYN,ACK ACK", tcp(22), no, ""}, {"-p tcp ! --syn", tcp(22), no, ""}, {"-p tcp --tcp-option 5", tcp(22), maybe, ""},
 		{"-m comment --comment \"-p udp\"", ping(), yes, ""}, {"-m limit --limit 1/min", ping(), maybe, ""}, {"-m limit --limit 1/min -p udp", ping(), no, ""}, {"-m statistic --mode nth --every 2 --packet 0", ping(), maybe, ""}, {"-m addrtype --dst-type LOCAL", ping(), maybe, ""},
-		{"-m pkttype --pkt-type unicast", ping(), maybe, ""}, {"-p tcp -m tcp --dport 22 -m length --length 60", tcp(22), maybe, ""}, {"-f", ping(), no, "maybe"}, {"-m ttl --ttl-eq 64", ping(), maybe, ""}, {"", ping(), yes, ""},
+		{"-m pkttype --pkt-type unicast", ping(), maybe, ""}, {"-p tcp -m tcp --dport 22 -m length --length 60", tcp(22), maybe, ""}, {"-f", ping(), no, "maybe"}, {"-m ttl --ttl-eq 64", ping(), yes, ""}, {"-m ttl ! --ttl-eq 64", ping(), no, ""}, {"-m ttl --ttl-lt 64", ping(), no, ""},
+		{"-m ttl --ttl-gt 63", ping(), yes, ""}, {"-m ttl --ttl-gt 64", with(ping(), func(p *rules.Packet) { p.TTL = nil }), maybe, ""}, {"", ping(), yes, ""},
 	} {
 		text := "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD " + r.rule + " -j ACCEPT\nCOMMIT\n"
 		if err := node.Nft("flush ruleset"); err != nil {
