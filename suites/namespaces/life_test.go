@@ -112,8 +112,8 @@ var _ = Describe("a network namespace", func() {
 			settled(node, itself)
 			Expect(ask(node, itself, probes.TCP(80)).Outcome).To(Equal(probes.Refused), "nobody listens")
 			probes.Serve(GinkgoTB(), node.Node, probes.TCP(80), probes.UDP(53))
-			Expect(ask(node, itself, probes.TCP(80)).Outcome).To(Equal(probes.Answered))
-			Expect(ask(node, itself, probes.UDP(53)).Outcome).To(Equal(probes.Answered))
+			Expect(ask(node, itself, probes.TCP(80).Within(soon)).Outcome).To(Equal(probes.Answered))
+			Expect(ask(node, itself, probes.UDP(53).Within(soon)).Outcome).To(Equal(probes.Answered))
 		},
 		Entry("in IPv4", v4, "127.0.0.1"),
 		Entry("in IPv6", v6, "::1"),

@@ -210,8 +210,12 @@ func (f family) require() {
 	}
 }
 
-// quick is for what nobody is to answer.
-const quick = 200 * time.Millisecond
+// quick is for what nobody is to answer, and soon is when a responder has long had its
+// turn, however busy the machine.
+const (
+	quick = 200 * time.Millisecond
+	soon  = 25 * time.Second
+)
 
 func ask(from newborn, addr string, p probes.Probe) probes.Result {
 	GinkgoHelper()

@@ -28,7 +28,7 @@ func TestLabsInParallel(t *testing.T) {
 			if addr := lab.Node(server).Addr(); addr != netip.MustParseAddr("10.0.2.1") {
 				t.Errorf("%s has another address than every other: %s", server, addr)
 			}
-			probes.Serve(t, lab.Node(server), probes.TCP(80), probes.UDP(53))
+			probes.Serve(t, lab.Node(server), web, dns)
 			for range 10 {
 				reachesItsOwn(t, lab.Node(client), lab.Node(server))
 			}
@@ -40,7 +40,7 @@ func TestLabsInParallel(t *testing.T) {
 // at every address.
 func reachesItsOwn(t *testing.T, client, server *harness.Node) {
 	t.Helper()
-	for _, p := range []probes.Probe{probes.TCP(80), probes.UDP(53)} {
+	for _, p := range []probes.Probe{web, dns} {
 		result, err := probes.Ask(t.Context(), client, server, p)
 		if err != nil || len(result.Each) != 2 {
 			t.Fatalf("%v, %v", result, err)

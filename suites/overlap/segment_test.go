@@ -32,8 +32,8 @@ var _ = Describe("one address twice on one segment", func() {
 		network.Host("third", lan.At("10.0.0.8", "fd00::8").MAC(macThird))
 		lab := harness.Up(GinkgoTB(), network)
 		client, left, right = lab.Node("client"), lab.Node("left"), lab.Node("right")
-		probes.Serve(GinkgoTB(), left, probes.TCP(80))
-		probes.Serve(GinkgoTB(), right, probes.TCP(80))
+		probes.Serve(GinkgoTB(), left, web)
+		probes.Serve(GinkgoTB(), right, web)
 	})
 
 	It("is a mistake unless the declaration says that it is meant", func() {
@@ -76,7 +76,7 @@ var _ = Describe("one address twice on one segment", func() {
 			Expect(client.Netlink().NeighSet(&netlink.Neigh{
 				LinkIndex: lan(client).Attrs().Index, State: netlink.NUD_PERMANENT, IP: addr.AsSlice(), HardwareAddr: hardware,
 			})).To(Succeed())
-			Expect(ask(ctx, client, addr, probes.TCP(80))).To(provenBy(owner))
+			Expect(ask(ctx, client, addr, web)).To(provenBy(owner))
 		}
 	},
 		Entry("the left one", macLeft, "left"),

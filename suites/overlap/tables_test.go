@@ -28,8 +28,8 @@ var _ = Describe("a gateway between two owners of one address", func() {
 		network.Host("server-b", siteB.At("10.0.0.2", "fd00::2"))
 		lab := harness.Up(GinkgoTB(), network)
 		a, b, gw = lab.Node("client-a"), lab.Node("client-b"), lab.Node("gw")
-		probes.Serve(GinkgoTB(), lab.Node("server-a"), probes.TCP(80))
-		probes.Serve(GinkgoTB(), lab.Node("server-b"), probes.TCP(80))
+		probes.Serve(GinkgoTB(), lab.Node("server-a"), web)
+		probes.Serve(GinkgoTB(), lab.Node("server-b"), web)
 	})
 
 	It("is told by the plan to be ambiguous", func() {
@@ -40,9 +40,9 @@ var _ = Describe("a gateway between two owners of one address", func() {
 
 	It("reaches one of them only, without rules that choose a table", func(ctx SpecContext) {
 		for _, addr := range server {
-			first := ask(ctx, a, addr, probes.TCP(80))
+			first := ask(ctx, a, addr, web)
 			Expect(first).To(Or(provenBy("server-a"), provenBy("server-b")))
-			Expect(ask(ctx, b, addr, probes.TCP(80))).To(provenBy(first.By))
+			Expect(ask(ctx, b, addr, web)).To(provenBy(first.By))
 		}
 	})
 
@@ -55,8 +55,8 @@ var _ = Describe("a gateway between two owners of one address", func() {
 			}
 		}
 		for _, addr := range server {
-			Expect(ask(ctx, a, addr, probes.TCP(80))).To(provenBy("server-a"))
-			Expect(ask(ctx, b, addr, probes.TCP(80))).To(provenBy("server-b"))
+			Expect(ask(ctx, a, addr, web)).To(provenBy("server-a"))
+			Expect(ask(ctx, b, addr, web)).To(provenBy("server-b"))
 		}
 	})
 })

@@ -3,6 +3,7 @@ package overlap_test
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -10,6 +11,14 @@ import (
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+)
+
+// soon is when a responder has long had its turn, however busy the machine.
+const soon = 25 * time.Second
+
+var (
+	web = probes.TCP(80).Within(soon)
+	dns = probes.UDP(53).Within(soon)
 )
 
 const tenantCount = 10
@@ -56,8 +65,8 @@ var _ = Describe("ten tenants with the same addresses, routes and MACs", func() 
 	BeforeEach(func() {
 		lab = harness.Up(GinkgoTB(), tenants())
 		for i := range tenantCount {
-			probes.Serve(GinkgoTB(), node(i, "server"), probes.TCP(80), probes.UDP(53))
-			probes.Serve(GinkgoTB(), node(i, "gw"), probes.TCP(80))
+			probes.Serve(GinkgoTB(), node(i, "server"), web, dns)
+			probes.Serve(GinkgoTB(), node(i, "gw"), web)
 		}
 	})
 
@@ -81,21 +90,21 @@ var _ = Describe("ten tenants with the same addresses, routes and MACs", func() 
 	It("reach their own neighbours each, which prove that they answered", func(ctx SpecContext) {
 		for i := range tenantCount {
 			for _, addr := range gateways {
-				Expect(ask(ctx, node(i, "client"), addr, probes.TCP(80))).To(provenBy(tenant(i, "gw")))
+				Expect(ask(ctx, node(i, "client"), addr, web)).To(provenBy(tenant(i, "gw")))
 			}
 			for _, addr := range servers {
-				for _, probe := range []probes.Probe{probes.TCP(80), probes.UDP(53)} {
+				for _, probe := range []probes.Probe{web, dns} {
 					Expect(ask(ctx, node(i, "client"), addr, probe)).To(provenBy(tenant(i, "server")))
 				}
 			}
-			Expect(node(i, "client")).To(probes.Reach(node(i, "server"), probes.TCP(80), probes.UDP(53)).WithContext(ctx))
+			Expect(node(i, "client")).To(probes.Reach(node(i, "server"), web, dns).WithContext(ctx))
 		}
 	})
 
 	It("are told apart when the wrong one answers", func(ctx SpecContext) {
 		// tenant-3's client is asked about tenant-7's server: the address is right,
 		// and the one that answers is not.
-		_, err := probes.Reach(node(7, "server"), probes.TCP(80)).WithContext(ctx).Match(node(3, "client"))
+		_, err := probes.Reach(node(7, "server"), web).WithContext(ctx).Match(node(3, "client"))
 		for _, addr := range servers {
 			Expect(err).To(MatchError(ContainSubstring("%s was answered by tenant-3/server, not by tenant-7/server", addr)))
 		}
@@ -103,13 +112,13 @@ var _ = Describe("ten tenants with the same addresses, routes and MACs", func() 
 
 	It("do not lose their servers when one of them does", func(ctx SpecContext) {
 		Expect(node(4, "gw").Port(tenant(4, "dmz")).Down()).To(Succeed())
-		othersReach(ctx, 4, probes.TCP(80))
-		Expect(node(4, "client")).To(probes.BeIsolatedFrom(node(4, "server"), probes.TCP(80)).
+		othersReach(ctx, 4, web)
+		Expect(node(4, "client")).To(probes.BeIsolatedFrom(node(4, "server"), web).
 			At(tenant(4, "gw")).Because(evidence.LinkDown).WithContext(ctx))
 		By("bringing it back, as the control")
 		Expect(node(4, "gw").Port(tenant(4, "dmz")).Up()).To(Succeed())
 		for _, addr := range servers {
-			Expect(ask(ctx, node(4, "client"), addr, probes.TCP(80))).To(provenBy(tenant(4, "server")))
+			Expect(ask(ctx, node(4, "client"), addr, web)).To(provenBy(tenant(4, "server")))
 		}
 	})
 
@@ -117,13 +126,13 @@ var _ = Describe("ten tenants with the same addresses, routes and MACs", func() 
 		harness.Require(GinkgoTB(), harness.NftTool)
 		closed := "table inet closed { chain forward { type filter hook forward priority 0; policy drop; }; }"
 		Expect(node(5, "gw").Nft(closed)).To(Succeed())
-		othersReach(ctx, 5, probes.UDP(53))
-		Expect(node(5, "client")).To(probes.BeIsolatedFrom(node(5, "server"), probes.UDP(53)).
+		othersReach(ctx, 5, dns)
+		Expect(node(5, "client")).To(probes.BeIsolatedFrom(node(5, "server"), dns).
 			At(tenant(5, "gw")).By("policy inet closed forward").WithContext(ctx))
 		By("taking them away, as the control")
 		Expect(node(5, "gw").Nft("delete table inet closed")).To(Succeed())
 		for _, addr := range servers {
-			Expect(ask(ctx, node(5, "client"), addr, probes.UDP(53))).To(provenBy(tenant(5, "server")))
+			Expect(ask(ctx, node(5, "client"), addr, dns)).To(provenBy(tenant(5, "server")))
 		}
 	})
 })
