@@ -47,7 +47,6 @@ func attach(name, path string) (*Node, error) {
 	}
 	plan := &topo.Plan{Name: name, Nodes: []topo.NodePlan{{Name: name}}}
 	lab := &Lab{plan: plan, byName: map[string]*Node{}, tb: nobody{}, attached: true}
-	lab.jail = newJail(lab)
 	node := newNode(lab, &plan.Nodes[0], g)
 	lab.nodes = []*Node{node}
 	lab.byName[name] = node

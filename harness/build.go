@@ -39,6 +39,9 @@ func buildPlan(plan *topo.Plan) (*Lab, error) {
 	if err := preflight(plan); err != nil {
 		return nil, err
 	}
+	if inUserNamespace() {
+		go ownFiles() // which the first command needs, and takes 10 ms of
+	}
 	s := &site{plan: plan, ipv6: hasIPv6(plan)}
 	s.number()
 	if err := s.makeGrounds(); err != nil {
@@ -196,7 +199,6 @@ func routeText(route topo.RoutePlan) string {
 // lab makes the lab of a finished site.
 func (s *site) lab() *Lab {
 	lab := &Lab{plan: s.plan, site: s, fabric: s.fabric, byName: map[string]*Node{}, tb: nobody{}}
-	lab.jail = newJail(lab)
 	for i := range s.plan.Nodes {
 		plan := &s.plan.Nodes[i]
 		node := newNode(lab, plan, s.grounds[plan.Name])

@@ -15,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cmd is a program to be run in a node: in its network namespace, with /sys of
-// that namespace, and with /etc/hosts and /etc/resolv.conf of the lab. It is
-// killed when the lab goes down, or when the test process dies, however that
+// Cmd is a program to be run in a node, which is a small machine to it: see the
+// package's documentation. It is killed when the lab goes down, or when the test process dies, however that
 // happens; so is every process that it leaves behind. An *exec.Cmd would start
 // from whatever thread its caller happens to be on.
 type Cmd struct {
@@ -91,29 +90,42 @@ func (c *Cmd) start() error {
 	if c.command != nil {
 		return errors.New("the command was started already")
 	}
-	path := c.Path
-	if path == "" {
+	if c.Path == "" {
 		return errors.New("no program: Path is empty")
 	}
-	if !strings.Contains(path, "/") {
+	dir := c.Dir
+	if dir == "" { // the launcher's thread has a working directory of its own
 		var err error
-		if path, err = tool(c.Path, c.Path); err != nil {
+		if dir, err = os.Getwd(); err != nil {
 			return err
 		}
 	}
-	command, err := c.prepare(path)
-	if err == nil {
-		err = c.streams.connect(command)
-	}
-	if err == nil {
-		err = c.node.launch(c, command)
-	}
-	c.streams.begin(err == nil)
+	started := false
+	err := c.node.launch(func() error {
+		command, err := c.prepare(dir)
+		if err == nil {
+			err = c.streams.connect(command)
+		}
+		if err == nil {
+			err = c.node.lab.commands.begin(c, command)
+		}
+		started = err == nil
+		return err
+	})
+	c.streams.begin(started)
 	return err
 }
 
-// prepare makes the command of package exec.
-func (c *Cmd) prepare(path string) (*exec.Cmd, error) {
+// prepare makes the command of package exec, where the program is to run: it may be
+// there and not on the machine.
+func (c *Cmd) prepare(dir string) (*exec.Cmd, error) {
+	path := c.Path
+	if !strings.Contains(path, "/") {
+		var err error
+		if path, err = tool(c.Path, c.Path); err != nil {
+			return nil, err
+		}
+	}
 	command := exec.CommandContext(c.ctx, path, c.Args...)
 	command.Stdin, command.Stdout, command.Stderr = c.Stdin, c.Stdout, c.Stderr
 	command.ExtraFiles = c.ExtraFiles
@@ -121,20 +133,12 @@ func (c *Cmd) prepare(path string) (*exec.Cmd, error) {
 	if c.Cancel == nil {
 		command.Cancel = func() error { return unix.Kill(-command.Process.Pid, unix.SIGKILL) }
 	}
-	command.Dir, command.Env = c.Dir, c.Env
-	if command.Dir == "" {
-		// The launcher's thread has a working directory of its own.
-		dir, err := os.Getwd()
-		if err != nil {
-			return nil, err
-		}
-		command.Dir = dir
-	}
+	command.Dir, command.Env = dir, c.Env
 	if command.Env == nil {
 		command.Env = os.Environ()
 	}
 	command.Env = append(command.Env, "XTABLES_LOCKFILE="+lockFile)
-	// No Pdeathsig: the lab's init has one, and its end is everybody's in its PID
+	// No Pdeathsig: the node's init has one, and its end is everybody's in its PID
 	// namespace. (Go's would kill at once a child that sees no parent there.)
 	command.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	return command, nil
@@ -157,7 +161,7 @@ func (c *Cmd) Wait() error {
 		}
 		closeAll(c.closeAfterWait)
 		c.err = at(err, "node %s: run %s", c.node.name, c.Path)
-		c.node.lab.jail.forget(c)
+		c.node.lab.commands.forget(c)
 	})
 	return c.err
 }

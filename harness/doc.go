@@ -32,7 +32,36 @@
 // A namespace belongs to a thread. Node.Do runs a function on a thread that is in
 // the node's; goroutines that it starts are not. Dial, Listen and ListenPacket make
 // a socket there, which is then used from anywhere. Node.Command starts a program
-// there, in a PID namespace that ends with the lab.
+// there.
+//
+// # A node is a small machine
+//
+// To its commands. They have processes of their own (a PID namespace and a /proc),
+// /run, /root, /dev/shm, /dev/pts, message queues, the node's name as the hostname, and
+// the lab's namespaces at /run/netns/NAME (in a lab of more than 256 nodes, the node's
+// own). /etc and /var they read from the machine and write to a layer of the node's,
+// which ends with the lab; /etc/hosts and /etc/resolv.conf are the lab's. Node.Layer
+// adds the files of packages that are not installed. So daemons find their PID files
+// where they left them, and the machine's Docker, D-Bus and journal are out of reach.
+//
+// The test's working directory with all of its module, its temporary directory,
+// NSTEST_ARTIFACTS and this library's cache are shared, wherever they are; what PATH
+// lists below /root or /run may be read.
+//
+// What a node shares with the machine all the same, and with every other node: the
+// kernel, its modules and its log; the clock; CPU and memory, and the limits of the
+// control group; the size of the neighbour table (net.ipv4.neigh.default.gc_thresh3)
+// and of connection tracking (net.netfilter.nf_conntrack_max); sysctls that are not a
+// namespace's; devices; /tmp; and every other directory, which root writes to as ever
+// (/home, /opt, /srv, /usr). A unix socket in one of those is within reach.
+//
+// Where a kernel or a container refuses a part of it, the node has the nearest that
+// leaves the machine alone, and the test's log says what is missing. An ordinary user
+// has copies of the files of /etc that may be read and are not above 1 MiB, and no
+// password for anybody in /etc/shadow. Without overlayfs (an ordinary user's Linux before 5.11, a
+// container with mounts of its own in /var) /var has directories and no files. Where
+// parts of /proc are hidden from an ordinary user (Docker and Podman, unless run with
+// --security-opt systempaths=unconfined) /proc stays the machine's: see OwnProc.
 //
 // # What a machine may lack
 //

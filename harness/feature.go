@@ -40,6 +40,12 @@ var (
 		}
 		return nil
 	}}
+	// OwnProc is a /proc of a node's own, in which its commands see one another and
+	// nobody else. A container that hides parts of /proc from an ordinary user lacks it.
+	OwnProc = Feature{name: "own-proc", check: func() error { return checkOwnProc() }}
+	// Overlay is overlayfs where a node's own directories can be laid over the machine's,
+	// as Node.Layer does. An ordinary user has it from Linux 5.11 on.
+	Overlay = Feature{name: "overlay", check: func() error { return checkOverlay() }}
 	// IPv6 is missing on a kernel that was started without it.
 	IPv6 = Feature{name: "ipv6", check: func() error {
 		if noIPv6() {

@@ -17,13 +17,14 @@ type Lab struct {
 	nodes  []*Node
 	byName map[string]*Node
 	fabric *ground // the bridges of the lab's switches; nil without any
-	jail   *jail   // where the nodes' commands live
 
-	attached bool // somebody else's namespace: never configured
+	commands commands // of its nodes
+	attached bool     // somebody else's namespace: never configured
 
 	mu        sync.Mutex
-	isEnding  bool // Down was called
-	isDown    bool // and nothing may be left for it to do
+	isEnding  bool     // Down was called
+	lacking   []string // what its commands do without, told
+	isDown    bool     // and nothing may be left for it to do
 	onDown    []func()
 	onFailure []record
 	done      []deed // what was done to it since it is up
@@ -50,6 +51,9 @@ func Up(tb TB, network *topo.Network) *Lab {
 	}
 	lab.tb = tb
 	tb.Cleanup(lab.Down)
+	for _, text := range lab.lacking { // told to nobody yet
+		tb.Logf("the commands of lab %s: %s", lab.Name(), text)
+	}
 	return lab
 }
 
@@ -100,7 +104,7 @@ func (l *Lab) Down() {
 	for i := len(last) - 1; i >= 0; i-- {
 		last[i]()
 	}
-	l.jail.close()
+	l.commands.close()
 	for _, node := range l.nodes {
 		node.close()
 	}

@@ -3,98 +3,131 @@ package harness
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // launcher is the thread that a node's commands fork from: they inherit its
-// network, mount and PID namespaces.
+// namespaces. Init is its child, and dies with it.
 type launcher struct{ thread *thread }
 
 func (l *launcher) close() { l.thread.close() }
 
 // launch starts a command from the node's launcher, made at the first one.
-func (n *Node) launch(c *Cmd, command *exec.Cmd) error {
+func (n *Node) launch(f func() error) error {
 	n.mu.Lock()
 	if n.launcher == nil {
 		n.launcher = &launcher{newThread(n.enterForCommands)}
 	}
 	l := n.launcher
 	n.mu.Unlock()
-	return l.thread.run(func() error {
-		return n.lab.jail.start(c, command)
-	})
+	return l.thread.run(f)
 }
 
-// enterForCommands takes the launcher's thread into the node's namespace, a
-// mount namespace of its own, and the lab's PID namespace for what it forks.
+// enterForCommands takes the launcher's thread into the node's namespace, into mounts
+// that make a small machine of it, and what it forks into a PID namespace.
 func (n *Node) enterForCommands() error {
-	if err := n.ground.enter(); err != nil {
+	m := &surroundings{node: n, own: ownFiles(), kept: keptPaths(), shown: shownPaths(), scratch: "/sys"}
+	if err := m.enter(); err != nil {
 		return err
 	}
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS); err != nil {
+	if err := m.furnish(); err != nil {
+		return err
+	}
+	i, noProc, err := startInit(n.lab.Name() + "/" + n.name)
+	if err != nil {
+		return err
+	}
+	if err := n.lab.commands.keep(i); err != nil {
+		return err
+	}
+	if err := unix.Setns(i.pidfd, initNamespaces); err != nil {
+		return at(err, "enter the node's PID namespace")
+	}
+	if noProc != nil {
+		m.lacks("they see the machine's processes: %s", procHidden(noProc))
+	}
+	if err := unix.Sethostname([]byte(hostname(n.name))); err != nil {
+		return at(err, "set the hostname")
+	}
+	return m.finish()
+}
+
+// hostname is a node's name as the kernel takes it (HOST_NAME_MAX).
+func hostname(name string) string {
+	name = dotted(name)
+	return name[:min(len(name), 64)]
+}
+
+// enter takes the calling thread into a mount namespace of its own. An ordinary user's
+// starts from that which holds copies of the machine's files.
+func (m *surroundings) enter() error {
+	if err := m.node.ground.enter(); err != nil {
+		return err
+	}
+	return m.enterMounts()
+}
+
+func (m *surroundings) enterMounts() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return at(err, "leave the working directory")
+	}
+	if m.own != nil {
+		if err := m.own.enter(); err != nil {
+			return err
+		}
+		m.scratch = ownScratch
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return at(err, "make mount namespace")
 	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return at(err, "make mounts private")
-	}
-	if err := n.furnish(); err != nil {
-		return err
-	}
-	return n.lab.jail.join()
+	return at(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), "make mounts private")
 }
 
-// lockFile is what iptables-legacy locks in place of its /run/xtables.lock,
-// which an ordinary user cannot make and root should not leave behind. Any file
-// of the node's own tmpfs will do: it is locked, never written.
-const lockFile = "/etc/hosts"
-
-// furnish mounts what a program should see of the lab rather than the machine.
-// The files lie on a tmpfs that only these mounts hold.
-func (n *Node) furnish() error {
-	if err := unix.Mount("tmpfs", "/sys", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
-		return at(err, "mount tmpfs")
-	}
-	for _, file := range []struct{ name, text string }{
-		{"hosts", n.hosts()},
-		{"resolv.conf", "# This lab has no name server.\n"},
-	} {
-		target := "/etc/" + file.name
-		if _, err := os.Stat(target); err != nil {
-			continue // this machine has none, and none may be made here
-		}
-		source := "/sys/" + file.name
-		if err := os.WriteFile(source, []byte(file.text), 0o644); err != nil {
-			return at(pathless(err), "write %s", target)
-		}
-		if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
-			return at(err, "mount %s", target)
-		}
-	}
+// finish mounts what has to be seen from inside: message queues of the node's own, and
+// /sys of its network namespace over the scratch space.
+func (m *surroundings) finish() error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if isDir("/dev/mqueue") {
+		if err := unix.Mount("mqueue", "/dev/mqueue", "mqueue", flags, ""); err != nil {
+			m.lacks("/dev/mqueue is the machine's: %v", err)
+		}
+	}
+	// A tmpfs first: where a container hides parts of /sys the kernel refuses a new
+	// one, and nothing is better than the machine's own devices.
+	if err := unix.Mount("tmpfs", "/sys", "tmpfs", flags, "mode=755"); err != nil {
+		return at(err, "mount /sys")
+	}
 	err := unix.Mount("sysfs", "/sys", "sysfs", flags, "")
 	if err == unix.EPERM { // in a container whose own is read-only, as it must be then
 		err = unix.Mount("sysfs", "/sys", "sysfs", flags|unix.MS_RDONLY, "")
 	}
-	// Where a container hides parts of /sys the kernel refuses a new one. The
-	// empty tmpfs stays then: nothing is better than the machine's own devices.
-	if err != nil && err != unix.EPERM {
-		return at(err, "mount /sys")
+	if err == unix.EPERM {
+		m.lacks("/sys is empty, for the kernel allows no other where parts of it are hidden")
+		err = nil
 	}
-	return nil
+	return at(err, "mount /sys")
 }
 
-// hosts is /etc/hosts of the lab: every node by name. A slash in a name becomes
-// a dot. Several nodes may have one address; a name finds its own.
-func (n *Node) hosts() string {
-	var text strings.Builder
-	text.WriteString("127.0.0.1 localhost\n::1 localhost\n")
-	for _, node := range n.lab.nodes {
-		for _, addr := range node.Addrs() {
-			fmt.Fprintf(&text, "%s %s\n", addr, strings.ReplaceAll(node.name, "/", "."))
-		}
+// lacks says once a lab what its commands do without.
+func (m *surroundings) lacks(format string, args ...any) { m.node.lab.lacks(format, args...) }
+
+func (l *Lab) lacks(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	l.mu.Lock()
+	told := slices.Contains(l.lacking, text)
+	if !told {
+		l.lacking = append(l.lacking, text)
 	}
-	return text.String()
+	tb := l.tb
+	l.mu.Unlock()
+	if !told {
+		tb.Logf("the commands of lab %s: %s", l.Name(), text)
+	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }

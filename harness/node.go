@@ -25,6 +25,7 @@ type Node struct {
 	mu       sync.Mutex
 	handle   *handle
 	launcher *launcher
+	layers   []string // root directories over the machine's: see Layer
 }
 
 func newNode(lab *Lab, plan *topo.NodePlan, g *ground) *Node {
