@@ -64,8 +64,8 @@ func (b *bundle) write(records []record) error {
 	if err != nil {
 		return err
 	}
-	entries := []entry{b.file("plan.txt", "the network as it was declared, with names, addresses and routes", func(w io.Writer) error {
-		_, err := io.WriteString(w, b.lab.plan.String())
+	entries := []entry{b.file("plan.txt", "the network as it was declared, or found where it was attached, with names, addresses and routes", func(w io.Writer) error {
+		_, err := io.WriteString(w, b.lab.Plan().String())
 		return err
 	})}
 	entries = append(entries, b.nodes()...)

@@ -25,7 +25,8 @@
 //
 // As root the tests run where they are. For an ordinary user Main runs them in a
 // user namespace, where they are root over what they make and nothing else.
-// Attach, which enters namespaces of the machine, is for root only.
+// Attach and AttachLab, which enter namespaces that somebody else made, are for who has
+// power over these: root, or the ordinary user whose tests have started what is in them.
 //
 // # What runs where
 //

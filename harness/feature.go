@@ -25,7 +25,7 @@ func (f Feature) String() string { return f.name }
 
 // What a kernel or a machine may lack.
 var (
-	// Root is real privilege over the machine, which Attach needs.
+	// Root is real privilege over the machine, which Attach needs for what others started.
 	Root = Feature{name: "root", check: func() error {
 		if Rootless() || !privileged() {
 			return errors.New("the tests run as an ordinary user")

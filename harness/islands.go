@@ -130,7 +130,7 @@ func (j *joints) at(id int, name string) (*ground, error) {
 		candidates = append(candidates, j.lab.fabric)
 	}
 	near := func(node *Node) bool {
-		return slices.ContainsFunc(node.plan.Ports, func(p topo.PortPlan) bool { return j.onSegment(name, p.Segment) })
+		return slices.ContainsFunc(node.planned().Ports, func(p topo.PortPlan) bool { return j.onSegment(name, p.Segment) })
 	}
 	for _, wanted := range []bool{true, false} {
 		for _, node := range j.lab.nodes {
@@ -154,7 +154,7 @@ func (j *joints) at(id int, name string) (*ground, error) {
 // onSegment says whether a node is on a segment.
 func (j *joints) onSegment(name, segment string) bool {
 	node, ok := j.lab.byName[name]
-	return ok && slices.ContainsFunc(node.plan.Ports, func(p topo.PortPlan) bool { return p.Segment == segment })
+	return ok && slices.ContainsFunc(node.planned().Ports, func(p topo.PortPlan) bool { return p.Segment == segment })
 }
 
 // id is the number that the calling thread's namespace knows this one by; -1 for none.

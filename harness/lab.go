@@ -18,8 +18,10 @@ type Lab struct {
 	byName map[string]*Node
 	fabric *ground // the bridges of the lab's switches; nil without any
 
-	commands commands // of its nodes
-	attached bool     // somebody else's namespace: never configured
+	commands commands        // of its nodes
+	attached bool            // somebody else's namespaces: never configured
+	traced   map[string]bool // those of them that allow a trace table, by node
+	found    *found          // what was read of several; nil of one that was attached alone
 
 	mu        sync.Mutex
 	isEnding  bool     // Down was called
@@ -60,8 +62,14 @@ func Up(tb TB, network *topo.Network) *Lab {
 // Name is the network's name.
 func (l *Lab) Name() string { return l.plan.Name }
 
-// Plan is what was built: names, addresses and routes. It is not to be changed.
-func (l *Lab) Plan() *topo.Plan { return l.plan }
+// Plan is what was built: names, addresses and routes; of a lab of AttachLab what is
+// there now, read again when it was changed. It is not to be changed.
+func (l *Lab) Plan() *topo.Plan {
+	if l.found != nil {
+		return l.found.now()
+	}
+	return l.plan
+}
 
 // Nodes are the lab's nodes, in order of declaration.
 func (l *Lab) Nodes() []*Node { return append([]*Node(nil), l.nodes...) }
@@ -109,6 +117,7 @@ func (l *Lab) Down() {
 		node.close()
 	}
 	l.fabric.close()
+	l.found.close()
 	upLabs.Delete(l)
 }
 

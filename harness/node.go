@@ -32,16 +32,27 @@ func newNode(lab *Lab, plan *topo.NodePlan, g *ground) *Node {
 	return &Node{lab: lab, name: plan.Name, plan: plan, ground: g, own: newThread(g.enter)}
 }
 
+// planned is what the plan has of the node.
+func (n *Node) planned() *topo.NodePlan {
+	if n.lab.found != nil {
+		if plan, ok := n.lab.Plan().Node(n.name); ok {
+			return plan
+		}
+	}
+	return n.plan
+}
+
 // Name is the node's name in the declaration.
 func (n *Node) Name() string { return n.name }
 
 // String is the node's name.
 func (n *Node) String() string { return n.name }
 
-// Lab is the node's lab. An attached node has one of its own, with an empty plan.
+// Lab is the node's lab. A node of Attach has one of its own, with an empty plan.
 func (n *Node) Lab() *Lab { return n.lab }
 
-// Attached says whether the node's namespace is not the harness's own: see Attach.
+// Attached says whether the node's namespace is not the harness's own: see Attach and
+// AttachLab.
 func (n *Node) Attached() bool { return n.lab.attached }
 
 // Do runs f on a thread that is in the node's namespace, and returns f's error.
@@ -116,15 +127,17 @@ func (n *Node) Netlink() *netlink.Handle {
 }
 
 // Addrs are the node's planned addresses, port by port, then those of its
-// loopback. An attached node has no plan, and so none here.
+// loopback: in a lab of AttachLab those that it has now. A node of Attach has no plan,
+// and so none here.
 func (n *Node) Addrs() []netip.Addr {
 	var addrs []netip.Addr
-	for _, port := range n.plan.Ports {
+	plan := n.planned()
+	for _, port := range plan.Ports {
 		for _, prefix := range port.Addrs {
 			addrs = append(addrs, prefix.Addr())
 		}
 	}
-	for _, prefix := range n.plan.Loopback {
+	for _, prefix := range plan.Loopback {
 		addrs = append(addrs, prefix.Addr())
 	}
 	return addrs
@@ -148,14 +161,16 @@ type Endpoint struct {
 // A segment that the node is not on fails the test and lists the right ones.
 func (n *Node) On(segment string) Endpoint {
 	n.lab.tb.Helper()
-	n.Port(segment)
+	if port := n.Port(segment); port != nil {
+		segment = port.plan.Segment
+	}
 	return Endpoint{n, segment}
 }
 
 // Addrs are the addresses, IPv4 and IPv6, in order of declaration.
 func (e Endpoint) Addrs() []netip.Addr {
 	var addrs []netip.Addr
-	for _, port := range e.Node.plan.Ports {
+	for _, port := range e.Node.planned().Ports {
 		if port.Segment == e.Segment {
 			for _, prefix := range port.Addrs {
 				addrs = append(addrs, prefix.Addr())
@@ -207,7 +222,7 @@ func (n *Node) close() {
 // portNames lists the segments of a node, for a mistake's message.
 func (n *Node) portNames() string {
 	var names []string
-	for _, port := range n.plan.Ports {
+	for _, port := range n.planned().Ports {
 		names = append(names, port.Segment)
 	}
 	if len(names) == 0 {

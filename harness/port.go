@@ -19,14 +19,21 @@ type Port struct {
 // the test and lists those it is on.
 func (n *Node) Port(segment string) *Port {
 	n.lab.tb.Helper()
-	for i, port := range n.plan.Ports {
-		if port.Segment == segment {
+	found := n.lab.found
+	for i, port := range n.planned().Ports {
+		switch {
+		case found == nil && port.Segment == segment:
 			return &Port{node: n, index: firstIndex + i, plan: port}
+		case found != nil && (port.Segment == segment || port.Name == segment):
+			return &Port{node: n, index: found.indexOf(spot{n.name, port.Name}), plan: port}
 		}
 	}
 	n.lab.tb.Fatalf("node %s is not on segment %q; it is on: %s", n.name, segment, n.portNames())
 	return nil
 }
+
+// errNotOurs is what setting a link of somebody else's says.
+var errNotOurs = errors.New("the namespace was attached, and is never configured: let who made it do that, or use Node.Netlink")
 
 // Name is the interface's name in the namespace.
 func (p *Port) Name() string { return p.plan.Name }
@@ -46,6 +53,9 @@ func (p *Port) Up() error {
 func (p *Port) of(n *Node) *Port { return &Port{node: n, index: p.index, plan: p.plan} }
 
 func (p *Port) up() error {
+	if p.node.lab.attached {
+		return at(errNotOurs, "port %s", p.plan.Name)
+	}
 	b := new(batch)
 	b.setLink(p.index, true, describe("set up"))
 	for _, prefix := range p.plan.Addrs {
@@ -122,6 +132,9 @@ func (p *Port) Down() error {
 }
 
 func (p *Port) down() error {
+	if p.node.lab.attached {
+		return at(errNotOurs, "port %s", p.plan.Name)
+	}
 	b := new(batch)
 	b.setLink(p.index, false, describe("set down"))
 	return p.do(b)

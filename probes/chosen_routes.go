@@ -23,7 +23,7 @@ func (c *recall) routeChoices(f *finding) (found []rules.Choice, err error) {
 	}
 	for _, node := range f.from.Lab().Nodes() {
 		at := f.requestAt(node)
-		if at < 0 && node != f.from || node.Attached() {
+		if at < 0 && node != f.from || node.Alone() {
 			continue
 		}
 		state, err := c.routingOf(node)

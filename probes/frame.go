@@ -38,7 +38,7 @@ func frameFor(r Result) (f frame, ok bool) {
 	}
 	lab := r.from.Lab()
 	at := slices.IndexFunc(lab.Nodes(), func(n *harness.Node) bool { return n.Name() == r.Cause.Node })
-	if at < 0 || lab.Nodes()[at].Attached() {
+	if at < 0 || lab.Nodes()[at].Alone() {
 		return frame{}, false
 	}
 	f = frame{node: lab.Nodes()[at], from: r.source, ttl: ownTTL}

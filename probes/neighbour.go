@@ -80,9 +80,9 @@ func neighbours(tasks []*task, v6 bool) int {
 
 // onSegment is the segment on which a node sees an address, with the node's own
 // there; where the address is behind a gateway, false, with the node's first of
-// the family. What an attached node sees is not known: any address.
+// the family. What a node that was attached alone sees is not known: any address.
 func onSegment(node *harness.Node, addr netip.Addr) (segment string, own netip.Addr, near bool) {
-	if node.Attached() {
+	if node.Alone() {
 		return "", netip.Addr{}, true
 	}
 	plan, _ := node.Lab().Plan().Node(node.Name())

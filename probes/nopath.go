@@ -23,7 +23,7 @@ type paths struct {
 // apart says whether no chain of links joins the asker of a result and its target: neither
 // the plan nor the kernels have one.
 func (p *paths) apart(r Result) (bool, error) {
-	if r.target == nil || r.from == nil || r.target.Lab() != r.from.Lab() || r.from.Attached() || r.delivered() || r.cameToTarget() {
+	if r.target == nil || r.from == nil || r.target.Lab() != r.from.Lab() || r.from.Alone() || r.delivered() || r.cameToTarget() {
 		return false, nil
 	}
 	lab := r.from.Lab()

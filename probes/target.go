@@ -106,14 +106,14 @@ func firstOfEach(addrs []netip.Addr) []netip.Addr {
 	return kept
 }
 
-// inFamily keeps the addresses of families that from has. An attached node's
-// are not known: it may have both.
+// inFamily keeps the addresses of families that from has. Those of a node
+// that was attached alone are not known: it may have both.
 func inFamily(from *harness.Node, addrs []netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(addrs), func(addr netip.Addr) bool { return !has(from, addr.Is6()) })
 }
 
 func has(from *harness.Node, v6 bool) bool {
-	return from.Attached() || slices.ContainsFunc(from.Addrs(), func(a netip.Addr) bool { return a.Is6() == v6 })
+	return from.Alone() || slices.ContainsFunc(from.Addrs(), func(a netip.Addr) bool { return a.Is6() == v6 })
 }
 
 // scopeOf is the index of the interface that an address's zone names in the

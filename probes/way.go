@@ -19,7 +19,7 @@ func onTheWay(from *harness.Node, to Target) []*harness.Node {
 	}
 	w := way{plan: lab.Plan(), nodes: map[string]bool{from.Name(): true}, segments: map[string]bool{}}
 	nodes := []*harness.Node{from}
-	known := !from.Attached()
+	known := !from.Alone()
 	for _, addr := range addrs {
 		known = known && w.follow(from.Name(), addr.WithZone(""))
 		w.kernels(from, addr.WithZone(""))
@@ -79,7 +79,7 @@ func (w *way) kernels(at *harness.Node, to netip.Addr) {
 		if via, ok := netip.AddrFromSlice(routes[0].Gw); ok {
 			next = via.Unmap()
 		}
-		if at.Attached() {
+		if at.Alone() {
 			return
 		}
 		plan, _ := w.plan.Node(at.Name())

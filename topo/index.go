@@ -16,7 +16,7 @@ type index struct {
 	hops   [2]map[int][]int // by family and node: to every subnet, -1 where no way leads
 }
 
-func newIndex(plan *Plan, network *Network) *index {
+func newIndex(plan *Plan) *index {
 	x := &index{nodes: make(map[string]int, len(plan.Nodes)), segments: make(map[string]int, len(plan.Segments))}
 	for i := range plan.Segments {
 		x.segments[plan.Segments[i].Name] = i
@@ -24,7 +24,7 @@ func newIndex(plan *Plan, network *Network) *index {
 	router := make([]bool, len(plan.Nodes))
 	for i := range plan.Nodes {
 		x.nodes[plan.Nodes[i].Name] = i
-		router[i] = network.nodes[i].router
+		router[i] = plan.Nodes[i].Router
 	}
 	for f, v6 := range []bool{false, true} {
 		x.graphs[f] = newGraph(plan, x, router, v6)

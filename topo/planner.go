@@ -56,7 +56,7 @@ func (n *Network) Plan() (*Plan, error) {
 	if len(p.mistakes) > 0 {
 		return nil, &Mistakes{Network: n.name, List: p.mistakes}
 	}
-	p.plan.index = newIndex(p.plan, n)
+	p.plan.index = newIndex(p.plan)
 	p.automaticRoutes()
 	return p.plan, nil
 }

@@ -174,7 +174,7 @@ func (b *book) onTheWire(e *exit) End {
 	s := e.last()
 	l := b.link(s.Node, s.Index)
 	end := End{Kind: OnTheLink, Node: s.Node, Interface: l.Name, Index: s.Index, Header: s.Header}
-	if l.Segment != "" && !b.watches(s, l.Segment) {
+	if l.Segment != "" && (l.Outside || !b.watches(s, l.Segment)) {
 		end.Kind = Unknown
 	}
 	return end

@@ -51,6 +51,8 @@ type Link struct {
 	// Segment is the link of the plan that it is at, unique in the watch; "" of
 	// interfaces that nodes have for themselves: lo, bridges, VLANs, tunnels.
 	Segment string
+	// Outside is true where others are at that link as well, who are not watched.
+	Outside bool
 	// Master is the index of the bridge, bond or VRF that it belongs to; 0 for none.
 	Master int
 	// Lower is the index of the interface that a VLAN, macvlan or ipvlan is on; 0 for

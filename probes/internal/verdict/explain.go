@@ -18,6 +18,9 @@ func Explain(o Observation) evidence.Cause {
 	if state := o.States[c.Node]; c.Kind == evidence.Unknown && state != nil && state.Legacy {
 		c.Detail += "; it has rules of iptables-legacy, which are not traced"
 	}
+	if c.Kind == evidence.Unknown && o.Untraced[c.Node] {
+		c.Detail += "; it has rules of nftables, which are not traced: attach it with Traced"
+	}
 	return c
 }
 

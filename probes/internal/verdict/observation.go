@@ -78,6 +78,9 @@ type Observation struct {
 	Account account.Account
 	// Lost says what was not seen for want of space; "" when nothing was lost.
 	Lost string
+	// Untraced are the nodes, by name, that have rules of nftables which a watch may not
+	// trace: those of somebody else's namespaces.
+	Untraced map[string]bool
 }
 
 // onward asks where the packet would go from there, and back where what comes back

@@ -53,7 +53,10 @@ func (w *Watch) Observation(t *Trail, heard Heard) verdict.Observation {
 	w.mu.Lock()
 	o := verdict.Observation{
 		Flow: t.Flow, Heard: heard, Timeline: timeline,
-		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: t.lost, Nodes: declared(w.byLabel),
+		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: t.lost, Nodes: declared(w.byLabel), Untraced: map[string]bool{},
+	}
+	for label, p := range w.byLabel {
+		o.Untraced[label] = p.ruled && !p.node.Traced()
 	}
 	if !heard.Answered {
 		w.countLost()

@@ -57,6 +57,9 @@ var closing = make(chan struct{}, closers)
 func closeAll(points []*point) {
 	for _, p := range points {
 		p.uses.end()
+		if p.rules != nil && p.table != nil && p.table.owned { // its table is gone when the lab is
+			p.rules.close()
+		}
 		fds := p.sockets()
 		go func() {
 			closing <- struct{}{}

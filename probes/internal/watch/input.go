@@ -24,7 +24,7 @@ func (w *Watch) nodes() map[string]account.Node {
 	nodes := make(map[string]account.Node, len(w.points))
 	for _, p := range w.points {
 		n := account.Node{Traced: p.table != nil && p.table.families[familyINet]}
-		if p.node.Attached() {
+		if p.ruledLegacy || !p.node.Traced() && p.ruled {
 			n.Opaque = "its rules are not traced"
 		}
 		nodes[p.label] = n
@@ -35,6 +35,7 @@ func (w *Watch) nodes() map[string]account.Node {
 // links are the interfaces of the nodes, with the segments of the plan that they are
 // at.
 func (w *Watch) links() map[string][]account.Link {
+	w.rewire()
 	if w.linked != nil && !slices.ContainsFunc(w.points, func(p *point) bool { return p.devices == nil }) {
 		return w.linked
 	}
@@ -45,7 +46,8 @@ func (w *Watch) links() map[string][]account.Link {
 		}
 		for _, d := range p.devices {
 			link := d.Link
-			link.Segment = w.plan.segments[verdict.End{Node: p.label, Interface: d.Name}]
+			on := w.plan.segments[verdict.End{Node: p.label, Interface: d.Name}]
+			link.Segment, link.Outside = on.name, on.outside
 			w.linked[p.label] = append(w.linked[p.label], link)
 		}
 	}

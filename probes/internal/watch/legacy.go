@@ -85,6 +85,9 @@ func (p *point) legacyTables() (has bool) {
 // tool to read them, no log to a socket in this kernel, another program that hears it;
 // a state tells that there are tables.
 func (w *Watch) refreshLegacy(p *point, may bool) error {
+	if may && p.node.Attached() {
+		p.ruledLegacy = p.legacyTables()
+	}
 	if !may || p.node.Attached() || !p.legacyTables() {
 		return nil
 	}

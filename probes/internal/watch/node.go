@@ -38,6 +38,10 @@ type point struct {
 	queues     bool                    // packets may wait at its interfaces
 	counters   *inspect.KernelCounters // the same; of who confirms
 	uses       *uses                   // for rule coverage, where that is wanted
+
+	// Of an attached node: whether it has rules of nftables, where these are not traced, and
+	// of iptables-legacy, which never are.
+	ruled, ruledLegacy bool
 }
 
 // openPoint opens what every node has. The calling thread is in its namespace.
@@ -48,9 +52,6 @@ func openPoint(node *harness.Node, label string, filter []unix.SockFilter) (p *p
 	}
 	if p.links, err = openGroup(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_TC); err != nil {
 		return p, fmt.Errorf("listen for changed links: %w", err)
-	}
-	if node.Attached() {
-		return p, nil
 	}
 	if p.alerts, err = openGroup(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES); err != nil {
 		return p, fmt.Errorf("listen for changed rules: %w", err)
@@ -155,6 +156,11 @@ func (p *point) refresh(w *Watch) error {
 			return nil
 		}
 		p.generation, p.byHandle = generation, nil
+		if !p.node.Traced() {
+			families, _, err := p.tables()
+			p.ruled = err != nil || len(families) > 0
+			return err
+		}
 		p.uses.look(generation)
 		again, err := p.install(w)
 		if err != nil {
@@ -238,7 +244,7 @@ func (p *point) openTrace(w *Watch) error {
 		return fmt.Errorf("open trace: %w", err)
 	}
 	p.tracers = append(p.tracers, t)
-	p.table = newTable(p.rules, w.mark)
+	p.table = newTable(p.rules, w.mark, p.node.Attached())
 	for port := range w.ports {
 		p.table.ports[port] = true
 	}

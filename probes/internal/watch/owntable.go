@@ -16,11 +16,13 @@ import (
 // what came as far. The user's tables stay as they are. Who flushes the ruleset takes
 // them along, and they are put back before the next probe: a table that has an owner
 // (NFT_TABLE_F_OWNER) would stay, but nft -j list ruleset says of its flags what lies
-// behind the names that it knows, or breaks off in the middle (seen with 1.0.6).
+// behind the names that it knows, or breaks off in the middle (seen with 1.0.6). In a
+// namespace of somebody else's it has one all the same, for it goes with its socket.
 type table struct {
 	rules *nfnl
 	name  string
 	mark  mark
+	owned bool // by the socket: see tableOwner
 
 	families map[byte]bool // that it has tables of
 	devices  map[string]bool
@@ -94,10 +96,14 @@ func stepOf(family byte, chain string) (ownChain, bool) {
 	return ownChain{}, false
 }
 
+// tableOwner is NFT_TABLE_F_OWNER (linux/netfilter/nf_tables.h): the table is the socket's
+// that made it. Nobody else changes it, and it goes when the socket does.
+const tableOwner = 2
+
 // newTable is none yet: see add.
-func newTable(rules *nfnl, m mark) *table {
+func newTable(rules *nfnl, m mark, owned bool) *table {
 	return &table{
-		rules: rules, name: fmt.Sprintf("%s%016x", tablePrefix, rand.Uint64()), mark: m,
+		rules: rules, owned: owned, name: fmt.Sprintf("%s%016x", tablePrefix, rand.Uint64()), mark: m,
 		families: map[byte]bool{}, devices: map[string]bool{}, ports: map[uint16]bool{},
 	}
 }
@@ -140,6 +146,9 @@ func (t *table) addTable(b *batch, family byte) {
 	}
 	b.add(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, family)
 	b.text(unix.NFTA_TABLE_NAME, t.name)
+	if t.owned {
+		b.u32(unix.NFTA_TABLE_FLAGS, tableOwner)
+	}
 	b.end()
 }
 

@@ -24,7 +24,7 @@ type Watch struct {
 	of      map[*harness.Node]*point
 	byLabel map[string]*point
 	linked  map[string][]account.Link // see links; nil when they are to be read again
-	labs    map[*harness.Lab]bool
+	labs    map[*harness.Lab]any      // the plan that each was wired by
 	plan    wiring
 	epoll   int
 	sources map[int32]source
@@ -91,7 +91,7 @@ func attached(lab *harness.Lab) bool {
 
 func open(lab *harness.Lab) (*Watch, error) {
 	w := &Watch{
-		lab: lab, mark: ours(), of: map[*harness.Node]*point{}, byLabel: map[string]*point{}, labs: map[*harness.Lab]bool{},
+		lab: lab, mark: ours(), of: map[*harness.Node]*point{}, byLabel: map[string]*point{}, labs: map[*harness.Lab]any{},
 		plan: newWiring(), sources: map[int32]source{}, slots: newSlots(snapLength), scratch: make([]byte, 64<<10),
 		ports: map[uint16]bool{}, book: newBook(),
 	}
@@ -118,7 +118,7 @@ func open(lab *harness.Lab) (*Watch, error) {
 func (w *Watch) include(lab *harness.Lab) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.down || w.labs[lab] {
+	if w.down || w.labs[lab] != nil {
 		return nil
 	}
 	program, err := w.filter()
@@ -147,7 +147,6 @@ func (w *Watch) include(lab *harness.Lab) error {
 		closeAll(points)
 		return err
 	}
-	w.labs[lab] = true
 	w.points, w.linked = append(w.points, points...), nil
 	for _, p := range points {
 		w.of[p.node] = p
@@ -156,14 +155,7 @@ func (w *Watch) include(lab *harness.Lab) error {
 			p.uses.before = func() { w.Drain(); p.uses.end() }
 		}
 	}
-	w.plan.add(lab, func(name string) string {
-		for _, p := range points {
-			if p.node.Name() == name {
-				return p.label
-			}
-		}
-		return name
-	})
+	w.wire(lab)
 	lab.OnDown(func() { w.exclude(lab) })
 	return nil
 }
@@ -209,6 +201,7 @@ func (w *Watch) Node(label string) *harness.Node {
 // begin makes ready for a probe: what stands at the nodes is as their rules are now.
 // The caller holds w.mu.
 func (w *Watch) begin() error {
+	w.rewire()
 	w.drain()
 	if w.active == 0 {
 		for _, p := range w.points { // what was lost until now was nobody's

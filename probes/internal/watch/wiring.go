@@ -13,13 +13,20 @@ import (
 type wiring struct {
 	ports map[string][]verdict.PortState
 	peers map[verdict.End][]verdict.End
-	// segments are the names of links, by their ends: unique in the watch.
-	segments map[verdict.End]string
+	// segments are the links, by their ends.
+	segments map[verdict.End]onLink
+}
+
+// onLink is a link that packets take between nodes: its name is unique in the watch, and
+// outside is true where there are others on it, who are not watched.
+type onLink struct {
+	name    string
+	outside bool
 }
 
 func newWiring() wiring {
 	return wiring{
-		ports: map[string][]verdict.PortState{}, peers: map[verdict.End][]verdict.End{}, segments: map[verdict.End]string{},
+		ports: map[string][]verdict.PortState{}, peers: map[verdict.End][]verdict.End{}, segments: map[verdict.End]onLink{},
 	}
 }
 
@@ -38,11 +45,10 @@ func (w wiring) peerWith(at verdict.End, addr netip.Addr) string {
 
 func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 	plan := lab.Plan()
-	for _, segment := range plan.Segments {
-		for _, own := range segment.Ports {
+	for _, domain := range plan.Segments {
+		for _, own := range domain.Ports {
 			at := verdict.End{Node: label(own.Node), Interface: own.Port}
-			w.segments[at] = plan.Name + ":" + segment.Name
-			for _, ref := range segment.Ports {
+			for _, ref := range domain.Ports {
 				if other := (verdict.End{Node: label(ref.Node), Interface: ref.Port}); other != at {
 					w.peers[at] = append(w.peers[at], other)
 				}
@@ -52,6 +58,9 @@ func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 	for _, node := range plan.Nodes {
 		name := label(node.Name)
 		for _, port := range node.Ports {
+			if cable, outside := lab.Cable(node.Name, port.Name); cable != "" {
+				w.segments[verdict.End{Node: name, Interface: port.Name}] = onLink{plan.Name + ":" + cable, outside}
+			}
 			state := verdict.PortState{End: verdict.End{Node: name, Interface: port.Name}, Addrs: port.Addrs}
 			for _, route := range node.Routes {
 				if route.Dev == port.Name {
@@ -60,5 +69,34 @@ func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 			}
 			w.ports[name] = append(w.ports[name], state)
 		}
+	}
+}
+
+// wire notes how the nodes of a lab hang together. The caller holds w.mu.
+func (w *Watch) wire(lab *harness.Lab) {
+	w.labs[lab] = lab.Plan()
+	w.plan.add(lab, func(name string) string {
+		for _, p := range w.points {
+			if p.node.Lab() == lab && p.node.Name() == name {
+				return p.label
+			}
+		}
+		return name
+	})
+}
+
+// rewire notes it again where it was changed: the plan of a lab of attached namespaces is
+// what is there now. The caller holds w.mu.
+func (w *Watch) rewire() {
+	changed := false
+	for lab, plan := range w.labs {
+		changed = changed || lab.Plan() != plan
+	}
+	if !changed {
+		return
+	}
+	w.plan, w.linked = newWiring(), nil
+	for lab := range w.labs {
+		w.wire(lab)
 	}
 }
