@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -58,6 +59,9 @@ func (a *asking) mayBeOutside() bool { return len(a.expected()) == 0 && a.from.A
 type holder struct {
 	node *harness.Node // nil where it may be one of several
 	port uint16        // its own: translation may have changed the one that was asked
+	// unread are the bytes that wait there to be read, where it was asked for this very
+	// connection.
+	unread int
 }
 
 // signs says whether a holder is a responder.
@@ -158,6 +162,9 @@ func (a *asking) signature(s *socket) error {
 			return a.hungUp(r.failure)
 		case at == nil || at.node == nil:
 			a.inVain(handshake)
+		case at.unread > 0:
+			a.inVain(fmt.Sprintf("the connection was made, and %s (Serve) has not read in %s what was sent over it, since this machine is busy: give the probe more time (Within)",
+				at.node.Name(), a.probe.bound()))
 		default:
 			a.inVain("the connection was made, and no data passed")
 		}

@@ -20,15 +20,16 @@ func (a *asking) look(s *socket) (*holder, error) {
 	theirs := netip.AddrPortFrom(a.addr, a.probe.port)
 	for _, node := range a.expected() {
 		var there bool
+		var unread int
 		err := node.Do(func() (err error) {
-			there, err = inspect.Connected(theirs, ours)
+			there, unread, err = inspect.Connected(theirs, ours)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
 		if there {
-			return &holder{node, theirs.Port()}, nil
+			return &holder{node, theirs.Port(), unread}, nil
 		}
 	}
 	if at, err := a.followed(); at != nil || err != nil {
@@ -42,7 +43,7 @@ func (a *asking) look(s *socket) (*holder, error) {
 	at, port, may := findHolder(lists, ours, time.Since(a.start))
 	switch {
 	case at >= 0:
-		return &holder{nodes[at], port}, nil
+		return &holder{node: nodes[at], port: port}, nil
 	case may:
 		return &holder{}, nil
 	}
@@ -76,7 +77,7 @@ func (a *asking) followed() (found *holder, err error) {
 		case found != nil && !sameNode(found.node, peer.Node):
 			return nil, nil
 		default:
-			found = &holder{peer.Node, port}
+			found = &holder{node: peer.Node, port: port}
 		}
 	}
 	return found, nil

@@ -57,6 +57,12 @@ func TestALateResponderIsToldAsThat(t *testing.T) {
 		if holds, err := BeIsolatedFrom(server).Match(r); holds || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("it arrived, and is isolated: %v, %v", holds, err)
 		}
+		if p.kind == tcpKind {
+			r, err := Ask(t.Context(), client, server, p)
+			if err != nil || r.Outcome != Silent || !strings.Contains(r.String(), "server (Serve) has not read in 100ms what was sent over it") {
+				t.Errorf("%s, %v", r, err)
+			}
+		}
 		ended()
 	}
 }

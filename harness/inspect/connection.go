@@ -35,9 +35,9 @@ const (
 	diagInfo        = 2  // INET_DIAG_INFO: struct tcp_info
 )
 
-// Connected says whether the namespace has a connection with these ends. The calling
-// thread is in the namespace.
-func Connected(local, remote netip.AddrPort) (bool, error) {
+// Connected says whether the namespace has a connection with these ends, and how many bytes
+// of it wait to be read. The calling thread is in the namespace.
+func Connected(local, remote netip.AddrPort) (there bool, unread int, err error) {
 	request := diagRequest(family(local.Addr()), 0)
 	binary.BigEndian.PutUint16(request[8:], local.Port())
 	binary.BigEndian.PutUint16(request[10:], remote.Port())
@@ -50,17 +50,17 @@ func Connected(local, remote netip.AddrPort) (bool, error) {
 	r.AddRawData(request)
 	replies, err := r.Execute(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY)
 	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+		return false, 0, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for a connection: %w", err)
+		return false, 0, fmt.Errorf("look for a connection: %w", err)
 	}
 	for _, m := range replies { // it may be the listener's
 		if len(m) >= diagMessageSize && made&(1<<m[1]) != 0 {
-			return true, nil
+			return true, int(binary.NativeEndian.Uint32(m[56:])), nil
 		}
 	}
-	return false, nil
+	return false, 0, nil
 }
 
 // Connections lists the connections of the namespace that the calling thread is in.

@@ -20,6 +20,12 @@ func in[T any](t *testing.T, node *harness.Node, f func() (T, error)) (found T) 
 	return found
 }
 
+// connected says whether there is a connection of which nothing waits to be read.
+func connected(local, remote netip.AddrPort) (bool, error) {
+	there, unread, err := inspect.Connected(local, remote)
+	return there && unread == 0, err
+}
+
 func TestConnectionsOfBothEnds(t *testing.T) {
 	t.Parallel()
 	lab := harness.Up(t, office(plain))
@@ -45,7 +51,7 @@ func TestConnectionsOfBothEnds(t *testing.T) {
 			{server, to, netip.AddrPortFrom(ours.Addr(), ours.Port()^1), false}, // a listener is no connection
 			{lab.Node("fw"), to, ours, false},
 		} {
-			if got := in(t, c.node, func() (bool, error) { return inspect.Connected(c.local, c.remote) }); got != c.want {
+			if got := in(t, c.node, func() (bool, error) { return connected(c.local, c.remote) }); got != c.want {
 				t.Errorf("%s: %s to %s is %v", c.node, c.local, c.remote, got)
 			}
 		}
@@ -56,9 +62,19 @@ func TestConnectionsOfBothEnds(t *testing.T) {
 				t.Errorf("%s: %+v", node, all)
 			}
 		}
+		_, err = conn.Write([]byte("hello"))
+		must(t, err)
+		if unread := in(t, server, func() (int, error) {
+			_, unread, err := inspect.Connected(to, ours)
+			return unread, err
+		}); unread != len("hello") {
+			t.Errorf("%d bytes wait to be read", unread)
+		}
+		_, err = peer.Read(make([]byte, 10))
+		must(t, err)
 		// A server that has closed had the connection; one that reset it has none.
 		must(t, peer.Close())
-		if !in(t, server, func() (bool, error) { return inspect.Connected(to, ours) }) {
+		if !in(t, server, func() (bool, error) { return connected(to, ours) }) {
 			t.Error("it is closing, and is gone")
 		}
 		must(t, conn.(*net.TCPConn).SetLinger(0))
