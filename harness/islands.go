@@ -13,8 +13,17 @@ import (
 // links, whether it forwards or not. What is outside of the lab counts as one node: two
 // links that lead there, or to programs (tun, tap), or are of a kind that is not known,
 // are taken as joined. What programs carry from node to node by other means is not seen.
-func (l *Lab) Islands() ([][]*Node, error) {
-	j := &joints{lab: l, leader: map[joint]joint{}}
+//
+// Of the nodes still it is known that they hand nothing on: each of their links is joined to
+// what it is stacked on alone, and they are in groups of their own.
+func (l *Lab) Islands(still ...*Node) ([][]*Node, error) {
+	j := &joints{lab: l, leader: map[joint]joint{}, apart: map[*ground]bool{}}
+	for _, node := range still {
+		j.apart[node.ground] = true
+	}
+	if l.fabric != nil {
+		j.apart[l.fabric] = true
+	}
 	for _, node := range l.nodes {
 		if err := j.read(node.ground, node.name); err != nil {
 			return nil, at(err, "look at the links of node %s", node.name)
@@ -37,7 +46,8 @@ func (l *Lab) Islands() ([][]*Node, error) {
 	return islands, nil
 }
 
-// joint is what joins links: a node, or in the fabric a bridge, or a link that is on none.
+// joint is what joins links: a node, or in the fabric a bridge, or a link that is on none; of
+// nodes that hand nothing on, a link.
 // The zero joint is what is outside of the lab.
 type joint struct {
 	ground *ground
@@ -48,6 +58,7 @@ type joint struct {
 type joints struct {
 	lab    *Lab
 	leader map[joint]joint
+	apart  map[*ground]bool // those whose links are by themselves
 }
 
 // leads is the joint that stands for all that one is joined to.
@@ -75,7 +86,7 @@ func (j *joints) read(g *ground, name string) error {
 			return err
 		}
 		for _, link := range links {
-			if a := link.Attrs(); g == j.lab.fabric && a.MasterIndex != 0 {
+			if a := link.Attrs(); j.apart[g] && a.MasterIndex != 0 {
 				j.join(joint{g, a.Index}, joint{g, a.MasterIndex})
 			}
 		}
@@ -99,7 +110,7 @@ var closed = []string{
 // namespace.
 func (j *joints) link(g *ground, name string, link netlink.Link) error {
 	a, own := link.Attrs(), joint{g, 0}
-	if g == j.lab.fabric {
+	if j.apart[g] {
 		own.device = a.Index
 	}
 	switch {
@@ -112,11 +123,11 @@ func (j *joints) link(g *ground, name string, link netlink.Link) error {
 			return err
 		}
 		end := joint{other, 0}
-		if other != nil && other == j.lab.fabric {
+		if j.apart[other] {
 			end.device = a.ParentIndex
 		}
 		j.join(own, end)
-	case g == j.lab.fabric && a.ParentIndex != 0:
+	case j.apart[g] && a.ParentIndex != 0:
 		j.join(own, joint{g, a.ParentIndex})
 	}
 	return nil

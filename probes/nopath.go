@@ -5,10 +5,8 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
-	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/topo"
 )
 
@@ -18,6 +16,7 @@ type paths struct {
 	planned map[*harness.Lab]map[string]int // the part of the plan that a node is in
 	found   map[*harness.Lab]map[*harness.Node]int
 	carried map[*harness.Node]bool // whether a program in its island gets packets
+	still   map[stillKey]bool      // whether a node hands on nothing
 }
 
 // apart says whether no chain of links joins the asker of a result and its target: neither
@@ -36,7 +35,7 @@ func (p *paths) apart(r Result) (bool, error) {
 		p.planned[lab] = parts
 	}
 	if parts[r.from.Name()] == parts[r.target.Name()] {
-		return false, nil
+		return p.apartButFor(r)
 	}
 	found, known := p.found[lab]
 	if !known {
@@ -44,14 +43,25 @@ func (p *paths) apart(r Result) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("look for a path from %s to %s: %w", r.from, r.target, err)
 		}
-		found = map[*harness.Node]int{}
-		for i, island := range islands {
-			for _, node := range island {
-				found[node] = i
-			}
-		}
+		found = numbered(islands)
 		p.found[lab] = found
 	}
+	return p.separate(r, found)
+}
+
+// numbered is the island that each node is in.
+func numbered(islands [][]*harness.Node) map[*harness.Node]int {
+	found := map[*harness.Node]int{}
+	for i, island := range islands {
+		for _, node := range island {
+			found[node] = i
+		}
+	}
+	return found
+}
+
+// separate says whether the two are in islands between which no program carries packets.
+func (p *paths) separate(r Result, found map[*harness.Node]int) (bool, error) {
 	if found[r.from] == found[r.target] {
 		return false, nil
 	}
@@ -78,17 +88,8 @@ func (p *paths) carries(found map[*harness.Node]int, end *harness.Node) (bool, e
 			continue
 		}
 		err := node.Do(func() error {
-			spots, err := inspect.OpenBlindSpots()
-			if err != nil {
-				return err
-			}
-			defer spots.Close()
-			programs, err := spots.Sockets(watch.IsTap, watch.ReadsLog(node))
-			if err != nil {
-				return err
-			}
-			standing, _, err := spots.Standing()
-			is = len(programs)+len(standing) > 0
+			sees, err := seesNothing(node)
+			is = !sees
 			return err
 		})
 		if err != nil {

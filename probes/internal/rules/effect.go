@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -81,6 +82,35 @@ func targetAlters(name string) alteration {
 		return altersState | altersRest
 	}
 	return altersMark | altersHeader | altersState | altersRest
+}
+
+// Copying is the first rule that may send a packet, or a copy of it, another way than routes
+// lead: dup, fwd, TEE, also of iptables-legacy, or a queue; nil where there is none.
+func Copying(set *inspect.Ruleset) fmt.Stringer {
+	for _, table := range set.Tables {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				if copies(rule) || slices.ContainsFunc(rule.Exprs, isQueue) {
+					return rule
+				}
+			}
+		}
+	}
+	for _, table := range set.Legacy {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				if slices.Contains([]string{"TEE", "QUEUE", "NFQUEUE"}, rule.Target) {
+					return rule
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func isQueue(e any) bool {
+	_, is := e.(*expr.Queue)
+	return is
 }
 
 // copies says whether a rule sends a packet, or a copy of it, another way.
