@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"net/netip"
 
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
@@ -18,6 +19,9 @@ type book struct {
 	bySlot  [isnFollowed]*Trail
 	slot    int // that was given last
 	byTuple map[place]*Trail
+	// anywhere is byTuple at any node: an answer may go another way than its request. A tuple
+	// of several trails is nobody's.
+	anywhere map[wire.Tuple]*Trail
 }
 
 // place is a tuple seen at a node.
@@ -27,7 +31,7 @@ type place struct {
 }
 
 func newBook() book {
-	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}}
+	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}, anywhere: map[wire.Tuple]*Trail{}}
 }
 
 // add gives a trail what its packets are known by.
@@ -70,6 +74,7 @@ func (b *book) remove(t *Trail) {
 		if b.byTuple[at] == t {
 			delete(b.byTuple, at)
 		}
+		delete(b.anywhere, at.Tuple)
 	}
 }
 
@@ -79,6 +84,11 @@ func (b *book) note(t *Trail, at place) {
 		if b.byTuple[at] != t {
 			b.byTuple[at] = t
 			t.places = append(t.places, at)
+		}
+		if other, known := b.anywhere[at.Tuple]; !known {
+			b.anywhere[at.Tuple] = t
+		} else if other != t {
+			b.anywhere[at.Tuple] = nil
 		}
 	}
 }
@@ -178,7 +188,7 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 		if t == nil || t.Flow.Protocol != wire.UDP || !begins(rest, t.Flow.Nonce[:]) {
 			return nil, 0
 		}
-		if b.byTuple[place{p, packet.Tuple().Reverse()}] == t || b.byTuple[to(p, packet.Tuple())] == t {
+		if b.goesBack(t, p, packet.Tuple()) {
 			return t, answer // of a service that sends back what it gets, from where it was asked or not
 		}
 		b.note(t, place{p, packet.Tuple()})
@@ -206,7 +216,26 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 	if t := b.byTuple[place{p, packet.Tuple()}]; t != nil && t.Flow.Protocol == wire.UDP && len(packet.Payload) == 0 {
 		return t, request // quoted by an ICMP error that has its header alone
 	}
+	for _, tuple := range []wire.Tuple{packet.Tuple().Reverse(), to(p, packet.Tuple()).Tuple} {
+		if t := b.anywhere[tuple]; t != nil && t.Flow.Protocol == wire.UDP {
+			return t, answer // by another way than its request
+		}
+	}
 	return nil, 0
+}
+
+// goesBack says whether what carries a trail's words goes back to who asked: it comes from
+// where a request went, or goes to where one came from, here or at another node.
+func (b *book) goesBack(t *Trail, p *point, tuple wire.Tuple) bool {
+	asked := netip.AddrPortFrom(t.Flow.Addr.WithZone(""), t.Flow.Port)
+	back, onward := to(p, tuple), tuple.Reverse()
+	switch {
+	case b.byTuple[place{p, onward}] == t || b.byTuple[back] == t:
+		return true
+	case b.byTuple[place{p, tuple}] == t || netip.AddrPortFrom(tuple.Destination, tuple.DestinationPort) == asked:
+		return false
+	}
+	return b.anywhere[onward] == t || b.anywhere[back.Tuple] == t || netip.AddrPortFrom(tuple.Source, tuple.SourcePort) == asked
 }
 
 // cutOff is the trail of a signed answer of which a trace shows but two bytes of the
