@@ -37,6 +37,13 @@ func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err er
 	if err != nil {
 		return nil, "", err
 	}
+	if node := nodeOf(to); node != nil && node.Lab() == from.Lab() {
+		further, err := translatedAddrs(from, to)
+		if err != nil {
+			return nil, "", err
+		}
+		targets = append(targets, further...)
+	}
 	for _, addr := range nearest {
 		pairs = append(pairs, pair{to: addr})
 	}

@@ -41,7 +41,8 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 //
 // A node is asked at every address that it has at this moment, but those of host scope
 // (127/8, ::1), from every address of the asker's, and by every device that a program
-// there may bind its socket to; node.On(segment) at those of one
+// there may bind its socket to, and at up to 16 addresses that only rules know, of those on
+// the way and its own that translate destinations; node.On(segment) at those of one
 // segment, and a netip.Addr is what it is. How it ends at the address nearest to the
 // asker, from the source that the asker's kernel takes, decides: that has to be a policy,
 // in every family that both have. At the others nothing must be delivered, whatever the

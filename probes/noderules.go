@@ -3,11 +3,13 @@ package probes
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,6 +19,9 @@ type nodeRules struct {
 	mu   sync.Mutex
 	conn *inspect.RulesetConn
 	set  *inspect.Ruleset
+	// translated are rules.Translated of set, read when they were first wanted.
+	translated []netip.Addr
+	of         *inspect.Ruleset
 }
 
 type nodeRulesKey struct{ node *harness.Node }
@@ -74,6 +79,25 @@ func (k *nodeRules) read(node *harness.Node) (*inspect.Ruleset, error) {
 	set, err := inspect.ReadRuleset(k.conn)
 	k.set = set
 	return set, err
+}
+
+// translatedBy are the addresses that a node's rules name where they send packets for them to
+// somebody else's.
+func translatedBy(node *harness.Node) ([]netip.Addr, error) {
+	set, err := rulesetOf(node)
+	if err != nil {
+		return nil, err
+	}
+	if len(set.Legacy) > 0 {
+		return rules.Translated(set), nil
+	}
+	kept := node.Lab().Keep(nodeRulesKey{node}, func() any { return &nodeRules{} }).(*nodeRules)
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	if kept.of != set {
+		kept.translated, kept.of = rules.Translated(set), set
+	}
+	return kept.translated, nil
 }
 
 // legacyPrograms are those of iptables-legacy that have tables at a node.
