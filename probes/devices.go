@@ -18,27 +18,51 @@ import (
 // boundPairs are the pairs at which a socket bound to a device leaves another way than one
 // that is not. They do not decide: nothing is to be delivered there.
 func boundPairs(from *harness.Node, own, targets []liveAddr) (pairs []pair, err error) {
-	b := binding{from: from}
-	err = look(from, func(ns inspect.Namespace) error {
-		links, err := ns.Links()
-		if err != nil {
-			return fmt.Errorf("list links: %w", err)
-		}
-		for _, target := range targets {
-			to := target.addr
-			if to.IsLinkLocalUnicast() || isOwn(own, to) {
-				continue // its zone is the device
-			}
-			if pairs, err = b.pairs(ns, links, own, to, pairs); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	ns := inspect.Namespace{Do: from.Do, Handle: from.Netlink()}
+	links, err := ns.Links()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("node %s: list links: %w", from, err)
+	}
+	links = slices.DeleteFunc(links, func(l inspect.Link) bool {
+		return !l.Up || l.Kind == "dummy" || l.Flags&unix.IFF_LOOPBACK != 0
+	})
+	b := binding{from: from}
+	var questions []inspect.Question
+	for _, target := range targets {
+		if !target.addr.IsLinkLocalUnicast() && !isOwn(own, target.addr) { // the zone of that is a device
+			questions = append(questions, questionsFrom(own, target.addr, links)...)
+		}
+	}
+	answers, err := ns.Lookups(questions...)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: look up routes: %w", from, err)
+	}
+	for at := 0; at < len(questions); at += 1 + len(links) {
+		for i, link := range links {
+			pairs = b.pair(questions[at], answers[at], answers[at+1+i], link.Name, own, pairs)
+		}
 	}
 	return b.likely(pairs)
+}
+
+// questionsFrom are lookups for what is sent to an address: without a source, and from each
+// that the asker has; for each of these by the kernel's choice, and then by each link.
+func questionsFrom(own []liveAddr, to netip.Addr, links []inspect.Link) (questions []inspect.Question) {
+	sources := []netip.Addr{{}}
+	for _, l := range own {
+		if l.addr.Is6() == to.Is6() && !l.addr.IsLinkLocalUnicast() {
+			sources = append(sources, l.addr)
+		}
+	}
+	for _, source := range sources {
+		q := inspect.Question{From: source, To: to}
+		questions = append(questions, q)
+		for _, link := range links {
+			q.Out = link.Index
+			questions = append(questions, q)
+		}
+	}
+	return questions
 }
 
 func isOwn(own []liveAddr, addr netip.Addr) bool {
@@ -51,39 +75,17 @@ type binding struct {
 	assumed []pair // by no route
 }
 
-// pairs adds those of an address that is asked, from each source.
-func (b *binding) pairs(ns inspect.Namespace, links []inspect.Link, own []liveAddr, to netip.Addr, all []pair) ([]pair, error) {
-	sources := []netip.Addr{{}}
-	for _, l := range own {
-		if l.addr.Is6() == to.Is6() && !l.addr.IsLinkLocalUnicast() {
-			sources = append(sources, l.addr)
-		}
+// pair adds that of a link, unless it is no other way than the kernel's choice.
+func (b *binding) pair(q inspect.Question, free, bound inspect.Lookup, device string, own []liveAddr, all []pair) []pair {
+	p := pair{source: q.From, device: device, to: q.To, aside: true}
+	switch {
+	case bound.Errno != 0, bound == free, !q.From.IsValid() && isOwn(own, bound.From):
+		return all // no way, or the same; or it is one of those that follow
+	case bound.Table == 0 && !q.To.Is6():
+		b.assumed = append(b.assumed, p)
+		return all
 	}
-	for _, source := range sources {
-		free, err := ns.Lookup(inspect.Question{From: source, To: to})
-		if err != nil {
-			return nil, err
-		}
-		for _, link := range links {
-			if !link.Up || link.Kind == "dummy" || link.Flags&unix.IFF_LOOPBACK != 0 {
-				continue
-			}
-			bound, err := ns.Lookup(inspect.Question{From: source, To: to, Out: link.Index})
-			if err != nil {
-				return nil, err
-			}
-			p := pair{source: source, device: link.Name, to: to, aside: true}
-			switch {
-			case bound.Errno != 0, bound == free, !source.IsValid() && slices.Contains(sources, bound.From) && len(sources) > 1:
-				// no way, or the same; or it is one of those that follow
-			case bound.Table == 0 && !to.Is6():
-				b.assumed = append(b.assumed, p)
-			default:
-				all = append(all, p)
-			}
-		}
-	}
-	return all, nil
+	return append(all, p)
 }
 
 // likely adds those by no route where somebody on the link may take the packet, to whom the

@@ -82,16 +82,20 @@ func (k *nodeRules) read(node *harness.Node) (*inspect.Ruleset, error) {
 }
 
 // translatedBy are the addresses that a node's rules name where they send packets for them to
-// somebody else's.
-func translatedBy(node *harness.Node) ([]netip.Addr, error) {
-	set, err := rulesetOf(node)
-	if err != nil {
-		return nil, err
-	}
-	if len(set.Legacy) > 0 {
+// somebody else's; legacy says whether it has tables of iptables-legacy.
+func translatedBy(node *harness.Node, legacy bool) ([]netip.Addr, error) {
+	if legacy {
+		set, err := rulesetOf(node)
+		if err != nil {
+			return nil, err
+		}
 		return rules.Translated(set), nil
 	}
 	kept := node.Lab().Keep(nodeRulesKey{node}, func() any { return &nodeRules{} }).(*nodeRules)
+	set, err := kept.read(node)
+	if err != nil {
+		return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
+	}
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
 	if kept.of != set {

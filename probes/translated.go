@@ -1,10 +1,12 @@
 package probes
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 )
 
 // mostTranslated bounds how many addresses that no node has are asked.
@@ -18,8 +20,16 @@ func translatedAddrs(from *harness.Node, to Target) (found []liveAddr, err error
 		at = onTheWay(from, to)
 	}
 	slices.Reverse(at) // the target's own first
+	legacy := map[*harness.Node]bool{}
+	err = harness.Visit(at, func(node *harness.Node) error {
+		legacy[node] = len(inspect.LegacyPrograms()) > 0
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the tables of iptables-legacy: %w", err)
+	}
 	for _, node := range at {
-		addrs, err := translatedBy(node)
+		addrs, err := translatedBy(node, legacy[node])
 		if err != nil {
 			return nil, err
 		}

@@ -17,15 +17,26 @@ func Here(f func(Namespace) error) error {
 }
 
 // Lookup asks the kernel where a packet would go.
-func (ns Namespace) Lookup(q Question) (l Lookup, err error) {
+func (ns Namespace) Lookup(q Question) (Lookup, error) {
+	all, err := ns.Lookups(q)
+	if err != nil {
+		return Lookup{}, err
+	}
+	return all[0], nil
+}
+
+// Lookups asks of several packets, by one socket.
+func (ns Namespace) Lookups(questions ...Question) (answers []Lookup, err error) {
 	err = ns.Do(func() error {
 		c, err := openConn()
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		l = c.lookup(q)
+		for _, q := range questions {
+			answers = append(answers, c.lookup(q))
+		}
 		return nil
 	})
-	return l, err
+	return answers, err
 }
