@@ -1,6 +1,9 @@
 package causes_test
 
 import (
+	"sync"
+	"time"
+
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
@@ -108,6 +111,24 @@ var _ = Describe("an address", func() {
 			take(o.server, "dmz", address)
 		}
 		broken(ctx, o.client, o.server, "server", evidence.NoAddress, all...)
+	})
+
+	It("that the server has lost ends a probe also when its kernel has sent it once more by then", func(ctx SpecContext) {
+		o := warm(ctx)
+		take(o.server, "dmz", "10.0.2.1/24")
+		var others sync.WaitGroup
+		until := time.Now().Add(1500 * time.Millisecond) // a connection is asked for again after a second
+		for range 4 {
+			others.Go(func() { // what else is under way keeps it from being shown
+				defer GinkgoRecover()
+				for time.Now().Before(until) {
+					Expect(probes.Watch(ctx, o.client, gateways[0], icmp)).To(HaveField("Outcome", probes.Answered))
+				}
+			})
+		}
+		results := broken(ctx, o.client, server4, "server", evidence.NoAddress, web)
+		others.Wait()
+		Expect(results[0].String()).To(ContainSubstring("end seen after"))
 	})
 
 	It("that the server has lost is named", func(ctx SpecContext) {

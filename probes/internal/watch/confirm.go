@@ -95,25 +95,26 @@ var enders = map[evidence.Kind][]string{
 	evidence.NoListener: {"Udp.NoPorts", "Udp6.NoPorts"},
 }
 
-// endsAt says whether a cause is that the target's kernel ended the only request that came
-// in there, which a counter can show.
+// endsAt says whether a cause is that the target's kernel ended all that came in there of the
+// request, which a counter can show of the last trail: one packet, and of an earlier trail
+// perhaps what its kernel sent again.
 func (w *Watch) endsAt(c evidence.Cause, trails ...*Trail) bool {
 	if c.Leg == evidence.Answer || enders[c.Kind] == nil {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, t := range trails {
+	for i, t := range trails {
 		came := 0
 		for _, p := range w.accountOf(t).Packets {
 			if p.Role != account.Request || p.Stray || p.End.Kind != account.Delivered {
 				continue
 			}
-			if came++; p.End.Node != c.Node || p.End.Seen && c.Kind != evidence.NoListener {
+			if came++; p.Copy || p.End.Node != c.Node || p.End.Seen && c.Kind != evidence.NoListener {
 				return false
 			}
 		}
-		if came != 1 {
+		if came == 0 || came > 1 && i > 0 {
 			return false
 		}
 	}
