@@ -106,6 +106,9 @@ func (o Observation) refused() (evidence.Cause, bool) {
 		return evidence.Cause{}, false
 	}
 	request, ok := o.LastSeen(evidence.Request)
+	if in, came := o.cameTo(by); came && request.Node != by {
+		request = in // a copy of it went on
+	}
 	if !ok && by == o.Flow.From {
 		return evidence.Cause{}, false // its own kernel says that it could not send it
 	}
@@ -304,6 +307,16 @@ func (o Observation) passes(role evidence.Role, node string) bool {
 	return slices.ContainsFunc(o.Timeline, func(s evidence.Sighting) bool {
 		return s.Role == role && s.Node == node && s.Direction == evidence.Out
 	}) || role == evidence.Request && node == o.Flow.To || role == evidence.Answer && node == o.Flow.From
+}
+
+// cameTo is where a request was last seen to come in at a node.
+func (o Observation) cameTo(node string) (evidence.Sighting, bool) {
+	for _, s := range slices.Backward(o.Timeline) {
+		if s.Role == evidence.Request && s.Direction == evidence.In && s.Node == node && !s.Foreign {
+			return s, true
+		}
+	}
+	return evidence.Sighting{}, false
 }
 
 // LastSeen is where a leg's packet was last seen. What a switch flooded to those

@@ -228,7 +228,17 @@ var refusalRows = map[string]example{
 	"by one who handed it on": {happen: func(s *scene) {
 		s.arrived("server")
 		s.see(evidence.Refusal, "fw/lan out")
-	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw: it sent a refusal, and no request was seen to reach it"},
+	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: it sent a refusal, and no rule or route of it is known to"},
+	"by the router, which has such a route, and copied it before": {happen: func(s *scene) {
+		s.refusedAt("fw", "fw/lan out")
+		s.routed("fw", unix.RTN_PROHIBIT, unix.EACCES)
+		s.see(evidence.Request, "fw/dmz out", "server/dmz in")
+	}, kind: evidence.Prohibit, word: "prohibit@fw", policy: true, text: "the request was rejected at fw/lan: prohibit route 10.0.2.0/24"},
+	"nobody listens, and a copy went on": {happen: func(s *scene) {
+		s.refusedAt("server", answered...)
+		s.States["server"].UDP = nil
+		s.see(evidence.Request, "fw/lan out")
+	}, kind: evidence.NoListener, word: "nolistener@server", text: "the request was refused at server/dmz: nobody has port 53"},
 	"of nothing": {happen: func(s *scene) { s.see(evidence.Refusal, "fw/lan out") }, kind: evidence.Unknown, word: "unknown@fw",
 		text: "inconclusive: the request was last seen at fw: it sent a refusal, and no request was seen to reach it"},
 	"by one whose state was not read": {happen: func(s *scene) {
