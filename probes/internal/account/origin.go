@@ -9,6 +9,9 @@ import (
 // that came to it first, from where it asked. Others may have answered as well, and
 // what they sent have ended on the way: they are not meant. "" when it is not known.
 func (a Account) Origin() string {
+	if a.atHome() {
+		return a.in.Asker
+	}
 	asked := a.asked()
 	var got *Packet
 	var at Place
@@ -40,6 +43,15 @@ func (a Account) Origin() string {
 		return all[0]
 	}
 	return ""
+}
+
+// atHome says whether the request came in where it was sent, over the loopback, and nothing
+// of the probe was seen anywhere else.
+func (a Account) atHome() bool {
+	elsewhere := slices.ContainsFunc(a.in.Sightings, func(s Sighting) bool { return s.Node != a.in.Asker }) ||
+		slices.ContainsFunc(a.in.Records, func(r Record) bool { return r.Node != a.in.Asker })
+	return !elsewhere && slices.ContainsFunc(a.in.Sightings, func(s Sighting) bool { return s.Role == Request && s.Direction == In }) &&
+		slices.ContainsFunc(a.in.Sightings, func(s Sighting) bool { return s.Role == Answer && s.Direction == In })
 }
 
 // keeps says whether a request ended at a node.

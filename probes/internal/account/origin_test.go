@@ -16,6 +16,12 @@ func TestWhoseAnswerTheAskerGot(t *testing.T) {
 			site/wan in 64`
 	for name, r := range map[string]struct{ traced, timeline, want string }{
 		"nobody's": {"fw", asked, ""},
+		"the asker's own, of which nothing left it": {"pc", `
+			pc/lo out 64
+			pc/lo in 64
+			pc/lo in 64 answer
+			pc #1 >lo out 64 answer
+			pc/lo out 64 answer`, "pc"},
 		"the target's": {"fw", asked + `
 			site/wan out 64 answer
 			fw/wan in 64 answer
