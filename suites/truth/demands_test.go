@@ -14,17 +14,26 @@ import (
 type demand struct {
 	name  string
 	check func(r *round) string
+	// timely is true of what is right within a time alone: where the network's programs and
+	// services were late, which are of this process, the library's bound was over.
+	timely bool
 }
+
+// tooLate is how late they may be in sum: less than what an answer has left of a bound.
+const tooLate = bound / 2
+
+// moot says whether nothing follows from what was not met.
+func (d demand) moot(r *round) bool { return d.timely && r.said.late > tooLate }
 
 // demands are all. They know of the library what it said, and nothing of how.
 var demands = []demand{
-	{"isolated, but a byte of this very check was delivered", func(r *round) string {
+	{name: "isolated, but a byte of this very check was delivered", check: func(r *round) string {
 		if v := r.said.isolated; v.holds && v.delivered > 0 {
 			return fmt.Sprintf("%d packets were delivered at %s during BeIsolatedFrom", v.delivered, r.to)
 		}
 		return ""
 	}},
-	{"isolated, but what a plain socket sends is delivered", func(r *round) string {
+	{name: "isolated, but what a plain socket sends is delivered", check: func(r *round) string {
 		for _, f := range r.facts {
 			if r.said.isolated.holds && r.to != "" && f.arrived[r.to] > 0 {
 				return f.String()
@@ -32,7 +41,7 @@ var demands = []demand{
 		}
 		return ""
 	}},
-	{"isolated by a mistake", func(r *round) string {
+	{name: "isolated by a mistake", check: func(r *round) string {
 		for _, f := range r.sound {
 			// What ends it at other addresses than the nearest may be anything.
 			nearest := !f.src.IsValid() && slices.ContainsFunc(r.said.watched, func(res probes.Result) bool { return res.Addr == f.to })
@@ -42,26 +51,32 @@ var demands = []demand{
 		}
 		return ""
 	}},
-	{"something is said about a node of another lab", func(r *round) string {
+	{name: "something is said about a node of another lab", check: func(r *round) string {
 		if r.across && (r.said.isolated.holds || r.said.reached.holds) {
 			return fmt.Sprintf("isolated %t, reached %t", r.said.isolated.holds, r.said.reached.holds)
 		}
 		return ""
 	}},
-	{"an address that nobody has is isolated", func(r *round) string {
+	{name: "an address that nobody has is isolated", check: func(r *round) string {
 		if r.to == "" && r.said.isolated.holds {
 			return r.addr + " is no node's"
 		}
 		return ""
 	}},
-	{"not isolated, as it was delivered, but nothing was", func(r *round) string {
+	{name: "not isolated, as it was delivered, but nothing was", check: func(r *round) string {
 		v := r.said.isolated
 		if !v.asked || v.holds || v.err != nil || v.delivered > 0 || r.kind == every || r.w.remembers() || slices.ContainsFunc(r.facts, func(f fact) bool { return f.arrived[r.to] > 0 }) {
 			return ""
 		}
 		return "BeIsolatedFrom is false, and no try was delivered"
 	}},
-	{"unanswered, but it was not delivered, or answered", func(r *round) string {
+	{name: "not isolated, but rules alone keep it from being delivered", check: func(r *round) string {
+		if !r.stopped() || len(r.freed) == 0 || slices.ContainsFunc(r.freed, func(f fact) bool { return f.arrived[r.to] == 0 }) {
+			return ""
+		}
+		return fmt.Sprintf("%v\nwith them:\n%swithout them:\n%s", r.said.isolated.err, textOf(r.facts), textOf(r.freed))
+	}},
+	{name: "unanswered, but it was not delivered, or answered", check: func(r *round) string {
 		v := r.said.unanswered
 		switch {
 		case !v.holds:
@@ -78,13 +93,13 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"refused by the target, but nothing was delivered there", func(r *round) string {
+	{name: "refused by the target, but nothing was delivered there", check: func(r *round) string {
 		if v := r.said.refused; v.holds && v.delivered == 0 && !r.w.rejects(r.to) {
 			return "nothing was delivered at " + r.to + " during BeRefusedBy"
 		}
 		return ""
 	}},
-	{"reached, but the target did not answer", func(r *round) string {
+	{name: "reached, but the target did not answer", check: func(r *round) string {
 		if !r.said.reached.holds || r.w.remembers() {
 			return ""
 		}
@@ -95,7 +110,7 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"not reached, but the target answers", func(r *round) string {
+	{name: "not reached, but the target answers", check: func(r *round) string {
 		v := r.said.reached
 		if !v.asked || v.holds || r.w.remembers() || r.each(r.said.bare, func(_ probes.Result, f fact) string {
 			if r.reached(f) != yes {
@@ -106,8 +121,8 @@ var demands = []demand{
 			return ""
 		}
 		return fmt.Sprintf("Reach: %v\n%s", v.err, r.factsText())
-	}},
-	{"no answer is said to come, but one comes", func(r *round) string {
+	}, timely: true},
+	{name: "no answer is said to come, but one comes", check: func(r *round) string {
 		if r.w.remembers() {
 			return ""
 		}
@@ -117,8 +132,8 @@ var demands = []demand{
 			}
 			return ""
 		})
-	}},
-	{"an answer is said to come, but none comes", func(r *round) string {
+	}, timely: true},
+	{name: "an answer is said to come, but none comes", check: func(r *round) string {
 		if r.w.remembers() {
 			return ""
 		}
@@ -129,11 +144,14 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"somebody else answered", func(r *round) string {
+	{name: "somebody else answered", check: func(r *round) string {
 		return r.each(slices.Concat(proven(r.said.bare), r.said.watched, r.said.surveyed), func(res probes.Result, f fact) string {
 			by := strings.Fields(f.by)
 			if !r.signs(f.by) || !r.due() {
 				by = append(by, f.connected...) // they may hand on what they are sent
+			}
+			if r.w.remembers() {
+				by = append(by, f.connected...) // what it hands on may die of what went before
 			}
 			if res.Outcome == probes.Answered && res.By != "" && f.answered && len(by) > 0 && !slices.Contains(by, res.By) {
 				return fmt.Sprintf("%s\n%s", res, f)
@@ -141,7 +159,7 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"a cell is ok, but the target did not answer", func(r *round) string {
+	{name: "a cell is ok, but the target did not answer", check: func(r *round) string {
 		if r.said.cell != "ok" || r.w.remembers() {
 			return ""
 		}
@@ -152,7 +170,7 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"the request is said to be stopped by a policy, but it was delivered", func(r *round) string {
+	{name: "the request is said to be stopped by a policy, but it was delivered", check: func(r *round) string {
 		if r.w.remembers() {
 			return ""
 		}
@@ -163,7 +181,7 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"the answer is said to be stopped, but the request was not delivered", func(r *round) string {
+	{name: "the answer is said to be stopped, but the request was not delivered", check: func(r *round) string {
 		if r.w.remembers() {
 			return ""
 		}
@@ -174,7 +192,7 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"nobody is said to listen, but nothing was delivered there", func(r *round) string {
+	{name: "nobody is said to listen, but nothing was delivered there", check: func(r *round) string {
 		return r.each(r.said.watched, func(res probes.Result, f fact) string {
 			if c := res.Cause; c != nil && c.Kind == evidence.NoListener && c.Leg == evidence.Request && !r.w.remembers() && f.arrived[c.Node] == 0 {
 				return fmt.Sprintf("%s\n%s\n%s", res, c, f)
@@ -182,8 +200,9 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{"watched and unwatched differ", disagree},
-	{"what was named is lifted, and nothing turns", func(r *round) string {
+	{name: "watched and unwatched differ", check: func(r *round) string { return r.differ(r.said.bare, r.said.watched) }, timely: true},
+	{name: "a watched survey and an unwatched one differ", check: func(r *round) string { return r.differ(r.said.all[0], r.said.all[1]) }, timely: true},
+	{name: "what was named is lifted, and nothing turns", check: func(r *round) string {
 		if !r.lifted || r.turned || len(r.said.lifts) == 0 {
 			return ""
 		}
@@ -199,7 +218,7 @@ var demands = []demand{
 		}
 		return "lifted:" + text
 	}},
-	{"the counter of the rule that is named did not move", func(r *round) string {
+	{name: "the counter of the rule that is named did not move", check: func(r *round) string {
 		v := r.said.isolated
 		cause := firstRule(r.said.watched)
 		if !v.holds || cause == nil || v.counters == nil || r.w.remembers() {
@@ -215,7 +234,7 @@ var demands = []demand{
 		}
 		return ""
 	}},
-	{"it could not be asked", func(r *round) string {
+	{name: "it could not be asked", check: func(r *round) string {
 		if r.unasked != nil && r.addr == "" {
 			return r.unasked.Error()
 		}
@@ -246,88 +265,12 @@ func (r *round) each(results []probes.Result, check func(probes.Result, fact) st
 	return ""
 }
 
-func (r *round) factsText() string {
+func (r *round) factsText() string { return textOf(r.facts) }
+
+func textOf(facts []fact) string {
 	text := ""
-	for _, f := range r.facts {
+	for _, f := range facts {
 		text += "  " + f.String() + "\n"
 	}
 	return text
-}
-
-// answer is what is true about whether the target was reached.
-type answer int
-
-const (
-	unknown answer = iota
-	yes
-	no
-)
-
-// reached says whether Reach is to hold at a fact's address: the target's own
-// service exchanged data; of TCP without a signature it had the connection.
-func (r *round) reached(f fact) answer {
-	connected := slices.Contains(f.connected, r.to)
-	switch {
-	case f.kind != tcp && f.answered && f.by == r.to:
-		return yes
-	case f.kind != tcp && f.answered && slices.Contains(strings.Fields(f.by), r.to):
-		return unknown // an echo that was delivered at several
-	case f.kind != tcp || !f.opened:
-		return no
-	case f.answered && f.by == r.to && (r.signs(r.to) || len(f.connected) == 1):
-		return yes
-	case f.answered && f.by == r.to:
-		return unknown // through somebody who handed it on
-	case f.answered && r.signs(f.by) && connected && !r.due():
-		return unknown // a proxy: it is the connection's, or the one's whose signature could be had
-	case f.answered && r.signs(f.by):
-		return no // it is that one's signature
-	case !connected || r.due():
-		return no
-	case slices.ContainsFunc(r.w.services, func(s service) bool { return s.network == tcp && s.signed }):
-		return unknown // whether a signature is waited for is the library's business
-	}
-	return yes
-}
-
-// signs says whether some service of the kind that is asked signs at a node.
-func (r *round) signs(node string) bool {
-	return slices.ContainsFunc(r.w.services, func(s service) bool {
-		return s.node == node && s.network == r.kind && s.signed
-	})
-}
-
-// due says whether the target signs at the port that is asked.
-func (r *round) due() bool {
-	return slices.ContainsFunc(r.w.services, func(s service) bool {
-		return s.node == r.to && s.network == r.kind && s.port == r.port && s.signed
-	})
-}
-
-// byChance are causes of which a kernel tells the asker only now and then, or late.
-var byChance = []evidence.Kind{evidence.NoRoute, evidence.NoForward, evidence.Blackhole, evidence.Unreachable, evidence.Prohibit, evidence.Neighbour, evidence.NoAddress, evidence.LinkDown, evidence.NoCarrier, evidence.Unknown, evidence.WrongMAC}
-
-// disagree compares a bare ask with a watched one.
-func disagree(r *round) string {
-	if r.w.remembers() || len(r.said.watched) == 0 {
-		return ""
-	}
-	if len(r.said.bare) != len(r.said.watched) {
-		return fmt.Sprintf("%d results unwatched, %d watched", len(r.said.bare), len(r.said.watched))
-	}
-	for i, watched := range r.said.watched {
-		bare := r.said.bare[i]
-		said := func(o probes.Outcome) bool { return bare.Outcome == o || watched.Outcome == o }
-		switch {
-		case bare.Outcome == watched.Outcome:
-			continue
-		case said(probes.Answered):
-		case watched.Cause != nil && slices.Contains(byChance, watched.Cause.Kind):
-			continue
-		case said(probes.Refused) && said(probes.Rejected):
-			continue // who it was, only a watch can tell
-		}
-		return fmt.Sprintf("unwatched: %s\nwatched: %s (%s)", bare, watched, causeOf(watched))
-	}
-	return ""
 }

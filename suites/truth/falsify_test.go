@@ -1,6 +1,7 @@
 package truth_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -87,6 +88,9 @@ var lies = map[string]falsified{
 	"no answer, unwatched": {answers, "watched and unwatched differ", func(s *said) {
 		results(&s.bare, func(r *probes.Result) { r.Outcome = probes.Silent })
 	}},
+	"no answer, in an unwatched survey": {dropped, "a watched survey and an unwatched one differ", func(s *said) {
+		results(&s.all[0], func(r *probes.Result) { r.Outcome = probes.Answered })
+	}},
 	"an answer": {dropped, "an answer is said to come, but none comes", func(s *said) {
 		results(&s.watched, func(r *probes.Result) { r.Outcome = probes.Answered })
 	}},
@@ -159,6 +163,35 @@ var _ = Describe("the judge", func() {
 		Expect(complaints(rounds[1])).To(ConsistOf("an address that nobody has is isolated"))
 	})
 
+	It("catches that it is not isolated, where rules alone end it", func(ctx SpecContext) {
+		w := known(dropped, answers)
+		w.parts[0].feature = "drop rule"
+		rounds, err := w.examine(ctx, func(r *round) { r.said.isolated = verdict{asked: true, err: errors.New("it looks like a mistake")} })
+		Expect(err).NotTo(HaveOccurred())
+		Expect(complaints(rounds[0])).To(ConsistOf("not isolated, but rules alone keep it from being delivered"))
+		Expect(complaints(rounds[1])).To(BeEmpty())
+	})
+
+	It("makes nothing of an answer that this very process was too late to hand on", func(ctx SpecContext) {
+		rounds, err := known(answers).examine(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		r := rounds[0]
+		results(&r.said.watched, func(r *probes.Result) { r.Outcome = probes.Silent })
+		missed := func() (names []string) {
+			for _, d := range demands {
+				if d.check(r) != "" && !d.moot(r) {
+					names = append(names, d.name)
+				}
+			}
+			return names
+		}
+		Expect(missed()).To(ContainElement("no answer is said to come, but one comes"))
+		r.said.late = tooLate + 1
+		Expect(missed()).To(BeEmpty())
+		r.said.isolated = verdict{asked: true, holds: true}
+		Expect(missed()).To(ContainElement("isolated, but what a plain socket sends is delivered"))
+	})
+
 	It("catches what is said about another lab", func(ctx SpecContext) {
 		across := answers
 		across.across = true
@@ -186,7 +219,8 @@ var _ = Describe("the judge", func() {
 		for _, l := range lies {
 			caught = append(caught, l.caught)
 		}
-		caught = append(caught, "something is said about a node of another lab", "isolated by a mistake", "an address that nobody has is isolated", "what was named is lifted, and nothing turns", "it could not be asked")
+		caught = append(caught, "something is said about a node of another lab", "isolated by a mistake", "an address that nobody has is isolated", "what was named is lifted, and nothing turns", "it could not be asked",
+			"not isolated, but rules alone keep it from being delivered")
 		for _, d := range demands {
 			Expect(caught).To(ContainElement(d.name))
 		}
@@ -215,7 +249,7 @@ var _ = Describe("the judge", func() {
 		g.on("extra", false)
 		rounds, err := w.examine(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		seen := demand{"a drop", func(r *round) string {
+		seen := demand{name: "a drop", check: func(r *round) string {
 			if r.said.isolated.holds {
 				return "isolated"
 			}

@@ -18,7 +18,8 @@ var filters = family{"filter", []row{
 	{name: "accept by source port", add: func(g *generator) {
 		at := g.anyRouter()
 		hook := g.hook(at)
-		g.nft(at, g.filter("inet", hook, "drop", append(discovery("inet"), pick(g.r, "udp sport 53 accept", "tcp dport 8443 accept", "tcp sport 80 accept"))...))
+		g.nft(at, g.filter("inet", hook, "drop", append(discovery("inet"), pick(g.r, "udp sport 53 accept", "udp sport 53 accept", "tcp dport 8443 accept", "tcp sport 80 accept"))...))
+		g.wonder(every)
 	}},
 	{name: "two tables at one hook", weight: 2, add: func(g *generator) {
 		at := g.anyRouter()
@@ -50,8 +51,16 @@ var filters = family{"filter", []row{
 		g.nft(at, g.table("netdev", chain("c", "filter", fmt.Sprintf("ingress device %q", g.port(at)), 0, "accept", g.simple("netdev", "ingress")+" counter drop")))
 	}},
 	{name: "drop of a user's packets", add: func(g *generator) {
-		at := pick(g.r, g.nodes...).name
-		g.nft(at, g.filter("inet", "output", "accept", "meta skuid "+pick(g.r, "0", "1000")+" meta l4proto { tcp, udp } counter drop"))
+		at, _ := g.wonder(pick(g.r, tcp, udp))
+		if at == "" {
+			at = pick(g.r, g.nodes...).name
+		}
+		g.nft(at, g.filter("inet", "output", "accept", "meta skuid "+pick(g.r, "0", "0", "1000")+" meta l4proto { tcp, udp } counter drop"))
+	}},
+	{name: "only a user's packets are let through", add: func(g *generator) {
+		if at, _ := g.wonder(pick(g.r, tcp, udp)); at != "" {
+			g.nft(at, g.filter("inet", "output", "drop", append(discovery("inet"), "meta skuid 1000 accept", "ct state established accept")...))
+		}
 	}},
 }}
 
@@ -88,7 +97,8 @@ var matches = family{"match", []row{
 	{name: "connection mark", add: func(g *generator) {
 		g.match("", "tcp dport 80 ct mark set 7", "", "ct mark 7 counter drop")
 	}},
-	{name: "later packets of a connection", add: func(g *generator) {
+	{name: "later packets of a connection", weight: 2, add: func(g *generator) {
+		g.wonder(tcp)
 		g.match("", pick(g.r, "ct original packets > 2 meta l4proto tcp", "ct state established meta length > 60 meta l4proto tcp", "tcp flags & (syn | ack | psh) == ack | psh"))
 	}},
 	{name: "payload", add: func(g *generator) {

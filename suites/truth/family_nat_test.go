@@ -2,6 +2,7 @@ package truth_test
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -48,6 +49,9 @@ var translations = family{"translation", []row{
 	}},
 	{name: "redirect to a plain service", add: func(g *generator) {
 		at := g.anyRouter()
+		if slices.ContainsFunc(g.services, func(s service) bool { return s.node == at && s.port == 3128 }) || slices.ContainsFunc(g.parts, func(p part) bool { return p.feature == "transparent proxy" && p.node == at }) {
+			return // somebody has the port
+		}
 		g.natAt(at, func(string, bool) (in, out string) {
 			return "tcp dport 80 counter redirect to :3128", ""
 		})
@@ -109,14 +113,18 @@ var copies = family{"copy", []row{
 			g.nft(to, g.table("inet", chain("c", "filter", pick(g.r, "forward", "input", "prerouting"), 0, "drop", discovery("inet")...)))
 		})
 	}},
-	{name: "dup to another node", add: func(g *generator) { g.dup(func(string) {}) }},
+	{name: "dup to another node", add: func(g *generator) { _ = g.dup(func(string) {}) }},
 	{name: "dup, and the packet itself is dropped", add: func(g *generator) {
-		g.dup(func(string) {})
+		if !g.dup(func(string) {}) {
+			return
+		}
 		at := g.parts[len(g.parts)-1].node
 		g.nft(at, g.filter("inet", pick(g.r, "forward", "postrouting"), "accept", g.simple("inet", "forward")+" counter drop"))
 	}},
 	{name: "dup that the node's own output drops", add: func(g *generator) {
-		g.dup(func(string) {})
+		if !g.dup(func(string) {}) {
+			return
+		}
 		at := g.parts[len(g.parts)-1].node
 		g.nft(at, g.filter("inet", "output", "accept", "oifname \"mirror\" meta l4proto { tcp, udp, icmp } counter drop"))
 	}},
@@ -145,8 +153,8 @@ var copies = family{"copy", []row{
 	}},
 }}
 
-// dup copies packets to the node on the mirror, or to one on another link.
-func (g *generator) dup(at func(to string)) {
+// dup copies packets, where it can, to the node on the mirror, or to one on another link.
+func (g *generator) dup(at func(to string)) (done bool) {
 	v6, from := g.family(), g.anyRouter()
 	to, device := "ids", "mirror"
 	if g.node("ids") == nil {
@@ -162,11 +170,12 @@ func (g *generator) dup(at func(to string)) {
 		from = "fw"
 	}
 	if to == "" {
-		return
+		return false
 	}
 	at(to)
 	lines := fmt.Sprintf("iifname != %q %s dup to %s device %q", device, pick(g.r, "", "udp dport 53", "meta l4proto { tcp, udp, icmp, icmpv6 }"), g.addr(to, v6), device)
 	g.nft(from, g.table(word(v6), chain("c", "filter", pick(g.r, "prerouting", "prerouting", "postrouting"), -300, "accept", lines)))
+	return true
 }
 
 // memories are rules that treat one packet in another way than the next.
@@ -204,6 +213,15 @@ var memories = family{"memory", []row{
 		at := g.anyRouter()
 		g.nft(at, g.table("ip", "set blocked { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 1024; }",
 			chain("c", "filter", "prerouting", -200, "accept", "meta l4proto { tcp, udp, icmp } ip saddr @blocked counter drop", "meta l4proto { tcp, udp } add @blocked { ip saddr }"))).remembers = true
+	}},
+	{name: "elements that time out", add: func(g *generator) {
+		v6 := g.family()
+		kind := map[bool]string{false: "ipv4_addr", true: "ipv6_addr"}[v6]
+		if a := g.addr(pick(g.r, g.ends()...), v6); a != "" {
+			at := g.anyRouter()
+			g.nft(at, g.table("inet", fmt.Sprintf("set some { type %s; flags timeout; elements = { %s timeout %s }; }", kind, a, pick(g.r, "2s", "1h")),
+				chain("c", "filter", g.hook(at), 0, "accept", word(v6)+" saddr @some meta l4proto { tcp, udp, icmp } counter drop"))).remembers = true
+		}
 	}},
 	{name: "limit that only logs", add: func(g *generator) {
 		at := g.anyRouter()

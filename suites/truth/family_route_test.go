@@ -105,7 +105,7 @@ func (g *generator) policyRouting(good bool) {
 	for _, n := range g.routers() {
 		for _, end := range g.ends() {
 			for _, p := range g.node(n).ports {
-				if g.node(end).ports[0].segment == p.segment && g.addr(end, v6) != "" {
+				if near(g.node(end).ports[0].segment) == p.segment && g.addr(end, v6) != "" {
 					at, to = n, end
 				}
 			}
@@ -114,7 +114,7 @@ func (g *generator) policyRouting(good bool) {
 	if at == "" {
 		return
 	}
-	addr, device := g.addr(to, v6), g.node(to).ports[0].segment
+	addr, device := g.addr(to, v6), near(g.node(to).ports[0].segment)
 	proto, port := g.selector()
 	table, blackhole := 0, 100
 	if good {

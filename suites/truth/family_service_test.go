@@ -53,7 +53,7 @@ func (g *generator) loopback(name, prefix string) {
 var programs = family{"program", []row{
 	{name: "proxy for a port", weight: 2, add: func(g *generator) {
 		at, to := g.anyRouter(), pick(g.r, g.ends()...)
-		if at == to || !g.addressed(at) {
+		if at == to || !g.addressed(at) || g.has(at) {
 			return
 		}
 		v6 := g.family()
@@ -69,7 +69,7 @@ var programs = family{"program", []row{
 	}},
 	{name: "transparent proxy", weight: 2, add: func(g *generator) {
 		at, to := g.anyRouter(), pick(g.r, g.ends()...)
-		if at == to || !g.node(at).router {
+		if at == to || !g.node(at).router || g.has(at) {
 			return
 		}
 		v6 := g.family()

@@ -33,11 +33,15 @@ type family struct {
 	rows []row
 }
 
+func (f family) has(name string) bool {
+	return slices.ContainsFunc(f.rows, func(r row) bool { return r.name == name })
+}
+
 // families are all that networks are made of: a new one is a file and a line here.
 // Mistakes are apart: a world has one at most.
 var families = []family{
 	filters, matches, chains, rejects, hosts, translations, copies, memories, oneWays,
-	xtables, routings, neighbours, bridges, addresses, listeners, programs,
+	xtables, routings, neighbours, bridges, addresses, listeners, programs, chosen, arounds, tables,
 }
 
 const questions = 3 // of a world
@@ -54,7 +58,7 @@ func newWorld(seed uint64) *world {
 		g.v4, g.v6 = true, true
 	}
 	g.choose(skeletons).add(g)
-	if g.chance(10) {
+	if g.chance(8) {
 		g.naming = "slow link"
 		g.relay(pick(g.r, g.ends()...), pick(g.r, 20*time.Millisecond, 60*time.Millisecond))
 	}
@@ -258,6 +262,11 @@ func (g *generator) put(p part) *part {
 	p.feature = g.naming
 	g.parts = append(g.parts, p)
 	return &g.parts[len(g.parts)-1]
+}
+
+// has says whether a node has the row that is put in already.
+func (g *generator) has(name string) bool {
+	return slices.ContainsFunc(g.parts, func(p part) bool { return p.node == name && p.feature == g.naming })
 }
 
 // does adds what is done to the lab once it is up.

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
 )
 
 // round is one question of a world: what is said of it, and what is true.
@@ -22,6 +23,9 @@ type round struct {
 	// sound are the facts of the world without its mistakes; nil when it has none, or
 	// nothing is said to be isolated.
 	sound []fact
+	// freed are the facts of the world without its rules; nil where they are not what the
+	// library is to have seen through, or it saw through them.
+	freed []fact
 	// turned is false where what was named is lifted, and nothing turned.
 	lifted, turned bool
 }
@@ -43,7 +47,7 @@ func (w *world) examine(ctx context.Context, change ...func(*round)) (rounds []*
 				continue
 			}
 			var could unasked
-			said, err := w.consult(ctx, lab, r.ask, i == 0)
+			said, err := w.consult(ctx, lab, &s.hands, r.ask, i == 0)
 			if r.said = said; errors.As(err, &could) {
 				r.unasked = could.error
 			} else if err != nil {
@@ -54,7 +58,7 @@ func (w *world) examine(ctx context.Context, change ...func(*round)) (rounds []*
 			}
 		}
 		for _, r := range rounds {
-			if of, ok := r.isolatedBy(); ok && !w.remembers() && !w.mistaken() {
+			if of, ok := r.policy(); ok && !w.remembers() && !w.mistaken() {
 				r.said.lifts, r.turned, err = w.lift(ctx, lab, b, r.ask, of)
 				if r.lifted = true; err != nil {
 					s.Fatalf("lift: %s: %v", r.ask, err)
@@ -84,16 +88,34 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 	if err := ask(w, "true", func(r *round) *[]fact { return &r.facts }); err != nil {
 		return err
 	}
-	if !w.mistaken() || !slices.ContainsFunc(rounds, func(r *round) bool { return r.said.isolated.holds }) {
+	if w.mistaken() && slices.ContainsFunc(rounds, func(r *round) bool { return r.said.isolated.holds }) {
+		sound := w.without(func(p part) bool { return p.mistake })
+		if err := ask(sound, "sound", func(r *round) *[]fact {
+			if r.said.isolated.holds {
+				return &r.sound
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if !w.ruled() || !slices.ContainsFunc(rounds, (*round).stopped) {
 		return nil
 	}
-	sound := w.without(func(p part) bool { return p.mistake })
-	return ask(sound, "sound", func(r *round) *[]fact {
-		if r.said.isolated.holds {
-			return &r.sound
+	return ask(w.without(func(p part) bool { return p.text != "" }), "freed", func(r *round) *[]fact {
+		if r.stopped() {
+			return &r.freed
 		}
 		return nil
 	})
+}
+
+// stopped says whether a question is one where nothing was delivered, and neither that
+// it is isolated was said, nor that this cannot be told.
+func (r *round) stopped() bool {
+	v := r.said.isolated
+	return v.asked && v.err != nil && v.inconclusive() == "" && !v.doubts() && !v.beyond() && r.kind != every && !r.across && r.to != "" && len(r.facts) > 0 &&
+		!slices.ContainsFunc(r.facts, func(f fact) bool { return f.arrived[r.to] > 0 })
 }
 
 // needsFacts says whether there is anything that they could show to be wrong.
@@ -109,15 +131,22 @@ func (o *oracle) facts(ctx context.Context, w *world, r *round) (facts []fact) {
 	}
 	for range times {
 		for _, a := range w.means(r.ask) {
-			for _, t := range o.tries(a, r.said.bare) {
+			for _, t := range o.tries(w, a, r.said.bare) {
 				facts = append(facts, o.ask(ctx, t))
 				if w.users() {
 					t.uid = 1000
 					facts = append(facts, o.ask(ctx, t))
 				}
-				if a.sport > 0 {
-					t.uid, t.sport = 0, a.sport
+				t.uid = 0
+				if w.odd() {
+					t.odd = true
 					facts = append(facts, o.ask(ctx, t))
+					t.odd = false
+				}
+				for _, port := range append(w.sports(a.kind), a.sport) {
+					if t.sport = port; port > 0 {
+						facts = append(facts, o.ask(ctx, t))
+					}
 				}
 			}
 		}
@@ -138,7 +167,7 @@ func (w *world) means(a ask) []meant {
 		return []meant{{ask: a}}
 	}
 	var all []meant
-	for _, q := range []ask{{kind: icmp}, {kind: tcp, port: 80}, {kind: udp, port: 53}, {kind: tcp, port: 81}, {kind: udp, port: 54}} {
+	for _, q := range []ask{{kind: icmp}, {kind: tcp, port: 80}, {kind: udp, port: 53}, {kind: tcp, port: 81}, {kind: udp, port: 54}, {kind: udp, port: 4444}} {
 		q.from, q.to = a.from, a.to
 		m := meant{ask: q}
 		if q.kind == udp {
@@ -151,7 +180,7 @@ func (w *world) means(a ask) []meant {
 
 // tries are those of an address of the target, those that the library asked among
 // them, from every address of the asker.
-func (o *oracle) tries(a meant, results []probes.Result) (tries []try) {
+func (o *oracle) tries(w *world, a meant, results []probes.Result) (tries []try) {
 	var to []netip.Addr
 	if a.addr != "" {
 		to = []netip.Addr{netip.MustParseAddr(a.addr)}
@@ -163,6 +192,15 @@ func (o *oracle) tries(a meant, results []probes.Result) (tries []try) {
 			to = append(to, r.Addr)
 		}
 	}
+	devices := []string{}
+	for _, p := range w.parts {
+		if addr, err := netip.ParseAddr(p.owns); err == nil && p.node == a.to && !slices.Contains(to, addr) {
+			to = append(to, addr)
+		}
+		if p.device != "" && p.node == a.from {
+			devices = append(devices, p.device)
+		}
+	}
 	from := addressesNow(o.lab.Node(a.from))
 	for _, addr := range to {
 		if addr.IsLoopback() {
@@ -170,6 +208,11 @@ func (o *oracle) tries(a meant, results []probes.Result) (tries []try) {
 		}
 		t := try{from: a.from, to: addr, kind: a.kind, port: a.port}
 		tries = append(tries, t)
+		for _, device := range devices {
+			by := t
+			by.device = device
+			tries = append(tries, by)
+		}
 		sources := slices.DeleteFunc(slices.Clone(from), func(s netip.Addr) bool { return s.Is6() != addr.Is6() || s.IsLoopback() })
 		if len(sources) < 2 {
 			continue
@@ -181,13 +224,14 @@ func (o *oracle) tries(a meant, results []probes.Result) (tries []try) {
 	return tries
 }
 
-// isolatedBy is the result whose policy is to be lifted.
-func (r *round) isolatedBy() (probes.Result, bool) {
-	if !r.said.isolated.holds || r.addr != "" {
+// policy is the result whose policy is to be lifted: one that isolates, or that ends an
+// answer.
+func (r *round) policy() (probes.Result, bool) {
+	if r.addr != "" {
 		return probes.Result{}, false
 	}
 	for _, each := range r.said.watched {
-		if each.Cause != nil && each.Cause.Policy {
+		if c := each.Cause; c != nil && c.Policy && (r.said.isolated.holds || c.Leg == evidence.Answer) {
 			return each, true
 		}
 	}
@@ -197,7 +241,7 @@ func (r *round) isolatedBy() (probes.Result, bool) {
 // fact is what came of asking an address, from the kernel's choice of source.
 func (r *round) fact(addr netip.Addr) (fact, bool) {
 	for _, f := range r.facts {
-		if f.to == addr && !f.src.IsValid() && f.uid == 0 && f.sport == 0 {
+		if f.to == addr && f.plain() {
 			return f, true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,9 @@ func (g *generator) relay(name string, delay time.Duration) {
 	}
 }
 
+// near is the segment before a relay that the one behind it is named after, or itself.
+func near(segment string) string { return strings.TrimSuffix(segment, "far") }
+
 // open makes a switch of a wire: a port more may be on it.
 func (g *generator) open(name string) bool {
 	for i, s := range g.segments {
@@ -63,7 +67,7 @@ func relayFrames(s *scope, node *harness.Node, a, b string, delay time.Duration)
 		if err := node.Netlink().SetPromiscOn(link); err != nil {
 			return err
 		}
-		fds[i], err = packetSocket(node, link.Attrs().Index)
+		fds[i], err = packetSocket(s, node, link.Attrs().Index)
 		if err != nil {
 			return err
 		}
@@ -71,11 +75,12 @@ func relayFrames(s *scope, node *harness.Node, a, b string, delay time.Duration)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for i := range fds {
-		running.Go(func() { copyFrames(ctx, fds[i], fds[1-i], delay) })
+		running.Go(func() { copyFrames(ctx, &s.hands, fds[i], fds[1-i], delay) })
 	}
 	s.Cleanup(func() {
 		stop()
 		running.Wait()
+		s.hands.forget()
 		_, _ = unix.Close(fds[0]), unix.Close(fds[1])
 	})
 	return nil
@@ -85,7 +90,7 @@ func relayFrames(s *scope, node *harness.Node, a, b string, delay time.Duration)
 // struct virtio_net_hdr.
 const offload = 10
 
-func packetSocket(node *harness.Node, index int) (fd int, err error) {
+func packetSocket(s *scope, node *harness.Node, index int) (fd int, err error) {
 	err = node.Do(func() error {
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -96,14 +101,16 @@ func packetSocket(node *harness.Node, index int) (fd int, err error) {
 		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
 			return err
 		}
-		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})
+		if err := s.hands.watch(fd); err != nil {
+			return err
+		}
 		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0x0300, Ifindex: index}) // every protocol
 	})
 	return fd, err
 }
 
 // copyFrames hands on each frame that came in, after its time.
-func copyFrames(ctx context.Context, from, to int, delay time.Duration) {
+func copyFrames(ctx context.Context, hands *hands, from, to int, delay time.Duration) {
 	type frame struct {
 		due  time.Time
 		data []byte
@@ -115,18 +122,19 @@ func copyFrames(ctx context.Context, from, to int, delay time.Duration) {
 		for f := range queue {
 			pause(ctx, time.Until(f.due))
 			_, _ = unix.Write(to, f.data)
+			hands.give(f.due)
 		}
 	}()
 	buf := make([]byte, 1<<16)
 	for ctx.Err() == nil {
-		n, at, err := unix.Recvfrom(from, buf, 0)
-		if err != nil {
-			continue // the time is over, or there is an error of the link
+		n, by, at, ok := hands.take(from, buf)
+		switch {
+		case !ok:
+		case by.Pkttype == unix.PACKET_OUTGOING:
+			hands.drop()
+		default:
+			queue <- frame{at.Add(delay), append([]byte(nil), buf[:n]...)}
 		}
-		if ll, ok := at.(*unix.SockaddrLinklayer); ok && ll.Pkttype == unix.PACKET_OUTGOING {
-			continue
-		}
-		queue <- frame{time.Now().Add(delay), append([]byte(nil), buf[:n]...)}
 	}
 	close(queue)
 	<-sent
@@ -167,40 +175,45 @@ func forwardPackets(s *scope, node *harness.Node, a, b string, delay time.Durati
 			return err
 		}
 		indexes[i] = link.Attrs().Index
-		if fds[i], err = packetSocket(node, indexes[i]); err != nil {
+		if fds[i], err = packetSocket(s, node, indexes[i]); err != nil {
 			return err
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for i := range fds {
-		running.Go(func() { forwardFrom(ctx, fds[i], fds[1-i], indexes[1-i], delay, macs) })
+		running.Go(func() { forwardFrom(ctx, &s.hands, fds[i], fds[1-i], indexes[1-i], delay, macs) })
 	}
 	s.Cleanup(func() {
 		stop()
 		running.Wait()
+		s.hands.forget()
 		_, _ = unix.Close(fds[0]), unix.Close(fds[1])
 	})
 	return nil
 }
 
-func forwardFrom(ctx context.Context, from, to, index int, delay time.Duration, macs map[netip.Addr]net.HardwareAddr) {
+func forwardFrom(ctx context.Context, hands *hands, from, to, index int, delay time.Duration, macs map[netip.Addr]net.HardwareAddr) {
 	buf := make([]byte, 1<<16)
 	for ctx.Err() == nil {
-		n, at, err := unix.Recvfrom(from, buf, 0)
-		ll, ok := at.(*unix.SockaddrLinklayer)
-		if err != nil || !ok || ll.Pkttype != unix.PACKET_HOST || n < offload+34 {
+		n, by, at, ok := hands.take(from, buf)
+		if !ok {
 			continue
 		}
+		mac, known := net.HardwareAddr(nil), false
 		whole := append([]byte(nil), buf[:n]...)
-		frame := whole[offload:]
-		mac, known := macs[netip.AddrFrom4([4]byte(frame[30:34]))]
-		if frame[12] != 8 || frame[13] != 0 || !known {
-			continue // no IPv4, its own, or nobody's
+		if by.Pkttype == unix.PACKET_HOST && n >= offload+34 && whole[offload+12] == 8 && whole[offload+13] == 0 {
+			mac, known = macs[netip.AddrFrom4([4]byte(whole[offload+30:]))]
 		}
-		pause(ctx, delay)
-		copy(frame[6:12], frame[0:6])
-		copy(frame[0:6], mac)
+		if !known { // no IPv4, its own, or nobody's
+			hands.drop()
+			continue
+		}
+		due := at.Add(delay)
+		pause(ctx, time.Until(due))
+		copy(whole[offload+6:offload+12], whole[offload:])
+		copy(whole[offload:offload+6], mac)
 		_ = unix.Sendto(to, whole, 0, &unix.SockaddrLinklayer{Ifindex: index, Halen: 6})
+		hands.give(due)
 	}
 }

@@ -17,9 +17,14 @@ import (
 type said struct {
 	bare, watched, surveyed []probes.Result
 	cell                    string // of the survey; "" when none was made
-	isolated, reached       verdict
-	unanswered, refused     verdict
-	lifts                   []lift
+	// all are surveys of every end by every other, unwatched and watched.
+	all                 [2][]probes.Result
+	isolated, reached   verdict
+	unanswered, refused verdict
+	lifts               []lift
+	// late is how late the network's programs handed on packets, or how long this process
+	// had no turn at all, in sum, while one of these was asked: the one where that was most.
+	late time.Duration
 }
 
 // verdict is a matcher's, with what the kernels counted meanwhile.
@@ -42,10 +47,16 @@ func (v verdict) inconclusive() string {
 	return why
 }
 
-// lift is a policy that was named and then taken away.
-type lift struct {
-	cause evidence.Cause
-	err   error
+// doubts says whether a policy ended it that goes by what any program may choose: of a
+// probe it is true, and not of every program.
+func (v verdict) doubts() bool {
+	return v.err != nil && strings.Contains(v.err.Error(), "which any program may choose")
+}
+
+// beyond says whether it rests on what the oracle does not try: frames past neighbour
+// discovery, and addresses of the link.
+func (v verdict) beyond() bool {
+	return v.err != nil && (strings.Contains(v.err.Error(), "only neighbour discovery keeps the request") || strings.Contains(v.err.Error(), "(fe80:"))
 }
 
 // How long an answer may take: kernels answer at once, and repeat a question after a
@@ -81,44 +92,62 @@ func target(lab *harness.Lab, a ask) probes.Target {
 }
 
 // consult asks the library one question in all its ways.
-func (w *world) consult(ctx context.Context, lab *harness.Lab, a ask, survey bool) (said, error) {
+func (w *world) consult(ctx context.Context, lab *harness.Lab, hands *hands, a ask, survey bool) (s said, err error) {
 	from, to, p := lab.Node(a.from), target(lab, a), w.probe(a)
-	var s said
+	before, missed := hands.lateness(), pulse()
+	lap := func() {
+		now, missing := hands.lateness(), pulse()
+		s.late = max(s.late, now-before, missing-missed)
+		before, missed = now, missing
+	}
+	defer lap()
 	if a.kind == every {
-		var err error
 		s.isolated, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeIsolatedFrom(to).WithContext(ctx).Match(from) })
 		return s, err
 	}
-	bare, err := probes.Ask(ctx, from, to, p)
-	if err != nil {
-		return s, notAsked(err)
+	var bare, watched probes.Result
+	ways := []func() error{
+		func() (err error) { bare, err = probes.Ask(ctx, from, to, p); return err },
+		func() (err error) { watched, err = probes.Watch(ctx, from, to, p); return err },
 	}
-	s.bare = eachOf(bare)
-	watched, err := probes.Watch(ctx, from, to, p)
-	if err != nil {
-		return s, notAsked(err)
+	if w.seed%2 == 0 {
+		slices.Reverse(ways) // the first finds what no other has warmed: neighbours, connections
 	}
-	s.watched = eachOf(watched)
+	for _, way := range ways {
+		if err := way(); err != nil {
+			return s, notAsked(err)
+		}
+		lap()
+	}
+	s.bare, s.watched = eachOf(bare), eachOf(watched)
 	if survey && a.addr == "" {
 		if err := s.survey(ctx, from, to, p); err != nil {
 			return s, notAsked(err)
 		}
+		lap()
+		if err := w.surveyAll(ctx, lab, p, &s); err != nil {
+			return s, notAsked(err)
+		}
 	}
+	lap()
 	if err := w.judgeIsolation(ctx, lab, a, &s); err != nil {
 		return s, err
 	}
+	lap()
 	if c := watched.Cause; c != nil && c.Leg == evidence.Answer || w.seed%5 == 0 {
 		s.unanswered, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeUnansweredBy(to, p).WithContext(ctx).Match(from) })
 		if err != nil {
 			return s, err
 		}
 	}
+	lap()
 	if watched.Outcome == probes.Refused || watched.Outcome == probes.Rejected {
 		s.refused, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeRefusedBy(to, p).WithContext(ctx).Match(from) })
 		if err != nil {
 			return s, err
 		}
 	}
+	lap()
 	if watched.Outcome == probes.Answered || bare.Outcome == probes.Answered {
 		s.reached, err = w.match(ctx, lab, a, func() (bool, error) { return probes.Reach(to, p).WithContext(ctx).Match(from) })
 	}
@@ -137,15 +166,6 @@ func (w *world) consultAcross(ctx context.Context, lab, other *harness.Lab, a as
 type unasked struct{ error }
 
 func notAsked(err error) error { return unasked{err} }
-
-func (s *said) survey(ctx context.Context, from *harness.Node, to probes.Target, p probes.Probe) error {
-	matrix, err := probes.Grid{From: []*harness.Node{from}, To: []probes.Target{to}, Probes: []probes.Probe{p}, Watch: true}.Survey(ctx)
-	if err != nil {
-		return err
-	}
-	s.cell, s.surveyed = matrix.Cell(from.String(), to.String()), matrix.Results(from.String(), to.String())
-	return nil
-}
 
 // judgeIsolation asks the matcher, and reads the counters of rules before and after
 // it, where a rule is said to have ended the probe.
@@ -229,76 +249,4 @@ func eachOf(r probes.Result) []probes.Result {
 		return r.Each
 	}
 	return []probes.Result{r}
-}
-
-// most is how many policies may lie one behind another.
-const most = 32
-
-// lift takes away what is said to end a probe, one policy after another, until it is
-// delivered, or until what ends it is no policy. The oracle's own try is what counts.
-func (w *world) lift(ctx context.Context, lab *harness.Lab, b *book, a ask, of probes.Result) (lifts []lift, turned bool, err error) {
-	plain := &oracle{lab: lab, book: b, ears: &ears{}, slow: w.slow(), bound: calm + w.slow()}
-	for cause := of.Cause; len(lifts) < most; {
-		if cause == nil || !cause.Policy || cause.Leg != evidence.Request {
-			return lifts, true, nil // it is answered, or ended by something else
-		}
-		l := lift{cause: *cause, err: probes.Lift(lab.Node(cause.Node), *cause)}
-		if lifts = append(lifts, l); l.err != nil {
-			return lifts, false, nil
-		}
-		if err := forgetNeighbours(lab); err != nil {
-			return lifts, false, err
-		}
-		before, err := counted(lab)
-		if err != nil {
-			return lifts, false, err
-		}
-		plain.ask(ctx, try{from: a.from, to: of.Addr, kind: a.kind, port: a.port})
-		after, err := counted(lab)
-		if err != nil || before.delivered(after, a.to, a.kind) > 0 {
-			return lifts, err == nil, err
-		}
-		r, err := probes.Watch(ctx, lab.Node(a.from), target(lab, a), w.probe(a))
-		if err != nil {
-			return lifts, false, err
-		}
-		if cause = causeAt(r, of.Addr); cause != nil && slices.ContainsFunc(lifts, func(l lift) bool { return same(l.cause, *cause) }) {
-			return lifts, false, nil
-		}
-	}
-	return lifts, false, nil
-}
-
-// same says whether a cause was lifted already.
-func same(a, b evidence.Cause) bool {
-	if a.Node != b.Node || a.Leg != b.Leg || a.String() != b.String() {
-		return false
-	}
-	return a.Rule == nil || b.Rule == nil || *a.Rule == *b.Rule
-}
-
-func causeAt(r probes.Result, addr netip.Addr) *evidence.Cause {
-	for _, each := range eachOf(r) {
-		if each.Addr == addr {
-			return each.Cause
-		}
-	}
-	return nil
-}
-
-// forgetNeighbours has all nodes ask for their neighbours once more: what stopped a
-// probe may have stopped their questions and answers.
-func forgetNeighbours(lab *harness.Lab) error {
-	var errs []error
-	for _, node := range lab.Nodes() {
-		all, err := node.Netlink().NeighList(0, 0)
-		errs = append(errs, err)
-		for _, n := range all {
-			const learned = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x20 // NUD_INCOMPLETE to NUD_FAILED
-			if addr, ok := netip.AddrFromSlice(n.IP); ok && !addr.IsMulticast() && n.State&learned != 0 {
-				_ = node.Netlink().NeighDel(&n) // it may be gone
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -16,6 +16,8 @@ type scope struct {
 	mu   sync.Mutex
 	ends []func()
 	bad  error
+	// hands are its programs that hand on packets.
+	hands hands
 }
 
 // fatal is the panic of a scope that cannot go on.

@@ -25,7 +25,7 @@ func (w *world) shrink(ctx context.Context, r *round, d demand, why string) (*wo
 			return ""
 		}
 		for _, r := range rounds {
-			if why := d.check(r); why != "" {
+			if why := d.check(r); why != "" && !d.moot(r) {
 				return why
 			}
 		}

@@ -52,6 +52,7 @@ var skeletons = []row{
 		g.on("fw", true, "lan", "wan")
 		g.on("site", false, "wan")
 	}},
+	{name: "tree", weight: 2, add: tree},
 	{name: "bridge in a node", add: bridged},
 	{name: "two tenants with the same addresses", add: tenants},
 	{name: "host with two legs", add: func(g *generator) {

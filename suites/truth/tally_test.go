@@ -23,6 +23,7 @@ type tally struct {
 	Verdicts     map[string]int    // by kind
 	Wrong        map[string]int    // by demand
 	Inconclusive map[string]int    // by reason
+	Late         map[string]int    // by demand: nothing follows, since this process was late
 	Features     map[string]int    // worlds that have it
 	Unsupported  map[string]int    // features of networks that this kernel cannot have
 	Examples     map[string]string // of the inconclusive
@@ -30,14 +31,14 @@ type tally struct {
 }
 
 func newTally() *tally {
-	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Features: map[string]int{}, Unsupported: map[string]int{}, Examples: map[string]string{}}
+	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Late: map[string]int{}, Features: map[string]int{}, Unsupported: map[string]int{}, Examples: map[string]string{}}
 }
 
 func (t *tally) add(other *tally) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Worlds += other.Worlds
-	for _, m := range [][2]map[string]int{{t.Verdicts, other.Verdicts}, {t.Wrong, other.Wrong}, {t.Inconclusive, other.Inconclusive}, {t.Features, other.Features}, {t.Unsupported, other.Unsupported}} {
+	for _, m := range [][2]map[string]int{{t.Verdicts, other.Verdicts}, {t.Wrong, other.Wrong}, {t.Inconclusive, other.Inconclusive}, {t.Late, other.Late}, {t.Features, other.Features}, {t.Unsupported, other.Unsupported}} {
 		for k, n := range m[1] {
 			m[0][k] += n
 		}
@@ -69,6 +70,8 @@ func (t *tally) count(r *round) {
 		t.Verdicts["not isolated: reached"]++
 	case v.inconclusive() != "":
 		t.open(r, v)
+	case v.doubts():
+		t.Verdicts["not isolated: a policy that goes by what any program may choose"]++
 	default:
 		t.Verdicts["not isolated: no policy"]++
 	}
@@ -103,13 +106,16 @@ func (t *tally) count(r *round) {
 // open counts a verdict that is none.
 func (t *tally) open(r *round, v verdict) {
 	reason := shape(v.inconclusive())
+	if r.said.late > tooLate {
+		reason += " (this process had no turn in time)"
+	}
 	t.Verdicts["inconclusive"]++
 	t.Inconclusive[reason]++
 	t.Examples[reason] = fmt.Sprintf("%s=%d: %s (%s)", seedVar, r.w.seed, r.ask, strings.Join(r.w.features(), "; "))
 }
 
 // names and numbers of a reason differ from network to network.
-var particular = regexp.MustCompile(`[0-9a-f]*:[0-9a-f:]+|[0-9]+(\.[0-9]+)*|\b(pc|site|fw|edge|other|ids|web|printer|relay|br|extra)[a-z]*\b|"[^"]*"`)
+var particular = regexp.MustCompile(`[0-9a-f]*:[0-9a-f:]+|[0-9]+(\.[0-9]+)*|\b(pc|site|fw|edge|other|ids|web|printer|relay|br|extra|n[0-9]|s[0-9])[a-z]*\b|"[^"]*"`)
 
 func shape(reason string) string { return particular.ReplaceAllString(reason, "*") }
 
@@ -141,7 +147,7 @@ func (t *tally) String() string {
 	for _, part := range []struct {
 		name string
 		of   map[string]int
-	}{{"verdicts", t.Verdicts}, {"wrong", t.Wrong}, {"inconclusive", t.Inconclusive}, {"not on this kernel, networks with", t.Unsupported}, {"networks with", t.Features}} {
+	}{{"verdicts", t.Verdicts}, {"wrong", t.Wrong}, {"inconclusive", t.Inconclusive}, {"of no account, since this process had no turn in time", t.Late}, {"not on this kernel, networks with", t.Unsupported}, {"networks with", t.Features}} {
 		fmt.Fprintf(&b, "%s:\n", part.name)
 		for _, k := range slices.SortedFunc(maps.Keys(part.of), func(x, y string) int { return part.of[y] - part.of[x] }) {
 			fmt.Fprintf(&b, "  %6d  %s\n", part.of[k], k)

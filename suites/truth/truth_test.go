@@ -110,6 +110,10 @@ func (w *world) judge(ctx context.Context) *tally {
 			if why == "" {
 				continue
 			}
+			if d.moot(r) {
+				t.Late[d.name]++
+				continue
+			}
 			t.Wrong[d.name]++
 			if complained[d.name] || ctx.Err() != nil {
 				continue
@@ -131,7 +135,7 @@ func (w *world) judge(ctx context.Context) *tally {
 var shrunk sync.Map
 
 // open is no demand, since a verdict may be open: for one seed it shows of how little.
-var open = demand{"inconclusive", func(r *round) string {
+var open = demand{name: "inconclusive", check: func(r *round) string {
 	for _, v := range []verdict{r.said.isolated, r.said.unanswered, r.said.reached} {
 		if v.inconclusive() != "" {
 			return v.err.Error()

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -18,61 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// try is a question that a plain socket asks.
-type try struct {
-	from string
-	src  netip.Addr // the zero Addr is the kernel's choice
-	to   netip.Addr
-	kind string
-	port uint16
-	// sport is the source port; 0 is any. uid is whose socket it is.
-	sport uint16
-	uid   int
-}
-
-// fact is what came of a try.
-type fact struct {
-	try
-	unsent    error
-	arrived   map[string]int  // packets of the request that were delivered, by node
-	connected []string        // of TCP: nodes that had a connection of it in their socket list
-	accepted  map[string]bool // whose plain service had the connection, or read the datagram
-	by        string          // who says in the answer that it is
-	answered  bool            // an answer came from the address that was asked
-	opened    bool            // of TCP: connected
-	before    count           // the kernels' counters, before it was asked
-}
-
-func (f fact) String() string {
-	source := ""
-	if f.src.IsValid() {
-		source = " from " + f.src.String()
-	}
-	if f.sport > 0 {
-		source += fmt.Sprintf(" from port %d", f.sport)
-	}
-	if f.uid > 0 {
-		source += fmt.Sprintf(" as user %d", f.uid)
-	}
-	text := fmt.Sprintf("%s%s asks %s %s/%d: ", f.from, source, f.to, f.kind, f.port)
-	switch {
-	case f.answered:
-		text += "answered by " + f.by
-	case f.opened:
-		text += "connected, but no answer"
-	case f.unsent != nil:
-		text += f.unsent.Error()
-	default:
-		text += "no answer"
-	}
-	return text + fmt.Sprintf(", delivered at %v, read at %v, connected to %v", f.arrived, slices.Sorted(maps.Keys(f.accepted)), f.connected)
-}
-
 // oracle asks in a lab of its own with plain sockets, one question after another.
 type oracle struct {
 	lab   *harness.Lab
 	book  *book
 	ears  *ears
+	hands *hands
 	slow  time.Duration
 	bound time.Duration
 	// serves are the nodes with services, and for what.
@@ -92,7 +41,7 @@ const retransmits = 1300 * time.Millisecond
 
 func (w *world) oracle(s *scope) *oracle {
 	lab := w.up(s)
-	o := &oracle{lab: lab, slow: w.slow(), bound: calm + w.slow(), serves: map[string]bool{}}
+	o := &oracle{lab: lab, hands: &s.hands, slow: w.slow(), bound: calm + w.slow(), serves: map[string]bool{}}
 	for _, s := range w.services {
 		o.serves[s.node+" "+s.network] = true
 	}
@@ -104,9 +53,18 @@ func (w *world) oracle(s *scope) *oracle {
 	return o
 }
 
+// says is how much a try says, but for the end of the line: as much as the library's
+// probes do, since rules may go by that.
+var says = map[string]int{icmp: 56, tcp: 23, udp: 55}
+
 // ask makes a try.
 func (o *oracle) ask(ctx context.Context, t try) fact {
 	token := fmt.Sprintf("token-%016x", rand.Uint64())
+	token += strings.Repeat(".", says[t.kind]-len(token))
+	if t.odd {
+		token = fmt.Sprintf("t%03x", rand.Uint32()&0xfff)
+		t.sport = 10000 + uint16(rand.Uint32N(20000))
+	}
 	_, first := o.book.since(0)
 	o.ears.heard(t, token) // nothing of an earlier one
 	before, err := counted(o.lab)
@@ -180,28 +138,6 @@ func (o *oracle) unread(f *fact, token string) bool {
 	return false
 }
 
-// dial opens a socket in the asker's node.
-func (o *oracle) dial(ctx context.Context, network string, t try) (conn net.Conn, err error) {
-	at := netip.AddrPortFrom(t.to, t.port)
-	if !t.src.IsValid() && t.sport == 0 && t.uid == 0 {
-		return o.lab.Node(t.from).Dial(ctx, network, at)
-	}
-	src := t.src
-	if !src.IsValid() {
-		src = map[bool]netip.Addr{false: netip.IPv4Unspecified(), true: netip.IPv6Unspecified()}[t.to.Is6()]
-	}
-	err = o.lab.Node(t.from).Do(func() error {
-		defer as(t.uid)()
-		dialer := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(src, t.sport)), FallbackDelay: -1}
-		if network == udp {
-			dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, t.sport))
-		}
-		conn, err = dialer.DialContext(ctx, network, at.String())
-		return err
-	})
-	return conn, err
-}
-
 // opened are the nodes that took a connection since.
 func (o *oracle) opened(before count) (nodes []string) {
 	after, err := counted(o.lab)
@@ -216,17 +152,24 @@ func (o *oracle) opened(before count) (nodes []string) {
 func (o *oracle) askStream(ctx context.Context, f *fact, token string) {
 	dialing, cancel := context.WithTimeout(ctx, o.bound+late)
 	defer cancel()
-	defer time.AfterFunc(o.bound, func() {
+	go func() {
+		pause(dialing, o.bound)
+		for !o.hands.idle() && dialing.Err() == nil {
+			pause(dialing, again)
+		}
 		if len(o.opened(f.before)) == 0 {
 			cancel()
 		}
-	}).Stop()
+	}()
 	conn, err := o.dial(dialing, tcp, f.try)
 	if err != nil {
 		f.unsent = err
 		return
 	}
 	defer conn.Close()
+	if of, ok := conn.(*net.TCPConn); ok && f.sport > 0 {
+		_ = of.SetLinger(0) // its port is to be free for the next try
+	}
 	f.opened = true
 	_, _ = conn.Write([]byte(token + "\n"))
 	o.hear(ctx, f, conn, bufio.NewReader(conn).ReadString, token)
@@ -257,7 +200,7 @@ func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byt
 	end := time.Now().Add(o.bound + late)
 	bound, last := o.bound, false
 	for ctx.Err() == nil {
-		idle := o.book.idle()
+		idle := o.idle()
 		_ = conn.SetReadDeadline(time.Now().Add(bound))
 		line, err := read('\n')
 		if name, ok := strings.CutSuffix(strings.TrimSpace(line), ": "+token); ok {
@@ -270,76 +213,14 @@ func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byt
 			return
 		case last:
 			return
-		case idle && o.book.idle() && !o.unread(f, token) || time.Now().After(end):
+		case idle && o.idle() && !o.unread(f, token) || time.Now().After(end):
 			bound, last = again, true
 		}
 	}
 }
 
+// idle says whether no service and no program of the lab is at work.
+func (o *oracle) idle() bool { return o.book.idle() && o.hands.idle() }
+
 // again is how long the last look is.
 const again = 20 * time.Millisecond
-
-// askEcho asks with a raw socket of package net.
-func (o *oracle) askEcho(ctx context.Context, f *fact, token string) {
-	network, request, reply := "ip4:icmp", byte(8), byte(0)
-	if f.to.Is6() {
-		network, request, reply = "ip6:ipv6-icmp", 128, 129
-	}
-	var conn *net.IPConn
-	err := o.lab.Node(f.from).Do(func() (err error) {
-		defer as(f.uid)()
-		var local *net.IPAddr
-		if f.src.IsValid() {
-			local = &net.IPAddr{IP: f.src.AsSlice()}
-		}
-		conn, err = net.DialIP(network, local, &net.IPAddr{IP: f.to.AsSlice()})
-		return err
-	})
-	if err != nil {
-		f.unsent = err
-		return
-	}
-	defer conn.Close()
-	id := uint16(rand.Uint32())
-	if _, err := conn.Write(echo(request, id, token)); err != nil {
-		f.unsent = err
-		return
-	}
-	_ = conn.SetReadDeadline(time.Now().Add(o.bound))
-	buf := make([]byte, 2048)
-	for last := false; ctx.Err() == nil; {
-		n, _, err := conn.ReadFromIP(buf) // without the IP header
-		if errors.Is(err, os.ErrDeadlineExceeded) && !last {
-			last = true
-			_ = conn.SetReadDeadline(time.Now().Add(again))
-			continue
-		}
-		if err != nil {
-			if !last {
-				f.unsent = err
-			}
-			return
-		}
-		if n > 8 && buf[0] == reply && strings.Contains(string(buf[:n]), token) {
-			f.answered = true
-			return
-		}
-	}
-}
-
-// echo is an echo request (RFC 792, RFC 4443); the kernel adds the checksum of IPv6.
-func echo(kind byte, id uint16, token string) []byte {
-	m := append([]byte{kind, 0, 0, 0, byte(id >> 8), byte(id), 0, 1}, token...)
-	sum := uint32(0)
-	for i := 0; i+1 < len(m); i += 2 {
-		sum += uint32(m[i])<<8 | uint32(m[i+1])
-	}
-	if len(m)%2 == 1 {
-		sum += uint32(m[len(m)-1]) << 8
-	}
-	for sum>>16 != 0 {
-		sum = sum&0xffff + sum>>16
-	}
-	m[2], m[3] = byte(^sum>>8), byte(^sum)
-	return m
-}

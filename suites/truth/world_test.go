@@ -3,7 +3,9 @@ package truth_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,6 +62,11 @@ type part struct {
 	blind bool
 	// slow is how much later an answer may come than at once.
 	slow time.Duration
+	// owns is an address that its node takes for its own, whatever its lists say, and
+	// device one that a program may choose there. users says that it tells users apart,
+	// odd that it tells apart what any program may choose.
+	owns, device string
+	users, odd   bool
 }
 
 // service is a port that a node answers at.
@@ -125,7 +132,37 @@ func (w *world) blind() bool {
 
 // users says whether rules tell users apart.
 func (w *world) users() bool {
-	return slices.ContainsFunc(w.parts, func(p part) bool { return strings.Contains(p.text, "skuid") })
+	return slices.ContainsFunc(w.parts, func(p part) bool { return p.users || strings.Contains(p.text, "skuid") })
+}
+
+// odd says whether rules tell apart what any program may choose: its source port, how
+// much it says, TTL, TOS.
+func (w *world) odd() bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool {
+		return p.odd || slices.ContainsFunc([]string{"length", "ttl", "hoplimit", "dscp", "udp sport"}, func(word string) bool { return strings.Contains(p.text, word) })
+	})
+}
+
+// ruled says whether nothing but rules stands in its ways: without them all arrives.
+func (w *world) ruled() bool {
+	return !slices.ContainsFunc(w.parts, func(p part) bool {
+		return p.text == "" && p.feature != "bridge in a node" && p.feature != "slow link" ||
+			p.text != "" && !slices.ContainsFunc([]family{filters, matches, chains, rejects, hosts, oneWays, bridges, tables}, func(f family) bool { return f.has(p.feature) })
+	})
+}
+
+var sport = regexp.MustCompile(`(tcp|udp) sport (\d+)`)
+
+// sports are the source ports of a protocol that rules name.
+func (w *world) sports(protocol string) (ports []uint16) {
+	for _, p := range w.parts {
+		for _, m := range sport.FindAllStringSubmatch(p.text, -1) {
+			if n, err := strconv.ParseUint(m[2], 10, 16); err == nil && m[1] == protocol && !slices.Contains(ports, uint16(n)) {
+				ports = append(ports, uint16(n))
+			}
+		}
+	}
+	return ports
 }
 
 // rejects says whether a node's own rules say no.

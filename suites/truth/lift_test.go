@@ -1,0 +1,92 @@
+package truth_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// lift is a policy that was named and then taken away.
+type lift struct {
+	cause evidence.Cause
+	err   error
+}
+
+// most is how many policies may lie one behind another.
+const most = 32
+
+// lift takes away what is said to end a probe, one policy after another, until it is
+// delivered, or until what ends it is no policy; or its answer, until one comes. The
+// oracle's own try is what counts.
+func (w *world) lift(ctx context.Context, lab *harness.Lab, b *book, a ask, of probes.Result) (lifts []lift, turned bool, err error) {
+	plain := &oracle{lab: lab, book: b, ears: &ears{}, hands: &hands{}, slow: w.slow(), bound: calm + w.slow()}
+	for cause := of.Cause; len(lifts) < most; {
+		if cause == nil || !cause.Policy || cause.Leg != of.Cause.Leg {
+			return lifts, true, nil // it is answered, or ended by something else
+		}
+		l := lift{cause: *cause, err: probes.Lift(lab.Node(cause.Node), *cause)}
+		if lifts = append(lifts, l); l.err != nil {
+			return lifts, false, nil
+		}
+		if err := forgetNeighbours(lab); err != nil {
+			return lifts, false, err
+		}
+		before, err := counted(lab)
+		if err != nil {
+			return lifts, false, err
+		}
+		f := plain.ask(ctx, try{from: a.from, to: of.Addr, kind: a.kind, port: a.port})
+		after, err := counted(lab)
+		turned := f.answered || f.opened || of.Cause.Leg == evidence.Request && before.delivered(after, a.to, a.kind) > 0
+		if err != nil || turned {
+			return lifts, err == nil, err
+		}
+		r, err := probes.Watch(ctx, lab.Node(a.from), target(lab, a), w.probe(a))
+		if err != nil {
+			return lifts, false, err
+		}
+		if cause = causeAt(r, of.Addr); cause != nil && slices.ContainsFunc(lifts, func(l lift) bool { return same(l.cause, *cause) }) {
+			return lifts, false, nil
+		}
+	}
+	return lifts, false, nil
+}
+
+// same says whether a cause was lifted already.
+func same(a, b evidence.Cause) bool {
+	if a.Node != b.Node || a.Leg != b.Leg || a.String() != b.String() {
+		return false
+	}
+	return a.Rule == nil || b.Rule == nil || *a.Rule == *b.Rule
+}
+
+func causeAt(r probes.Result, addr netip.Addr) *evidence.Cause {
+	for _, each := range eachOf(r) {
+		if each.Addr == addr {
+			return each.Cause
+		}
+	}
+	return nil
+}
+
+// forgetNeighbours has all nodes ask for their neighbours once more: what stopped a
+// probe may have stopped their questions and answers.
+func forgetNeighbours(lab *harness.Lab) error {
+	var errs []error
+	for _, node := range lab.Nodes() {
+		all, err := node.Netlink().NeighList(0, 0)
+		errs = append(errs, err)
+		for _, n := range all {
+			const learned = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x20 // NUD_INCOMPLETE to NUD_FAILED
+			if addr, ok := netip.AddrFromSlice(n.IP); ok && !addr.IsMulticast() && n.State&learned != 0 {
+				_ = node.Netlink().NeighDel(&n) // it may be gone
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
