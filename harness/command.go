@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +51,9 @@ type Cmd struct {
 	streams                         streams
 	command                         *exec.Cmd
 	waited                          sync.Once
+	exited, done                    chan struct{} // closed at the program's end, and when its output is copied
+	expected                        atomic.Bool   // the test has waited for its end, or sent a signal
+	stays                           bool          // until the lab ends, in the background maybe: see Start
 	err                             error
 }
 
@@ -61,7 +65,7 @@ func (n *Node) Command(name string, args ...string) *Cmd {
 // CommandContext is Command with a context, whose end is the program's: see
 // Cmd.Cancel. Wait's error is then the context's, unless the program succeeded.
 func (n *Node) CommandContext(ctx context.Context, name string, args ...string) *Cmd {
-	return &Cmd{Path: name, Args: args, ctx: ctx, node: n}
+	return &Cmd{Path: name, Args: args, ctx: ctx, node: n, exited: make(chan struct{}), done: make(chan struct{})}
 }
 
 // waitDelay is WaitDelay unless it is said.
@@ -151,8 +155,17 @@ func (c *Cmd) Wait() error {
 	if c.command == nil {
 		return at(errNotStarted, "wait for %s", c.Path)
 	}
+	c.expected.Store(true)
+	return c.wait()
+}
+
+func (c *Cmd) wait() error {
 	c.waited.Do(func() {
 		err := c.command.Wait()
+		close(c.exited)
+		if c.stays { // what it left in the background may go on talking
+			c.streams.hold(c.node.lab.commands.over())
+		}
 		if copied := c.streams.wait(cmp.Or(c.WaitDelay, waitDelay)); err == nil {
 			err = copied
 		}
@@ -162,6 +175,7 @@ func (c *Cmd) Wait() error {
 		closeAll(c.closeAfterWait)
 		c.err = at(err, "node %s: run %s", c.node.name, c.Path)
 		c.node.lab.commands.forget(c)
+		close(c.done)
 	})
 	return c.err
 }
@@ -202,6 +216,7 @@ func (c *Cmd) Signal(signal os.Signal) error {
 	if c.command == nil {
 		return at(errNotStarted, "signal %s", c.Path)
 	}
+	c.expected.Store(true)
 	return at(c.command.Process.Signal(signal), "node %s: signal %s", c.node.name, c.Path)
 }
 

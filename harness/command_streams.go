@@ -18,6 +18,7 @@ type streams struct {
 	ours   []io.Closer
 	copies []func() error // to be begun when the program has started
 	ended  chan error     // one for each copy
+	held   []error        // of those that had ended when hold returned
 }
 
 // connect gives the command files in place of the streams that are none.
@@ -92,10 +93,23 @@ func (s *streams) begin(started bool) {
 	}
 }
 
+// hold waits for the copies to end without a bound, or until over is closed.
+func (s *streams) hold(over <-chan struct{}) {
+	for len(s.held) < len(s.copies) {
+		select {
+		case err := <-s.ended:
+			s.held = append(s.held, err)
+		case <-over:
+			return
+		}
+	}
+}
+
 // wait waits for the copies to end after the program has; after the delay it closes
 // the pipes, and after another leaves who is stuck in a stream of the user's.
 func (s *streams) wait(delay time.Duration) (err error) {
-	left := len(s.copies)
+	left := len(s.copies) - len(s.held)
+	err = errors.Join(s.held...)
 	for _, last := range []bool{false, true} {
 		timer := time.NewTimer(delay)
 		defer timer.Stop()

@@ -12,6 +12,17 @@ type commands struct {
 	closed  bool
 	started map[*Cmd]bool
 	inits   []*nodeInit
+	ending  chan struct{} // closed when all have been killed
+}
+
+// over is closed when the lab's processes have been killed.
+func (s *commands) over() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending == nil {
+		s.ending = make(chan struct{})
+	}
+	return s.ending
 }
 
 // begin starts a command on the calling thread, its node's launcher, unless the lab
@@ -63,9 +74,11 @@ func (s *commands) close() {
 	for _, i := range s.inits {
 		i.kill()
 	}
+	s.over()
+	close(s.ending)
 	var waiting sync.WaitGroup
 	for _, c := range running {
-		waiting.Go(func() { _ = c.Wait() }) // at once: each may have to give up its streams
+		waiting.Go(func() { _ = c.wait() }) // at once: each may have to give up its streams
 	}
 	waiting.Wait()
 	for _, i := range s.inits {
