@@ -65,7 +65,7 @@ vm vagrant: ARGS := $(or $(ARGS),-ginkgo.skip="in a random network")
 vm: qemu rulesets
 	@mkdir -p $(VMCACHE)/run/build
 	GOTMPDIR=$(VMCACHE)/run/build go build -o $(VMCACHE)/kernels ./vagrant/kernels
-	@[ -d suites/firewalls/testdata ] || export NSTEST_MISSING="$${NSTEST_MISSING:+$$NSTEST_MISSING,}packages"; \
+	@export NSTEST_MISSING="$${NSTEST_MISSING:+$$NSTEST_MISSING,}packages"; \
 	NSTEST_TRUTH_N=$(or $(NSTEST_TRUTH_N),200) exec $(VMCACHE)/kernels $(VMFLAGS) -kernels '$(KERNELS)' $(SUITES) $(if $(ARGS),-- $(ARGS))
 
 # The box is built of Debian packages, and libvirt runs in namespaces of its own:
@@ -90,12 +90,12 @@ vagrant-tests: libvirt
 rules:
 	@.ci/packages nftables iptables uidmap || echo 'going on: what needs them is skipped'
 
-# Debian's firewalls are unpacked into the cache, never installed: one that is
-# installed runs.
+# Debian's firewalls and daemons are unpacked into the cache, never installed: one that
+# is installed runs.
 firewalls:
-	@.ci/unpack ufw firewalld shorewall6 ferm || echo 'going on: what needs them is skipped'
+	@.ci/unpack ufw firewalld shorewall6 ferm openssh-server nginx dnsmasq isc-dhcp-client || echo 'going on: what needs them is skipped'
 
-# Guests have not what makes the rulesets; they load those that were made here.
+# Guests have no unpacked packages; they load the rulesets that were made here.
 rulesets: rules firewalls
 	@go test -count=1 ./suites/firewalls -keep -ginkgo.focus='the ruleset loads' || echo 'going on: guests skip suites/firewalls'
 

@@ -31,6 +31,10 @@ func (m *surroundings) furnish() error {
 	if err := unix.Mount("tmpfs", m.scratch, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
 		return at(err, "mount tmpfs")
 	}
+	// First, while a root directory may be read wherever it is.
+	if err := m.layerRoots(); err != nil {
+		return err
+	}
 	for _, dir := range []struct {
 		name  string
 		mode  os.FileMode
@@ -53,9 +57,6 @@ func (m *surroundings) furnish() error {
 		if err := dir.fill(path); err != nil {
 			return at(err, "mount %s", dir.mount)
 		}
-	}
-	if err := m.layerRoots(); err != nil {
-		return err
 	}
 	m.terminals()
 	return m.putBack(kept)
