@@ -37,8 +37,8 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 		q.wanted = append(q.wanted, wanted{Probe: p, excepted: true})
 	}
 	found, err := q.ask(m.ctx)
-	if err != nil || m.leg == evidence.Answer {
-		return found, err
+	if err != nil {
+		return nil, err
 	}
 	return m.remember(q, found)
 }

@@ -26,7 +26,7 @@ func (c *recall) choices(f *finding) (found []rules.Choice, err error) {
 		if err != nil {
 			return nil, err
 		}
-		packet := packetOf(passage)
+		packet := c.packetOf(passage)
 		packet.MostTTL = reach.most(int(passage.Packet.TTL))
 		for _, choice := range c.prepared(set).Choosing(packet, passage.Steps) {
 			if rule, ok := choice.Rule.(*inspect.Rule); ok {
@@ -72,7 +72,7 @@ func (c *recall) legacyNodes(f *finding, do func(*inspect.Ruleset, evidence.Sigh
 		return nil
 	}
 	for _, node := range f.from.Lab().Nodes() {
-		at := f.requestAt(node)
+		at := f.seenAt(node, c.leg)
 		if at < 0 || node.Attached() || !c.hasLegacy(node) {
 			continue
 		}
@@ -86,8 +86,10 @@ func (c *recall) legacyNodes(f *finding, do func(*inspect.Ruleset, evidence.Sigh
 }
 
 // requestAt is where the timeline has the request at a node first; -1 for nowhere.
-func (f *finding) requestAt(node *harness.Node) int {
-	return slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == evidence.Request && s.Node == node.Name() })
+func (f *finding) requestAt(node *harness.Node) int { return f.seenAt(node, evidence.Request) }
+
+func (f *finding) seenAt(node *harness.Node, role evidence.Role) int {
+	return slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == role && s.Node == node.Name() })
 }
 
 // otherPorts asks about a finding from other source ports, until every way in which rules

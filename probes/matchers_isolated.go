@@ -66,8 +66,8 @@ func BeIsolatedFrom(target Target, probes ...Probe) *IsolationMatcher {
 
 // BeUnansweredBy is the other half of no: what is sent arrives at the target, and a
 // policy ends each answer on its way back. It is no isolation: who asks can still say
-// something to the target. Without probes it asks with ICMP. The actual is the node that
-// asks, or a Result of Watch. It is false when the target's answers came back, and an
+// something to the target. A rule that remembers counts as for BeIsolatedFrom: see Sampled.
+// Without probes it asks with ICMP. The actual is the node that asks, or a Result of Watch. It is false when the target's answers came back, and an
 // error when something else came of it.
 func BeUnansweredBy(target Target, probes ...Probe) *IsolationMatcher {
 	return &IsolationMatcher{name: "BeUnansweredBy", leg: evidence.Answer, target: target, probes: probes, ctx: context.Background()}
@@ -170,7 +170,7 @@ func (m *IsolationMatcher) findings(actual any) ([]finding, error) {
 	for _, r := range results {
 		found = append(found, finding{Result: r})
 	}
-	if err == nil && m.leg == evidence.Request {
+	if err == nil {
 		err = m.doubt(found)
 	}
 	return found, err
@@ -250,8 +250,8 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 	if is, o := m.half(f); is != holds {
 		return is, o
 	}
-	if f.waits != "" && m.leg == evidence.Request {
-		return unclear, objection{fmt.Sprintf("%s; but %s: it may arrive later", *f.Cause, f.waits), "ask with a longer time, Within, than it waits"}
+	if waits := f.waiting(m.leg); waits != "" {
+		return unclear, objection{fmt.Sprintf("%s; but %s: it may arrive later", *f.Cause, waits), "ask with a longer time, Within, than it waits"}
 	}
 	c := *f.Cause
 	if why := m.named.objection(c); why != "" {

@@ -226,6 +226,15 @@ func (r Result) otherAnswerer() string {
 	return by
 }
 
+// waiting says where a packet of a half waits; for an answer's that the request has not
+// brought yet, there too.
+func (r Result) waiting(leg evidence.Role) string {
+	if leg == evidence.Answer && r.waits == "" {
+		return r.answerWaits
+	}
+	return r.waits
+}
+
 // taker is the node that took the request, where the answer was seen nowhere: what came in
 // at the target was taken there, and else it was where the request ended.
 func (r Result) taker() (by string) {

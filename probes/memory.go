@@ -19,6 +19,7 @@ const mostTimes = 256
 // recall says of what held whether it would hold another time: where rules that remember
 // have decided it is asked again, or doubted.
 type recall struct {
+	leg     evidence.Role
 	sets    map[*harness.Node]*inspect.Ruleset
 	legacy  map[*harness.Node]bool            // whether they have tables of iptables-legacy
 	routes  map[*harness.Node][]inspect.Route // of several ways
@@ -28,8 +29,9 @@ type recall struct {
 	texts   map[*inspect.Rule]*evidence.Rule
 }
 
-func newRecall(sampled int) *recall {
+func newRecall(leg evidence.Role, sampled int) *recall {
 	return &recall{
+		leg:  leg,
 		sets: map[*harness.Node]*inspect.Ruleset{}, legacy: map[*harness.Node]bool{}, routes: map[*harness.Node][]inspect.Route{}, sampled: sampled,
 		chains: map[*inspect.Ruleset]*rules.Chains{}, routing: map[*harness.Node]*routing{}, texts: map[*inspect.Rule]*evidence.Rule{},
 	}
@@ -37,7 +39,7 @@ func newRecall(sampled int) *recall {
 
 // remember doubts findings, or asks once more about them and adds what comes of it.
 func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, error) {
-	c := newRecall(m.sampled)
+	c := newRecall(m.leg, m.sampled)
 	for i := range found {
 		f := &found[i]
 		if is, _ := m.judge(*f); is != holds || f.excepted {
@@ -63,6 +65,9 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 			continue
 		}
 		for _, ask := range []func(question, *recall, *finding) ([]finding, error){m.branches, m.otherPorts} {
+			if m.leg == evidence.Answer { // what may be chosen of an answer is the service's to choose
+				break
+			}
 			if is, _ := m.judge(found[i]); is != holds {
 				break
 			}
@@ -78,7 +83,7 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 
 // doubt doubts findings that cannot be asked about again.
 func (m *IsolationMatcher) doubt(found []finding) error {
-	c := newRecall(m.sampled)
+	c := newRecall(m.leg, m.sampled)
 	for i := range found {
 		if is, _ := m.judge(found[i]); is != holds {
 			continue
@@ -92,6 +97,9 @@ func (m *IsolationMatcher) doubt(found []finding) error {
 			found[i].doubt = found[i].again
 		case found[i].doubt.Rule == nil:
 			found[i].doubt = rules.Memory{} // the rules have changed since: it was true then
+		}
+		if m.leg == evidence.Answer {
+			continue
 		}
 		choices, err := c.choices(&found[i])
 		if err != nil {
@@ -118,12 +126,16 @@ func (q question) once(ctx context.Context, f finding) ([]finding, error) {
 // remember. It doubts what no number of times would show.
 func (c *recall) times(f *finding) (times int, err error) {
 	times = 1
-	for _, passage := range f.met {
+	met := f.met
+	if c.leg == evidence.Answer {
+		met = f.metBack
+	}
+	for _, passage := range met {
 		set, err := c.rulesetOf(passage.Node)
 		if err != nil {
 			return 0, err
 		}
-		for _, memory := range c.prepared(set).Deciding(packetOf(passage), passage.Steps) {
+		for _, memory := range c.prepared(set).Deciding(c.packetOf(passage), passage.Steps) {
 			switch n := c.timesOf(memory); n {
 			case 0:
 				f.doubt = memory
@@ -166,7 +178,7 @@ func (c *recall) prepared(set *inspect.Ruleset) *rules.Chains {
 }
 
 // packetOf is what is known of a packet as rules see it.
-func packetOf(passage watch.Passage) rules.Packet {
+func (c *recall) packetOf(passage watch.Passage) rules.Packet {
 	w := passage.Packet
 	p := rules.Packet{
 		Src: w.Source, Dst: w.Destination, Protocol: &w.Protocol, TTL: &w.TTL, In: passage.In, Out: passage.Out, Foreign: passage.In.Index != 0,
@@ -183,7 +195,7 @@ func packetOf(passage watch.Passage) rules.Packet {
 	case w.Protocol == unix.IPPROTO_UDP:
 		p.SrcPort, p.DstPort = &w.SourcePort, &w.DestinationPort
 	}
-	if !p.Foreign { // the probe's own socket
+	if !p.Foreign && c.leg == evidence.Request { // the probe's own socket
 		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
 		p.UID, p.GID = &uid, &gid
 	}
@@ -200,8 +212,12 @@ func doubtOf(f finding) (objection, bool) {
 	case rules.Unread:
 		return objection{fmt.Sprintf("%s; but whether it would another time is not known: %s", endOf(f.Result), f.doubt), ""}, true
 	}
+	what := "probe in"
+	if f.Cause != nil && f.Cause.Leg == evidence.Answer {
+		what = "answer back"
+	}
 	return objection{
-		fmt.Sprintf("%s; but %s: in another state it would let the probe in", endOf(f.Result), f.doubt),
+		fmt.Sprintf("%s; but %s: in another state it would let the %s", endOf(f.Result), f.doubt, what),
 		"isolate by a rule that does not remember, or say with Sampled(n) how many probes are enough",
 	}, true
 }

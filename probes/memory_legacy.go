@@ -72,13 +72,16 @@ func (f *finding) endedBefore(rule *inspect.LegacyRule) bool {
 		by.Chain == rule.Chain.Name && uint64(rule.Number) > by.Handle
 }
 
-// legacyPacket is what is known of the request at a node.
+// legacyPacket is what is known of the request, or of its answer, at a node.
 func legacyPacket(f *finding, s evidence.Sighting) rules.Packet {
 	p := rules.Packet{Src: s.Source, Dst: s.Destination, Foreign: s.Direction == evidence.In}
 	protocol := map[string]uint8{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}[f.Probe.kind.name]
 	switch {
 	case protocol != 0:
 		p.Protocol, p.DstPort = &protocol, &f.Probe.port
+		if s.Role == evidence.Answer {
+			p.SrcPort, p.DstPort = &f.Probe.port, nil
+		}
 	case p.Dst.Is6():
 		protocol = unix.IPPROTO_ICMPV6
 		p.Protocol = &protocol

@@ -84,19 +84,21 @@ type Result struct {
 	Each []Result
 
 	// Nodes are known by themselves: two labs may have the same names.
-	from       *harness.Node   // who asked
-	target     *harness.Node   // who is to answer; nil when the target is an address
-	by         *harness.Node   // By; nil where no node is known to be meant
-	owners     []*harness.Node // of Sender's address, where there are several
-	met        []watch.Passage // what the request met in the hands of rules
-	waits      string          // where a packet of the request waits while another has ended
-	source     netip.Addr      // the asker's address, where one was chosen
-	sourcePort uint16          // the same of its port
-	device     string          // the asker's, where its socket was bound to one
-	signed     bool            // By signed
-	held       bool            // By was seen to have the TCP connection
-	connected  bool            // a connection was made, whatever came of it
-	detail     string          // of the outcome, in a few words; "" without any
+	from        *harness.Node   // who asked
+	target      *harness.Node   // who is to answer; nil when the target is an address
+	by          *harness.Node   // By; nil where no node is known to be meant
+	owners      []*harness.Node // of Sender's address, where there are several
+	met         []watch.Passage // what the request met in the hands of rules
+	metBack     []watch.Passage // what the answer did
+	waits       string          // where a packet of the request waits while another has ended
+	answerWaits string          // the same of the answer
+	source      netip.Addr      // the asker's address, where one was chosen
+	sourcePort  uint16          // the same of its port
+	device      string          // the asker's, where its socket was bound to one
+	signed      bool            // By signed
+	held        bool            // By was seen to have the TCP connection
+	connected   bool            // a connection was made, whatever came of it
+	detail      string          // of the outcome, in a few words; "" without any
 }
 
 // All are the results of every address that was asked: Each, or the Result itself

@@ -267,8 +267,8 @@ func (a *asking) askUnder(w *watch.Watch, passed func()) error {
 func (a *asking) prove() {
 	r, trail := &a.result, a.watched.trail
 	r.Timeline, r.Packets = a.watched.watch.Timeline(trail), a.watched.watch.Packets(trail)
-	r.met = a.watched.watch.Passages(trail)
-	r.waits = a.watched.watch.Waiting(trail)
+	r.met, r.metBack = a.watched.watch.Passages(trail)
+	r.waits, r.answerWaits = a.watched.watch.Waiting(trail)
 	switch r.Outcome {
 	case Answered:
 		if r.Proven || r.held { // who shook hands on the way is seen first

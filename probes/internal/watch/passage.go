@@ -8,7 +8,7 @@ import (
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
-// Passage is what one packet of a request met in the hands of a node's rules.
+// Passage is what one packet of a request, or of an answer, met in the hands of a node's rules.
 type Passage struct {
 	Node *harness.Node
 	// Packet is the packet as it came to the first of them.
@@ -20,19 +20,26 @@ type Passage struct {
 	Steps []rules.Step
 }
 
-// Passages are those of the trail's request, with its copies and retransmissions.
-func (w *Watch) Passages(t *Trail) (passages []Passage) {
+// Passages are those of the trail's request, with its copies and retransmissions, and those
+// of its answer.
+func (w *Watch) Passages(t *Trail) (requests, answers []Passage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drain()
 	for _, r := range t.records {
 		p := w.byLabel[r.Node]
-		if r.role != request || len(r.steps) == 0 || p == nil {
+		if len(r.steps) == 0 || p == nil {
 			continue
 		}
-		passages = append(passages, Passage{Node: p.node, Packet: r.first, In: p.interfaceOf(r.In), Out: p.interfaceOf(r.Out), Steps: r.steps})
+		passage := Passage{Node: p.node, Packet: r.first, In: p.interfaceOf(r.In), Out: p.interfaceOf(r.Out), Steps: r.steps}
+		switch r.role {
+		case request:
+			requests = append(requests, passage)
+		case answer:
+			answers = append(answers, passage)
+		}
 	}
-	return passages
+	return requests, answers
 }
 
 func (p *point) interfaceOf(index int) rules.Interface {

@@ -10,28 +10,33 @@ import (
 
 // Waiting says, in words, where a packet of the request waits while another of it has come
 // to its end: for a neighbour, in a queue, in a program's hands. It may be sent on
-// later. It is "" where none does.
-func (w *Watch) Waiting(t *Trail) string {
+// later. Else it is one of the answer. It is "" where none does.
+func (w *Watch) Waiting(t *Trail) (request, answer string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drain()
 	w.countLost()
-	var requests []account.Packet
-	for _, p := range w.accountOf(t).Packets {
-		if p.Role == account.Request && !p.Stray {
-			requests = append(requests, p)
+	a := w.accountOf(t)
+	return w.waitingOf(a, account.Request), w.waitingOf(a, account.Answer)
+}
+
+func (w *Watch) waitingOf(a account.Account, role account.Role) string {
+	var packets []account.Packet
+	for _, p := range a.Packets {
+		if p.Role == role && !p.Stray {
+			packets = append(packets, p)
 		}
 	}
 	ended := func(p account.Packet) bool {
 		return p.End.Kind == account.Dropped || p.End.Kind == account.Died && !p.Copy
 	}
-	if len(requests) < 2 || !slices.ContainsFunc(requests, ended) {
+	if len(packets) < 2 || !slices.ContainsFunc(packets, ended) {
 		return ""
 	}
-	for _, p := range requests {
-		what := "a packet of the request"
+	for _, p := range packets {
+		what := fmt.Sprintf("a packet of the %s", role)
 		if p.Copy {
-			what = "a copy of the request"
+			what = fmt.Sprintf("a copy of the %s", role)
 		}
 		point := w.byLabel[p.End.Node]
 		switch {
