@@ -227,6 +227,9 @@ func RemembersLegacy(rule *inspect.LegacyRule) (Memory, bool) {
 	var users Memory
 	for _, module := range rule.Modules {
 		m := xtMemory(module, nil, rule.Chain.Table.FillsIPSets)
+		if module == "conntrack" && slices.ContainsFunc(rule.Options, func(o inspect.LegacyOption) bool { return o.Name == "--ctexpire" }) {
+			m = Memory{Kind: History, Text: expiry}
+		}
 		if module == "statistic" {
 			m = legacyStatistic(rule, m)
 		}
@@ -238,6 +241,10 @@ func RemembersLegacy(rule *inspect.LegacyRule) (Memory, bool) {
 		default:
 			return m, true
 		}
+	}
+	if users.Kind == 0 {
+		users = targetMemory(rule.Target)
+		users.Rule = rule
 	}
 	return users, users.Kind != 0
 }

@@ -132,7 +132,9 @@ func memoryOf(rule *inspect.Rule, e any) Memory {
 	case *expr.SynProxy:
 		return Memory{Kind: History, Text: "what the SYN proxy has seen"}
 	case *expr.Match:
-		return xtMemory(e.Name, rawInfo(e.Info), rule.Chain.Table.FillsIPSets)
+		return matchMemory(e, rule.Chain.Table.FillsIPSets)
+	case *expr.Target:
+		return targetMemory(e.Name)
 	case *inspect.Opaque:
 		return opaqueMemory(e)
 	}

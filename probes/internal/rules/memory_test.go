@@ -124,6 +124,8 @@ func TestRemembersIptables(t *testing.T) {
 		{"-m statistic --mode nth --every 3 --packet 0 -j ACCEPT", rules.Period, 3}, {"-m statistic --mode random --probability 0.5 -j ACCEPT", rules.Chance, 0},
 		{"-m connlimit --connlimit-above 3 -j DROP", rules.History, 0}, {"-m recent --name x --rcheck -j DROP", rules.History, 0}, {"-m quota --quota 100 -j ACCEPT", rules.Rate, 0},
 		{"-m limit --limit 1/min -j LOG", 0, 0}, {"-m limit --limit 1/min -j MARK --set-mark 1", rules.Rate, 0}, {"-p tcp --dport 22 -j ACCEPT", 0, 0}, {"-m limit --limit 1/min", 0, 0},
+		{"-m conntrack --ctexpire 1:10 -j DROP", rules.History, 0}, {"-m conntrack --ctstate NEW -j DROP", 0, 0}, {"-m ttl --ttl-eq 5 -j DROP", 0, 0},
+		{"-m length --length 5 -j DROP", 0, 0}, {"-m psd -j DROP", rules.Unread, 0}, {"-m psd -j LOG", 0, 0}, {"-j HMARK --hmark-tuple sport --hmark-mod 3 --hmark-offset 1 --hmark-rnd 1", rules.Chance, 0},
 		{"-m comment --comment \"a limit\" -j DROP", 0, 0}, {"-m owner --uid-owner 0 -j DROP", rules.Users, 0}, {"-m connbytes --connbytes 5 --connbytes-dir both --connbytes-mode bytes -j DROP", rules.History, 0},
 	} {
 		chain := "FORWARD"

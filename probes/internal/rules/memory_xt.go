@@ -1,6 +1,50 @@
 package rules
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+)
+
+// stateless are matches of iptables, ip6tables and ebtables that look at no more than the
+// packet, its connection as it is, and what the node is set up to be. Of others it is not
+// known what they depend on.
+var stateless = []string{
+	"802_3", "addrtype", "ah", "among", "arp", "bpf", "cluster", "comment", "connlabel", "connmark", "conntrack", "dccp", "devgroup", "dscp", "dst",
+	"ecn", "esp", "eui64", "frag", "geoip", "hbh", "helper", "hl", "icmp", "icmp6", "icmpv6", "ip", "ip6", "ipcomp", "iprange", "ipv4options", "ipv6header",
+	"ipvs", "l2tp", "length", "mac", "mark", "mark_m", "mh", "multiport", "osf", "physdev", "pkttype", "policy", "realm", "rpfilter", "rt", "sctp",
+	"set", "socket", "srh", "state", "stp", "string", "tcp", "tcpmss", "tos", "ttl", "u32", "udp", "udplite", "vlan",
+}
+
+// matchMemory is xtMemory of a match as iptables-nft keeps it.
+func matchMemory(e *expr.Match, fillsIPSets bool) Memory {
+	asks := uint16(0)
+	switch info := e.Info.(type) {
+	case *xt.ConntrackMtinfo1:
+		asks = info.MatchFlags
+	case *xt.ConntrackMtinfo2:
+		asks = info.MatchFlags
+	case *xt.ConntrackMtinfo3:
+		asks = info.MatchFlags
+	}
+	if asks&uint16(xt.ConntrackExpires) != 0 {
+		return Memory{Kind: History, Text: expiry}
+	}
+	return xtMemory(e.Name, rawInfo(e.Info), fillsIPSets)
+}
+
+// targetMemory is that of a target which decides by itself.
+func targetMemory(name string) Memory {
+	switch name {
+	case "HMARK", "CLUSTERIP":
+		return Memory{Kind: Chance, Text: fmt.Sprintf("a hash of the packet (%s)", name)}
+	case "SYNPROXY":
+		return Memory{Kind: History, Text: "what the SYN proxy has seen"}
+	}
+	return Memory{}
+}
 
 // xtMemory is what a match of iptables depends on; raw is how iptables-nft keeps it, nil
 // where it is known by name alone. What is in a set of ipset counts only where rules
@@ -29,7 +73,10 @@ func xtMemory(name string, raw []byte, fillsIPSets bool) Memory {
 	case "statistic":
 		return statistic(raw)
 	}
-	return Memory{}
+	if slices.Contains(stateless, name) {
+		return Memory{}
+	}
+	return Memory{Kind: Unread, Text: fmt.Sprintf("a match that is not known (%s)", name)}
 }
 
 // statistic reads struct xt_statistic_info: mode, flags, and by the mode the
