@@ -28,7 +28,11 @@ func (c *recall) choices(f *finding) (found []rules.Choice, err error) {
 		}
 		packet := c.packetOf(passage)
 		packet.MostTTL = reach.most(int(passage.Packet.TTL))
-		for _, choice := range c.prepared(set).Choosing(packet, passage.Steps) {
+		chains, err := c.prepared(passage.Node, set)
+		if err != nil {
+			return nil, err
+		}
+		for _, choice := range chains.Choosing(packet, passage.Steps) {
 			if rule, ok := choice.Rule.(*inspect.Rule); ok {
 				choice.Rule = c.words(passage.Node, rule)
 			}

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -63,6 +64,32 @@ func (c *recall) routingOf(node *harness.Node) (*routing, error) {
 	}
 	c.routing[node] = r
 	return r, nil
+}
+
+// marksAskedFor says whether a node's policy routing, or its traffic control, may ask for marks.
+func (c *recall) marksAskedFor(node *harness.Node) (bool, error) {
+	routing, err := c.routingOf(node)
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(routing.PolicyRules, func(r inspect.PolicyRule) bool { return r.Mark != 0 || r.Mask != 0 }) {
+		return true, nil
+	}
+	asked := false
+	err = node.Do(func() error {
+		blind, err := inspect.OpenBlindSpots()
+		if err != nil {
+			return err
+		}
+		defer blind.Close()
+		spots, queues, err := blind.Standing()
+		asked = len(spots) > 0 || queues
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("node %s: look for traffic control: %w", node, err)
+	}
+	return asked, nil
 }
 
 // traitsOf are what a rule of policy routing asks for that a program may choose.

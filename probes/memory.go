@@ -135,7 +135,11 @@ func (c *recall) times(f *finding) (times int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		for _, memory := range c.prepared(set).Deciding(c.packetOf(passage), passage.Steps) {
+		chains, err := c.prepared(passage.Node, set)
+		if err != nil {
+			return 0, err
+		}
+		for _, memory := range chains.Deciding(c.packetOf(passage), passage.Steps) {
 			switch n := c.timesOf(memory); n {
 			case 0:
 				f.doubt = memory
@@ -169,12 +173,23 @@ func (c *recall) rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error)
 	return c.sets[node], err
 }
 
-// prepared is a ruleset prepared for many packets.
-func (c *recall) prepared(set *inspect.Ruleset) *rules.Chains {
-	if c.chains[set] == nil {
-		c.chains[set] = rules.Prepare(set)
+// prepared is a node's ruleset prepared for many packets.
+func (c *recall) prepared(node *harness.Node, set *inspect.Ruleset) (*rules.Chains, error) {
+	if c.chains[set] != nil {
+		return c.chains[set], nil
 	}
-	return c.chains[set]
+	chains := rules.Prepare(set)
+	if chains.Marks() {
+		asked, err := c.marksAskedFor(node)
+		if err != nil {
+			return nil, err
+		}
+		if !asked {
+			chains.MarksNothing()
+		}
+	}
+	c.chains[set] = chains
+	return chains, nil
 }
 
 // packetOf is what is known of a packet as rules see it.

@@ -164,9 +164,9 @@ func (s *section) line(c *lines, l *line) (end fate, over, ok bool) {
 	if s.open(l) {
 		s.matched(c, l)
 	}
-	if l.alters != 0 {
+	s.altered |= l.alters
+	if s.book.turns(l) {
 		s.changes++
-		s.altered |= l.alters
 	}
 	return s.follow(verdicts, given)
 }

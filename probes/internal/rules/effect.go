@@ -16,9 +16,10 @@ type alteration uint
 const (
 	altersMark alteration = 1 << iota
 	altersHeader
-	altersAddress // and ports; the rule is the last of its chain then
-	altersState   // whether it is tracked
-	altersRest    // what a Packet does not tell: connection marks, sockets, options
+	altersAddress  // and ports; the rule is the last of its chain then
+	altersState    // whether it is tracked
+	altersConnMark // connection marks and labels
+	altersRest     // what else a Packet does not tell: zones, sockets, options
 )
 
 // forget is the packet without what was altered.
@@ -54,7 +55,13 @@ func alters(rule *inspect.Rule) (a alteration) {
 				a |= altersMark
 			}
 		case *expr.Ct:
-			if e.SourceRegister && slices.Contains([]expr.CtKey{expr.CtKeyMARK, expr.CtKeyLABELS, expr.CtKeyZONE}, e.Key) {
+			if !e.SourceRegister {
+				break
+			}
+			switch e.Key {
+			case expr.CtKeyMARK, expr.CtKeyLABELS:
+				a |= altersConnMark
+			case expr.CtKeyZONE:
 				a |= altersRest
 			}
 		case *expr.Payload:
@@ -74,14 +81,16 @@ func targetAlters(name string) alteration {
 	case "", "ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CLASSIFY", "CHECKSUM", "TCPMSS", "TCPOPTSTRIP",
 		"SECMARK", "CONNSECMARK", "SET", "TEE", "RATEEST", "LED", "IDLETIMER", "QUEUE", "NFQUEUE":
 		return 0
-	case "MARK", "CONNMARK", "HMARK":
-		return altersMark | altersRest
+	case "MARK", "HMARK":
+		return altersMark
+	case "CONNMARK":
+		return altersMark | altersConnMark
 	case "SNAT", "DNAT", "MASQUERADE", "REDIRECT", "NETMAP":
 		return altersAddress
 	case "CT", "NOTRACK":
 		return altersState | altersRest
 	}
-	return altersMark | altersHeader | altersState | altersRest
+	return altersMark | altersConnMark | altersHeader | altersState | altersRest
 }
 
 // Copying is the first rule that may send a packet, or a copy of it, another way than routes

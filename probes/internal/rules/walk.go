@@ -33,6 +33,8 @@ type Chains struct {
 	// altered is what the rules of a table may change of a packet before it leaves one of
 	// its chains. New addresses come with the last rule.
 	altered map[string]alteration
+	// reads is what of it any rule asks for, elsewhere what routing and others may.
+	reads, elsewhere alteration
 }
 
 func (b *Chains) add(c *lines) {
@@ -47,7 +49,7 @@ func (b *Chains) chain(table, name string) *lines { return b.by[[2]string{table,
 
 // Prepare looks at each rule once.
 func Prepare(set *inspect.Ruleset) *Chains {
-	b := &Chains{by: map[[2]string]*lines{}, altered: map[string]alteration{}}
+	b := &Chains{by: map[[2]string]*lines{}, altered: map[string]alteration{}, elsewhere: altersMark}
 	for _, table := range set.Tables {
 		for _, chain := range table.Chains {
 			c := &lines{table: table.Family + " " + table.Name, name: chain.Name, hook: chain.Hook, drops: chain.Drops}
@@ -56,6 +58,7 @@ func Prepare(set *inspect.Ruleset) *Chains {
 				l.memory, _ = Remembers(rule)
 				l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) { return evaluate(rule, p) }
 				l.place, l.matters = rule, consequent(rule)
+				b.reads |= reads(rule)
 				c.list = append(c.list, l)
 			}
 			b.add(c)
@@ -64,6 +67,9 @@ func Prepare(set *inspect.Ruleset) *Chains {
 	for _, table := range set.Legacy {
 		for _, chain := range table.Chains {
 			b.add(legacyLines(table, chain))
+			for _, rule := range chain.Rules {
+				b.reads |= legacyReads(table, rule)
+			}
 		}
 	}
 	return b
@@ -169,7 +175,7 @@ func (l *line) sure(matches Answer, verdicts []expr.Verdict) bool {
 
 // matched is what comes of a rule that matches.
 func (g *guess) matched(c *lines, l *line, verdicts []expr.Verdict) (may fate, stays bool) {
-	if l.alters != 0 {
+	if g.book.turns(l) {
 		may |= changed
 	}
 	if l.copies {
