@@ -18,6 +18,7 @@ var wantedModules = []string{
 	"kernel/drivers/net/wireguard/", "kernel/drivers/net/netdevsim/",
 	"kernel/drivers/virtio/", "kernel/drivers/char/virtio_console.ko", "kernel/drivers/char/hw_random/virtio-rng.ko",
 	"kernel/crypto/", "kernel/arch/x86/crypto/",
+	"kernel/fs/overlayfs/", // a node has layers over the files of the machine
 }
 
 func wanted(name string) bool {
