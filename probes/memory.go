@@ -50,7 +50,11 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 			return nil, err
 		}
 		enough := false
-		for range times - 1 {
+		asks := times - 1
+		if f.again.Kind == rules.Period && times > 1 {
+			asks = max(asks, f.again.Period) // in a row: other probes were counted since the first
+		}
+		for range asks {
 			again, err := q.once(m.ctx, *f)
 			if err != nil {
 				return nil, err

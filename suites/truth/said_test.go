@@ -50,7 +50,7 @@ func (v verdict) inconclusive() string {
 // doubts says whether a policy ended it that goes by what any program may choose: of a
 // probe it is true, and not of every program.
 func (v verdict) doubts() bool {
-	return v.err != nil && strings.Contains(v.err.Error(), "which any program may choose")
+	return v.err != nil && (strings.Contains(v.err.Error(), "which any program may choose") || strings.Contains(v.err.Error(), "it says nothing of what others send"))
 }
 
 // beyond says whether it rests on what the oracle does not try: frames past neighbour

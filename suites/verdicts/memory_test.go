@@ -41,6 +41,15 @@ var _ = Describe("one packet does not stand for all", func() {
 			chain forward { type filter hook forward priority 0; policy drop; add @seen { ip saddr }; }; }`),
 	)
 
+	It("nor where others are counted between", func(ctx SpecContext) {
+		s := ruled(drop(`ip protocol { icmp, tcp } numgen inc mod 2 0 drop; tcp dport 22 drop`))
+		pc, site := s.node("pc"), s.node("site")
+		for range 4 {
+			Expect(holds(probes.BeIsolatedFrom(site, icmp, ssh).WithContext(ctx), pc)).To(BeFalse())
+			Expect(holds(probes.BeIsolatedFrom(site, ssh, icmp).WithContext(ctx), pc)).To(BeFalse())
+		}
+	})
+
 	It("and how often is enough may be said", func(ctx SpecContext) {
 		s := ruled(`table ip f { chain forward { type filter hook forward priority 0; policy drop; iifname "wan" accept; limit rate 1/day burst 1 packets accept; }; }`)
 		pc, site := s.node("pc"), s.node("site")
