@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,17 +14,46 @@ import (
 
 // round is echo requests of one node in one family over one socket, unconnected,
 // the sequence number being the task's place. Its id is fresh; of several requests to
-// one address each has its own.
+// one address each has its own, and so has each under watch.
 type round struct {
 	roundKey
 	tasks  []*task
 	held   int // bytes that the packets of tasks take in the socket's buffers
 	echoes *echoes
 	turns  map[netip.Addr]int // how many tasks ask an address
+	most   int                // how many ids that takes
 	ids    []uint16           // the first for the first task of each address, and so on
-	nonce  [nonceSize]byte
-	unsent int // tasks that were not asked yet
-	left   int // tasks that have no outcome yet
+	nonce  [nonceSize]byte    // of the tasks that are not watched
+	unsent int                // tasks that were not asked yet
+	left   int                // tasks that have no outcome yet
+	// Those that wait by themselves, once any does: a channel is closed when its task has
+	// an outcome.
+	waiting map[*task]chan struct{}
+}
+
+// isOpen says whether a task has no outcome yet.
+func (r *round) isOpen(t *task) bool {
+	if r.waiting == nil {
+		return t.result.Outcome == 0
+	}
+	return r.waiting[t] != nil
+}
+
+// ended notes that a task has an outcome.
+func (r *round) ended(t *task) {
+	r.left--
+	if heard := r.waiting[t]; heard != nil {
+		delete(r.waiting, t)
+		close(heard)
+	}
+}
+
+// nonceOf is what a task's packets carry.
+func (r *round) nonceOf(t *task) [nonceSize]byte {
+	if t.watched == nil {
+		return r.nonce
+	}
+	return t.nonce()
 }
 
 type roundKey struct {
@@ -59,7 +87,11 @@ func rounds(tasks []*task) []*round {
 		r.tasks = append(r.tasks, t)
 		r.held += t.takes()
 		t.turn = r.turns[t.addr]
+		if t.watched != nil { // two addresses may be translated into one
+			t.turn = len(r.tasks) - 1
+		}
 		r.turns[t.addr]++
+		r.most = max(r.most, t.turn+1)
 	}
 	return all
 }
@@ -70,11 +102,7 @@ func (r *round) open() error {
 	if r.echoes, err = openRaw(r.v6); err != nil {
 		return err
 	}
-	most := 0
-	for _, turns := range r.turns {
-		most = max(most, turns)
-	}
-	if r.ids, err = takeIDs(r.from, r.v6, most); err != nil {
+	if r.ids, err = takeIDs(r.from, r.v6, r.most); err != nil {
 		return err
 	}
 	if r.held <= roundBuffer/2 {
@@ -90,8 +118,8 @@ func (r *round) open() error {
 	return err
 }
 
-// askRounds makes the sockets on one thread and runs the rounds at once.
-func askRounds(ctx context.Context, rounds []*round) error {
+// openRounds makes the sockets on one thread. They are to be closed also after an error.
+func openRounds(rounds []*round) error {
 	byNode := map[*harness.Node][]*round{}
 	var nodes []*harness.Node
 	for _, r := range rounds {
@@ -100,14 +128,7 @@ func askRounds(ctx context.Context, rounds []*round) error {
 		}
 		byNode[r.from] = append(byNode[r.from], r)
 	}
-	defer func() {
-		for _, r := range rounds {
-			if r.echoes != nil {
-				r.echoes.close()
-			}
-		}
-	}()
-	err := harness.Visit(nodes, func(node *harness.Node) error {
+	return harness.Visit(nodes, func(node *harness.Node) error {
 		for _, r := range byNode[node] {
 			if err := r.open(); err != nil {
 				return fmt.Errorf("node %s: open ICMP socket: %w", node, err)
@@ -115,7 +136,20 @@ func askRounds(ctx context.Context, rounds []*round) error {
 		}
 		return nil
 	})
-	if err != nil {
+}
+
+func closeRounds(rounds []*round) {
+	for _, r := range rounds {
+		if r.echoes != nil {
+			r.echoes.close()
+		}
+	}
+}
+
+// askRounds runs the rounds at once.
+func askRounds(ctx context.Context, rounds []*round) error {
+	defer closeRounds(rounds)
+	if err := openRounds(rounds); err != nil {
 		return err
 	}
 	witnesses, err := openWitnesses(rounds)
@@ -173,7 +207,7 @@ func (r *round) run(ctx context.Context) error {
 func (r *round) send(seq uint16, t *task) error {
 	r.unsent--
 	r.echoes.id, r.echoes.seq = r.ids[t.turn], seq-1 // request counts up
-	request := r.echoes.request(t.probe.payload(), r.nonce)
+	request := r.echoes.request(t.probe.payload(), r.nonceOf(t))
 	t.begin()
 	err := r.echoes.send(request, t.sockaddr(), r.readErrors)
 	if err == nil || t.result.Outcome != 0 {
@@ -209,11 +243,12 @@ func (r *round) readErrors() (heard bool) {
 			return heard
 		}
 		heard = heard || q.origin != unix.SO_EE_ORIGIN_LOCAL
-		if q.fatal() && len(q.packet) >= echoHeader && quotes(q.packet, r.nonce) {
-			if t := r.task(q.packet); t != nil {
-				t.failed(q)
-				r.left--
-			}
+		if !q.fatal() || len(q.packet) < echoHeader {
+			continue
+		}
+		if t := r.task(q.packet); t != nil && quotes(q.packet, r.nonceOf(t)) {
+			t.failed(q)
+			r.ended(t)
 		}
 	}
 }
@@ -224,12 +259,13 @@ func (r *round) answer(packet []byte, from netip.Addr) {
 	if !ok {
 		return
 	}
-	if len(packet) < echoHeader+nonceSize || !slices.Equal(packet[echoHeader:echoHeader+nonceSize], r.nonce[:]) {
+	if len(packet) < echoHeader+nonceSize {
 		return
 	}
-	if t := r.task(packet); t != nil && t.addr == from {
+	t := r.task(packet)
+	if t != nil && t.addr == from && r.nonceOf(t) == [nonceSize]byte(packet[echoHeader:]) {
 		t.end(Answered, t.addr)
-		r.left--
+		r.ended(t)
 	}
 }
 
@@ -247,7 +283,7 @@ func (r *round) asked(header []byte) *task {
 
 // task is the one that an ICMP header belongs to, while it has no outcome.
 func (r *round) task(header []byte) *task {
-	if t := r.asked(header); t != nil && t.result.Outcome == 0 {
+	if t := r.asked(header); t != nil && r.isOpen(t) {
 		return t
 	}
 	return nil

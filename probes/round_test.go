@@ -46,6 +46,29 @@ func TestRoundsFitTheirBuffers(t *testing.T) {
 	}
 }
 
+// Two addresses may be translated into one, where requests with one id would be one
+// connection: under watch each has its own.
+func TestEachRequestOfAWatchedRoundHasItsID(t *testing.T) {
+	t.Parallel()
+	from := harness.Up(t, flat("flat", 2)).Nodes()[0]
+	var tasks []*task
+	for _, addr := range []string{"10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4"} {
+		tasks = append(tasks, &task{asking: asking{from: from, addr: netip.MustParseAddr(addr), probe: ICMP(), watched: &watched{}}})
+	}
+	r := rounds(tasks)[0]
+	defer closeRounds([]*round{r})
+	if err := openRounds([]*round{r}); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[uint16]bool{}
+	for _, task := range tasks {
+		ids[r.ids[task.turn]] = true
+	}
+	if len(ids) != len(tasks) {
+		t.Errorf("ids %v for %d requests", ids, len(tasks))
+	}
+}
+
 // Raw sockets hear every answer in their namespace: a round takes what has its
 // own number and nonce, from whom it asked, and once.
 func TestARoundTakesItsOwn(t *testing.T) {

@@ -38,6 +38,7 @@ type task struct {
 	row, col int
 	turn     int             // how many tasks of its round ask its address before it
 	heard    []*harness.Node // where its echo request was delivered
+	unsent   error           // why it could not be asked, of a round under watch
 }
 
 // failure is the task's error, with who was to ask whom.

@@ -143,6 +143,14 @@ func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err er
 	if a.watched == nil {
 		return s.wait(a.ctx, a.deadline, write, try)
 	}
+	return a.waitUnder(try, func() bool { return a.result.Outcome == 0 }, func(ctx context.Context, until time.Time) (bool, error) {
+		return s.wait(ctx, until, write, try)
+	})
+}
+
+// waitUnder waits under a watch. rest waits for the probe's socket, until a time or the
+// context is over; open says whether the probe has no outcome.
+func (a *asking) waitUnder(try, open func() bool, rest func(context.Context, time.Time) (done bool, err error)) (done bool, err error) {
 	if try() {
 		return true, nil
 	}
@@ -152,10 +160,10 @@ func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err er
 		ctx, cancel := context.WithCancel(a.ctx)
 		stop := w.Await(trail, cancel)
 		until := a.deadline
-		if early := time.Now().Add(pause); a.watched.confirms && a.result.Outcome == 0 && early.Before(until) {
+		if early := time.Now().Add(pause); a.watched.confirms && open() && early.Before(until) {
 			until = early
 		}
-		done, err = s.wait(ctx, until, write, try)
+		done, err = rest(ctx, until)
 		stop()
 		news := ctx.Err() != nil
 		cancel()
@@ -188,7 +196,7 @@ func (a *asking) afresh() asking {
 		ctx: a.ctx, from: a.from, addr: a.addr, scope: a.scope, probe: a.probe, source: a.source, labs: a.labs, owners: a.owners,
 		pace: a.pace, frame: a.frame,
 	}
-	r := a.result
+	r := &a.result
 	b.result = Result{From: r.From, To: r.To, Addr: r.Addr, Probe: r.Probe, from: r.from, target: r.target}
 	return b
 }
@@ -245,7 +253,11 @@ func (a *asking) askUnder(w *watch.Watch, passed func()) error {
 	}
 	a.watched.trail = trail
 	defer w.Done(trail)
-	err = a.ask()
+	return a.conclude(a.ask())
+}
+
+// conclude says what was seen of a probe that was asked under watch; err is asking's.
+func (a *asking) conclude(err error) error {
 	short := errors.Is(err, unix.ENOBUFS)
 	switch {
 	case short:

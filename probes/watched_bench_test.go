@@ -75,17 +75,27 @@ func BenchmarkBeIsolatedFrom(b *testing.B) {
 	reportWatched(b, b.Elapsed()/time.Duration(b.N), unwatched.RTT)
 }
 
-// BenchmarkWatchSurvey30 asks 30 nodes about each other, half of the pairs blocked:
-// at most two seconds. Without a watch the blocked ones are silent for a second.
+// BenchmarkWatchSurvey30 asks 30 nodes about each other and their router, half of the pairs
+// blocked: at most twice the floor and 20 ms. Without a watch the blocked ones are silent
+// for a second.
 func BenchmarkWatchSurvey30(b *testing.B) {
-	lab := harness.Up(b, halves(30))
-	surveyed := func(survey func(context.Context, *harness.Lab, ...probes.Probe) (*probes.Matrix, error), blocked string) func() {
-		return func() {
-			matrix, err := survey(b.Context(), lab, probes.ICMP())
-			if err != nil || matrix.Cell("h0", "h29") != blocked || matrix.Cell("h0", "h1") != "ok" {
-				b.Fatal(matrix, err)
-			}
+	harness.Require(b, harness.NftTool)
+	lab, floor := harness.Up(b, halves(30)), harness.Up(b, halves(30, floorTrace))
+	watch := openFloorWatch(b, floor.Nodes(), floor.Node("fw"))
+	watched, bare := inTurns(b, func() {
+		matrix, err := probes.WatchSurvey(b.Context(), lab, probes.ICMP())
+		if err != nil || matrix.Cell("h0", "h29") != "drop@fw" || matrix.Cell("h0", "h1") != "ok" {
+			b.Fatal(matrix, err)
 		}
-	}
-	timesUnwatched(b, surveyed(probes.WatchSurvey, "drop@fw"), surveyed(probes.Survey, "silent"))
+	}, watch.survey)
+	reportFloor(b, watched, bare, 20*time.Millisecond)
+}
+
+// reportFloor reports by how much what is watched is above the floor, when so much more is
+// taken off as it may take in any case.
+func reportFloor(b *testing.B, watched, floor, more time.Duration) {
+	b.Helper()
+	b.ReportMetric(float64(watched.Nanoseconds())/1e6, "ms/watched")
+	b.ReportMetric(float64(floor.Nanoseconds())/1e6, "ms/floor")
+	b.ReportMetric(float64(watched-more)/float64(floor), "x-floor-less-"+more.String())
 }

@@ -112,6 +112,18 @@ const atOnce = 4
 
 // watchAtOnce asks so many at once.
 func watchAtOnce(w *watch.Watch, chunk []*task, most int) error {
+	echoes, others := echoesOf(chunk)
+	if len(echoes) <= atOnce || most <= atOnce {
+		return watchEach(w, chunk, most)
+	}
+	if err := watchEchoes(w, echoes, most); err != nil {
+		return err
+	}
+	return watchEach(w, others, most)
+}
+
+// watchEach asks each by itself, so many at once.
+func watchEach(w *watch.Watch, chunk []*task, most int) error {
 	errs := make([]error, len(chunk))
 	room := make(chan struct{}, min(most, atOnce))
 	var asking sync.WaitGroup

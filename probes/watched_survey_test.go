@@ -37,7 +37,7 @@ fw      ok       ok       .
 }
 
 // halves are hosts around a router that keeps those of one half from the other's.
-func halves(n int) *topo.Network {
+func halves(n int, more ...string) *topo.Network {
 	network := topo.New("halves")
 	var segments []topo.Attachment
 	for i := range n {
@@ -45,7 +45,7 @@ func halves(n int) *topo.Network {
 		segments = append(segments, segment)
 		network.Host(fmt.Sprintf("h%d", i), segment)
 	}
-	network.Router("fw", segments...).Nft(`table ip filter {
+	network.Router("fw", segments...).Nft(strings.Join(more, "") + `table ip filter {
 		chain forward {
 			type filter hook forward priority 0; policy accept;
 			ip saddr 10.0.0.0/16 ip daddr 10.1.0.0/16 drop comment "halves"

@@ -107,9 +107,10 @@ func (b *book) sightings() []Sighting {
 
 // link is an interface; one that nothing is known of has its index alone.
 func (b *book) link(node string, index int) Link {
-	for _, l := range b.Links[node] {
-		if l.Index == index {
-			return l
+	links := b.Links[node]
+	for i := range links {
+		if links[i].Index == index {
+			return links[i]
 		}
 	}
 	return Link{Index: index}

@@ -53,10 +53,12 @@ func (w *Watch) Observation(t *Trail, heard Heard) verdict.Observation {
 	w.mu.Lock()
 	o := verdict.Observation{
 		Flow: t.Flow, Heard: heard, Timeline: timeline,
-		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: t.lost, Nodes: declared(w.byLabel), Untraced: map[string]bool{},
+		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: t.lost, Nodes: map[string]verdict.Declared{}, Untraced: map[string]bool{},
 	}
 	for label, p := range w.byLabel {
-		o.Untraced[label] = p.ruled && !p.node.Traced()
+		if p.ruled && !p.node.Traced() {
+			o.Untraced[label] = true
+		}
 	}
 	if !heard.Answered {
 		w.countLost()
@@ -142,6 +144,9 @@ func (w *Watch) readState(o *verdict.Observation, label string, since time.Time,
 	if state, err := w.states.state(p.node, label, since, what); err == nil {
 		state.Legacy = state.Legacy && p.legacy == nil
 		o.States[label] = state
+		if d, ok := declaredOf(p.node); ok {
+			o.Nodes[label] = d
+		}
 	}
 }
 

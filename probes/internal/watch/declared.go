@@ -9,18 +9,8 @@ import (
 	"github.com/nstest/nstest/probes/internal/verdict"
 )
 
-// declared is what the nodes were declared to be, and what was taken from them since.
-func declared(points map[string]*point) map[string]verdict.Declared {
-	all := map[string]verdict.Declared{}
-	for label, p := range points {
-		if d, ok := declaredOf(p.node); ok {
-			all[label] = d
-		}
-	}
-	return all
-}
-
-// declaredOf is false of a namespace that was attached: nobody declared it.
+// declaredOf is what a node was declared to be, and what was taken from it since; false of a
+// namespace that was attached: nobody declared it.
 func declaredOf(node *harness.Node) (d verdict.Declared, ok bool) {
 	plan, ok := node.Lab().Plan().Node(node.Name())
 	if !ok || node.Attached() {

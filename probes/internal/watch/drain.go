@@ -60,6 +60,15 @@ func (w *Watch) Drain() {
 	w.countLost()
 }
 
+// DrainAside is Drain, unless somebody else is at it, who reads all.
+func (w *Watch) DrainAside() {
+	if w.mu.TryLock() {
+		defer w.mu.Unlock()
+		w.drain()
+		w.countLost()
+	}
+}
+
 // countLost notes what did not fit into the taps' buffers.
 func (w *Watch) countLost() {
 	for _, p := range w.points { // a tap that was full was read since

@@ -30,7 +30,8 @@ func (w *Watch) exclude(lab *harness.Lab) {
 		return true
 	})
 	delete(w.labs, lab)
-	w.linked = nil
+	w.linked, w.seenInto = nil, nil
+	clear(w.ways)
 	closeAll(gone)
 }
 

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/probes/internal/account"
@@ -20,7 +21,12 @@ func (w *Watch) input(t *Trail) account.Input {
 	return in
 }
 
+// nodes are what can be seen into of each. They are one map for many accounts, which
+// keep it.
 func (w *Watch) nodes() map[string]account.Node {
+	if w.seenInto != nil {
+		return w.seenInto
+	}
 	nodes := make(map[string]account.Node, len(w.points))
 	for _, p := range w.points {
 		n := account.Node{Traced: p.table != nil && p.table.families[familyINet]}
@@ -29,6 +35,7 @@ func (w *Watch) nodes() map[string]account.Node {
 		}
 		nodes[p.label] = n
 	}
+	w.seenInto = nodes
 	return nodes
 }
 
@@ -54,12 +61,21 @@ func (w *Watch) links() map[string][]account.Link {
 	return w.linked
 }
 
-// wayOf is a trail's way, which is found once.
+// wayKey is what a way is found by.
+type wayKey struct {
+	from string
+	to   netip.Addr
+}
+
+// wayOf is a trail's way, found once as long as the plans are what they are.
 func (w *Watch) wayOf(t *Trail) []string {
-	if !t.wayKnown {
-		t.way, t.wayKnown = w.way(t.Flow), true
+	key := wayKey{t.Flow.From, t.Flow.Addr}
+	way, known := w.ways[key]
+	if !known {
+		way = w.way(t.Flow)
+		w.ways[key] = way
 	}
-	return t.way
+	return way
 }
 
 // mostHops bounds a way.

@@ -186,6 +186,7 @@ func (p *point) openRules() error {
 
 // install makes the table where there are rules, or what it lacks.
 func (p *point) install(w *Watch) (changed bool, err error) {
+	w.seenInto = nil
 	families, own, err := p.tables()
 	if err != nil {
 		return false, fmt.Errorf("list tables: %w", err)

@@ -10,11 +10,14 @@ import (
 // accountOf is the account of what was seen of a trail, made anew when there is more. The
 // caller holds w.mu.
 func (w *Watch) accountOf(t *Trail) account.Account {
-	if is := (known{len(t.sightings), len(t.timeline), t.told, t.lost}); !t.counted || t.known != is {
+	if is := t.seen(); !t.counted || t.known != is {
 		t.account, t.known, t.counted = account.Of(w.input(t)), is, true
 	}
 	return t.account
 }
+
+// seen is what an account of the trail would be made of now.
+func (t *Trail) seen() known { return known{len(t.sightings), len(t.timeline), t.told, t.lost} }
 
 // known is what an account was made of.
 type known struct {
@@ -25,10 +28,22 @@ type known struct {
 // Account is what became of the packets of the probe, of what was seen until now.
 func (w *Watch) Account(t *Trail) account.Account {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.drain()
 	w.countLost()
-	return w.accountOf(t)
+	is := t.seen()
+	if t.counted && t.known == is {
+		defer w.mu.Unlock()
+		return t.account
+	}
+	in := w.input(t)
+	w.mu.Unlock()
+	a := account.Of(in) // of many at once, as what is seen is only added to
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t.seen() == is {
+		t.account, t.known, t.counted = a, is, true
+	}
+	return a
 }
 
 // Answerer is the node at which the answer began that the asker has got, whatever its
@@ -51,13 +66,41 @@ func (w *Watch) Over(t *Trail) bool {
 	case <-t.changed:
 	default:
 	}
+	return w.over(t, w.blind)
+}
+
+// OverAll is Over of each of many, for which the blind spots of a node are looked for
+// once.
+func (w *Watch) OverAll(trails []*Trail) []bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	w.countLost()
+	known := map[string]bool{}
+	blind := func(labels []string) bool {
+		return slices.ContainsFunc(labels, func(label string) bool {
+			if _, looked := known[label]; !looked {
+				known[label] = w.blind([]string{label})
+			}
+			return known[label]
+		})
+	}
+	over := make([]bool, len(trails))
+	for i, t := range trails {
+		over[i] = w.over(t, blind)
+	}
+	return over
+}
+
+// over is Over of what was read until now. The caller holds w.mu.
+func (w *Watch) over(t *Trail, blind func(labels []string) bool) bool {
 	if w.down {
 		return true
 	}
 	for _, s := range t.timeline {
 		if s.Dropped() {
 			w.countLost()
-			return w.closed(t)
+			return w.closed(t, blind)
 		}
 	}
 	return false
@@ -66,7 +109,7 @@ func (w *Watch) Over(t *Trail) bool {
 // closed says whether the end of every packet of the probe was seen, none got to where
 // it was for, and nothing on its way could have kept a copy from sight. Of a request that
 // arrived, it is the answer that did not. The caller holds w.mu.
-func (w *Watch) closed(t *Trail) bool {
+func (w *Watch) closed(t *Trail, blind func(labels []string) bool) bool {
 	a := w.accountOf(t)
 	if a.Lost != "" || !a.Over(account.Request) {
 		return false
@@ -84,7 +127,7 @@ func (w *Watch) closed(t *Trail) bool {
 		}
 	}
 	slices.Sort(touched)
-	return !w.blind(slices.Compact(touched))
+	return !blind(slices.Compact(touched))
 }
 
 // blind says whether one of the nodes has a blind spot.

@@ -49,6 +49,18 @@ func (p *point) interfaceOf(index int) rules.Interface {
 	return rules.Interface{Name: p.device(index).Name, Index: index}
 }
 
+// verdicts are one of each kind, for the many steps that have it.
+var verdicts = map[expr.VerdictKind]*expr.Verdict{
+	expr.VerdictContinue: {Kind: expr.VerdictContinue}, expr.VerdictAccept: {Kind: expr.VerdictAccept}, expr.VerdictDrop: {Kind: expr.VerdictDrop},
+}
+
+func verdictOf(kind expr.VerdictKind) *expr.Verdict {
+	if v := verdicts[kind]; v != nil {
+		return v
+	}
+	return &expr.Verdict{Kind: kind}
+}
+
 // step notes a rule that matched, or a policy.
 func (r *record) step(e *traceEvent) {
 	if r == nil || IsOwn(e.table) || e.kind != tracePolicy && (e.kind != traceRule || e.handle == 0) {
@@ -60,7 +72,7 @@ func (r *record) step(e *traceEvent) {
 		switch kind := expr.VerdictKind(e.verdict); kind {
 		case expr.VerdictJump, expr.VerdictGoto: // the event's chain is not read
 		default:
-			s.Verdict = &expr.Verdict{Kind: kind}
+			s.Verdict = verdictOf(kind)
 		}
 	}
 	r.steps = append(r.steps, s)

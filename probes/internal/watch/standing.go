@@ -24,15 +24,18 @@ type Watch struct {
 	of      map[*harness.Node]*point
 	byLabel map[string]*point
 	linked  map[string][]account.Link // see links; nil when they are to be read again
-	labs    map[*harness.Lab]any      // the plan that each was wired by
-	plan    wiring
-	epoll   int
-	sources map[int32]source
-	ready   [64]unix.EpollEvent
-	slots   *slots
-	scratch []byte
-	ports   map[uint16]bool // of datagrams
-	down    bool
+	ways    map[wayKey][]string       // see wayOf
+	// What the watch can see into, see nodes; nil when it is to be made again.
+	seenInto map[string]account.Node
+	labs     map[*harness.Lab]any // the plan that each was wired by
+	plan     wiring
+	epoll    int
+	sources  map[int32]source
+	ready    [64]unix.EpollEvent
+	slots    *slots
+	scratch  []byte
+	ports    map[uint16]bool // of datagrams
+	down     bool
 
 	book   book
 	active int // trails that are not done
@@ -93,7 +96,7 @@ func open(lab *harness.Lab) (*Watch, error) {
 	w := &Watch{
 		lab: lab, mark: ours(), of: map[*harness.Node]*point{}, byLabel: map[string]*point{}, labs: map[*harness.Lab]any{},
 		plan: newWiring(), sources: map[int32]source{}, slots: newSlots(snapLength), scratch: make([]byte, 64<<10),
-		ports: map[uint16]bool{}, book: newBook(),
+		ports: map[uint16]bool{}, book: newBook(), ways: map[wayKey][]string{},
 	}
 	var err error
 	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -202,6 +205,7 @@ func (w *Watch) Node(label string) *harness.Node {
 // The caller holds w.mu.
 func (w *Watch) begin() error {
 	w.rewire()
+	w.seenInto = nil
 	w.drain()
 	if w.active == 0 {
 		for _, p := range w.points { // what was lost until now was nobody's
@@ -260,11 +264,15 @@ func (w *Watch) filter() ([]unix.SockFilter, error) {
 // something, with 2.3 kB for each.
 const perProbe = 64 << 10
 
+// perProbeTapped is what its packets take of a tap's: seven that fill a frame, with 2.3 kB
+// for each, or twenty small ones.
+const perProbeTapped = 16 << 10
+
 // manyProbes is the room of a watch that traces nothing.
 const manyProbes = 1 << 10
 
 // Room is how many probes may begin at once without a node telling more than its
-// trace has room for; at least 1.
+// trace and its tap have room for; at least 1.
 func (w *Watch) Room() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -276,8 +284,9 @@ func (w *Watch) room() int {
 	room := manyProbes
 	for _, p := range w.points {
 		if r := p.room(); r > 0 {
-			room = min(room, max(1, r/perProbe))
+			room = min(room, r/perProbe)
 		}
+		room = min(room, bufferOf(p.tap)/perProbeTapped)
 	}
-	return room
+	return max(1, room)
 }

@@ -14,6 +14,7 @@ type tracer struct {
 	room  int // the buffer's, in bytes
 	buf   []byte
 	known names
+	event traceEvent // that was read last
 }
 
 // wantedBuffer is what a buffer has if it may be had, in bytes: an ordinary user gets
@@ -54,6 +55,11 @@ func enlarge(fd int) int {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wantedBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, wantedBuffer)
 	}
+	return bufferOf(fd)
+}
+
+// bufferOf is how large a socket's buffer is, in bytes as the kernel counts them.
+func bufferOf(fd int) int {
 	size, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
 	return size
 }
@@ -79,8 +85,9 @@ func (t *tracer) read(hear func(*traceEvent)) (count int, lost bool) {
 				break
 			}
 			if binary.NativeEndian.Uint16(rest[4:]) == nftMessage(unix.NFT_MSG_TRACE) {
-				if event, ok := parseTrace(rest[unix.NLMSG_HDRLEN:length], t.known); ok {
-					hear(&event)
+				var ok bool
+				if t.event, ok = parseTrace(rest[unix.NLMSG_HDRLEN:length], t.known); ok {
+					hear(&t.event)
 				}
 			}
 			rest = rest[min((length+3)&^3, len(rest)):]

@@ -42,14 +42,15 @@ type Trail struct {
 	told      int // how often rules told of its packets
 	counted   bool
 	sent      int // requests that the asker's kernel took; 0 is unknown
-	way       []string
-	wayKnown  bool
 	done      bool
 }
 
 // ISN is the sequence number that a TCP probe is to begin with, so that its packets
 // are known.
 func (t *Trail) ISN() uint32 { return t.isn }
+
+// mostly is how often a probe is seen: at three nodes, there and back.
+const mostly = 8
 
 // Follow begins a trail, and gives it its nonce. It is to be called before the probe
 // sends. Done ends it.
@@ -74,7 +75,10 @@ func (w *Watch) FollowAll(flows ...wire.Flow) ([]*Trail, error) {
 		if err := w.hearPort(f); err != nil {
 			return nil, err
 		}
-		t := &Trail{Flow: f, changed: make(chan struct{}, 1), begun: now, last: now}
+		t := &Trail{
+			Flow: f, changed: make(chan struct{}, 1), begun: now, last: now,
+			timeline: make(evidence.Timeline, 0, mostly), sightings: make([]account.Sighting, 0, mostly),
+		}
 		w.book.add(t, w.mark)
 		trails[i] = t
 	}

@@ -47,7 +47,7 @@ func TestWatchThatLosesSomething(t *testing.T) {
 	}
 }
 
-// The room for probes is what the smallest trace holds: no more begin at once.
+// The room for probes is what the smallest trace or tap holds: no more begin at once.
 func TestRoomOfAWatch(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
@@ -59,6 +59,9 @@ func TestRoomOfAWatch(t *testing.T) {
 	}
 	if ruled.Shrink(false, true); ruled.Room() != 1 {
 		t.Errorf("of the smallest buffer: %d", ruled.Room())
+	}
+	if free.Shrink(true, false); free.Room() != 1 {
+		t.Errorf("of the smallest tap: %d", free.Room())
 	}
 }
 

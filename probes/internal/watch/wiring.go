@@ -75,6 +75,7 @@ func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 // wire notes how the nodes of a lab hang together. The caller holds w.mu.
 func (w *Watch) wire(lab *harness.Lab) {
 	w.labs[lab] = lab.Plan()
+	clear(w.ways)
 	w.plan.add(lab, func(name string) string {
 		for _, p := range w.points {
 			if p.node.Lab() == lab && p.node.Name() == name {

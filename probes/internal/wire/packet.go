@@ -164,12 +164,12 @@ func (p *Packet) IsEcho() bool { return p.IsEchoRequest() || p.IsEchoReply() }
 
 // IsEchoRequest says whether it is an echo request of ICMP or ICMPv6.
 func (p *Packet) IsEchoRequest() bool {
-	return p.ICMP && p.Type == map[bool]byte{false: 8, true: 128}[p.ICMPv6]
+	return p.ICMP && (!p.ICMPv6 && p.Type == 8 || p.ICMPv6 && p.Type == 128)
 }
 
 // IsEchoReply says whether it is an echo reply of ICMP or ICMPv6.
 func (p *Packet) IsEchoReply() bool {
-	return p.ICMP && p.Type == map[bool]byte{false: 0, true: 129}[p.ICMPv6]
+	return p.ICMP && (!p.ICMPv6 && p.Type == 0 || p.ICMPv6 && p.Type == 129)
 }
 
 // IsError says whether it is an ICMP error, which quotes the packet it is about.
@@ -210,19 +210,35 @@ func (t Tuple) Reverse() Tuple {
 func (p *Packet) String() string {
 	switch {
 	case p.Protocol == unix.IPPROTO_TCP:
-		return fmt.Sprintf("tcp %s > %s %s", netip.AddrPortFrom(p.Source, p.SourcePort), netip.AddrPortFrom(p.Destination, p.DestinationPort), p.flagNames())
+		return p.ends("tcp ", true) + " " + p.flagNames()
 	case p.Protocol == unix.IPPROTO_UDP:
-		return fmt.Sprintf("udp %s > %s", netip.AddrPortFrom(p.Source, p.SourcePort), netip.AddrPortFrom(p.Destination, p.DestinationPort))
+		return p.ends("udp ", true)
 	case p.IsEchoRequest():
-		return fmt.Sprintf("echo request %s > %s", p.Source, p.Destination)
+		return p.ends("echo request ", false)
 	case p.IsEchoReply():
-		return fmt.Sprintf("echo reply %s > %s", p.Source, p.Destination)
+		return p.ends("echo reply ", false)
 	case p.ICMPv6:
 		return fmt.Sprintf("icmpv6 %d/%d %s > %s", p.Type, p.Code, p.Source, p.Destination)
 	case p.ICMP:
 		return fmt.Sprintf("icmp %d/%d %s > %s", p.Type, p.Code, p.Source, p.Destination)
 	}
 	return fmt.Sprintf("protocol %d %s > %s", p.Protocol, p.Source, p.Destination)
+}
+
+// ends are the addresses after a word. It is called for each packet that is seen.
+func (p *Packet) ends(word string, ports bool) string {
+	text := append(make([]byte, 0, 112), word...) // two addresses and ports of IPv6 take 97
+	for i, end := range []netip.AddrPort{netip.AddrPortFrom(p.Source, p.SourcePort), netip.AddrPortFrom(p.Destination, p.DestinationPort)} {
+		if i > 0 {
+			text = append(text, " > "...)
+		}
+		if ports {
+			text = end.AppendTo(text)
+		} else {
+			text = end.Addr().AppendTo(text)
+		}
+	}
+	return string(text)
 }
 
 func (p *Packet) flagNames() string {
