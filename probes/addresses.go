@@ -29,10 +29,6 @@ func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err er
 	if err != nil {
 		return nil, "", err
 	}
-	own, err := liveAddrs(from)
-	if err != nil {
-		return nil, "", err
-	}
 	targets, err := liveTargets(to, nearest)
 	if err != nil {
 		return nil, "", err
@@ -44,24 +40,54 @@ func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err er
 		}
 		targets = append(targets, further...)
 	}
-	for _, addr := range nearest {
-		pairs = append(pairs, pair{to: addr})
-	}
-	chosen, err := sourcesFor(from, nearest)
+	a, err := outlook(from, nearest, targets)
 	if err != nil {
 		return nil, "", err
 	}
+	for _, addr := range nearest {
+		pairs = append(pairs, pair{to: addr})
+	}
 	for _, target := range targets {
-		for _, source := range own {
+		for _, source := range a.own {
 			p, ok := between(from, to, source, target)
-			if !ok || chosen[p.to] == source.addr || slices.ContainsFunc(own, func(l liveAddr) bool { return l.addr == target.addr }) {
+			if !ok || a.chosen[p.to] == source.addr || isOwn(a.own, target.addr) {
 				continue // nobody asks another by an address of its own
 			}
 			pairs = append(pairs, p)
 		}
 	}
-	bound, err := boundPairs(from, own, targets)
+	bound, err := a.likely(a.bound)
 	return append(pairs, bound...), name, err
+}
+
+// asker is what a node could ask targets from.
+type asker struct {
+	binding
+	own    []liveAddr
+	chosen map[netip.Addr]netip.Addr // the sources that its kernel takes, of the nearest; none where it has no way there
+	bound  []pair
+}
+
+// outlook looks at a node, once: each look is two switches of threads.
+func outlook(from *harness.Node, nearest []netip.Addr, targets []liveAddr) (*asker, error) {
+	a := &asker{binding: binding{from: from}, chosen: map[netip.Addr]netip.Addr{}}
+	err := look(from, func(ns inspect.Namespace) (err error) {
+		links, err := ns.Links()
+		if err != nil {
+			return fmt.Errorf("list links: %w", err)
+		}
+		if a.own, err = liveIn(ns, links); err != nil {
+			return err
+		}
+		for _, addr := range nearest {
+			if a.chosen[addr], err = sourceFor(addr); err != nil {
+				return err
+			}
+		}
+		a.bound, err = a.boundPairs(ns, links, a.own, targets)
+		return err
+	})
+	return a, err
 }
 
 // between is the pair of two addresses; false where they have nothing to do with each
@@ -121,14 +147,23 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 	if node == nil {
 		return []liveAddr{{addr: nearest[0]}}, nil
 	}
-	live, err := liveAddrs(node)
-	if at, ok := to.(harness.Endpoint); ok {
+	at, ofSegment := to.(harness.Endpoint)
+	var live []liveAddr
+	err := look(node, func(ns inspect.Namespace) error {
+		links, err := ns.Links()
+		if err != nil {
+			return fmt.Errorf("list links: %w", err)
+		}
+		if live, err = liveIn(ns, links); err != nil || ofSegment {
+			return err
+		}
+		further, err := routedIn(ns)
+		live = append(live, further...)
+		return err
+	})
+	if ofSegment {
 		name := at.Node.Port(at.Segment).Name()
 		live = slices.DeleteFunc(live, func(l liveAddr) bool { return l.link != name })
-	} else if err == nil {
-		var further []liveAddr
-		further, err = routedAddrs(node)
-		live = append(live, further...)
 	}
 	for _, addr := range nearest { // it may have lost one that it is to have
 		if !slices.ContainsFunc(live, func(l liveAddr) bool { return l.addr == addr }) {
@@ -147,55 +182,58 @@ func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
 		if err != nil {
 			return fmt.Errorf("list links: %w", err)
 		}
-		names := map[int]string{}
-		for _, link := range links {
-			names[link.Index] = link.Name
-		}
-		addrs, err := ns.Addrs()
-		if err != nil {
-			return fmt.Errorf("list addresses: %w", err)
-		}
-		for _, a := range addrs {
-			if !a.Prefix.Addr().IsLoopback() {
-				live = append(live, liveAddr{a.Prefix.Addr(), names[a.Index]})
-			}
-		}
-		routes, err := ns.Local()
-		if err != nil {
-			return fmt.Errorf("list routes of type local: %w", err)
-		}
-		for _, r := range routes {
-			addr := r.To.Addr()
-			if !r.To.IsSingleIP() {
-				addr = addr.Next()
-			}
-			known := func(l liveAddr) bool { return l.addr == addr || r.To.Contains(l.addr) && !r.To.IsSingleIP() }
-			if !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(live, known) {
-				live = append(live, liveAddr{addr, names[r.Index]})
-			}
-		}
-		return nil
+		live, err = liveIn(ns, links)
+		return err
 	})
 	return live, err
 }
 
-// routedAddrs are the first addresses of prefixes that are a node's by a route alone (ip
+// liveIn is liveAddrs of a namespace with these links.
+func liveIn(ns inspect.Namespace, links []inspect.Link) (live []liveAddr, err error) {
+	names := map[int]string{}
+	for _, link := range links {
+		names[link.Index] = link.Name
+	}
+	addrs, err := ns.Addrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if !a.Prefix.Addr().IsLoopback() {
+			live = append(live, liveAddr{a.Prefix.Addr(), names[a.Index]})
+		}
+	}
+	routes, err := ns.Local()
+	if err != nil {
+		return nil, fmt.Errorf("list routes of type local: %w", err)
+	}
+	for _, r := range routes {
+		addr := r.To.Addr()
+		if !r.To.IsSingleIP() {
+			addr = addr.Next()
+		}
+		known := func(l liveAddr) bool { return l.addr == addr || r.To.Contains(l.addr) && !r.To.IsSingleIP() }
+		if !addr.IsLoopback() && !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(live, known) {
+			live = append(live, liveAddr{addr, names[r.Index]})
+		}
+	}
+	return live, nil
+}
+
+// routedIn are the first addresses of prefixes that are a node's by a route alone (ip
 // route add local 10.0.50.0/24 dev lo): all of each is delivered there.
-func routedAddrs(node *harness.Node) (live []liveAddr, err error) {
-	err = look(node, func(ns inspect.Namespace) error {
-		routes, err := ns.Routes()
-		if err != nil {
-			return fmt.Errorf("list routes: %w", err)
+func routedIn(ns inspect.Namespace) (live []liveAddr, err error) {
+	routes, err := ns.Routes()
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		known := r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN
+		if known && r.Type == unix.RTN_LOCAL && !r.To.IsSingleIP() && r.To.Bits() > 0 && !r.To.Addr().IsLoopback() {
+			live = append(live, liveAddr{addr: r.To.Masked().Addr().Next()})
 		}
-		for _, r := range routes {
-			known := r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN
-			if known && r.Type == unix.RTN_LOCAL && !r.To.IsSingleIP() && r.To.Bits() > 0 && !r.To.Addr().IsLoopback() {
-				live = append(live, liveAddr{addr: r.To.Masked().Addr().Next()})
-			}
-		}
-		return nil
-	})
-	return live, err
+	}
+	return live, nil
 }
 
 // look reads a node's namespace.
@@ -206,24 +244,8 @@ func look(node *harness.Node, f func(inspect.Namespace) error) error {
 	return nil
 }
 
-// sourcesFor are the sources that the asker's kernel takes for addresses; none where it
-// has no way there.
-func sourcesFor(from *harness.Node, addrs []netip.Addr) (map[netip.Addr]netip.Addr, error) {
-	sources := map[netip.Addr]netip.Addr{}
-	err := from.Do(func() error {
-		for _, addr := range addrs {
-			source, err := sourceFor(addr)
-			if err != nil {
-				return err
-			}
-			sources[addr] = source
-		}
-		return nil
-	})
-	return sources, err
-}
-
-// sourceFor connects a datagram socket, which sends nothing. The calling thread is in the
+// sourceFor is the source that the asker's kernel takes for an address. It connects a
+// datagram socket, which sends nothing. The calling thread is in the
 // asker's namespace.
 func sourceFor(addr netip.Addr) (netip.Addr, error) {
 	fd, err := openSocket(addr.Is6(), unix.SOCK_DGRAM, 0)

@@ -77,8 +77,11 @@ func (c *recall) legacyNodes(f *finding, do func(*inspect.Ruleset, evidence.Sigh
 	}
 	for _, node := range f.from.Lab().Nodes() {
 		at := f.seenAt(node, c.leg)
-		if at < 0 || node.Attached() || !c.hasLegacy(node) {
+		if at < 0 || node.Attached() {
 			continue
+		}
+		if programs, err := c.legacyAt(node); err != nil || len(programs) == 0 {
+			continue // of what cannot be told no rule was seen
 		}
 		set, err := c.rulesetOf(node)
 		if err != nil {

@@ -17,16 +17,11 @@ import (
 
 // boundPairs are the pairs at which a socket bound to a device leaves another way than one
 // that is not. They do not decide: nothing is to be delivered there.
-func boundPairs(from *harness.Node, own, targets []liveAddr) (pairs []pair, err error) {
-	ns := inspect.Namespace{Do: from.Do, Handle: from.Netlink()}
-	links, err := ns.Links()
-	if err != nil {
-		return nil, fmt.Errorf("node %s: list links: %w", from, err)
-	}
-	links = slices.DeleteFunc(links, func(l inspect.Link) bool {
+// Of those by no route see likely.
+func (b *binding) boundPairs(ns inspect.Namespace, links []inspect.Link, own, targets []liveAddr) (pairs []pair, err error) {
+	links = slices.DeleteFunc(slices.Clone(links), func(l inspect.Link) bool {
 		return !l.Up || l.Kind == "dummy" || l.Flags&unix.IFF_LOOPBACK != 0
 	})
-	b := binding{from: from}
 	var questions []inspect.Question
 	for _, target := range targets {
 		if !target.addr.IsLinkLocalUnicast() && !isOwn(own, target.addr) { // the zone of that is a device
@@ -35,14 +30,14 @@ func boundPairs(from *harness.Node, own, targets []liveAddr) (pairs []pair, err 
 	}
 	answers, err := ns.Lookups(questions...)
 	if err != nil {
-		return nil, fmt.Errorf("node %s: look up routes: %w", from, err)
+		return nil, fmt.Errorf("look up routes: %w", err)
 	}
 	for at := 0; at < len(questions); at += 1 + len(links) {
 		for i, link := range links {
 			pairs = b.pair(questions[at], answers[at], answers[at+1+i], link.Name, own, pairs)
 		}
 	}
-	return b.likely(pairs)
+	return pairs, nil
 }
 
 // questionsFrom are lookups for what is sent to an address: without a source, and from each

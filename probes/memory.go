@@ -21,8 +21,7 @@ const mostTimes = 256
 type recall struct {
 	leg     evidence.Role
 	sets    map[*harness.Node]*inspect.Ruleset
-	legacy  map[*harness.Node]bool            // whether they have tables of iptables-legacy
-	routes  map[*harness.Node][]inspect.Route // of several ways
+	legacy  map[*harness.Node][]string // the programs of iptables-legacy that have tables there
 	sampled int
 	chains  map[*inspect.Ruleset]*rules.Chains
 	routing map[*harness.Node]*routing
@@ -32,7 +31,7 @@ type recall struct {
 func newRecall(leg evidence.Role, sampled int) *recall {
 	return &recall{
 		leg:  leg,
-		sets: map[*harness.Node]*inspect.Ruleset{}, legacy: map[*harness.Node]bool{}, routes: map[*harness.Node][]inspect.Route{}, sampled: sampled,
+		sets: map[*harness.Node]*inspect.Ruleset{}, legacy: map[*harness.Node][]string{}, sampled: sampled,
 		chains: map[*inspect.Ruleset]*rules.Chains{}, routing: map[*harness.Node]*routing{}, texts: map[*inspect.Rule]*evidence.Rule{},
 	}
 }
@@ -171,8 +170,12 @@ func (c *recall) timesOf(memory rules.Memory) int {
 }
 
 func (c *recall) rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error) {
-	if c.sets[node] == nil {
-		c.sets[node], err = rulesetOf(node)
+	if c.sets[node] != nil {
+		return c.sets[node], nil
+	}
+	programs, err := c.legacyAt(node)
+	if err == nil {
+		c.sets[node], err = rulesetWith(node, programs)
 	}
 	return c.sets[node], err
 }

@@ -27,15 +27,15 @@ func (c *recall) legacyTimes(f *finding, times int) (int, error) {
 	return times, err
 }
 
-// hasLegacy says whether a node has tables of iptables-legacy.
-func (c *recall) hasLegacy(node *harness.Node) bool {
-	has, known := c.legacy[node]
+// legacyAt are the programs of iptables-legacy that have tables at a node.
+func (c *recall) legacyAt(node *harness.Node) (programs []string, err error) {
+	programs, known := c.legacy[node]
 	if !known {
-		programs, err := legacyPrograms(node)
-		has = err == nil && len(programs) > 0
-		c.legacy[node] = has
+		if programs, err = legacyPrograms(node); err == nil {
+			c.legacy[node] = programs
+		}
 	}
-	return has
+	return programs, err
 }
 
 // metLegacy are the rules that may have matched the packet.

@@ -76,6 +76,14 @@ func (m *IsolationMatcher) branches(q question, c *recall, f *finding) (more []f
 // branchesAt are the ways of a node's multipath routes to an address, where it chooses by
 // ports.
 func (c *recall) branchesAt(node *harness.Node, to netip.Addr) (ways []branch, err error) {
+	state, err := c.routingOf(node)
+	if err != nil {
+		return nil, err
+	}
+	routes := slices.DeleteFunc(slices.Clone(state.Routes), func(r inspect.Route) bool { return len(r.Hops) < 2 || !r.To.Contains(to.WithZone("")) })
+	if len(routes) == 0 {
+		return nil, nil
+	}
 	policy := "net.ipv4.fib_multipath_hash_policy"
 	if to.Is6() {
 		policy = "net.ipv6.fib_multipath_hash_policy"
@@ -83,22 +91,7 @@ func (c *recall) branchesAt(node *harness.Node, to netip.Addr) (ways []branch, e
 	if value, err := node.Sysctl(policy); err != nil || value == "0" {
 		return nil, nil // by addresses, which are the same for all ports
 	}
-	routes, known := c.routes[node]
-	if !known {
-		err := look(node, func(ns inspect.Namespace) (err error) {
-			routes, err = ns.Routes()
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list routes: %w", err)
-		}
-		routes = slices.DeleteFunc(routes, func(r inspect.Route) bool { return len(r.Hops) < 2 })
-		c.routes[node] = routes
-	}
 	for _, r := range routes {
-		if !r.To.Contains(to.WithZone("")) {
-			continue
-		}
 		for _, hop := range r.Hops {
 			for _, owner := range node.Lab().Plan().Owners(hop.Via) {
 				ways = append(ways, branch{node.Name(), owner, r.To.String()})

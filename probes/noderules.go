@@ -29,14 +29,22 @@ type nodeRulesKey struct{ node *harness.Node }
 // rulesetOf are the rules of a node, those of iptables-legacy with them. They are not to be
 // changed.
 func rulesetOf(node *harness.Node) (*inspect.Ruleset, error) {
+	programs, err := legacyPrograms(node)
+	if err != nil {
+		return nil, err
+	}
+	return rulesetWith(node, programs)
+}
+
+// rulesetWith is rulesetOf where it is known of what programs the node has tables.
+func rulesetWith(node *harness.Node, programs []string) (*inspect.Ruleset, error) {
 	kept := node.Lab().Keep(nodeRulesKey{node}, func() any { return &nodeRules{} }).(*nodeRules)
 	set, err := kept.read(node)
 	if err != nil {
 		return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
 	}
-	programs, err := legacyPrograms(node)
-	if err != nil || len(programs) == 0 {
-		return set, err
+	if len(programs) == 0 {
+		return set, nil
 	}
 	both := *set
 	for _, program := range programs {

@@ -54,7 +54,8 @@ func openSocket(v6 bool, kind, protocol int) (int, error) {
 // socket is the probe's socket, which a survey has made already, or a new one.
 func (a *asking) socket() (fd int, err error) {
 	if a.made != nil {
-		return *a.made, nil
+		fd, a.made = *a.made, nil
+		return fd, nil
 	}
 	err = a.from.Do(func() error {
 		fd, err = a.open()

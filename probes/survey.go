@@ -238,9 +238,9 @@ func openAll(chunk []*task) error {
 		}
 		of[t.from] = append(of[t.from], t)
 	}
-	err := harness.Visit(nodes, func(node *harness.Node) error {
+	visit := func(node *harness.Node) error {
 		for _, t := range of[node] {
-			if t.probe.kind.socket == 0 {
+			if t.probe.kind.socket == 0 || t.frame != nil {
 				continue
 			}
 			fd, err := t.open()
@@ -250,13 +250,25 @@ func openAll(chunk []*task) error {
 			t.made = &fd
 		}
 		return nil
-	})
+	}
+	var err error
+	if len(nodes) == 1 { // whose thread is there
+		err = nodes[0].Do(func() error { return visit(nodes[0]) })
+	} else {
+		err = harness.Visit(nodes, visit)
+	}
 	if err != nil {
-		for _, t := range chunk {
-			if t.made != nil {
-				_ = unix.Close(*t.made)
-			}
-		}
+		closeUnused(chunk)
 	}
 	return err
+}
+
+// closeUnused closes the sockets that nobody has taken.
+func closeUnused(chunk []*task) {
+	for _, t := range chunk {
+		if t.made != nil {
+			_ = unix.Close(*t.made)
+			t.made = nil
+		}
+	}
 }

@@ -124,6 +124,8 @@ func watchAtOnce(w *watch.Watch, chunk []*task, most int) error {
 
 // watchEach asks each by itself, so many at once.
 func watchEach(w *watch.Watch, chunk []*task, most int) error {
+	_ = openAll(chunk) // else each makes its own, or tells why it cannot
+	defer closeUnused(chunk)
 	errs := make([]error, len(chunk))
 	room := make(chan struct{}, min(most, atOnce))
 	var asking sync.WaitGroup

@@ -50,12 +50,7 @@ func (ns Namespace) Links() ([]Link, error) {
 	if !ports {
 		return all, failed
 	}
-	err := ns.Do(func() error {
-		c, err := openConn()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	err := ns.ask(func(c conn) error {
 		isolated, err := c.isolatedPorts()
 		for i := range all {
 			all[i].Isolated = isolated[all[i].Index]

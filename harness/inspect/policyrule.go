@@ -53,12 +53,7 @@ func (r *PolicyRule) Raw() []byte { return r.raw }
 // PolicyRules are those of policy routing of the namespace in the order in which they
 // are asked, IPv4's first.
 func (ns Namespace) PolicyRules() (rules []PolicyRule, err error) {
-	err = ns.Do(func() error {
-		c, err := openConn()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	err = ns.ask(func(c conn) (err error) {
 		rules, err = c.readPolicyRules()
 		return err
 	})

@@ -13,6 +13,8 @@ type Namespace struct {
 	Handle *netlink.Handle
 	// Do runs a function on a thread in the namespace.
 	Do func(func() error) error
+
+	one *conn // of Here; opened when it is first wanted
 }
 
 // State is what the kernel says of a namespace at one moment.
