@@ -207,6 +207,7 @@ func (r *reading) read() bool {
 // was to sign.
 func (a *asking) unsigned(by *harness.Node) {
 	a.heldBy(by)
+	a.result.unsigned = true
 	a.result.RTT = time.Since(a.start)
 	a.result.detail = "without the signature that was due"
 }

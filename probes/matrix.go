@@ -85,6 +85,8 @@ func cellWord(r Result) string {
 		return r.Cause.Word()
 	case r.wrongOwner():
 		return "wrong@" + r.By
+	case r.Outcome == Answered && r.unsigned:
+		return Silent.String() // the responder is silent, whoever has its connection
 	case r.Outcome == Answered:
 		return "ok"
 	case r.Cause != nil && r.Cause.Kind != evidence.Unknown && (r.Outcome != Refused || r.Cause.Kind != evidence.NoListener):

@@ -98,6 +98,7 @@ type Result struct {
 	signed      bool            // By signed
 	held        bool            // By was seen to have the TCP connection
 	connected   bool            // a connection was made, whatever came of it
+	unsigned    bool            // By has the connection in whose place a responder was to sign
 	detail      string          // of the outcome, in a few words; "" without any
 }
 

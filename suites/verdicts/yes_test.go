@@ -36,6 +36,15 @@ var _ = Describe("an answer of somebody else is no yes", func() {
 		Entry("redirected to one that talks", `table ip n { chain pre { type nat hook prerouting priority -100; tcp dport 80 redirect to :3128; }; }`, true),
 	)
 
+	It("as another program of the site has the connection for its responder", func(ctx SpecContext) {
+		s := planned()
+		s.site.Nft(`table ip n { chain pre { type nat hook prerouting priority -100; tcp dport 80 redirect to :3128; }; }`)
+		s.up()
+		probes.Serve(GinkgoTB(), s.node("site"), web)
+		streams(s.node("site"), 3128, false)
+		unreached(ctx, s, web)
+	})
+
 	DescribeTable("as the site that is not served has a listener of its own", func(ctx SpecContext, rules string) {
 		s := ruled(rules)
 		streams(s.node("site"), 80, false)
