@@ -99,6 +99,10 @@ func TestNoNameIsGinkgosOrGomegas(t *testing.T) {
 	for _, theirs := range []string{ginkgo, gomega} {
 		for _, our := range []string{"topo", "harness", "probes"} {
 			for name := range names[module+our] {
+				// A condition of harness.Start, which reads as one: Start(t, cmd, harness.When(f)).
+				if our == "harness" && name == "When" {
+					continue
+				}
 				if names[theirs][name] {
 					t.Errorf("%s.%s is also %s's", our, name, theirs)
 				}
