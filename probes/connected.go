@@ -69,10 +69,10 @@ func (a *asking) signs(h *holder) bool {
 	return h.node != nil && isServed(h.node, Probe{kind: a.probe.kind, port: h.port})
 }
 
-// heldBy notes who was seen to have the connection.
+// heldBy notes who has the connection: under watch that was seen.
 func (a *asking) heldBy(node *harness.Node) {
 	r := &a.result
-	r.by, r.By, r.held, r.owners, r.detail = node, node.Name(), true, nil, ""
+	r.by, r.By, r.held, r.owners, r.detail = node, node.Name(), a.watched != nil, nil, ""
 }
 
 // inVain ends a probe whose connection came to nothing.

@@ -6,33 +6,24 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
-// look looks at the target for the very connection, then, under watch, where its packets
-// were seen to come in, and then at every node.
+// look looks for who has the connection: under watch, where its very packets were seen to
+// come in; else at the target, for its two ends, and then at every node. By the ends alone it
+// may be another's, that a proxy on the way has made in the asker's name: that is no yes.
 func (a *asking) look(s *socket) (*holder, error) {
 	own, err := unix.Getsockname(s.fd)
 	if err != nil {
 		return nil, err
 	}
 	ours := addrPortOf(own)
-	theirs := netip.AddrPortFrom(a.addr, a.probe.port)
-	for _, node := range a.expected() {
-		var there bool
-		var unread int
-		err := node.Do(func() (err error) {
-			there, unread, err = inspect.Connected(theirs, ours)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if there {
-			return &holder{node, theirs.Port(), unread}, nil
-		}
+	found := a.followed
+	if a.watched == nil {
+		found = func() (*holder, error) { return a.there(ours) }
 	}
-	if at, err := a.followed(); at != nil || err != nil {
+	if at, err := found(); at != nil || err != nil {
 		return at, err
 	}
 	nodes := a.nodes()
@@ -42,12 +33,35 @@ func (a *asking) look(s *socket) (*holder, error) {
 	}
 	at, port, may := findHolder(lists, ours, time.Since(a.start))
 	switch {
-	case at >= 0:
+	case at >= 0 && a.watched == nil:
 		return &holder{node: nodes[at], port: port}, nil
-	case may:
+	case at >= 0 || may:
 		return &holder{}, nil
 	}
 	return nil, nil
+}
+
+// there is the target, or the owner of the address, if it has a connection of these ends.
+func (a *asking) there(ours netip.AddrPort) (*holder, error) {
+	theirs := netip.AddrPortFrom(a.addr, a.probe.port)
+	for _, node := range a.expected() {
+		if at, err := hasConnection(node, theirs, ours); at != nil || err != nil {
+			return at, err
+		}
+	}
+	return nil, nil
+}
+
+// hasConnection is a node, if it has a connection of these ends.
+func hasConnection(node *harness.Node, local, remote netip.AddrPort) (at *holder, err error) {
+	err = node.Do(func() error {
+		there, unread, err := inspect.Connected(local, remote)
+		if there {
+			at = &holder{node, local.Port(), unread}
+		}
+		return err
+	})
+	return at, err
 }
 
 // connections are the lists of nodes.
@@ -63,24 +77,34 @@ func connections(nodes []*harness.Node) (lists [][]inspect.Connection, err error
 // followed is the node that a connection under watch was seen to come to, and that has it;
 // nil where that is not known, or may be said of several.
 func (a *asking) followed() (found *holder, err error) {
-	if a.watched == nil {
-		return nil, nil
-	}
 	for _, peer := range a.watched.watch.Peers(a.watched.trail) {
-		lists, err := connections([]*harness.Node{peer.Node})
-		if err != nil {
-			return nil, err
+		at, err := hasConnection(peer.Node, peer.Local, peer.Remote)
+		if err == nil && at == nil {
+			at, err = ledThere(peer)
 		}
-		port, ok := otherEnd(lists[0], peer.Local, peer.Remote, peer.Whole)
 		switch {
-		case !ok:
-		case found != nil && !sameNode(found.node, peer.Node):
+		case err != nil:
+			return nil, err
+		case at == nil:
+		case found != nil && !sameNode(found.node, at.node):
 			return nil, nil
 		default:
-			found = &holder{node: peer.Node, port: port}
+			found = at
 		}
 	}
 	return found, nil
+}
+
+// ledThere is the node of a peer, if it has led the connection to another port of its own.
+func ledThere(peer watch.Peer) (*holder, error) {
+	lists, err := connections([]*harness.Node{peer.Node})
+	if err != nil {
+		return nil, err
+	}
+	if port, ok := otherEnd(lists[0], peer.Local, peer.Remote, peer.Whole); ok {
+		return &holder{node: peer.Node, port: port}, nil
+	}
+	return nil, nil
 }
 
 // otherEnd finds the connection that a packet from remote to local began in a list. Where the

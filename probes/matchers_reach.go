@@ -24,10 +24,10 @@ var _ types.GomegaMatcher = (*ReachMatcher)(nil)
 // both ends have. Without probes it asks with ICMP. The actual is the node that
 // asks, or a Result already asked for.
 //
-// The target has answered when it signed (see Serve); over TCP without a responder,
-// when it was seen to have the connection; else when the answer was seen leaving it,
-// for which an answer that nobody signed is asked for once more, under watch. Where a
-// responder is to sign, nothing less will do. Who has an address is who has it now.
+// The target has answered when it signed (see Serve). What nobody signed is asked once
+// more, under watch: over TCP the target has answered when the probe's own packets were
+// followed to it and it has their connection, else when the answer was seen leaving it.
+// Where a responder is to sign, nothing less will do. Who has an address is who has it now.
 //
 // Where it does not hold it is an error, not false: so NotTo(Reach(...)) fails
 // as well, and a network that is merely broken proves no isolation. To say no, use

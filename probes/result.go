@@ -96,7 +96,7 @@ type Result struct {
 	sourcePort  uint16          // the same of its port
 	device      string          // the asker's, where its socket was bound to one
 	signed      bool            // By signed
-	held        bool            // By was seen to have the TCP connection
+	held        bool            // By was seen to have got the request: the connection's, or the echo's
 	connected   bool            // a connection was made, whatever came of it
 	unsigned    bool            // By has the connection in whose place a responder was to sign
 	detail      string          // of the outcome, in a few words; "" without any

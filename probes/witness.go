@@ -153,6 +153,7 @@ func (w *witnesses) tell() {
 		for _, t := range r.tasks {
 			if t.result.Outcome == Answered && len(t.heard) == 1 {
 				t.heldBy(t.heard[0])
+				t.result.held = true
 			}
 		}
 	}
