@@ -41,14 +41,28 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 }
 
 // Explain says what stopped the probe, from what was seen until now and the state of
-// the kernels' that matter, which is read now.
+// the kernels' that matter. That was read since the last of it was seen; of what may
+// pass by itself it is read again.
 func (w *Watch) Explain(t *Trail, heard Heard) evidence.Cause {
-	return verdict.Explain(w.Observation(t, heard))
+	c := verdict.Explain(w.Observation(t, heard))
+	if c.Passing {
+		c = verdict.Explain(w.observe(t, heard, time.Now().Add(-stale)))
+	}
+	return c
 }
+
+// stale is how old the state may be of what may be over by now: hundreds of probes may
+// ask for it at once.
+const stale = 10 * time.Millisecond
 
 // Observation is all that is known of the probe: what was seen until now, and where
 // that is needed, the state of the kernels' that matter.
 func (w *Watch) Observation(t *Trail, heard Heard) verdict.Observation {
+	return w.observe(t, heard, time.Time{})
+}
+
+// observe is Observation with states that were read since a time at least.
+func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observation {
 	timeline := w.Timeline(t)
 	w.mu.Lock()
 	o := verdict.Observation{
@@ -65,7 +79,9 @@ func (w *Watch) Observation(t *Trail, heard Heard) verdict.Observation {
 		o.Lost = t.lost
 		o.Account = w.accountOf(t)
 	}
-	since := t.last
+	if t.last.After(since) {
+		since = t.last
+	}
 	w.mu.Unlock()
 	s, dropped := o.Dropped()
 	switch {

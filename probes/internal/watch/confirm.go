@@ -14,10 +14,18 @@ import (
 // Confirm says whether the cause of a probe's silence, which only the state suggests, is
 // so: again asks a second time, with a trail of its own that it returns, and meanwhile
 // a counter of the node moves that nothing else moves. Then no answer can come. What
-// may pass by itself is never confirmed, and neither is what a blind spot may hide.
+// may pass by itself is never confirmed, and neither is what a blind spot may hide. A
+// neighbour that was waited for and then given up needs no second try: what waited is gone.
 func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 	first := w.Explain(t, Heard{})
-	if first.Kind == evidence.Unknown || first.Passing || first.Rule != nil {
+	at := verdict.End{Node: first.Node, Interface: first.Interface}
+	switch {
+	case first.Kind == evidence.Neighbour && first.Passing:
+		t.awaits = at
+		return false
+	case first.Kind == evidence.Neighbour && t.awaits == at:
+		return w.Waiting(t) == "" && w.shut(false, t)
+	case first.Kind == evidence.Unknown || first.Passing || first.Rule != nil:
 		return false
 	}
 	moved := confirming(first, t.Flow)
@@ -168,19 +176,29 @@ func (w *Watch) mayArrive(c evidence.Cause, trails ...*Trail) bool {
 	return true
 }
 
-// alone says whether nothing was seen of other probes since a time, nothing of the two
-// arrived where it may yet be answered, and no node that they came by has a blind spot.
+// alone says whether nothing was seen of other probes since a time, and nothing of the two
+// may come of what was not seen.
 func (w *Watch) alone(first, second *Trail, since time.Time, mayArrive bool) bool {
+	w.mu.Lock()
+	w.drain()
+	for t := range w.book.trails {
+		if t != second && t.last.After(since) {
+			w.mu.Unlock()
+			return false
+		}
+	}
+	w.mu.Unlock()
+	return w.shut(mayArrive, first, second)
+}
+
+// shut says whether nothing of the trails arrived where it may yet be answered, and no node
+// that they came by has a blind spot.
+func (w *Watch) shut(mayArrive bool, trails ...*Trail) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drain()
 	w.countLost()
-	for t := range w.book.trails {
-		if t != second && t.last.After(since) {
-			return false
-		}
-	}
-	for _, t := range []*Trail{first, second} {
+	for _, t := range trails {
 		a := w.accountOf(t)
 		if a.Lost != "" || a.Delivered() && !mayArrive || w.blind(a.Touched(account.Request)) || w.blind(a.Touched(account.Answer)) {
 			return false

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
@@ -39,7 +40,8 @@ type Trail struct {
 	lost      string
 	account   account.Account // see accountOf
 	known     known
-	told      int // how often rules told of its packets
+	awaits    verdict.End // where its packet was seen to wait for a neighbour; the watch's Confirm
+	told      int         // how often rules told of its packets
 	counted   bool
 	sent      int // requests that the asker's kernel took; 0 is unknown
 	done      bool
