@@ -2,7 +2,6 @@ package watch
 
 import (
 	"slices"
-	"time"
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
@@ -24,50 +23,36 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 		t.awaits = at
 		return false
 	case first.Kind == evidence.Neighbour && t.awaits == at:
-		return w.Waiting(t) == "" && w.shut(false, t)
+		return w.Waiting(t) == "" && w.shut(w.mayArrive(first, t), t)
 	case first.Kind == evidence.Unknown || first.Passing || first.Rule != nil:
 		return false
 	}
 	moved := confirming(first, t.Flow)
-	if w.endsAt(first, t) {
+	ends := w.endsAt(first, t)
+	if ends {
 		moved = atTarget(first)
 	}
-	p := w.pointOf(first.Node)
-	if p == nil {
-		return false
-	}
-	w.confirming.Lock() // of two that move a counter at once neither is confirmed
-	defer w.confirming.Unlock()
-	begun := time.Now()
-	before, err := p.count()
-	if err != nil {
-		return false
-	}
-	second, err := again()
-	if err != nil {
-		return false
-	}
-	after, err := p.count()
-	if err != nil || !moved(func(name string) uint64 { return after[name] - before[name] }) {
-		return false
-	}
-	cause := w.Explain(second, Heard{})
-	same := cause.Kind == first.Kind && cause.Node == first.Node && cause.Leg == first.Leg && !cause.Passing
-	return same && w.alone(t, second, begun, w.mayArrive(first, t, second) || w.endsAt(first, t, second))
+	return w.tryAgain(&try{trail: t, first: first, again: again, moved: moved, mayArrive: func(second *Trail) bool {
+		return w.mayArrive(first, t, second) || ends && w.endsAt(first, t, second)
+	}})
 }
 
+// moves says whether counters show that the cause of each of so many tries is so, by how
+// much each has moved.
+type moves func(by func(counter string) uint64, tries uint64) bool
+
 // confirming says by how much counters moved whether a cause is so.
-func confirming(c evidence.Cause, f wire.Flow) func(moved func(string) uint64) bool {
+func confirming(c evidence.Cause, f wire.Flow) moves {
 	if f.Protocol == wire.ICMP && (c.Kind == evidence.Ignored || routeless(c, f)) {
-		return func(moved func(string) uint64) bool { // IPv4 does not count the answer that it has no route for
-			return moved("Icmp.InEchos") > 0 && moved("Icmp.OutEchoReps") == 0 ||
-				moved("Icmp6.InEchos") > 0 && moved("Icmp6.OutEchoReplies") == 0 || moved("IpExt.InNoRoutes") > 0 || moved("Ip6.InNoRoutes") > 0
+		return func(by func(string) uint64, tries uint64) bool { // IPv4 does not count the answer that it has no route for
+			return by("Icmp.InEchos") >= tries && by("Icmp.OutEchoReps") == 0 ||
+				by("Icmp6.InEchos") >= tries && by("Icmp6.OutEchoReplies") == 0 || by("IpExt.InNoRoutes") >= tries || by("Ip6.InNoRoutes") >= tries
 		}
 	}
 	if c.Kind != evidence.NoRoute && routeless(c, f) { // a program cannot send it, or the kernel drops the connection
-		return func(moved func(string) uint64) bool {
-			return moved("Udp.InDatagrams")+moved("Udp6.InDatagrams") > 0 && moved("Udp.OutDatagrams")+moved("Udp6.OutDatagrams") == 0 ||
-				moved("TcpExt.ListenDrops") > 0
+		return func(by func(string) uint64, tries uint64) bool {
+			return by("Udp.InDatagrams")+by("Udp6.InDatagrams") >= tries && by("Udp.OutDatagrams")+by("Udp6.OutDatagrams") == 0 ||
+				by("TcpExt.ListenDrops") >= tries
 		}
 	}
 	if c.Kind == evidence.Blackhole { // it counts nothing: what came in went nowhere
@@ -75,17 +60,22 @@ func confirming(c evidence.Cause, f wire.Flow) func(moved func(string) uint64) b
 		if f.Addr.Is6() {
 			in, out, up = "Ip6.InReceives", "Ip6.OutForwDatagrams", "Ip6.InDelivers"
 		}
-		return func(moved func(string) uint64) bool { return moved(in) > moved(out)+moved(up) }
+		return func(by func(string) uint64, tries uint64) bool { return by(in) >= by(out)+by(up)+tries }
 	}
 	counters := verdict.Confirming(c.Kind)
 	if c.Kind == evidence.MTU && c.Leg == evidence.Request && c.Node == f.To {
 		counters = nil // the other end of a link says nothing, and counts nothing
 	}
 	if len(counters) == 0 { // its state alone shows it, and that a second packet fares alike
-		return func(func(string) uint64) bool { return true }
+		return func(func(string) uint64, uint64) bool { return true }
 	}
-	return func(moved func(string) uint64) bool {
-		return slices.ContainsFunc(counters, func(name string) bool { return moved(name) > 0 })
+	return anyOf(counters)
+}
+
+// anyOf says that one of the counters has moved for each try.
+func anyOf(counters []string) moves {
+	return func(by func(string) uint64, tries uint64) bool {
+		return slices.ContainsFunc(counters, func(name string) bool { return by(name) >= tries })
 	}
 }
 
@@ -130,11 +120,7 @@ func (w *Watch) endsAt(c evidence.Cause, trails ...*Trail) bool {
 }
 
 // atTarget says by which counters the target's kernel shows that it ended a request.
-func atTarget(c evidence.Cause) func(moved func(string) uint64) bool {
-	return func(moved func(string) uint64) bool {
-		return slices.ContainsFunc(enders[c.Kind], func(name string) bool { return moved(name) > 0 })
-	}
-}
+func atTarget(c evidence.Cause) moves { return anyOf(enders[c.Kind]) }
 
 func (w *Watch) pointOf(label string) *point {
 	w.mu.Lock()
@@ -174,21 +160,6 @@ func (w *Watch) mayArrive(c evidence.Cause, trails ...*Trail) bool {
 		}
 	}
 	return true
-}
-
-// alone says whether nothing was seen of other probes since a time, and nothing of the two
-// may come of what was not seen.
-func (w *Watch) alone(first, second *Trail, since time.Time, mayArrive bool) bool {
-	w.mu.Lock()
-	w.drain()
-	for t := range w.book.trails {
-		if t != second && t.last.After(since) {
-			w.mu.Unlock()
-			return false
-		}
-	}
-	w.mu.Unlock()
-	return w.shut(mayArrive, first, second)
 }
 
 // shut says whether nothing of the trails arrived where it may yet be answered, and no node

@@ -131,17 +131,23 @@ func (w *Watch) closed(t *Trail, blind func(labels []string) bool) bool {
 }
 
 // blind says whether one of the nodes has a blind spot.
-func (w *Watch) blind(labels []string) bool {
-	for _, label := range labels {
-		p := w.byLabel[label]
-		if p == nil {
-			return true
-		}
-		if spots, err := p.blindSpots(); err != nil || len(spots) > 0 {
-			return true
-		}
+func (w *Watch) blind(labels []string) bool { return slices.ContainsFunc(labels, w.blindAt) }
+
+// blindAt looks for a node's; while tries are judged, once for all.
+func (w *Watch) blindAt(label string) bool {
+	if blind, known := w.blinds[label]; known {
+		return blind
 	}
-	return false
+	p := w.byLabel[label]
+	if p == nil {
+		return true
+	}
+	spots, err := p.blindSpots()
+	blind := err != nil || len(spots) > 0
+	if w.blinds != nil {
+		w.blinds[label] = blind
+	}
+	return blind
 }
 
 // blindSpots are what of a node the watch cannot see into.

@@ -2,7 +2,7 @@ package watch
 
 import (
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
@@ -12,39 +12,23 @@ import (
 // asks once more: the kernel counts what is read, and what waits to be read. Of one that
 // nobody answers this tells a service that says nothing from what drops it unseen.
 func (w *Watch) Reads(t *Trail, again func() (*Trail, error)) bool {
-	c := w.Explain(t, Heard{Read: true})
-	p := w.pointOf(c.Node)
-	if c.Kind != evidence.NoAnswer || p == nil {
+	heard := Heard{Read: true}
+	c := w.Explain(t, heard)
+	if c.Kind != evidence.NoAnswer {
 		return false
 	}
-	w.confirming.Lock()
-	defer w.confirming.Unlock()
-	begun := time.Now()
-	before, err := p.count()
-	if err != nil {
-		return false
-	}
-	waited, err := p.unread()
-	if err != nil {
-		return false
-	}
-	second, err := again()
-	if err != nil {
-		return false
-	}
-	waits, err := p.unread()
-	if err != nil {
-		return false
-	}
-	after, err := p.count()
-	if err != nil {
-		return false
-	}
-	read := confirming(c, t.Flow)(func(name string) uint64 { return after[name] - before[name] })
-	if port := w.portAt(second, c.Node); !read && waits[port] <= waited[port] {
-		return false
-	}
-	return w.Explain(second, Heard{Read: true}).Is(string(evidence.NoAnswer)) && w.alone(t, second, begun, true)
+	return w.tryAgain(&try{
+		trail: t, heard: heard, first: c, again: again, moved: confirming(c, t.Flow), mayArrive: func(*Trail) bool { return true },
+	})
+}
+
+// waits says whether more waits to be read at a try's port than before, which no other of the
+// batch can have sent.
+func (w *Watch) waits(t *try, batch []*try, before, after counts) bool {
+	port := w.portAt(t.second, t.first.Node)
+	return after.unread[t.at][port] > before.unread[t.at][port] && !slices.ContainsFunc(batch, func(u *try) bool {
+		return u != t && u.at == t.at && (u.second == nil || w.portAt(u.second, u.first.Node) == port)
+	})
 }
 
 // unread are the bytes that wait at the UDP ports of the node for whoever is to read them: on a

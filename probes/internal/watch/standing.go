@@ -44,9 +44,12 @@ type Watch struct {
 	waiting   int // who waits for what comes by itself
 	listening bool
 
-	confirming sync.Mutex
-	heard      Capture
-	states     stateBook
+	tries  tries
+	trying bool            // tries are made
+	gone   []*Trail        // that ended meanwhile
+	blinds map[string]bool // see blindAt; nil where each look is to be new
+	heard  Capture
+	states stateBook
 }
 
 // source is a socket, and what reads it.

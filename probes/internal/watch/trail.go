@@ -41,6 +41,7 @@ type Trail struct {
 	account   account.Account // see accountOf
 	known     known
 	awaits    verdict.End // where its packet was seen to wait for a neighbour; the watch's Confirm
+	apart     bool        // to be tried again alone
 	told      int         // how often rules told of its packets
 	counted   bool
 	sent      int // requests that the asker's kernel took; 0 is unknown
@@ -99,6 +100,9 @@ func (w *Watch) Done(trails ...*Trail) {
 		t.done = true
 		w.active--
 		w.book.remove(t)
+		if w.trying {
+			w.gone = append(w.gone, t)
+		}
 	}
 	if w.active == 0 {
 		for _, p := range w.points {
