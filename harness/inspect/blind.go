@@ -19,6 +19,7 @@ type BlindSpots struct {
 	mu    sync.Mutex
 	route int
 	diag  int
+	xfrm  int
 	proc  int // the directory net/netfilter, whose files come with modules
 	seq   uint32
 	buf   []byte
@@ -26,12 +27,15 @@ type BlindSpots struct {
 
 // OpenBlindSpots opens the sockets in the calling thread's namespace.
 func OpenBlindSpots() (*BlindSpots, error) {
-	b := &BlindSpots{route: -1, diag: -1, proc: -1, buf: make([]byte, 64<<10)}
+	b := &BlindSpots{route: -1, diag: -1, xfrm: -1, proc: -1, buf: make([]byte, 64<<10)}
 	for _, s := range []struct {
 		fd       *int
 		protocol int
-	}{{&b.route, unix.NETLINK_ROUTE}, {&b.diag, unix.NETLINK_SOCK_DIAG}} {
+	}{{&b.route, unix.NETLINK_ROUTE}, {&b.diag, unix.NETLINK_SOCK_DIAG}, {&b.xfrm, unix.NETLINK_XFRM}} {
 		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, s.protocol)
+		if err == unix.EPROTONOSUPPORT && s.protocol == unix.NETLINK_XFRM {
+			continue // this kernel has none
+		}
 		if err != nil {
 			b.Close()
 			return nil, fmt.Errorf("open netlink: %w", err)
@@ -50,7 +54,7 @@ func OpenBlindSpots() (*BlindSpots, error) {
 func (b *BlindSpots) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, fd := range []*int{&b.route, &b.diag, &b.proc} {
+	for _, fd := range []*int{&b.route, &b.diag, &b.xfrm, &b.proc} {
 		if *fd >= 0 {
 			_ = unix.Close(*fd)
 			*fd = -1
@@ -71,11 +75,12 @@ func (b *BlindSpots) Look(own func(inode uint64) bool) (spots []string, err erro
 	return slices.Concat(sockets, standing, waiting), errors.Join(first, second, third)
 }
 
-// Sockets are those of them by which programs get packets. ownLog says that it is the caller
+// Sockets are those of them by which programs get packets, or by which the kernel sends them
+// on as others: xfrm that encrypts, IPVS. ownLog says that it is the caller
 // who reads what is logged to group 0.
 func (b *BlindSpots) Sockets(own func(inode uint64) bool, ownLog bool) ([]string, error) {
 	return b.collect(func(add func(string, ...any)) error {
-		return errors.Join(b.packetSockets(own, add),
+		return errors.Join(b.packetSockets(own, add), b.encrypts(add), b.balances(add),
 			b.readers("nfnetlink_log", func(group string) {
 				if group != "0" || !ownLog {
 					add("a program reads what rules log to group %s", group)

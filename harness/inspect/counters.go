@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// KernelCounters reads what a namespace's kernel counts: /proc/net/snmp, netstat and snmp6. Its
+// KernelCounters reads what a namespace's kernel counts: /proc/net/snmp, netstat, snmp6 and
+// xfrm_stat. Its
 // files stay open, for a look takes some 100 us so. One goroutine may use it at a time.
 type KernelCounters struct {
 	files []*os.File
@@ -17,7 +18,7 @@ type KernelCounters struct {
 }
 
 // counterFiles are those of the calling thread's namespace.
-var counterFiles = []string{"snmp", "netstat", "snmp6"}
+var counterFiles = []string{"snmp", "netstat", "snmp6", "xfrm_stat"}
 
 // OpenKernelCounters opens the files of the calling thread's namespace.
 func OpenKernelCounters() (*KernelCounters, error) {
@@ -25,7 +26,7 @@ func OpenKernelCounters() (*KernelCounters, error) {
 	for _, name := range counterFiles {
 		file, err := os.Open("/proc/thread-self/net/" + name)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // there is no IPv6
+			continue // there is no IPv6, or no xfrm
 		}
 		if err != nil {
 			c.Close()
@@ -44,7 +45,7 @@ func (c *KernelCounters) Close() {
 	c.files = nil
 }
 
-// Read reads all counters, by protocol and name: "Ip.InAddrErrors", "Ip6.InNoRoutes".
+// Read reads all counters, by protocol and name: "Ip.InAddrErrors", "Ip6.InNoRoutes", "Xfrm.InPolBlock".
 func (c *KernelCounters) Read() (map[string]uint64, error) {
 	counted := map[string]uint64{}
 	for _, file := range c.files {
@@ -58,7 +59,7 @@ func (c *KernelCounters) Read() (map[string]uint64, error) {
 }
 
 // addCounters reads a file: of IPv4 a line of names and one of numbers for each protocol,
-// of IPv6 a line for each number. A line that is cut off is left out.
+// of IPv6 and xfrm a line for each number. A line that is cut off is left out.
 func addCounters(counted map[string]uint64, text []byte) {
 	var names []string
 	for len(text) > 0 {
@@ -84,14 +85,18 @@ func addCounters(counted map[string]uint64, text []byte) {
 	}
 }
 
-// addCounter6 adds a line as "Ip6InNoRoutes 3".
+// addCounter6 adds a line as "Ip6InNoRoutes 3", or "XfrmInPolBlock 3".
 func addCounter6(counted map[string]uint64, fields []string) {
 	if len(fields) != 2 {
 		return
 	}
 	n, err := strconv.ParseUint(fields[1], 10, 64)
 	protocol, name, found := strings.Cut(fields[0], "6")
-	if err == nil && found {
+	switch counter, xfrm := strings.CutPrefix(fields[0], "Xfrm"); {
+	case err != nil:
+	case xfrm:
+		counted["Xfrm."+counter] = n
+	case found:
 		counted[protocol+"6."+name] = n
 	}
 }

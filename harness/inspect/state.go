@@ -29,6 +29,8 @@ type State struct {
 	PolicyRules []PolicyRule
 	// Neighbours are the entries of every link.
 	Neighbours []Neighbour
+	// XfrmPolicies are those of xfrm, in the order in which they are asked.
+	XfrmPolicies []XfrmPolicy
 	// Lookups are the route lookups that were asked for.
 	Lookups map[Question]Lookup
 	// Sysctls are those that were asked for, by their path below /proc/sys; one that
@@ -69,6 +71,7 @@ func (ns Namespace) Read(name string) (*State, error) {
 		{"routes", func() (err error) { s.Routes, err = ns.Routes(); return err }},
 		{"policy routing rules", func() (err error) { s.PolicyRules, err = ns.PolicyRules(); return err }},
 		{"neighbours", func() (err error) { s.Neighbours, err = ns.Neighbours(); return err }},
+		{"policies of xfrm", func() (err error) { s.XfrmPolicies, err = ns.XfrmPolicies(); return err }},
 		{"tables of iptables-legacy", func() error { return ns.Do(s.readNames) }},
 	} {
 		err := part.read()

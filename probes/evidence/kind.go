@@ -14,6 +14,7 @@ const (
 	NoRoute      Kind = "noroute"     // no route leads there; a policy where somebody took it away, or wants none
 	PortIsolated Kind = "isolated"    // two isolated ports of a bridge
 	NoPath       Kind = "nopath"      // no chain of links joins the two
+	XFRM         Kind = "xfrm"        // a policy of xfrm (IPsec) that blocks
 
 	NotRouter  Kind = "notrouter"  // a host that others take for their gateway
 	Loop       Kind = "loop"       // a route leads back to where the packet came from

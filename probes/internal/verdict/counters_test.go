@@ -1,6 +1,7 @@
 package verdict_test
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -46,6 +47,10 @@ var confirmations = map[evidence.Kind][]confirmed{
 		}},
 		{at: "client", plan: func(client, _, _ *topo.Node) { client.NoRoutes() }},
 		{at: "client", v6: true, plan: func(client, _, _ *topo.Node) { client.NoRoutes() }},
+	},
+	evidence.XFRM: {
+		{at: "fw", change: blocked("fw", netlink.XFRM_DIR_FWD)},
+		{at: "fw", v6: true, change: blocked("fw", netlink.XFRM_DIR_OUT)},
 	},
 	evidence.Unreachable: {
 		{at: "fw", plan: func(_, _, fw *topo.Node) { fw.Route(topo.Route{To: "10.0.2.1/32", Type: topo.Unreachable}) }},
@@ -269,5 +274,16 @@ func TestCountedKinds(t *testing.T) {
 	t.Parallel()
 	if kinds := verdict.Counted(); !slices.Contains(kinds, evidence.NoForward) || slices.Contains(kinds, evidence.Drop) {
 		t.Error(kinds)
+	}
+}
+
+// blocked has policies of xfrm block everything of a direction at a node.
+func blocked(at string, dir netlink.Dir) func(t *testing.T, lab *harness.Lab) {
+	return func(t *testing.T, lab *harness.Lab) {
+		for _, all := range []string{"0.0.0.0/0", "::/0"} {
+			_, prefix, err := net.ParseCIDR(all)
+			must(t, err)
+			must(t, lab.Node(at).Netlink().XfrmPolicyAdd(&netlink.XfrmPolicy{Src: prefix, Dst: prefix, Dir: dir, Action: netlink.XFRM_POLICY_BLOCK}))
+		}
 	}
 }

@@ -15,11 +15,18 @@ import (
 // what is known. A probe that was answered has no cause: the zero Cause.
 func Explain(o Observation) evidence.Cause {
 	c := o.explain()
-	if state := o.States[c.Node]; c.Kind == evidence.Unknown && state != nil && state.Legacy {
+	if c.Kind != evidence.Unknown {
+		return c
+	}
+	state := o.States[c.Node]
+	if state != nil && state.Legacy {
 		c.Detail += "; it has rules of iptables-legacy, which are not traced"
 	}
-	if c.Kind == evidence.Unknown && o.Untraced[c.Node] {
+	if o.Untraced[c.Node] {
 		c.Detail += "; it has rules of nftables, which are not traced: attach it with Traced"
+	}
+	if state != nil && slices.ContainsFunc(state.XfrmPolicies, func(p inspect.XfrmPolicy) bool { return p.Encrypts }) {
+		c.Detail += "; it has policies of xfrm that encrypt, which is not followed"
 	}
 	return c
 }

@@ -23,6 +23,7 @@ var order = []*row{
 	&noForward,
 	&noRoute,
 	&rpFilter,
+	&xfrm,
 	&otherAddr,
 	&mtu,
 	&ignored,

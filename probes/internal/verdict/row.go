@@ -55,6 +55,7 @@ const (
 	needLookups                     // the kernel's lookups of them
 	needNeighbours                  // neighbour entries
 	needSockets                     // who listens
+	needXfrm                        // policies of xfrm
 )
 
 func always(spot, evidence.Cause) bool { return true }

@@ -91,6 +91,7 @@ var enders = map[evidence.Kind][]string{
 	evidence.RPFilter:   {"TcpExt.IPReversePathFilter"},
 	evidence.NoAddress:  {"Ip.InAddrErrors", "Ip6.InAddrErrors", "IpExt.InNoRoutes", "Ip6.InNoRoutes"},
 	evidence.NoListener: {"Udp.NoPorts", "Udp6.NoPorts"},
+	evidence.XFRM:       {"Xfrm.InPolBlock"},
 }
 
 // endsAt says whether a cause is that the target's kernel ended all that came in there of the
@@ -108,7 +109,7 @@ func (w *Watch) endsAt(c evidence.Cause, trails ...*Trail) bool {
 			if p.Role != account.Request || p.Stray || p.End.Kind != account.Delivered {
 				continue
 			}
-			if came++; p.Copy || p.End.Node != c.Node || p.End.Seen && c.Kind != evidence.NoListener {
+			if came++; p.Copy || p.End.Node != c.Node || p.End.Seen && c.Kind != evidence.NoListener && c.Kind != evidence.XFRM {
 				return false
 			}
 		}

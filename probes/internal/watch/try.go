@@ -140,10 +140,11 @@ func count(batch []*try) counts {
 	return c
 }
 
-// isAgain says whether a second try came to the same end as the first.
+// isAgain says whether a second try came to the same end as the first. What a program has
+// read is not over before it says so: that is nothing that passes.
 func (w *Watch) isAgain(t *try) bool {
 	c := w.Explain(t.second, t.heard)
-	return c.Kind == t.first.Kind && c.Node == t.first.Node && c.Leg == t.first.Leg && !c.Passing
+	return c.Kind == t.first.Kind && c.Node == t.first.Node && c.Leg == t.first.Leg && (t.heard.Read || !c.Passing)
 }
 
 // alone says whether nothing was seen at a node since a time of probes that are not of the
