@@ -281,6 +281,7 @@ func (a *asking) prove() {
 	r.Timeline, r.Packets = a.watched.watch.Timeline(trail), a.watched.watch.Packets(trail)
 	r.met, r.metBack = a.watched.watch.Passages(trail)
 	r.waits, r.answerWaits = a.watched.watch.Waiting(trail)
+	refuser := ""
 	switch r.Outcome {
 	case Answered:
 		if r.Proven || r.held { // who shook hands on the way is seen first
@@ -292,14 +293,15 @@ func (a *asking) prove() {
 		}
 		return
 	case Refused, Rejected:
-		if by := r.Timeline.Refuser(); by != "" {
+		if by := a.watched.watch.Refuser(trail, r.Sender); by != "" {
+			refuser = by
 			a.proven(a.watched.watch.Node(by), by)
 			if r.Outcome == Refused && !a.isTarget(r.by) {
 				r.Outcome = Rejected // a reset that the target never sent
 			}
 		}
 	}
-	heard := watch.Heard{Errno: r.Errno, Connected: r.connected}
+	heard := watch.Heard{Errno: r.Errno, Connected: r.connected, Refuser: refuser}
 	if r.ICMP != nil {
 		heard.ICMP, heard.Type, heard.Code = true, r.ICMP.Type, r.ICMP.Code
 	}

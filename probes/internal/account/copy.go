@@ -73,10 +73,10 @@ func (b *book) copied(at station, h Header, like func(*visit) (like, late int)) 
 	return v
 }
 
-// answersItself says whether an answer that leaves a node is no copy of one that came: a
+// answersItself says whether an answer or a refusal that leaves a node is no copy of one that came: a
 // copy has less time to live (nf_dup_ipv4, net/ipv4/netfilter/nf_dup_ipv4.c).
 func (b *book) answersItself(v *visit, h Header) bool {
-	return b.role == Answer && !v.own() && v.head.TTL != 0 && h.TTL >= v.head.TTL
+	return (b.role == Answer || b.role == Refusal) && !v.own() && v.head.TTL != 0 && h.TTL >= v.head.TTL
 }
 
 // remade is a visit whose packet a program at the station may have got and sent on as

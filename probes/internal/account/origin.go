@@ -13,34 +13,46 @@ func (a Account) Origin() string {
 		return a.in.Asker
 	}
 	asked := a.asked()
+	return a.began(Answer, func(at Place) bool { return slices.ContainsFunc(asked, at.answers) })
+}
+
+// Refuser is the node at which the refusal began that the asker has got from an address: a
+// reset, which somebody on the way may have sent in the target's name, or an ICMP error.
+// "" when it is not known.
+func (a Account) Refuser(from netip.Addr) string {
+	return a.began(Refusal, func(at Place) bool { return at.Source.Addr() == from })
+}
+
+// began is where the first packet of a role began that the asker has got and that is meant.
+func (a Account) began(role Role, meant func(Place) bool) string {
 	var got *Packet
 	var at Place
-	answers := a.of(Answer)
-	for i, p := range answers {
+	all := a.of(role)
+	for i, p := range all {
 		if p.End.Kind != Delivered || p.End.Node != a.in.Asker || len(p.Way) == 0 {
 			continue
 		}
 		last := p.Way[len(p.Way)-1]
-		if slices.ContainsFunc(asked, last.answers) && (got == nil || last.At.Before(at.At)) {
-			got, at = &answers[i], last
+		if meant(last) && (got == nil || last.At.Before(at.At)) {
+			got, at = &all[i], last
 		}
 	}
 	if got != nil && got.Gap && a.keeps(got.Relayed) {
 		return "" // it left there as it had come, or is that node's own
 	}
 	if got != nil {
-		return origin(*got, answers)
+		return origin(*got, all)
 	}
 	// It came by where nobody watches: there must be no other that it may be.
-	var all []string
-	for _, p := range answers {
+	var nodes []string
+	for _, p := range all {
 		if p.End.Kind == Dropped {
 			return ""
 		}
-		all = append(all, origin(p, answers))
+		nodes = append(nodes, origin(p, all))
 	}
-	if all = slices.Compact(all); len(all) == 1 {
-		return all[0]
+	if nodes = slices.Compact(nodes); len(nodes) == 1 {
+		return nodes[0]
 	}
 	return ""
 }

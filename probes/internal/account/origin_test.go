@@ -1,6 +1,7 @@
 package account
 
 import (
+	"net/netip"
 	"testing"
 )
 
@@ -80,6 +81,35 @@ func TestWhoseAnswerTheAskerGot(t *testing.T) {
 	} {
 		if got := Of(scene(t, r.traced, r.timeline)).Origin(); got != r.want {
 			t.Errorf("%s: %q, want %q\n%s", name, got, r.want, tell(Of(scene(t, r.traced, r.timeline))))
+		}
+	}
+}
+
+// So is a refusal: another's may have died on its way, in the same name.
+func TestWhoseRefusalTheAskerGot(t *testing.T) {
+	t.Parallel()
+	const asked = `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan> pre fwd 64>63 drop=7
+			fw #2 >wan out post 64
+			fw/wan out 64
+			site/wan in 64
+			site/wan out 64 refusal from=10.0.9.1
+			fw/wan in 64 refusal from=10.0.9.1
+			fw #3 wan>lan pre fwd 64>63 refusal from=10.0.9.1 drop=8`
+	const back = `
+			fw #4 >lan out post 64 refusal from=10.0.9.1
+			fw/lan out 64 refusal from=10.0.9.1
+			pc/lan in 64 refusal from=10.0.9.1`
+	for name, r := range map[string]struct{ timeline, from, want string }{
+		"a rule's on the way, in the target's name": {asked + back, "10.0.9.1", "fw"},
+		"none from there":     {asked + back, "10.0.1.2", ""},
+		"none that came back": {asked, "10.0.9.1", ""},
+	} {
+		a := Of(scene(t, "fw", r.timeline))
+		if got := a.Refuser(netip.MustParseAddr(r.from)); got != r.want {
+			t.Errorf("%s: %q, want %q\n%s", name, got, r.want, tell(a))
 		}
 	}
 }

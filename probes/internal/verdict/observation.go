@@ -24,6 +24,8 @@ type Heard struct {
 	// ICMP is true when an ICMP error is behind it, of that Type and Code.
 	ICMP       bool
 	Type, Code uint8
+	// Refuser is the node whose refusal came back; "" where none did, or that is not known.
+	Refuser string
 }
 
 // End is a node's end of a link.

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
@@ -54,6 +55,16 @@ func (w *Watch) Answerer(t *Trail) string {
 		return ""
 	}
 	return a.Origin()
+}
+
+// Refuser is the node at which the refusal began that the asker has got from an address;
+// "" when that is not known.
+func (w *Watch) Refuser(t *Trail, from netip.Addr) string {
+	a := w.Account(t)
+	if a.Lost != "" {
+		return ""
+	}
+	return a.Refuser(from)
 }
 
 // Over says whether the end of every packet of the probe was seen, and none arrived: no
