@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,12 +70,12 @@ func tableFamily(family nftables.TableFamily) string {
 // iptables writes a family's iptables rules with their counters, where there are
 // any: of either kind, since a node may have both.
 func (s *state) iptables(family int) func(io.Writer) error {
-	name, legacyTables, tableFamily := "iptables", "ip_tables_names", nftables.TableFamilyIPv4
+	name, tableFamily := "iptables", nftables.TableFamilyIPv4
 	if family == unix.AF_INET6 {
-		name, legacyTables, tableFamily = "ip6tables", "ip6_tables_names", nftables.TableFamilyIPv6
+		name, tableFamily = "ip6tables", nftables.TableFamilyIPv6
 	}
 	return func(w io.Writer) error {
-		if slurp("/proc/thread-self/net/"+legacyTables) != "" {
+		if slices.Contains(inspect.LegacyPrograms(), name+"-legacy") {
 			if err := s.save(w, name+"-legacy-save", name+"-save"); err != nil {
 				return err
 			}

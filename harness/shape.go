@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -151,11 +152,8 @@ func (s *state) lastingRules(w io.Writer) error {
 
 // legacyRules writes those of iptables-legacy, if there are any, without the time.
 func (s *state) legacyRules(w io.Writer) error {
-	for _, of := range [][2]string{{"ip_tables_names", "iptables-legacy-save"}, {"ip6_tables_names", "ip6tables-legacy-save"}} {
-		if slurp("/proc/thread-self/net/"+of[0]) == "" {
-			continue
-		}
-		path, err := tool(of[1], "iptables")
+	for _, program := range inspect.LegacyPrograms() {
+		path, err := tool(program+"-save", "iptables")
 		if err != nil {
 			return err
 		}

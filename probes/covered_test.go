@@ -244,7 +244,10 @@ func TestRuleCoverageIsOfProbes(t *testing.T) {
 		defer conn.Close()
 		asked := make(chan probes.Result, 1)
 		go func() {
-			r, _ := probes.Ask(t.Context(), client, server, ssh.Within(time.Second))
+			r, err := probes.Ask(t.Context(), client, server, ssh.Within(time.Second))
+			if err != nil {
+				t.Error(err)
+			}
 			asked <- r
 		}()
 		for len(tablesOf(t, fw)) == 1 { // until the trace stands

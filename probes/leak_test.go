@@ -161,8 +161,16 @@ func TestNothingOutlivesItsLab(t *testing.T) {
 		var asking sync.WaitGroup
 		for i := range 40 {
 			p := []probes.Probe{icmp, web, dns}[i%3].Within(soon)
-			asking.Go(func() { _, _ = probes.Ask(t.Context(), client, netip.MustParseAddr("10.0.1.77"), p) })
-			asking.Go(func() { _, _ = probes.Survey(t.Context(), lab, p) })
+			asking.Go(func() {
+				if r, err := probes.Ask(t.Context(), client, netip.MustParseAddr("10.0.1.77"), p); (err == nil) != (r.Outcome != 0) {
+					t.Errorf("neither an error nor a verdict: %v, %v", r, err)
+				}
+			})
+			asking.Go(func() {
+				if matrix, err := probes.Survey(t.Context(), lab, p); (err == nil) != (matrix != nil) {
+					t.Errorf("neither an error nor a matrix: %v, %v", matrix, err)
+				}
+			})
 		}
 		lab.Down()
 		asking.Wait()

@@ -86,7 +86,7 @@ func (m *ReachMatcher) Match(actual any) (bool, error) {
 // ask asks one probe, and judges what came of it.
 func (m *ReachMatcher) ask(from *harness.Node, p Probe) error {
 	how := Ask
-	if p.kind != nil && p.kind.serve == nil {
+	if p.kind != nil && p.kind.serve == nil || p.kind == tcpKind && !m.served(from, p) {
 		how = Watch // nobody signs
 	}
 	result, err := how(m.ctx, from, m.target, p)
@@ -100,6 +100,15 @@ func (m *ReachMatcher) ask(from *harness.Node, p Probe) error {
 		return watchOnPrint(m.ctx, err, from, m.target, p)
 	}
 	return nil
+}
+
+// served says whether a responder for a probe is where the answer is to come from, or may
+// be.
+func (m *ReachMatcher) served(from *harness.Node, p Probe) bool {
+	if node := nodeOf(m.target); node != nil {
+		return isServed(node, p)
+	}
+	return slices.ContainsFunc(nodesOf(watchedLabs(from, m.target)), func(n *harness.Node) bool { return isServed(n, p) })
 }
 
 // prove asks once more, under watch, for what was answered by nobody knows whom.

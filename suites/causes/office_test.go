@@ -204,3 +204,19 @@ func noVerdict(matcher OmegaMatcher, actual any, why ...string) {
 func onItsWay(leg evidence.Role) OmegaMatcher {
 	return HaveEach(HaveField("Cause.Leg", leg))
 }
+
+// notHeld says that a matcher does not hold: the opposite is shown, or it judges nothing and
+// says why in one of these words.
+func notHeld(matcher OmegaMatcher, actual any, why ...string) {
+	GinkgoHelper()
+	holds, err := matcher.Match(actual)
+	Expect(holds).To(BeFalse())
+	if err == nil {
+		return
+	}
+	var says []OmegaMatcher
+	for _, text := range why {
+		says = append(says, ContainSubstring(text))
+	}
+	Expect(err).To(MatchError(Or(says...)))
+}

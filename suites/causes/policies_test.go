@@ -168,19 +168,6 @@ var _ = Describe("a routing policy", func() {
 		}
 	})
 
-	It("of IPsec that blocks is not understood", func(ctx SpecContext) {
-		o := up()
-		block := &netlink.XfrmPolicy{Src: prefix(hostPrefix(client4).String()), Dst: prefix(hostPrefix(server4).String()),
-			Dir: netlink.XFRM_DIR_FWD, Action: netlink.XFRM_POLICY_BLOCK}
-		// In the node: its netlink handle has no socket for that.
-		Expect(o.fw.Do(func() error { return netlink.XfrmPolicyAdd(block) })).To(Succeed())
-		inconclusive(ctx, o.client, server4, "nothing there accounts for its end", icmp.Within(silence), dns.Within(silence))
-
-		By("blocking no more, as the control")
-		Expect(o.fw.Do(func() error { return netlink.XfrmPolicyDel(block) })).To(Succeed())
-		o.reaches(ctx, all...)
-	})
-
 	It("by a mark of nftables isolates those that have it", func(ctx SpecContext) {
 		o := ruled(atFw, markDNS)
 		inTable(o.fw, netlink.Route{Dst: prefix("0.0.0.0/0"), Type: unix.RTN_BLACKHOLE}, netlink.Route{Dst: prefix("::/0"), Type: unix.RTN_BLACKHOLE})

@@ -137,7 +137,7 @@ var _ = Describe("forwarding", func() {
 		block := &netlink.XfrmPolicy{Src: prefix(hostPrefix(client6).String()), Dst: prefix(hostPrefix(server6).String()),
 			Dir: netlink.XFRM_DIR_FWD, Action: netlink.XFRM_POLICY_BLOCK}
 		Expect(o.fw.Do(func() error { return netlink.XfrmPolicyAdd(block) })).To(Succeed())
-		inconclusive(ctx, o.client, server6, "nothing there accounts for its end", dns.Within(silence))
+		isolated(ctx, o.client, server6, "fw", evidence.XFRM, "", dns) // and not its forwarding
 	})
 
 	It("that is off everywhere but forced at one interface isolates nobody", func(ctx SpecContext) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/account"
 	"github.com/nstest/nstest/probes/internal/wire"
@@ -42,17 +43,9 @@ const (
 	bindGroup, copyPacket                             = 1, 2
 )
 
-// procNet is the calling thread's namespace: /proc/net would be that of the
-// process's main thread.
-const procNet = "/proc/thread-self/net/"
-
-// legacyNames are the files that name the tables of iptables-legacy that a namespace
-// has. They are there when the kernel has the old tables at all.
-var legacyNames = []string{procNet + "ip_tables_names", procNet + "ip6_tables_names"}
-
 // haveLegacy says whether the kernel has tables of iptables-legacy anywhere.
 func haveLegacy() bool {
-	for _, path := range legacyNames {
+	for _, path := range inspect.LegacyFiles() {
 		if unix.Access(path, unix.F_OK) == nil {
 			return true
 		}
@@ -64,7 +57,7 @@ func haveLegacy() bool {
 func (p *point) legacyTables() (has bool) {
 	if p.oldNames == nil {
 		_ = p.node.Do(func() error {
-			for _, path := range legacyNames {
+			for _, path := range inspect.LegacyFiles() {
 				if file, err := os.Open(path); err == nil {
 					p.oldNames = append(p.oldNames, file)
 				}
