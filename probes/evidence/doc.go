@@ -14,4 +14,41 @@
 // somebody wants it so. Where something was not seen, or nothing accounts for the
 // packet's end, the kind is Unknown, and the cause says what is known: never that a
 // packet was dropped because it was not seen.
+//
+// # Kinds
+//
+// Of each kind the word, as a matrix and Because have it, what became of the packet, as the
+// sentence has it, and what accounts for it. The first ones are policies, or may be: see
+// Cause.Policy; from notrouter on they look like a mistake in the test. Rows of package
+// probes/internal/verdict have the rest of it: where it can happen, what confirms it.
+//
+//	drop         dropped        a rule or a chain's policy dropped it
+//	reject       rejected       a rule dropped it and said so
+//	blackhole    dropped        a blackhole route
+//	unreachable  rejected       an unreachable route
+//	prohibit     rejected       a prohibit route
+//	noforward    not forwarded  a router whose forwarding is off
+//	noroute      not routed     no route leads there; a policy where somebody took it away, or wants none
+//	isolated     not bridged    two isolated ports of a bridge
+//	nopath       kept apart     no chain of links joins the two
+//	xfrm         dropped        a policy of xfrm (IPsec) that blocks
+//	notrouter    not forwarded  a host that others take for their gateway
+//	loop         sent back      a route leads back to where the packet came from
+//	linkdown     lost           an interface is down
+//	nocarrier    lost           the other end of a link is down
+//	tentative    not delivered  an IPv6 address that is not settled
+//	noaddress    not delivered  nobody has the address
+//	neighbour    not sent on    nobody answers for the address on the link
+//	mtu          too large      the packet is too large
+//	ttl          dropped        the TTL expired
+//	rpfilter     not accepted   the source may not come in there
+//	nolistener   refused        nobody has the port
+//	backlog      not accepted   the listener's queue is full
+//	noanswer     delivered      delivered to a program, which said nothing
+//	ignored      ignored        echo requests are ignored
+//	wrongmac     lost           sent to a MAC that nobody on the link has
+//	otheraddr    not accepted   the answer came from where it was not asked
+//	martian      not accepted   a source that nobody outside may have
+//	conflict     taken          another node has the address as well, and took it
+//	unknown      inconclusive   what was seen does not account for it
 package evidence

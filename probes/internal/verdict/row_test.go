@@ -1,10 +1,14 @@
 package verdict
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"maps"
+	"os"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -118,3 +122,42 @@ func TestConfirmingCounters(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// The documentation of package evidence has a line for each kind: its word, its verb, and
+// what kind.go says of it; those that may be policies first.
+func TestKindsAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../evidence/doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../../evidence/kind.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants := regexp.MustCompile(`(?m)^\t\w+ +Kind = "(\w+)" *// (.+)$`).FindAllStringSubmatch(string(source), -1)
+	if len(constants) != len(kinds(t)) {
+		t.Fatalf("%d kinds have a comment, of %d", len(constants), len(kinds(t)))
+	}
+	mistakes := false
+	for _, c := range constants {
+		verb := "inconclusive"
+		if r := rowOf(evidence.Kind(c[1])); r != nil {
+			verb = r.verb
+			isNever := reflect.ValueOf(r.policy).Pointer() == reflect.ValueOf(never).Pointer()
+			if mistakes && !isNever {
+				t.Errorf("%s may be a policy, and stands among the mistakes", r.kind)
+			}
+			mistakes = isNever
+		}
+		if line := fmt.Sprintf("//\t%-11s  %-13s  %s\n", c[1], verb, c[2]); !strings.Contains(string(text), line) {
+			t.Errorf("probes/evidence/doc.go lacks this line:\n%s", line)
+		}
+	}
+	if want, got := len(constants), strings.Count(string(text), "\n//\t"); got != want+countExample {
+		t.Errorf("%d lines of kinds, want %d", got-countExample, want)
+	}
+}
+
+// countExample is how many lines the example of the documentation has.
+const countExample = 6
