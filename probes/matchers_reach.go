@@ -86,7 +86,7 @@ func (m *ReachMatcher) Match(actual any) (bool, error) {
 // ask asks one probe, and judges what came of it.
 func (m *ReachMatcher) ask(from *harness.Node, p Probe) error {
 	how := Ask
-	if p.kind != nil && p.kind.serve == nil || p.kind == tcpKind && !m.served(from, p) {
+	if p.kind != nil && (p.kind.serve == nil || !m.served(from, p)) {
 		how = Watch // nobody signs
 	}
 	result, err := how(m.ctx, from, m.target, p)

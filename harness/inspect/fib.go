@@ -84,23 +84,34 @@ func (s *State) matches(r *PolicyRule, q Question) bool {
 		return !prefix.IsValid() || prefix.Bits() == 0 || addr.IsValid() && prefix.Contains(addr)
 	}
 	does := has(r.From, q.From) && has(r.To, q.To) &&
-		(r.In == "" || r.In == in.Name) && r.Out == "" &&
+		(r.In == "" || r.In == in.Name) && (r.Out == "" || q.Out != 0 && r.Out == s.Link(q.Out).Name) &&
 		(r.Mark^q.Mark)&r.Mask == 0 &&
 		(r.TOS^q.TOS)&r.TOSMask == 0 &&
 		(r.Protocol == 0 || r.Protocol == q.Protocol) &&
 		portMatches(r.SourcePorts, r.SourcePortMask, q.SourcePort) && portMatches(r.Ports, r.PortMask, q.Port) &&
 		(r.UIDs == nil || q.In == 0 && r.UIDs.has(q.UID)) &&
-		(!r.L3Master || s.domain(in) != 0)
+		(!r.L3Master || s.domain(q) != 0)
 	return does != r.Invert
 }
 
-// domain is the table of the VRF that an interface is in; 0 for none.
-func (s *State) domain(l Link) int {
+// VRF is the index of the VRF that an interface is in, or is; 0 for none.
+func (s *State) VRF(l Link) int {
 	if l.Kind == "vrf" {
-		return l.Table
+		return l.Index
 	}
 	if master := s.Link(l.Master); master.Kind == "vrf" {
-		return master.Table
+		return master.Index
+	}
+	return 0
+}
+
+// domain is the table of the VRF that a packet is looked up in, which comes in, or is to leave,
+// at an interface of it; 0 for none.
+func (s *State) domain(q Question) int {
+	for _, index := range []int{q.In, q.Out} {
+		if vrf := s.VRF(s.Link(index)); vrf != 0 {
+			return s.Link(vrf).Table
+		}
 	}
 	return 0
 }
@@ -110,7 +121,7 @@ func (s *State) domain(l Link) int {
 func (s *State) lookIn(rule *PolicyRule, q Question) *Route {
 	table := rule.Table
 	if rule.L3Master {
-		table = s.domain(s.Link(q.In))
+		table = s.domain(q)
 	}
 	var best *Route
 	for i := range s.Routes {

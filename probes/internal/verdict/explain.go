@@ -205,7 +205,9 @@ func (p spot) atTheEnd() evidence.Cause {
 	// The node took the request; so its answer did not get out.
 	answer := evidence.Cause{Node: p.seen.Node, Leg: evidence.Answer}
 	p.leg = evidence.Answer
-	if p.sends(&answer, back(p.seen)) {
+	asked := back(p.seen)
+	asked.Out = p.vrf()
+	if p.sends(&answer, asked) {
 		return answer
 	}
 	p.leg = evidence.Request
@@ -253,7 +255,7 @@ func (p spot) sends(c *evidence.Cause, q inspect.Question) bool {
 // onTheLink explains a packet that was handed to a driver and not seen at the
 // other end.
 func (p spot) onTheLink() evidence.Cause {
-	p.way = p.state.Lookups[inspect.Question{To: p.to}] // the zero Lookup has no router
+	p.way = p.state.Lookups[inspect.Question{To: p.to, Out: p.vrf()}] // the zero Lookup has no router
 	c := p.unknown("it left there, and was seen nowhere else")
 	p.explain(&c, onLink)
 	return c

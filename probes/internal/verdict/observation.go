@@ -100,10 +100,16 @@ func back(s evidence.Sighting) inspect.Question {
 	}
 }
 
-// Questions are the route lookups that explaining a packet at a place needs.
-func Questions(s evidence.Sighting) []inspect.Question {
-	return []inspect.Question{onward(s), back(s), {To: s.Source}, {To: s.Destination}}
+// Questions are the route lookups that explaining a packet at a place needs, which is in a
+// VRF, or in none: 0. What a node itself sends there belongs to the VRF that it got it in.
+func Questions(s evidence.Sighting, vrf int) []inspect.Question {
+	answer := back(s)
+	answer.Out = vrf
+	return []inspect.Question{onward(s), answer, {To: s.Source, Out: vrf}, {To: s.Destination, Out: vrf}}
 }
+
+// vrf is the VRF that the packet was seen in; 0 for none.
+func (p spot) vrf() int { return p.state.VRF(p.in()) }
 
 // FirstQuestion is the lookup by which the asker's own kernel finds where to send.
 func FirstQuestion(f wire.Flow) inspect.Question {

@@ -23,7 +23,7 @@ func filtersSource(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	mode := max(p.state.Sysctls["net/ipv4/conf/all/rp_filter"], p.state.Sysctls["net/ipv4/conf/"+p.in().Name+"/rp_filter"])
-	back, asked := p.state.Lookups[inspect.Question{To: source}]
+	back, asked := p.state.Lookups[inspect.Question{To: source, Out: p.vrf()}]
 	if !asked || mode == "" || mode == "0" {
 		return false
 	}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,13 +15,14 @@ import (
 // inquiry is what is to be known of a node besides what its kernel lists.
 type inquiry struct {
 	questions []inspect.Question
-	links     []int         // whose sysctls are wanted
-	sockets   wire.Protocol // whose are wanted, TCP or UDP
+	seen      []evidence.Sighting // what is asked about packets at places depends on the links
+	links     []int               // whose sysctls are wanted
+	sockets   wire.Protocol       // whose are wanted, TCP or UDP
 }
 
 // about adds what explaining a packet at a place needs.
 func (i *inquiry) about(s evidence.Sighting) {
-	i.questions = append(i.questions, verdict.Questions(s)...)
+	i.seen = append(i.seen, s)
 	if s.Index != 0 {
 		i.links = append(i.links, s.Index)
 	}
@@ -34,8 +36,12 @@ func (i inquiry) in(s *inspect.State) inspect.Want {
 			names = append(names, name)
 		}
 	}
+	questions := slices.Clone(i.questions)
+	for _, seen := range i.seen {
+		questions = append(questions, verdict.Questions(seen, s.VRF(s.Link(seen.Index)))...)
+	}
 	return inspect.Want{
-		Questions: i.questions, Sysctls: verdict.Sysctls(names...),
+		Questions: questions, Sysctls: verdict.Sysctls(names...),
 		Listeners: i.sockets == wire.TCP, Datagrams: i.sockets == wire.UDP,
 	}
 }
