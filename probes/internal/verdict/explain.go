@@ -106,60 +106,6 @@ func (o Observation) sourced() (evidence.Cause, bool) {
 	return c, p.explain(&c, sourced)
 }
 
-// refused explains a reset or an ICMP error by who sent the one that came back; where none
-// did, by who one was first seen leaving.
-func (o Observation) refused() (evidence.Cause, bool) {
-	by := o.Heard.Refuser
-	if by == "" {
-		by = o.Timeline.Refuser()
-	}
-	if by == "" {
-		return evidence.Cause{}, false
-	}
-	request, ok := o.LastSeen(evidence.Request)
-	if in, came := o.cameTo(by); came && request.Node != by {
-		request = in // a copy of it went on
-	}
-	if at, came := o.lastAt(o.Heard.Refuser); came && at.Dropped() {
-		return o.dropped(at), true
-	}
-	if !ok && by == o.Flow.From {
-		return evidence.Cause{}, false // its own kernel says that it could not send it
-	}
-	if by == o.Flow.From && o.declined() {
-		return evidence.Cause{}, false // what it refuses is the answer
-	}
-	c := evidence.Cause{Kind: evidence.Unknown, Node: by, Leg: evidence.Request, Detail: "it sent a refusal, and no request was seen to reach it"}
-	if !ok || request.Node != by {
-		return c, true
-	}
-	p := o.at(request, evidence.Request)
-	if p.state == nil {
-		c.Detail = "its state was not read"
-		return c, true
-	}
-	if _, own := p.state.Addr(p.to); own {
-		if c = p.unknown(""); p.explain(&c, refused) {
-			return c, true
-		}
-	}
-	c = o.stopped(request, evidence.Request)
-	if c.Kind == evidence.Unknown && (c.Detail == noReason || c.Detail == noSilence) {
-		c.Detail = "it sent a refusal, and no rule or route of it is known to"
-	}
-	return c, true
-}
-
-// lastAt is where a request was last seen at a node.
-func (o Observation) lastAt(node string) (evidence.Sighting, bool) {
-	for _, s := range slices.Backward(o.Timeline) {
-		if s.Role == evidence.Request && s.Node == node && !s.Foreign {
-			return s, true
-		}
-	}
-	return evidence.Sighting{}, false
-}
-
 // Where a node's state tells nothing.
 const (
 	noReason  = "nothing there accounts for its end"
