@@ -211,7 +211,7 @@ func TestReachEndsWithItsContext(t *testing.T) {
 	to := netip.MustParseAddr("10.0.2.1")
 	start := time.Now()
 	failsBothWays(t, lab.Node("client"), probes.Reach(to, dns.Within(time.Minute)).WithContext(ctx),
-		"ask client -> 10.0.2.1 (10.0.2.1) udp/53: context deadline exceeded")
+		"watch client -> 10.0.2.1 udp/53: context deadline exceeded")
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("a context of 30ms ended it after %s", took)
 	}

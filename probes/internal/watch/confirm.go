@@ -23,7 +23,8 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 		t.awaits = at
 		return false
 	case first.Kind == evidence.Neighbour && t.awaits == at:
-		return w.Waiting(t) == "" && w.shut(w.mayArrive(first, t), t)
+		requests, answers := w.Waiting(t)
+		return requests == "" && answers == "" && w.shut(w.mayArrive(first, t), t)
 	case first.Kind == evidence.Unknown || first.Passing || first.Rule != nil:
 		return false
 	}
