@@ -72,6 +72,9 @@ func ChoosingLegacy(set *inspect.Ruleset, p Packet, by func(*inspect.LegacyRule)
 	for _, table := range set.Legacy {
 		for _, chain := range table.Chains {
 			lines := legacyLines(table, chain)
+			if p.Hook = ""; chain.Policy != "" {
+				p.Hook = strings.ToLower(chain.Name)
+			}
 			for i, rule := range chain.Rules {
 				is, behind := by(rule)
 				if behind {

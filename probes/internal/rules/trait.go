@@ -103,9 +103,10 @@ func (e *evaluation) metaTrait(key expr.MetaKey) Trait {
 			return User
 		}
 	case expr.MetaKeyPRIORITY:
-		if !e.packet.Foreign {
-			return Priority
+		if e.packet.Foreign { // a router makes it of the traffic class
+			return TOS
 		}
+		return Priority
 	}
 	return 0
 }
