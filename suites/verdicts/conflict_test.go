@@ -57,6 +57,18 @@ var _ = Describe("another node that took the packet", func() {
 		Entry("by a rejecting rule", `table inet f { chain c { type filter hook input priority 0; ip daddr 10.0.9.1 reject; }; }`),
 	)
 
+	It("may be the router on the way", func(ctx SpecContext) {
+		s := planned().up()
+		add(s.node("fw"), "wan", "10.0.9.1/32")
+		Expect(s.node("fw").Nft(`table inet f { chain c { type filter hook input priority 0; iifname "lan" drop; }; }`)).To(Succeed())
+		heard := datagrams(s.node("site"), 7, 0)
+		for _, p := range []probes.Probe{echo, icmp, ssh} {
+			notIsolated(ctx, s.node("pc"), s.node("site"), p, "fw has 10.0.9.1 as well")
+		}
+		says(s.node("pc"), netip.AddrPort{}, netip.AddrPortFrom(site4, 7), 9, "x")
+		Expect(heard.heard()).To(BeEmpty())
+	})
+
 	It("without it is none either", func(ctx SpecContext) {
 		s := twins(`table inet f { chain c { type filter hook prerouting priority -300; ip daddr 10.0.9.1 drop; }; }`, false)
 		heard := datagrams(s.node("site"), 7, 0)

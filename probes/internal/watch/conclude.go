@@ -102,8 +102,8 @@ func (w *Watch) astray(t *Trail, s evidence.Sighting) bool {
 	if !slices.Contains(w.wayOf(t), s.Node) {
 		return true
 	}
-	return slices.ContainsFunc(w.accountOf(t).Packets, func(p account.Packet) bool {
-		return p.End.Node == s.Node && p.End.Kind == account.Dropped && p.End.Hook == account.InputHook
+	return slices.ContainsFunc(t.records, func(r *record) bool {
+		return r.Node == s.Node && r.role == s.Role && r.Drop != nil && r.Layer == account.IP && r.Out == 0 // before it was to leave
 	})
 }
 
