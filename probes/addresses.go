@@ -18,6 +18,8 @@ type pair struct {
 	// aside is true where another pair decides: this is not the kernel's source, or not
 	// the target's nearest address.
 	aside bool
+	// group is true of an address by which all on a link are meant.
+	group bool
 }
 
 // everyPair are all that a node could ask a target at: each address that the target has
@@ -57,7 +59,7 @@ func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err er
 		}
 	}
 	bound, err := a.likely(a.bound)
-	return append(pairs, bound...), name, err
+	return slices.Concat(pairs, bound, groupPairs(from, to)), name, err
 }
 
 // asker is what a node could ask targets from.

@@ -59,7 +59,7 @@ func (w wanted) asks(at pair) bool {
 	if at.to.Is6() {
 		family = 6
 	}
-	return (w.family == 0 || w.family == family) && (!w.excepted || !at.aside)
+	return (w.family == 0 || w.family == family) && (!w.excepted || !at.aside) && (!at.group || w.toGroups(family))
 }
 
 // tasks are what is to be asked, and what will be found.
@@ -79,7 +79,7 @@ func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, er
 			if err := t.sendFrom(at.source, at.device, w.from); err != nil {
 				return nil, nil, err
 			}
-			tasks, found = append(tasks, t), append(found, finding{aside: at.aside, excepted: w.excepted, closed: w.closed})
+			tasks, found = append(tasks, t), append(found, finding{aside: at.aside, group: at.group, excepted: w.excepted, closed: w.closed})
 		}
 	}
 	return tasks, found, nil

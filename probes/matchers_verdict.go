@@ -16,6 +16,8 @@ type finding struct {
 	// aside is true of what is not from the asker's chosen source to the target's
 	// nearest address: it only must not be delivered, whatever ends it.
 	aside bool
+	// group is true of what was sent to all on a link.
+	group bool
 	// excepted is true of a probe that is to be answered.
 	excepted bool
 	// closed is true of a port that nobody has: that the target refuses it shows that
@@ -285,6 +287,15 @@ func (r Result) mayBeDelivered() bool {
 		return s.Role == evidence.Request && s.Dropped() && slices.Contains(targets, s.Node)
 	})
 	return !there && !dropped && cameTo(r.Timeline, targets)
+}
+
+// cameIn says whether a request came in at the target and was not seen to end before it was
+// delivered.
+func (r Result) cameIn() bool {
+	targets := r.targets()
+	return slices.ContainsFunc(r.Packets, func(p evidence.Packet) bool {
+		return p.Role == evidence.Request && !p.Stray && p.Fate == evidence.Delivered && slices.Contains(targets, p.Node)
+	})
 }
 
 // targets are what a watch may call the node that is asked, or those that have the address.

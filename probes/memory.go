@@ -117,7 +117,7 @@ func (m *IsolationMatcher) doubt(found []finding) error {
 
 // once asks again what a finding is of.
 func (q question) once(ctx context.Context, f finding) ([]finding, error) {
-	q.pairs = []pair{{source: f.source, device: f.device, to: f.Addr, aside: f.aside}}
+	q.pairs = []pair{{source: f.source, device: f.device, to: f.Addr, aside: f.aside, group: f.group}}
 	if f.source.IsLinkLocalUnicast() {
 		q.pairs[0].source = f.source.WithZone(f.Addr.Zone())
 	}

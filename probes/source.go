@@ -24,6 +24,9 @@ func (s source) bind(fd int, v6 bool) (port uint16, err error) {
 		if err := unix.BindToDevice(fd, s.device); err != nil {
 			return 0, err
 		}
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
+			return 0, err
+		}
 	}
 	var at unix.Sockaddr
 	if v6 {

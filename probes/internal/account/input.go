@@ -125,6 +125,8 @@ type Sighting struct {
 	// Foreign is true when the frame was addressed to another host's MAC, as most are
 	// that come to a bridge's port.
 	Foreign bool
+	// Group is true when the frame was a broadcast, or to a group's MAC.
+	Group bool
 	Header
 }
 

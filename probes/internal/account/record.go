@@ -39,12 +39,28 @@ func (b *book) trace() {
 func (b *book) records() []*Record {
 	var all []*Record
 	for i := range b.Records {
-		if b.Records[i].Role == b.role {
+		if b.Records[i].Role == b.role && !b.looped(&b.Records[i]) {
 			all = append(all, &b.Records[i])
 		}
 	}
 	slices.SortStableFunc(all, func(r, s *Record) int { return strings.Compare(r.Node, s.Node) })
 	return all
+}
+
+// looped says whether a record is of the asker's own copy of what it sends to a group: its
+// kernel makes it after the output hook, and no tap sees it (ip_mc_output, net/ipv4/ip_output.c).
+func (b *book) looped(r *Record) bool {
+	if b.role != Request || r.Node != b.Asker || r.Layer != IP || r.In == 0 && (len(r.Hooks) == 0 || r.Hooks[0] != PostroutingHook) {
+		return false
+	}
+	sent, came := false, false
+	for _, s := range b.Sightings {
+		if s.Tuple == r.Before.Tuple {
+			sent = sent || s.Group
+			came = came || s.Node == b.Asker && s.Direction == In
+		}
+	}
+	return sent && !came
 }
 
 // starts says whether a record is of what came in there, and not of a clone that the

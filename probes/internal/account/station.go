@@ -30,6 +30,7 @@ type visit struct {
 	from  *exit   // what brought it; nil of what the station made, and orphans
 	gap   *visit  // what it is seen as again, after it was lost from sight
 	up    *visit  // what it was before, of a gap's other side
+	other bool    // it came to a group, of which this node is not the one that is meant
 }
 
 // own is true of what the station made: it did not come.
@@ -38,11 +39,12 @@ func (v *visit) own() bool { return v.in == 0 }
 // foreign is true when the frame was for another.
 func (v *visit) foreign() bool { return len(v.ins) > 0 && v.ins[len(v.ins)-1].Foreign }
 
-// stray is true of a foreign frame that nothing was made of. To a bridge every frame is
-// foreign: there it is one that came in elsewhere as well, at the host that it was for.
+// stray is true of a foreign frame, or one to a group, that nothing was made of. To a bridge
+// every frame is foreign: there it is one that came in elsewhere as well, at the host that it
+// was for.
 func (v *visit) stray() bool {
 	switch {
-	case !v.foreign() || len(v.exits) > 0 || v.gap != nil || slices.ContainsFunc(v.lines, func(l *line) bool { return l.exit != nil }):
+	case !v.foreign() && !v.other || len(v.exits) > 0 || v.gap != nil || slices.ContainsFunc(v.lines, func(l *line) bool { return l.exit != nil }):
 		return false
 	case v.at.bridge == 0:
 		return true
@@ -154,7 +156,7 @@ func (b *book) note(s Sighting) {
 }
 
 func (b *book) come(at station, s Sighting) *visit {
-	v := &visit{at: at, ins: []Sighting{s}, head: s.Header, when: s.At, in: s.Index}
+	v := &visit{at: at, ins: []Sighting{s}, head: s.Header, when: s.At, in: s.Index, other: s.Group && at.bridge == 0 && !b.atGoal(at)}
 	b.visits = append(b.visits, v)
 	return v
 }

@@ -34,7 +34,8 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 		direction = evidence.Out
 	}
 	t.sightings = append(t.sightings, account.Sighting{
-		At: f.at, Node: p.label, Index: f.index, Direction: account.Direction(direction), Role: account.Role(role), Foreign: f.foreign(), Header: headerOf(packet),
+		At: f.at, Node: p.label, Index: f.index, Direction: account.Direction(direction), Role: account.Role(role), Foreign: f.foreign(), Group: f.group(),
+		Header: headerOf(packet),
 	})
 	if packet.Protocol == unix.IPPROTO_TCP && !f.foreign() {
 		t.segments = append(t.segments, segment{p, direction, packet.Tuple(), packet.Flags})

@@ -26,6 +26,11 @@ func (f *frame) out() bool { return f.kind == unix.PACKET_OUTGOING }
 // foreign says whether it was addressed to another host's MAC.
 func (f *frame) foreign() bool { return f.kind == unix.PACKET_OTHERHOST }
 
+// group says whether it was a broadcast, or addressed to a group's MAC.
+func (f *frame) group() bool {
+	return f.kind == unix.PACKET_BROADCAST || f.kind == unix.PACKET_MULTICAST
+}
+
 // snapLength is how much of a packet a tap keeps, in bytes.
 const snapLength = 512
 

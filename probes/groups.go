@@ -1,0 +1,79 @@
+package probes
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/wire"
+)
+
+// Who is on a link with the target may ask all on it at once: by a broadcast, or as a group
+// that every node is in. A service that listens at all addresses reads it.
+var (
+	everybody = netip.AddrFrom4([4]byte{255, 255, 255, 255}) // RFC 919
+	allHosts  = netip.AddrFrom4([4]byte{224, 0, 0, 1})       // RFC 1112
+	allNodes  = netip.MustParseAddr("ff02::1")               // RFC 4291
+)
+
+// groupPairs are those of the links that the asker and the target are both on. They do not
+// decide.
+func groupPairs(from *harness.Node, to Target) (pairs []pair) {
+	node := nodeOf(to)
+	if node == nil || node.Lab() != from.Lab() || node == from || from.Attached() {
+		return nil
+	}
+	add := func(device string, addr netip.Addr) {
+		p := pair{device: device, to: addr, aside: true, group: true}
+		if !slices.Contains(pairs, p) {
+			pairs = append(pairs, p)
+		}
+	}
+	its, _ := node.Lab().Plan().Node(node.Name())
+	own, _ := from.Lab().Plan().Node(from.Name())
+	at, only := to.(harness.Endpoint)
+	for _, theirs := range its.Ports {
+		for _, mine := range own.Ports {
+			if mine.Segment != theirs.Segment || only && at.Segment != theirs.Segment {
+				continue
+			}
+			for _, prefix := range theirs.Addrs {
+				switch family := prefix.Addr().Is6(); {
+				case !slices.ContainsFunc(mine.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == family }):
+				case family:
+					add(mine.Name, allNodes.WithZone(mine.Name))
+				default:
+					add(mine.Name, broadcastOf(prefix))
+					add(mine.Name, everybody)
+					add(mine.Name, allHosts)
+				}
+			}
+		}
+	}
+	return pairs
+}
+
+// broadcastOf is the last address of an IPv4 prefix; of one without it (RFC 3021) that of all.
+func broadcastOf(prefix netip.Prefix) netip.Addr {
+	const bits, least = 32, 2
+	if prefix.Bits() > bits-least {
+		return everybody
+	}
+	last := prefix.Masked().Addr().As4()
+	for i := prefix.Bits(); i < bits; i++ {
+		last[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(last)
+}
+
+// toGroups says whether anybody takes such a probe that is sent to a group: a service a
+// datagram, and of IPv6 each kernel an echo request (icmp_echo_ignore_broadcasts is 1).
+func (w wanted) toGroups(family int) bool {
+	switch w.kind.protocol {
+	case wire.UDP:
+		return true
+	case wire.ICMP:
+		return family == 6
+	}
+	return false
+}
