@@ -120,8 +120,9 @@ var _ = Describe("a neighbour on a switch", func() {
 		Expect(left.Nft(`table inet filter { chain input { type filter hook input priority 0;
 			meta l4proto { tcp, udp } drop comment "left is closed"; }; }`)).To(Succeed())
 		for _, r := range watch(ctx, client, right, web, dns) {
-			Expect(r).To(probes.BeIsolatedFrom(right).At("left").By("left is closed"))
-			noVerdict(probes.BeIsolatedFrom(right).At("right"), r, "was dropped at left", "not at right")
+			noVerdict(probes.BeIsolatedFrom(right), r, "as well: an address conflict with right")
+			Expect(r).To(probes.BeIsolatedFrom(right).At("left").Because(evidence.Conflict))
+			noVerdict(probes.BeIsolatedFrom(right).At("right").Because(evidence.Conflict), r, "was taken at left", "not at right")
 		}
 
 		By("remembering the right one, as the control")
