@@ -44,3 +44,6 @@ type missing struct{ what string }
 
 func (m missing) Error() string        { return m.what }
 func (m missing) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// errNoFunction is a nil where a function is wanted.
+var errNoFunction = errors.New("there is no function to call: it is nil")

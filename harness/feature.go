@@ -103,6 +103,10 @@ func Require(tb TB, features ...Feature) {
 		if err == nil {
 			continue
 		}
+		if f.check == nil {
+			tb.Fatalf("require: %v", err)
+			return
+		}
 		listed := slices.Contains(strings.Split(os.Getenv(missingVar), ","), f.name)
 		if os.Getenv(strictVar) == "1" && !listed && !f.aged {
 			tb.Fatalf("require %s: %v; %s=1 allows no such skip: provide it, or list it in %s", f.name, err, strictVar, missingVar)
@@ -118,6 +122,9 @@ var lacks sync.Map // a feature's name, and what it is of, to finding, found onc
 type finding struct{ err error }
 
 func (f Feature) lacking() error {
+	if f.check == nil {
+		return errors.New("a zero Feature is none: it is one of this package's, or made by Kernel, Tool or Unpacked")
+	}
 	key := f.name + f.of
 	if found, ok := lacks.Load(key); ok {
 		return found.(finding).err

@@ -109,9 +109,12 @@ func (l *Lab) Down() {
 	last := l.onDown
 	l.onDown, l.kept = nil, nil
 	l.mu.Unlock()
-	for i := len(last) - 1; i >= 0; i-- {
-		last[i]()
-	}
+	defer l.close() // also where something that was registered panics
+	runAll(last)
+}
+
+// close ends the lab's processes and closes its descriptors.
+func (l *Lab) close() {
 	l.commands.close()
 	for _, node := range l.nodes {
 		node.close()
@@ -121,13 +124,27 @@ func (l *Lab) Down() {
 	upLabs.Delete(l)
 }
 
+// runAll runs what was registered, last first. One that panics, or ends its goroutine
+// as FailNow does, keeps none of the others from running.
+func runAll(registered []func()) {
+	if len(registered) == 0 {
+		return
+	}
+	before := registered[:len(registered)-1]
+	defer runAll(before)
+	registered[len(before)]()
+}
+
 // upLabs are the labs that are up, for the leak check of Main.
 var upLabs sync.Map
 
 // OnDown registers f to run when the lab goes down, before its descriptors close;
 // what was registered last runs first. When the lab is down already, f runs at
-// once.
+// once; a nil f is nothing to do.
 func (l *Lab) OnDown(f func()) {
+	if f == nil {
+		return
+	}
 	l.mu.Lock()
 	if !l.isDown {
 		l.onDown = append(l.onDown, f)

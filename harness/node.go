@@ -61,6 +61,9 @@ func (n *Node) Attached() bool { return n.lab.attached }
 // are not in it. Do may nest, and f may block: the node's own thread does one
 // piece of work at a time, and a throw-away thread does what comes meanwhile.
 func (n *Node) Do(f func() error) error {
+	if f == nil {
+		return at(errNoFunction, "node %s: do", n.name)
+	}
 	ran, err := n.own.tryRun(f)
 	if ran {
 		return err
@@ -75,6 +78,12 @@ func (n *Node) Do(f func() error) error {
 func Visit(nodes []*Node, f func(*Node) error) error {
 	if len(nodes) == 0 {
 		return nil
+	}
+	if f == nil {
+		return at(errNoFunction, "visit")
+	}
+	if i := slices.Index(nodes, nil); i >= 0 {
+		return at(errors.New("there is no node"), "visit: node %d of %d", i+1, len(nodes))
 	}
 	return once(nodes[0].ground.enter, func() error {
 		for i, node := range nodes {

@@ -28,6 +28,9 @@ import "io"
 // the test itself took down, with Lab.Down, before it failed has no bundle; neither
 // has one of Ginkgo's BeforeSuite, where no spec's failure is known.
 func (l *Lab) OnFailure(name string, f func(io.Writer) error) {
+	if f == nil {
+		f = func(io.Writer) error { return errNoFunction }
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.isEnding {

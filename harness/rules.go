@@ -1,12 +1,14 @@
 package harness
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -34,6 +36,9 @@ func (n *Node) restore(program, text string) error {
 // Nftables hands f a connection of google/nftables in the node's namespace, and
 // closes it afterwards. What f leaves unsent is flushed.
 func (n *Node) Nftables(f func(*nftables.Conn) error) error {
+	if f == nil {
+		return at(errNoFunction, "node %s: nftables", n.name)
+	}
 	var conn *nftables.Conn
 	err := n.Do(func() error {
 		var err error
@@ -78,10 +83,12 @@ func (n *Node) loadIptables(name string) func(string) error {
 		if !strings.HasSuffix(text, "\n") {
 			text += "\n"
 		}
-		cmd := n.Command(path, "--noflush")
+		ctx, cancel := context.WithTimeoutCause(context.Background(), loaderBound, errLoaderHangs)
+		defer cancel()
+		cmd := n.CommandContext(ctx, path, "--noflush")
 		cmd.Stdin = strings.NewReader(text)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return at(&textError{name, out, err}, "load %s text", strings.TrimSuffix(name, "-restore"))
+			return at(&textError{name, out, errors.Join(err, context.Cause(ctx))}, "load %s text", strings.TrimSuffix(name, "-restore"))
 		}
 		return nil
 	}
@@ -89,15 +96,25 @@ func (n *Node) loadIptables(name string) func(string) error {
 
 // pipe runs a program that ends by itself on the node's own thread.
 func (n *Node) pipe(input, path string, args ...string) (out []byte, err error) {
-	cmd := exec.Command(path, args...)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), loaderBound, errLoaderHangs)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = waitDelay
 	cmd.Stdin = strings.NewReader(input)
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	err = n.Do(func() error {
 		out, err = cmd.CombinedOutput()
 		return err
 	})
-	return out, err
+	return out, errors.Join(err, context.Cause(ctx))
 }
+
+// loaderBound is how long nft or iptables-restore may take. A ruleset of 100,000 rules
+// takes some seconds.
+var loaderBound = 2 * time.Minute
+
+var errLoaderHangs = errors.New("it did not end in time, and was killed")
 
 // tool finds a program, also where an ordinary user's PATH does not look.
 func tool(name, debianPackage string) (string, error) {
@@ -125,6 +142,9 @@ func (e *textError) Error() string {
 	said := strings.TrimSpace(strings.ReplaceAll(string(e.output), "/dev/stdin:", "line "))
 	if said == "" {
 		return fmt.Sprintf("%s: %v", e.loader, e.err)
+	}
+	if errors.Is(e.err, errLoaderHangs) {
+		said += ": " + errLoaderHangs.Error()
 	}
 	return fmt.Sprintf("%s: %s", e.loader, said)
 }

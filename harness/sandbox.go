@@ -18,7 +18,11 @@ import (
 // would skip its clean-up. It dies with this process, even by SIGKILL.
 func sandbox() int {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2} {
+		if !signal.Ignored(s) { // as nohup(1) has it
+			signal.Notify(signals, s)
+		}
+	}
 	// The thread that starts the child stays until the child ends: its death
 	// would be the child's.
 	parent := newThread(func() error { return nil })
