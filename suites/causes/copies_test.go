@@ -15,7 +15,7 @@ var _ = Describe("a copy of a packet", func() {
 		o, ids := mirror()
 		Expect(ids.Nft(`table inet filter { chain in { type filter hook prerouting priority 0;
 			udp dport 53 drop comment "seen enough"; }; }`)).To(Succeed())
-		Expect(o.client).To(probes.Reach(server4, dns).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(server4, patient(dns)...).WithContext(ctx))
 		Expect(o.client).NotTo(probes.BeIsolatedFrom(server4, dns).WithContext(ctx))
 		kept := routesOf(o.server)
 		Expect(o.server.Port("dmz").Down()).To(Succeed())
@@ -28,7 +28,7 @@ var _ = Describe("a copy of a packet", func() {
 		By("bringing the server back, as the control")
 		Expect(o.server.Port("dmz").Up()).To(Succeed())
 		giveRoutes(o.server, kept)
-		Expect(o.client).To(probes.Reach(server4, dns).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(server4, patient(dns)...).WithContext(ctx))
 	},
 		Entry("on the same link", func() (office, *harness.Node) {
 			f := newFarm()

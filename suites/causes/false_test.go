@@ -136,7 +136,7 @@ var _ = Describe("it proves no isolation", func() {
 				holds, err := probes.BeIsolatedFrom(o.server, p.Within(silence)).WithContext(ctx).Match(o.client)
 				Expect(holds).To(BeFalse(), "%s, when %s's came up", p, node)
 				if err == nil { // it is up by now
-					Expect(o.client).To(probes.Reach(o.server, p).WithContext(ctx))
+					Expect(o.client).To(probes.Reach(o.server, patient(p)...).WithContext(ctx))
 				} else {
 					Expect(err).To(MatchError(ContainSubstring("client is not shown to be isolated from server")))
 				}

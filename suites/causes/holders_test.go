@@ -90,7 +90,7 @@ var _ = Describe("who has a connection", func() {
 		Expect(proxy.came()).To(BeNumerically(">", 3))
 
 		lift(o.fw)
-		Expect(o.client).To(probes.Reach(o.server, web).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(o.server, patient(web)...).WithContext(ctx))
 		Expect(cellOf(ctx, o.client, o.server, false, web)).To(Equal("ok"))
 		Expect(asked.came()).To(BeNumerically(">", 0))
 	})
@@ -102,7 +102,7 @@ var _ = Describe("who has a connection", func() {
 		chatter(ctx, neighbour, netip.AddrPortFrom(o.server.Addr(), 8080))
 		for range 3 {
 			Expect(cellOf(ctx, nat, o.fw, false, web)).To(Equal("ok"))
-			Expect(nat).To(probes.Reach(o.fw, web).WithContext(ctx))
+			Expect(nat).To(probes.Reach(o.fw, patient(web)...).WithContext(ctx))
 		}
 		Expect(proxy.came()).To(BeNumerically(">", 3))
 	})
@@ -116,7 +116,7 @@ var _ = Describe("who has a connection", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(result).To(And(HaveField("By", "server"), HaveField("Proven", true)))
 		}
-		Expect(f.client).To(probes.Reach(server4, web).WithContext(ctx))
+		Expect(f.client).To(probes.Reach(server4, patient(web)...).WithContext(ctx))
 		for _, watched := range []bool{false, true} {
 			Expect(cellOf(ctx, f.client, f.server, watched, web)).To(Equal("ok"))
 		}

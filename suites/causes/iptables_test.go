@@ -29,7 +29,7 @@ var _ = Describe("a rule of iptables", func() {
 		results := isolated(ctx, o.client, closed, "fw", evidence.Drop, "", dns)
 		Expect(results).To(HaveEach(HaveField("Cause.Rule", HaveValue(And(
 			HaveField("Family", table), HaveField("Chain", "FORWARD"), HaveField("Words()", HavePrefix("udp dport 53")))))))
-		Expect(o.client).To(probes.Reach(open, web, dns).WithContext(ctx), "the other family has no such rule")
+		Expect(o.client).To(probes.Reach(open, patient(web, dns)...).WithContext(ctx), "the other family has no such rule")
 
 		By("taking the rules away, as the control")
 		o.iptables(program, "-F", "FORWARD")
@@ -48,7 +48,7 @@ var _ = Describe("a rule of iptables", func() {
 			closed, open = server6, server4
 		}
 		isolated(ctx, o.client, closed, "fw", evidence.Drop, policy, all...)
-		Expect(o.client).To(probes.Reach(open, all...).WithContext(ctx), "the other family has no such policy")
+		Expect(o.client).To(probes.Reach(open, patient(all...)...).WithContext(ctx), "the other family has no such policy")
 
 		By("accepting, as the control")
 		o.iptables(program, "-P", "FORWARD", "ACCEPT")
@@ -90,7 +90,7 @@ var _ = Describe("a rule of iptables", func() {
 		}
 		isolated(ctx, o.client, closed, "fw", evidence.Drop, "no names", dns)
 		Expect(o.client).To(probes.BeRejectedBy("fw", closed, web).By("-p tcp -j REJECT --reject-with tcp-reset").WithContext(ctx))
-		Expect(o.client).To(probes.Reach(open, dns, web).WithContext(ctx), "the other family has no such rule")
+		Expect(o.client).To(probes.Reach(open, patient(dns, web)...).WithContext(ctx), "the other family has no such rule")
 
 		By("taking the rules away and closing the chain")
 		o.iptables(program, "-F", "FORWARD")

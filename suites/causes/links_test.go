@@ -48,7 +48,7 @@ var _ = Describe("a link", func() {
 		}
 		giveRoutes(o.fw, routes)
 		for _, to := range hidden {
-			Expect(o.client).To(probes.Reach(to, all...).WithContext(ctx))
+			Expect(o.client).To(probes.Reach(to, patient(all...)...).WithContext(ctx))
 		}
 		Expect(o.fw.Port("dmz").Down()).To(Succeed())
 		for _, to := range hidden {
@@ -62,7 +62,7 @@ var _ = Describe("a link", func() {
 		}
 		giveRoutes(o.fw, routes)
 		for _, to := range hidden {
-			Expect(o.client).To(probes.Reach(to, all...).WithContext(ctx))
+			Expect(o.client).To(probes.Reach(to, patient(all...)...).WithContext(ctx))
 		}
 	})
 
@@ -74,6 +74,6 @@ var _ = Describe("a link", func() {
 
 		By("bringing it up, as the control")
 		Expect(o.client.Netlink().LinkSetUp(link(o.client, "lo"))).To(Succeed())
-		Expect(o.client).To(probes.Reach(o.client, icmp).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(o.client, patient(icmp)...).WithContext(ctx))
 	})
 })

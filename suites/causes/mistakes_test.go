@@ -39,7 +39,7 @@ var _ = Describe("a mistake isolates nothing:", func() {
 		By("making a router of it, as the control")
 		Expect(lab.Node("printer").SetSysctl("net.ipv4.ip_forward", "1")).To(Succeed())
 		giveRoutes(lab.Node("printer"), []netlink.Route{{Dst: prefix(dmz4.String()), Gw: gateways[0].AsSlice()}})
-		Expect(lab.Node("client")).To(probes.Reach(server4, all...).WithContext(ctx))
+		Expect(lab.Node("client")).To(probes.Reach(server4, patient(all...)...).WithContext(ctx))
 	})
 
 	It("a host that was told to forward is a router, and what it is told then counts", func(ctx SpecContext) {
@@ -49,7 +49,7 @@ var _ = Describe("a mistake isolates nothing:", func() {
 			// Which the printer sends, as fw is on the client's own link.
 			client.Sysctl("net.ipv4.conf.all.accept_redirects", "0").Sysctl("net.ipv4.conf.lan.accept_redirects", "0")
 		})
-		Expect(lab.Node("client")).To(probes.Reach(server4, all...).WithContext(ctx))
+		Expect(lab.Node("client")).To(probes.Reach(server4, patient(all...)...).WithContext(ctx))
 		Expect(lab.Node("printer").SetSysctl("net.ipv4.ip_forward", "0")).To(Succeed())
 		isolated(ctx, lab.Node("client"), server4, "printer", evidence.NoForward, "", all...)
 	})
@@ -66,7 +66,7 @@ var _ = Describe("a mistake isolates nothing:", func() {
 
 		By("taking it away, as the control")
 		takeRoutes(fw, "10.0.2.1/32", "fd00:2::1/128")
-		Expect(lab.Node("client")).To(probes.Reach(lab.Node("server"), all...).WithContext(ctx))
+		Expect(lab.Node("client")).To(probes.Reach(lab.Node("server"), patient(all...)...).WithContext(ctx))
 	})
 
 	It("two routers that send it to each other", func(ctx SpecContext) {
@@ -77,7 +77,7 @@ var _ = Describe("a mistake isolates nothing:", func() {
 		far := network.Router("far", core.At("10.0.5.2")).Route(topo.Route{Via: "10.0.5.1"})
 		far.Loopback("10.9.0.1/32")
 		lab := harness.Up(GinkgoTB(), network)
-		Expect(lab.Node("client")).To(probes.Reach(lab.Node("far"), icmp).WithContext(ctx))
+		Expect(lab.Node("client")).To(probes.Reach(lab.Node("far"), patient(icmp)...).WithContext(ctx))
 		lo, err := netlink.ParseAddr("10.9.0.1/32")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(lab.Node("far").Netlink().AddrDel(link(lab.Node("far"), "lo"), lo)).To(Succeed())
@@ -129,6 +129,6 @@ var _ = Describe("a mistake isolates nothing:", func() {
 			Expect(r.Outcome).To(Equal(probes.Unsent))
 		}
 		giveBack()
-		Expect(lab.Node("client")).To(probes.Reach(lab.Node("server"), all...).WithContext(ctx))
+		Expect(lab.Node("client")).To(probes.Reach(lab.Node("server"), patient(all...)...).WithContext(ctx))
 	})
 })

@@ -47,7 +47,7 @@ var _ = Describe("a neighbour", func() {
 		By("giving somebody the address, as the control")
 		give(owner(o), name, address)
 		forget(asker(o), name, to)
-		Expect(o.client).To(probes.Reach(to, icmp).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(to, patient(icmp)...).WithContext(ctx))
 	},
 		Entry("behind fw, IPv4", "10.0.2.99/24", atFw, atServer, "dmz"),
 		Entry("behind fw, IPv6", "fd00:2::99/64", atFw, atServer, "dmz"),
@@ -105,7 +105,7 @@ var _ = Describe("a neighbour on a switch", func() {
 
 		By("remembering the right one, as the control")
 		remember(client, "lan", rightMAC, twins...)
-		Expect(client).To(probes.Reach(right, web, dns).WithContext(ctx))
+		Expect(client).To(probes.Reach(right, patient(web, dns)...).WithContext(ctx))
 	})
 
 	It("that is another than was meant is named, and its silence does not isolate", func(ctx SpecContext) {
@@ -127,6 +127,6 @@ var _ = Describe("a neighbour on a switch", func() {
 
 		By("remembering the right one, as the control")
 		remember(client, "lan", rightMAC, twins...)
-		Expect(client).To(probes.Reach(right, web, dns).WithContext(ctx))
+		Expect(client).To(probes.Reach(right, patient(web, dns)...).WithContext(ctx))
 	})
 })

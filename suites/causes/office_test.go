@@ -69,7 +69,15 @@ func warm(ctx SpecContext) office {
 // reaches is the control: the client reaches the server with every probe.
 func (o office) reaches(ctx SpecContext, asked ...probes.Probe) {
 	GinkgoHelper()
-	Expect(o.client).To(probes.Reach(o.server, asked...).WithContext(ctx))
+	Expect(o.client).To(probes.Reach(o.server, patient(asked...)...).WithContext(ctx))
+}
+
+// patient are probes with the time that a responder wants on a busy machine.
+func patient(asked ...probes.Probe) (all []probes.Probe) {
+	for _, p := range asked {
+		all = append(all, p.Within(soon))
+	}
+	return all
 }
 
 // isolated says that every probe of a node's, or every answer to one, is stopped at
@@ -149,11 +157,7 @@ func inconclusive(ctx SpecContext, from *harness.Node, to probes.Target, known s
 // end can be seen.
 func seen(ctx SpecContext, from *harness.Node, to probes.Target, asked ...probes.Probe) []probes.Result {
 	GinkgoHelper()
-	var patient []probes.Probe
-	for _, p := range asked {
-		patient = append(patient, p.Within(soon))
-	}
-	results := watch(ctx, from, to, patient...)
+	results := watch(ctx, from, to, patient(asked...)...)
 	Expect(results).To(HaveEach(HaveField("RTT", BeNumerically("<", soon))))
 	return results
 }

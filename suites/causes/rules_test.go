@@ -119,7 +119,7 @@ var _ = Describe("a rule of nftables", func() {
 		o := ruled(atServer, "table "+family+` filter { chain input { type filter hook input priority 0;
 			meta l4proto { tcp, udp } drop; }; }`)
 		isolated(ctx, o.client, closed, "server", evidence.Drop, "meta l4proto { tcp, udp } drop", web, dns)
-		Expect(o.client).To(probes.Reach(open, web, dns).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(open, patient(web, dns)...).WithContext(ctx))
 
 		lift(o.server)
 		o.reaches(ctx, web, dns)

@@ -72,7 +72,7 @@ var _ = Describe("a socket", func() {
 		conn, _, err := unix.Accept(fd)
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { Expect(unix.Close(conn)).To(Succeed()) })
-		Expect(o.client).To(probes.Reach(server4, probes.TCP(81)).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(server4, patient(probes.TCP(81))...).WithContext(ctx))
 	})
 
 	It("that nobody has is named also when the server is tired of saying so", func(ctx SpecContext) {
@@ -113,7 +113,7 @@ var _ = Describe("a socket", func() {
 		}
 		ignore("1")
 		broken(ctx, o.client, o.server, "server", evidence.Ignored, icmp)
-		Expect(o.client).To(probes.Reach(o.server, web, dns).WithContext(ctx))
+		Expect(o.client).To(probes.Reach(o.server, patient(web, dns)...).WithContext(ctx))
 
 		By("minding them, as the control")
 		ignore("0")

@@ -105,7 +105,7 @@ var _ = Describe("a translated packet", func() {
 		By("hiding the client's address, as the control")
 		Expect(f.fw.Nft(`table inet nat { chain out { type nat hook postrouting priority 100; oifname "dmz" masquerade; }; }`)).To(Succeed())
 		for _, to := range publics {
-			Expect(f.client).To(probes.Reach(to, all...).WithContext(ctx))
+			Expect(f.client).To(probes.Reach(to, patient(all...)...).WithContext(ctx))
 		}
 		giveBack()
 	})
@@ -131,7 +131,7 @@ var _ = Describe("a translated packet", func() {
 		By("having a route, as the control")
 		giveRoutes(f.client, kept)
 		for _, to := range publics {
-			Expect(f.client).To(probes.Reach(to, all...).WithContext(ctx))
+			Expect(f.client).To(probes.Reach(to, patient(all...)...).WithContext(ctx))
 		}
 	})
 
@@ -146,7 +146,7 @@ var _ = Describe("a translated packet", func() {
 		Expect(f.fw.Nft("flush ruleset")).To(Succeed())
 		f.translate("10.0.2.1", "fd00:2::1")
 		for _, to := range publics {
-			Expect(f.client).To(probes.Reach(to, all...).WithContext(ctx))
+			Expect(f.client).To(probes.Reach(to, patient(all...)...).WithContext(ctx))
 		}
 	})
 })

@@ -127,8 +127,8 @@ var _ = Describe("a yes", func() {
 			}
 			for _, p := range []probes.Probe{icmp, web} {
 				notReached(ctx, f.client, f.server, p, "was answered by other, not by server")
-				Expect(f.client).To(probes.Reach(server4, p).WithContext(ctx), "who has the address now")
-				Expect(f.client).To(probes.Reach(server6, p).WithContext(ctx), "who has the address now")
+				Expect(f.client).To(probes.Reach(server4, patient(p)...).WithContext(ctx), "who has the address now")
+				Expect(f.client).To(probes.Reach(server6, patient(p)...).WithContext(ctx), "who has the address now")
 			}
 			Eventually(there.came).Should(BeNumerically(">=", 2))
 		})
@@ -221,7 +221,7 @@ var _ = Describe("a yes", func() {
 		to := f.fw.On("lan")
 		for _, p := range []probes.Probe{probes.TCP(8080), probes.UDP(5353)} {
 			notReached(ctx, f.client, to, p, "was answered by server, not by fw")
-			Expect(f.client).To(probes.Reach(to, p).AnsweredBy("server").WithContext(ctx))
+			Expect(f.client).To(probes.Reach(to, patient(p)...).AnsweredBy("server").WithContext(ctx))
 			noVerdict(probes.Reach(to, p).AnsweredBy("other").WithContext(ctx), f.client, "was answered by server, not by other")
 			noVerdict(probes.Reach(to, p).AnsweredBy("nobody").WithContext(ctx), f.client, `has no node "nobody"`)
 		}
@@ -238,7 +238,7 @@ var _ = Describe("a yes", func() {
 		f := unserved("")
 		proxy := forward(ctx, f.fw, 8080, netip.AddrPortFrom(server4, 80))
 		service := hears(ctx, f.server, 80)
-		Expect(f.client).To(probes.Reach(f.fw, probes.TCP(8080)).WithContext(ctx))
+		Expect(f.client).To(probes.Reach(f.fw, patient(probes.TCP(8080))...).WithContext(ctx))
 		noVerdict(probes.Reach(f.fw, probes.TCP(8080)).AnsweredBy("server").WithContext(ctx), f.client, "was answered by fw, not by server")
 		Eventually(proxy.came).Should(BeNumerically(">", 0))
 		Eventually(service.came).Should(BeNumerically(">", 0))
