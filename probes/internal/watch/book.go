@@ -121,7 +121,20 @@ func (b *book) find(p *point, packet *wire.Packet) (*Trail, role) {
 	case packet.Protocol == unix.IPPROTO_UDP:
 		return b.findDatagram(p, packet)
 	}
-	return nil, 0
+	return b.findOther(packet), request
+}
+
+// findOther is the trail of a packet of a protocol that no probe speaks: it carries eight
+// bytes and an echo's nonce.
+func (b *book) findOther(packet *wire.Packet) *Trail {
+	if packet.ICMP || len(packet.Payload) < wire.MarkSize+4 {
+		return nil
+	}
+	t := b.byNonce[binary.BigEndian.Uint32(packet.Payload[wire.MarkSize:])]
+	if t == nil || t.Flow.Protocol != wire.ICMP || !begins(packet.Payload, t.Flow.Nonce[:]) {
+		return nil
+	}
+	return t
 }
 
 func (b *book) findError(p *point, packet *wire.Packet) (*Trail, role) {

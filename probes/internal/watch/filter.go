@@ -43,10 +43,7 @@ func (m mark) filter(ports []uint16) ([]unix.SockFilter, error) {
 	a.add(bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: icmp6LastError, SkipTrue: a.to(reject), SkipFalse: a.to(accept)})
 
 	a.label(toEcho)
-	a.add(bpf.LoadIndirect{Off: 8, Size: 4})
-	a.jump(binary.BigEndian.Uint32(m.echo[:]), "", reject)
-	a.add(bpf.LoadIndirect{Off: 12, Size: 4})
-	a.jump(binary.BigEndian.Uint32(m.echo[4:]), accept, reject)
+	m.marked(a)
 
 	m.transport(a, ports)
 	a.label(reject)
@@ -54,6 +51,14 @@ func (m mark) filter(ports []uint16) ([]unix.SockFilter, error) {
 	a.label(accept)
 	a.add(bpf.RetConstant{Val: snapLength})
 	return a.assemble()
+}
+
+// marked accepts what has the mark behind a header of eight bytes, and nothing else.
+func (m mark) marked(a *assembler) {
+	a.add(bpf.LoadIndirect{Off: 8, Size: 4})
+	a.jump(binary.BigEndian.Uint32(m.echo[:]), "", reject)
+	a.add(bpf.LoadIndirect{Off: 12, Size: 4})
+	a.jump(binary.BigEndian.Uint32(m.echo[4:]), accept, reject)
 }
 
 // Labels of the filter.
@@ -71,13 +76,15 @@ const maxPorts = 40
 func (m mark) transport(a *assembler, ports []uint16) {
 	a.label("transport")
 	a.jump(unix.IPPROTO_UDP, "udp", "")
-	a.jump(unix.IPPROTO_TCP, "", reject)
+	a.jump(unix.IPPROTO_TCP, "", "other")
 	for _, off := range []uint32{tcpSeq, tcpAck} {
 		a.add(bpf.LoadIndirect{Off: off, Size: 4})
 		a.add(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: isnMask})
 		a.jump(m.isn, accept, "")
 	}
 	a.add(bpf.RetConstant{Val: 0})
+	a.label("other") // what they carry is marked where an echo's is
+	m.marked(a)
 	a.label("udp")
 	if len(ports) > maxPorts {
 		a.jump(unix.IPPROTO_UDP, accept, accept)

@@ -89,6 +89,7 @@ func TestFilter(t *testing.T) {
 			"a request to a port translated": {word, true},
 			"an answer from one":             {udp(ap(c.server, 9999), client, signed(nonce)), true},
 			"another protocol":               {ip(c.client, c.server, 132, make([]byte, 20)), false},
+			"another protocol with the mark": {ip(c.client, c.server, 47, append(make([]byte, 8), testMark.echo[:]...)), true},
 			"the header alone":               {ip(c.client, c.server, unix.IPPROTO_UDP, nil), false},
 		} {
 			if got := passes(t, program, etherType(p.data), p.data); got != p.want {

@@ -52,6 +52,16 @@ func (d Datagram) Build(protocol Protocol) ([]byte, error) {
 	return d.ip(next, transport), nil
 }
 
+// Other makes a packet of a protocol that no probe speaks: eight bytes that stand for its
+// header, and the payload.
+func (d Datagram) Other(protocol uint8) ([]byte, error) {
+	if d.Source.Addr().Is4() != d.Destination.Addr().Is4() || !d.Source.IsValid() {
+		return nil, fmt.Errorf("a packet from %s to %s: they are not of one family", d.Source.Addr(), d.Destination.Addr())
+	}
+	const header = 8
+	return d.ip(protocol, append(make([]byte, header), d.Payload...)), nil
+}
+
 func (d Datagram) buildEcho() ([]byte, error) {
 	echo := messages.Message{Type: ipv4.ICMPTypeEcho, Body: &messages.Echo{ID: int(d.Source.Port()), Seq: 1, Data: d.Payload}}
 	next, pseudo := uint8(unix.IPPROTO_ICMP), []byte(nil)

@@ -27,7 +27,7 @@ type Packet struct {
 	Seq, Ack                    uint32 // TCP
 	Type, Code                  byte   // ICMP
 	MTU                         uint32 // of "fragmentation needed" and "packet too big"
-	Payload                     []byte // after an ICMP or UDP header
+	Payload                     []byte // after an ICMP or UDP header; of other protocols, after eight bytes
 	About                       *Packet
 	ICMP, ICMPv6                bool // ICMP is true of both
 }
@@ -123,8 +123,10 @@ func (p *Packet) parseTransport(data []byte) bool {
 			}
 			p.About, _ = Parse(data[8:])
 		}
-	default:
+	case unix.IPPROTO_FRAGMENT: // what it is a piece of is not told
 		return false
+	default:
+		p.Payload = data[8:] // after whatever header it has: see Datagram.Other
 	}
 	return true
 }

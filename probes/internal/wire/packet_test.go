@@ -226,7 +226,6 @@ func TestWhatIsNoPacket(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"nothing": nil, "version 0": make([]byte, 64), "a short header": short, "a header too long": long,
 		"arp":                         {0, 1, 8, 0, 6, 4, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 1, 1, 0, 0, 0, 0, 0, 0, 10, 0, 1, 2},
-		"sctp":                        ip(client4, server4, 132, make([]byte, 32)),
 		"an extension beyond its end": endless,
 		"a v6 fragment":               ip(client6, server6, unix.IPPROTO_FRAGMENT, make([]byte, 32)),
 	} {
