@@ -23,6 +23,6 @@
 // arrived, Absent where the world has nothing to try it with, and Unproven in every
 // other case, with the reason. Only Blocked and Absent are no hole.
 //
-// A whole check takes less than a second on an idle machine, where every channel has an end
+// A whole check takes some 0.1 to 0.4 seconds on two idle cores, where every channel has an end
 // that is seen.
 package fence
