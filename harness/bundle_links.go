@@ -85,7 +85,8 @@ func linkFlags(flags uint32) string {
 		{unix.IFF_MULTICAST, "MULTICAST"}, {unix.IFF_NOARP, "NOARP"}, {unix.IFF_ALLMULTI, "ALLMULTI"},
 		{unix.IFF_PROMISC, "PROMISC"}, {unix.IFF_UP, "UP"}, {unix.IFF_LOWER_UP, "LOWER_UP"},
 	})
-	if flags&unix.IFF_UP != 0 && flags&unix.IFF_RUNNING == 0 {
+	// RUNNING follows when the kernel's link watch has had its turn, up to a second later.
+	if flags&unix.IFF_UP != 0 && flags&unix.IFF_LOWER_UP == 0 {
 		set = append([]string{"NO-CARRIER"}, set...)
 	}
 	return strings.Join(set, ",")

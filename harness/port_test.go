@@ -33,21 +33,21 @@ func TestPortDownAndUp(t *testing.T) {
 				if err := port.Down(); err != nil {
 					t.Fatal(err)
 				}
-				if connects(t, client, addr, 50*time.Millisecond) {
+				if connects(t, client, addr, 50*time.Millisecond) == nil {
 					t.Errorf("%s answers through a port that is down", addr)
 				}
 				if err := port.Up(); err != nil {
 					t.Fatal(err)
 				}
-				if !connects(t, client, addr, 900*time.Millisecond) {
-					t.Errorf("%s does not answer after its port is up again", addr)
+				if err := connects(t, client, addr, 900*time.Millisecond); err != nil {
+					t.Errorf("%s does not answer after its port is up again: %v", addr, err)
 				}
 			}
 		}
 	}
 }
 
-func connects(t *testing.T, from *harness.Node, to netip.Addr, within time.Duration) bool {
+func connects(t *testing.T, from *harness.Node, to netip.Addr, within time.Duration) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
@@ -55,7 +55,7 @@ func connects(t *testing.T, from *harness.Node, to netip.Addr, within time.Durat
 	if err == nil {
 		_ = conn.Close()
 	}
-	return err == nil
+	return err
 }
 
 // Both ends down: the first to come up has nobody to wait for.
@@ -70,8 +70,8 @@ func TestPortUpWithNobodyThere(t *testing.T) {
 	}
 	echo(t, lab.Node("bob"), 80)
 	for _, addr := range lab.Node("bob").Addrs() {
-		if !connects(t, lab.Node("alice"), addr, 900*time.Millisecond) {
-			t.Errorf("%s does not answer", addr)
+		if err := connects(t, lab.Node("alice"), addr, 900*time.Millisecond); err != nil {
+			t.Errorf("%s does not answer: %v", addr, err)
 		}
 	}
 }

@@ -50,7 +50,8 @@ func TestConclude(t *testing.T) {
 	}
 	begun := time.Now()
 	a := ask(t, client, to(udp, server4, 53))
-	if c := a.cause(); c.Kind != evidence.Drop || time.Since(begun) > bound/2 {
+	const never = time.Minute // far above what a busy machine makes of "at once"
+	if c := a.causeWithin(never); c.Kind != evidence.Drop || time.Since(begun) > never/2 {
 		t.Errorf("%s after %s", c, time.Since(begun))
 	}
 }

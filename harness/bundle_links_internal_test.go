@@ -1,0 +1,25 @@
+package harness
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A link whose carrier is gone is RUNNING until the kernel's link watch has had its turn.
+func TestLinkFlags(t *testing.T) {
+	t.Parallel()
+	for want, flags := range map[string]uint32{
+		"UP,LOWER_UP":           unix.IFF_UP | unix.IFF_LOWER_UP | unix.IFF_RUNNING,
+		"NO-CARRIER,UP":         unix.IFF_UP | unix.IFF_RUNNING,
+		"NO-CARRIER,NOARP,UP":   unix.IFF_UP | unix.IFF_NOARP,
+		"BROADCAST":             unix.IFF_BROADCAST,
+		"PROMISC,UP,LOWER_UP":   unix.IFF_UP | unix.IFF_LOWER_UP | unix.IFF_PROMISC, // dormant, and it has a carrier
+		"LOOPBACK,UP,LOWER_UP":  unix.IFF_UP | unix.IFF_LOWER_UP | unix.IFF_LOOPBACK | unix.IFF_RUNNING,
+		"MULTICAST,UP,LOWER_UP": unix.IFF_UP | unix.IFF_LOWER_UP | unix.IFF_MULTICAST | unix.IFF_RUNNING,
+	} {
+		if got := linkFlags(flags); got != want {
+			t.Errorf("%#x is %q, want %q", flags, got, want)
+		}
+	}
+}
