@@ -7,6 +7,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/onsi/gomega/types"
 )
 
@@ -319,13 +320,13 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 
 // mistake is the objection to a cause that nobody seems to have wanted.
 func mistake(c evidence.Cause) objection {
-	advice := "mend it, or expect it with Because(%q)"
-	if c.Kind == evidence.NoListener {
-		advice = "have somebody listen (probes.Serve), or expect it with Because(%q)"
+	advice := fmt.Sprintf("expect it with Because(%q)", string(c.Kind))
+	if mend := verdict.Mend(c.Kind); mend != "" {
+		advice = mend + ", or " + advice
 	}
 	return objection{
 		fmt.Sprintf("%s: no policy isolates here, it looks like a mistake in the test", c),
-		fmt.Sprintf(advice, string(c.Kind)),
+		advice,
 	}
 }
 

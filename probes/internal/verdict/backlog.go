@@ -9,6 +9,7 @@ import (
 
 var backlog = row{
 	kind: evidence.Backlog, verb: "not accepted", policy: never, passes: always, needs: needPackets | needSockets,
+	mend: "let the service accept, or lengthen its queue",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		accepted: func(p spot, c *evidence.Cause) bool {
 			at, _ := p.listeners()

@@ -10,6 +10,7 @@ import (
 
 var conflict = row{
 	kind: evidence.Conflict, verb: "taken", policy: never, needs: needRules | needAddrs | needPlan,
+	mend:       "give each of the two an address of its own",
 	at:         map[stage]func(spot, *evidence.Cause) bool{ruled: takenByTwin},
 	confirmed:  confirmation{otherwise: "the rule was seen to do it, and the node's addresses are read"},
 	unliftable: "an address that two nodes have is no policy",

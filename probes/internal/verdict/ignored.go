@@ -9,6 +9,7 @@ import (
 
 var ignored = row{
 	kind: evidence.Ignored, verb: "ignored", policy: never, needs: needPackets,
+	mend:    "set icmp_echo_ignore_all to 0, or ask with another probe",
 	sysctls: []string{"net/ipv4/icmp_echo_ignore_all", "net/ipv6/icmp/echo_ignore_all"},
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		accepted: func(p spot, c *evidence.Cause) bool {

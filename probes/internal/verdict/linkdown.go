@@ -9,6 +9,7 @@ import (
 
 var linkDown = row{
 	kind: evidence.LinkDown, verb: "lost", policy: never, needs: needPackets | needLinks | needLookups | needPlan,
+	mend: "bring the interface up",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		bridged:   bridgeIsDown,
 		routed:    routeIsDown,

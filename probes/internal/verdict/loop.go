@@ -9,6 +9,7 @@ import (
 
 var loop = row{
 	kind: evidence.Loop, verb: "sent back", policy: never, needs: needPackets,
+	mend:       "mend the route that leads back",
 	at:         map[stage]func(spot, *evidence.Cause) bool{entered: leadsBack},
 	confirmed:  confirmation{otherwise: "the packet was seen to come back, with a lower TTL"},
 	unliftable: "a route that leads back is a mistake",

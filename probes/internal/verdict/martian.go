@@ -9,6 +9,7 @@ import (
 
 var martian = row{
 	kind: evidence.Martian, verb: "not accepted", policy: never, needs: needPackets | needAddrs | needLinks | needLookups,
+	mend:       "ask from an address that others may have",
 	at:         map[stage]func(spot, *evidence.Cause) bool{entered: isMartian, handed: isLocal},
 	confirmed:  confirmation{otherwise: "the kernel's own lookup refuses the source; no counter of a namespace does"},
 	unliftable: "the kernel knows no exception for a packet's source alone",

@@ -9,6 +9,7 @@ import (
 
 var mtu = row{
 	kind: evidence.MTU, verb: "too large", policy: never, needs: needPackets | needHeard | needLinks | needLookups,
+	mend: "send less, or raise the MTU",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		unsent: func(p spot, c *evidence.Cause) bool {
 			c.Detail = "the packet is larger than the link takes"

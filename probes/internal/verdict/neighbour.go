@@ -12,6 +12,7 @@ import (
 
 var neighbour = row{
 	kind: evidence.Neighbour, verb: "not sent on", policy: never, passes: func(p spot, _ evidence.Cause) bool { return p.isAsking() }, needs: needPackets | needNeighbours | needAddrs | needPlan,
+	mend:       "see why nobody answers for it on that link",
 	at:         map[stage]func(spot, *evidence.Cause) bool{resolving: nobodyAnswers},
 	confirmed:  confirmation{otherwise: "the entry is FAILED, or the node was seen to say so in an ICMP error"},
 	unliftable: "a neighbour that does not answer is no policy",

@@ -11,6 +11,7 @@ import (
 
 var noAddress = row{
 	kind: evidence.NoAddress, verb: "not delivered", policy: never, needs: needPackets | needAddrs | needLookups | needPlan,
+	mend: "give the target that address, or ask another",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		handed: func(p spot, c *evidence.Cause) bool { // it was to end there, whatever the node forwards
 			for _, port := range p.Ports[p.state.Name] {

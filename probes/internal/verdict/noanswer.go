@@ -9,6 +9,7 @@ import (
 
 var noAnswer = row{
 	kind: evidence.NoAnswer, verb: "delivered", policy: never, passes: always, needs: needPackets | needSockets,
+	mend: "let the service answer (probes.Serve)",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		unanswered: func(p spot, c *evidence.Cause) bool {
 			at, _ := p.listeners()

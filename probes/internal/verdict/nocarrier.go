@@ -4,6 +4,7 @@ import "github.com/nstest/nstest/probes/evidence"
 
 var noCarrier = row{
 	kind: evidence.NoCarrier, verb: "lost", policy: never, needs: needPackets | needLinks | needPlan,
+	mend: "bring the other end up",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		leaving: func(p spot, c *evidence.Cause) bool {
 			c.Interface, c.Detail = p.link().Name, hasNoCarrier

@@ -9,6 +9,7 @@ import (
 
 var noForward = row{
 	kind: evidence.NoForward, verb: "not forwarded", policy: isClosed, needs: needPackets | needLinks,
+	mend: "let the router forward, or declare it with NoForward",
 	sysctls: []string{
 		"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/*/forwarding",
 		"net/ipv6/conf/*/force_forwarding", // there is none before Linux 6.17

@@ -11,6 +11,7 @@ import (
 
 var noRoute = row{
 	kind: evidence.NoRoute, verb: "not routed", needs: needPackets | needLookups | needLinks | needPlan,
+	mend: "add the route, or declare its absence with NoRoutes",
 	policy: func(p spot, c evidence.Cause) bool {
 		declared := p.Nodes[p.state.Name]
 		return declared.NoRoutes || slices.ContainsFunc(declared.Taken, func(to netip.Prefix) bool { return to.Contains(c.To) })

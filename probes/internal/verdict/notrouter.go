@@ -9,6 +9,7 @@ import (
 
 var notRouter = row{
 	kind: evidence.NotRouter, verb: "not forwarded", policy: never, needs: needPackets | needLinks | needPlan,
+	mend:       "declare the gateway with Router, or choose another",
 	sysctls:    noForward.sysctls,
 	at:         map[stage]func(spot, *evidence.Cause) bool{handed: isHost},
 	confirmed:  confirmation{counters: []string{"Ip.InAddrErrors", "Ip6.InAddrErrors"}},

@@ -9,6 +9,7 @@ import (
 
 var otherAddr = row{
 	kind: evidence.OtherAddr, verb: "not accepted", policy: never, needs: needPackets,
+	mend:       "bind the service to the address that is asked",
 	at:         map[stage]func(spot, *evidence.Cause) bool{delivered: fromElsewhere},
 	confirmed:  confirmation{otherwise: "the answer was seen to come in, from there"},
 	unliftable: "an address that was not asked is no policy",

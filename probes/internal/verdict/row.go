@@ -12,6 +12,9 @@ type row struct {
 	kind evidence.Kind
 	// verb is what became of the packet: "the request was dropped at fw".
 	verb string
+	// mend is what to do about it in a test that did not want it: "bring the interface
+	// up"; "" of what somebody always wanted.
+	mend string
 	// policy says whether somebody wants it so: always, never, or by what is known.
 	policy func(spot, evidence.Cause) bool
 	// passes says whether it may be over by itself; nil where it never is.
@@ -112,6 +115,15 @@ func Counted() (kinds []evidence.Kind) {
 		}
 	}
 	return kinds
+}
+
+// Mend is what to do about a cause of that kind in a test that did not want it; "" of
+// what is always somebody's policy.
+func Mend(kind evidence.Kind) string {
+	if r := rowOf(kind); r != nil {
+		return r.mend
+	}
+	return ""
 }
 
 // LiftOf is what takes a policy away at its node.

@@ -60,7 +60,8 @@ func (r *row) lacks() (parts []string) {
 	for part, has := range map[string]bool{
 		"a kind": r.kind != "", "a verb": r.verb != "", "whether it is a policy": r.policy != nil, "where it happens": len(r.at) > 0,
 		"what must be read": r.needs != 0, "what confirms it": len(r.confirmed.counters) > 0 != (r.confirmed.otherwise != ""),
-		"how it is lifted, or why it cannot be": (r.lift != nil) != (r.unliftable != ""),
+		"what to do about it, if nobody wants it": (r.mend != "") != isAlways(r.policy),
+		"how it is lifted, or why it cannot be":   (r.lift != nil) != (r.unliftable != ""),
 	} {
 		if !has {
 			parts = append(parts, part)
@@ -74,10 +75,15 @@ func (r *row) lacks() (parts []string) {
 	return parts
 }
 
+// isAlways says whether a kind is a policy whatever is known.
+func isAlways(policy func(spot, evidence.Cause) bool) bool {
+	return policy != nil && reflect.ValueOf(policy).Pointer() == reflect.ValueOf(always).Pointer()
+}
+
 // The check of rows is no empty one.
 func TestARowThatLacksEverything(t *testing.T) {
 	t.Parallel()
-	if lacks := new(row).lacks(); len(lacks) != 7 {
+	if lacks := new(row).lacks(); len(lacks) != 8 {
 		t.Errorf("it lacks but %q", lacks)
 	}
 	if whole := drop.lacks(); len(whole) > 0 {

@@ -9,6 +9,7 @@ import (
 
 var rpFilter = row{
 	kind: evidence.RPFilter, verb: "not accepted", policy: never, needs: needPackets | needLinks | needLookups,
+	mend:       "mend the route back, or set rp_filter to 2",
 	sysctls:    []string{"net/ipv4/conf/all/rp_filter", "net/ipv4/conf/*/rp_filter"},
 	at:         map[stage]func(spot, *evidence.Cause) bool{handed: filtersSource, delivered: filtersSource},
 	confirmed:  confirmation{counters: []string{"TcpExt.IPReversePathFilter"}},

@@ -11,6 +11,7 @@ import (
 
 var tentative = row{
 	kind: evidence.Tentative, verb: "not delivered", policy: never, needs: needPackets | needAddrs,
+	mend: "wait until the address is settled, or give it with nodad",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		unsent: func(p spot, c *evidence.Cause) bool {
 			addr, ok := unsettled(p.state, p.to.Is6())

@@ -8,6 +8,7 @@ import (
 
 var wrongMAC = row{
 	kind: evidence.WrongMAC, verb: "lost", policy: never, needs: needPackets | needPlan,
+	mend: "mend the neighbour entry",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		onLink: func(p spot, c *evidence.Cause) bool {
 			for _, peer := range p.receivers() {
