@@ -130,6 +130,20 @@ var _ = Describe("forwarding", func() {
 		Entry("for what comes in at one interface", "net.ipv4.conf.lan.forwarding", server4, server6),
 	)
 
+	It("that is off leaves a rule in front of it to be named", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		o := up()
+		for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} {
+			Expect(o.fw.SetSysctl(key, "0")).To(Succeed())
+		}
+		Expect(o.fw.Nft(`table inet f { chain early { type filter hook prerouting priority -300;
+			iifname "lan" meta l4proto { tcp, udp } drop comment "early"; }; }`)).To(Succeed())
+		for _, to := range []netip.Addr{server4, server6} {
+			Expect(o.client).To(probes.BeIsolatedFrom(to, web, dns).At("fw").By("early").WithContext(ctx))
+			isolated(ctx, o.client, to, "fw", evidence.NoForward, "", icmp)
+		}
+	})
+
 	It("that is off at one interface isolates nobody in IPv6, where it means another thing", func(ctx SpecContext) {
 		o := up()
 		Expect(o.fw.SetSysctl("net.ipv6.conf.lan.forwarding", "0")).To(Succeed())

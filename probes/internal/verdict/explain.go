@@ -83,9 +83,10 @@ func (o Observation) dropped(s evidence.Sighting) evidence.Cause {
 
 // strayed says whether a packet came to a node that it was not for, and that hands
 // nothing on: a copy for one that looks into packets, or one with a wrong MAC. What
-// is dropped there would have gone nowhere from there.
+// is dropped there would have gone nowhere from there. What is to come by there, as at a
+// router that is not to forward, meets that node's rules.
 func (p spot) strayed() bool {
-	if p.state == nil || p.seen.Index == 0 || p.seen.Node == p.Flow.From || p.seen.Node == p.Flow.To {
+	if slices.Contains(p.Way, p.seen.Node) || p.state == nil || p.seen.Index == 0 || p.seen.Node == p.Flow.From || p.seen.Node == p.Flow.To {
 		return false
 	}
 	if _, own := p.state.Addr(p.to); own {

@@ -102,6 +102,10 @@ var ruleRows = map[string]example{
 	"one that looks into packets on its way": {happen: func(s *scene) {
 		s.sniffed("1").Rule = &commented
 	}, kind: evidence.Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
+	"one that is not to forward, on the plan's way": {happen: func(s *scene) {
+		s.sniffed("0").Rule = &commented
+		s.Way = []string{"client", "ids", "server"}
+	}, kind: evidence.Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
 	"one that has the address, and is not the target": {happen: func(s *scene) {
 		s.sniffed("0").Rule = &commented
 		s.States["ids"].Addrs = append(s.States["ids"].Addrs, inspect.Addr{Prefix: netip.PrefixFrom(server4, 32)})

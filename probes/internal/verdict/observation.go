@@ -76,6 +76,8 @@ type Observation struct {
 	// Nodes are what the nodes were declared to be, by name; without those that were
 	// attached.
 	Nodes map[string]Declared
+	// Way are the nodes, by name, that the plan leads the request by; nil where it has none.
+	Way []string
 	// Account is what became of every packet of the probe, as far as it was seen.
 	Account account.Account
 	// Lost says what was not seen for want of space; "" when nothing was lost.
