@@ -53,8 +53,11 @@ const idleFor = 100
 
 // listen reads what comes while anybody waits.
 func (w *Watch) listen() {
-	for {
+	for stormy := false; ; {
 		fds := []unix.PollFd{{Fd: int32(w.epoll), Events: unix.POLLIN}}
+		if stormy {
+			fds = nil // it is always readable, and nobody reads
+		}
 		_, err := unix.Poll(fds, idleFor)
 		w.mu.Lock()
 		if w.waiting == 0 || w.down || err != nil && !errors.Is(err, unix.EINTR) {
@@ -63,6 +66,7 @@ func (w *Watch) listen() {
 			return
 		}
 		w.drain()
+		stormy = w.storms != ""
 		w.mu.Unlock()
 	}
 }

@@ -83,10 +83,11 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 	if t.last.After(since) {
 		since = t.last
 	}
+	storms := t.storms
 	w.mu.Unlock()
 	s, dropped := o.Dropped()
 	switch {
-	case heard.Answered:
+	case heard.Answered, storms: // nothing is concluded from it
 	case !dropped:
 		w.capture(&o, since)
 	case s.Node != o.Flow.From && s.Node != o.Flow.To && (!o.Account.Over(account.Request) || w.astray(t, s)): // had it any business there?

@@ -9,15 +9,23 @@ import (
 // listenAt hears the sockets of a point.
 func (w *Watch) listenAt(p *point) error {
 	errs := []error{
-		w.listenTo(p.tap, source{p, func() { p.read = readTap(p.tap, w.slots, func(f *frame) { w.hearFrame(p, f) }) > 0 || p.read }}),
-		w.listenTo(p.links, source{p, func() {
+		w.listenTo(p.tap, source{p, func() bool {
+			n := readTap(p.tap, w.slots, func(f *frame) { w.hearFrame(p, f) })
+			p.read = n > 0 || p.read
+			return n >= perTurn
+		}}),
+		w.listenTo(p.links, source{p, func() bool {
 			if silence(p.links, w.scratch) {
 				p.devices, w.linked, p.still = nil, nil, false
 			}
+			return false
 		}}),
 	}
 	if p.alerts >= 0 {
-		errs = append(errs, w.listenTo(p.alerts, source{p, func() { p.changed = silence(p.alerts, w.scratch) || p.changed }}))
+		errs = append(errs, w.listenTo(p.alerts, source{p, func() bool {
+			p.changed = silence(p.alerts, w.scratch) || p.changed
+			return false
+		}}))
 	}
 	return errors.Join(errs...)
 }
@@ -27,9 +35,11 @@ func (w *Watch) listenTo(fd int, s source) error {
 	return unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
-// drain reads all that the kernels have told. The caller holds w.mu.
+// drain reads all that the kernels have told. Where there is no end of it, it stops: see
+// storm. The caller holds w.mu.
 func (w *Watch) drain() {
-	for !w.down {
+	turns := mostTurns * (1 + len(w.sources)/len(w.ready))
+	for left := turns; !w.down && w.storms == ""; left-- {
 		n, err := unix.EpollWait(w.epoll, w.ready[:], 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
@@ -37,18 +47,24 @@ func (w *Watch) drain() {
 		if err != nil || n == 0 {
 			return
 		}
+		full := map[*point]bool{}
 		for _, event := range w.ready[:n] {
-			if s, ok := w.sources[event.Fd]; ok {
-				s.read()
+			if s, ok := w.sources[event.Fd]; ok && s.read() {
+				full[s.point] = true
 			}
+		}
+		if left <= 0 && len(full) > 0 {
+			w.storm(crowded(full))
 		}
 	}
 }
 
-func (w *Watch) readTrace(p *point, t *tracer) {
-	if _, lost := t.read(func(e *traceEvent) { w.hearEvent(p, e) }); lost {
+func (w *Watch) readTrace(p *point, t *tracer) (more bool) {
+	n, lost := t.read(func(e *traceEvent) { w.hearEvent(p, e) })
+	if lost {
 		w.lose(p, "events of the rule trace were lost")
 	}
+	return n >= perTurn
 }
 
 // Drain reads all that the kernels have told: over veth pairs a packet has gone all
@@ -83,6 +99,9 @@ func (w *Watch) countLost() {
 func (w *Watch) lose(p *point, what string) {
 	p.uses.lose(what)
 	for t := range w.book.trails {
+		if t.storms {
+			continue
+		}
 		t.lost = "node " + p.label + ": " + what
 		t.tell()
 	}

@@ -28,15 +28,18 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 		}
 		return
 	}
+	if t.storms {
+		return
+	}
 	d := p.device(f.index)
 	direction := evidence.In
 	if f.out() {
 		direction = evidence.Out
 	}
-	t.sightings = append(t.sightings, account.Sighting{
+	seen := account.Sighting{
 		At: f.at, Node: p.label, Index: f.index, Direction: account.Direction(direction), Role: account.Role(role), Foreign: f.foreign(), Group: f.group(),
 		Header: headerOf(packet),
-	})
+	}
 	if packet.Protocol == unix.IPPROTO_TCP && !f.foreign() {
 		t.segments = append(t.segments, segment{p, direction, packet.Tuple(), packet.Flags})
 	}
@@ -44,6 +47,7 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, p.label, d.Name, f.index, direction
 	s.Role, s.Foreign = role, f.foreign() && !d.ofBridge
 	t.see(s)
+	w.sees(t, seen)
 }
 
 // headerOf is what tells a probe's packets apart.
@@ -75,9 +79,14 @@ func (w *Watch) hearEvent(p *point, e *traceEvent) {
 	if len(e.network) > 0 {
 		r = w.enter(p, e, r)
 	}
+	if r != nil && r.trail.storms {
+		delete(p.traced, e.id)
+		return
+	}
 	r.step(e)
 	if r != nil {
 		r.trail.told++
+		defer w.bound(r.trail)
 	}
 	switch {
 	case !e.dropped():

@@ -98,7 +98,7 @@ func (w *Watch) refreshLegacy(p *point, may bool) error {
 			return nil
 		}
 		p.legacy, p.changed, p.generation = t, true, 0 // its packets want the flag
-		if err := w.listenTo(t.events.fd, source{p, func() { w.readLegacy(p) }}); err != nil {
+		if err := w.listenTo(t.events.fd, source{p, func() bool { return w.readLegacy(p) }}); err != nil {
 			return err
 		}
 	}
@@ -168,8 +168,9 @@ func ReadsLog(node *harness.Node) bool {
 	return reads
 }
 
-func (w *Watch) readLegacy(p *point) {
-	for {
+// readLegacy hears what is logged, at most perTurn times; more may be there.
+func (w *Watch) readLegacy(p *point) (more bool) {
+	for range perTurn {
 		n, err := recv(p.legacy.events.fd, p.legacy.buf)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -178,7 +179,7 @@ func (w *Watch) readLegacy(p *point) {
 			w.lose(p, "events of the rule trace were lost")
 			continue
 		case err != nil:
-			return
+			return false
 		}
 		for rest := p.legacy.buf[:n]; len(rest) >= unix.NLMSG_HDRLEN; {
 			length := int(binary.NativeEndian.Uint32(rest))
@@ -194,15 +195,17 @@ func (w *Watch) readLegacy(p *point) {
 			rest = rest[min((length+3)&^3, len(rest)):]
 		}
 	}
+	return true
 }
 
 // hearLegacy notes what a rule of iptables-legacy did with a packet of a probe.
 func (w *Watch) hearLegacy(p *point, e legacyEvent) {
 	t, role := w.book.find(p, e.packet)
-	if t == nil {
+	if t == nil || t.storms {
 		return
 	}
 	t.told++
+	defer w.bound(t)
 	s := ruleSighting(p, e.in, e.mark, role, e.packet)
 	s.Rule = e.drops
 	if s.Dropped() || s.Mark != 0 && !hasMark(t.timeline, s) {

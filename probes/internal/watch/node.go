@@ -89,7 +89,7 @@ func (p *point) sockets() (fds []int) {
 // silence empties a socket that only tells that something was changed, and says
 // whether it did.
 func silence(fd int, buf []byte) (told bool) {
-	for {
+	for range perTurn {
 		switch _, err := recv(fd, buf); err {
 		case nil, unix.ENOBUFS:
 			told = true
@@ -98,6 +98,7 @@ func silence(fd int, buf []byte) (told bool) {
 			return told
 		}
 	}
+	return told
 }
 
 // tables are the families that the user has tables in, and whether there is a chain of
@@ -249,7 +250,7 @@ func (p *point) openTrace(w *Watch) error {
 	for port := range w.ports {
 		p.table.ports[port] = true
 	}
-	return w.listenTo(t.fd, source{p, func() { w.readTrace(p, t) }})
+	return w.listenTo(t.fd, source{p, func() bool { return w.readTrace(p, t) }})
 }
 
 // room is the smallest buffer that events have, in bytes; 0 where none are.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/internal/account"
@@ -49,13 +50,15 @@ type Watch struct {
 	gone   []*Trail        // that ended meanwhile
 	blinds map[string]bool // see blindAt; nil where each look is to be new
 	heard  Capture
+	storms string    // why more comes than can be read; "" where all is read
+	looked time.Time // when it was last looked whether that is over
 	states stateBook
 }
 
 // source is a socket, and what reads it.
 type source struct {
 	point *point
-	read  func()
+	read  func() (more bool) // at most perTurn times; more may be there
 }
 
 type watchKey struct{}
@@ -209,6 +212,7 @@ func (w *Watch) Node(label string) *harness.Node {
 func (w *Watch) begin() error {
 	w.rewire()
 	w.seenInto = nil
+	w.calm()
 	w.drain()
 	if w.active == 0 {
 		for _, p := range w.points { // what was lost until now was nobody's

@@ -60,9 +60,10 @@ func setFilter(fd int, filter []unix.SockFilter) error {
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 }
 
-// readTap hands every frame that is there to hear, and returns how many there were.
+// readTap hands the frames that are there to hear, and returns how many there were: there
+// may be more than perTurn.
 func readTap(fd int, into *slots, hear func(*frame)) (count int) {
-	for {
+	for count < perTurn {
 		n, err := into.receive(fd)
 		switch {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ENETDOWN): // the last is a link that went down
@@ -83,6 +84,7 @@ func readTap(fd int, into *slots, hear func(*frame)) (count int) {
 			return count
 		}
 	}
+	return count
 }
 
 // stampIn is the time that the kernel gave a packet; now, where it gave none.

@@ -64,10 +64,10 @@ func bufferOf(fd int) int {
 	return size
 }
 
-// read hands every event that is there to hear, and returns how many datagrams were
-// read, and whether events were lost.
+// read hands the events that are there to hear, and returns how many datagrams were
+// read, with perTurn of which it ends, and whether events were lost.
 func (t *tracer) read(hear func(*traceEvent)) (count int, lost bool) {
-	for {
+	for count < perTurn {
 		n, err := recv(t.fd, t.buf)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -93,4 +93,5 @@ func (t *tracer) read(hear func(*traceEvent)) (count int, lost bool) {
 			rest = rest[min((length+3)&^3, len(rest)):]
 		}
 	}
+	return count, lost
 }

@@ -38,6 +38,7 @@ type Trail struct {
 	begun     time.Time
 	last      time.Time // when something new was seen, or the trail began
 	lost      string
+	storms    bool            // more was seen of it, or beside it, than can be followed: lost says so
 	account   account.Account // see accountOf
 	known     known
 	awaits    verdict.End // where its packet was seen to wait for a neighbour; the watch's Confirm
@@ -83,6 +84,9 @@ func (w *Watch) FollowAll(flows ...wire.Flow) ([]*Trail, error) {
 			timeline: make(evidence.Timeline, 0, mostly), sightings: make([]account.Sighting, 0, mostly),
 		}
 		w.book.add(t, w.mark)
+		if w.storms != "" {
+			t.storm(w.storms)
+		}
 		trails[i] = t
 	}
 	w.active += len(trails)
@@ -111,11 +115,12 @@ func (w *Watch) Done(trails ...*Trail) {
 	}
 }
 
-// Lost says whether something of the trail was lost for want of space.
+// Lost says whether something of the trail was lost for want of space, which fewer probes
+// at once would have had.
 func (w *Watch) Lost(t *Trail) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return t.lost != ""
+	return t.lost != "" && !t.storms
 }
 
 // see adds a sighting.
