@@ -70,6 +70,7 @@ func newWorld(seed uint64) *world {
 		g.choose(mistakes.rows).add(g)
 	}
 	g.question()
+	g.uncircle()
 	return g.world
 }
 
