@@ -215,8 +215,8 @@ func (n *Node) Traced() bool { return !n.lab.attached || n.lab.traced[n.name] }
 // neighbours, and its plan is empty.
 func (n *Node) Alone() bool { return n.lab.attached && n.lab.found == nil }
 
-// Cable is what a packet is on that leaves a node by an interface: two interfaces have
-// the same where what leaves one may come in at the other with nothing between that a
+// Cable names the layer 2 segment that an interface is on: two interfaces have the same
+// where a frame that leaves one may come in at the other without crossing a node that the
 // lab watches. It is the segment in a lab that the harness made; "" is an interface that
 // leads to no other, by the plan. outside is true where others are on it as well, who
 // are not of the lab.

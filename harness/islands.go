@@ -14,8 +14,8 @@ import (
 // links that lead there, or to programs (tun, tap), or are of a kind that is not known,
 // are taken as joined. What programs carry from node to node by other means is not seen.
 //
-// Of the nodes still it is known that they hand nothing on: each of their links is joined to
-// what it is stacked on alone, and they are in groups of their own.
+// The nodes in still are known not to forward: each of their links is joined only to what
+// it is stacked on, and they are in groups of their own.
 func (l *Lab) Islands(still ...*Node) ([][]*Node, error) {
 	j := &joints{lab: l, leader: map[joint]joint{}, apart: map[*ground]bool{}}
 	for _, node := range still {

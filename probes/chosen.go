@@ -9,6 +9,7 @@ import (
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // mostPorts bounds from how many source ports a probe is asked.
@@ -170,8 +171,9 @@ func (f *finding) askedFrom() uint16 {
 	return ephemeral
 }
 
+// protocolOf is the IP protocol of a probe with ports; 0 of ICMP, which has one a family.
 func protocolOf(p Probe) uint8 {
-	return map[string]uint8{"tcp": protoTCP, "udp": protoUDP}[p.kind.name]
+	return map[wire.Protocol]uint8{wire.TCP: protoTCP, wire.UDP: protoUDP}[p.kind.protocol]
 }
 
 // chosen is the objection to a finding that holds only as long as nobody chooses otherwise.

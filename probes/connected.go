@@ -16,7 +16,7 @@ import (
 // own lists of sockets.
 
 const (
-	handshake = "the connection was made, and no node has it"
+	handshake = "the connection was made, and no node has a socket for it"
 	// untold is said of a connection that several may have.
 	untold = "the connection was made, its source was translated on the way, and it was not seen which node has it"
 )

@@ -80,11 +80,12 @@
 //	decided  office  fw  inet  filter  forward  0  policy accept
 //	never    office  fw  inet  filter  forward  1  tcp dport 22 drop comment "no ssh from the lan"
 //
-// that is what it did at most, the network, the node, its family, table and chain, a number
-// that tells rules of one text apart (0 is a policy), and the rule as nft prints it.
-// A rule has decided when it gave its verdict to a probe's packet, or to an answer's;
-// it is matched when it did what is no verdict: it counted, marked, jumped; never is
-// the rest. What has one of the first two anywhere is tried: files, of any number of
+// The fields are the strongest effect that the rule had (decided, matched or never), the
+// network, the node, its family, table and chain, a number that tells rules of one text
+// apart (0 is a policy), and the rule as nft prints it. A rule has decided when it gave
+// its verdict to a probe's packet, or to an answer's; it has matched when it met one and
+// gave no verdict: it counted, marked, jumped. A rule is tried when any line says that it
+// decided or matched: files, of any number of
 // packages and processes, are merged by putting them together. A relative path is
 // taken from the package's directory. This prints what was tried, chain by chain:
 //

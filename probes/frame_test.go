@@ -80,7 +80,7 @@ func TestARuleAgainstNeighboursAloneIsolatesNobody(t *testing.T) {
 			words := sink(t, server, 53)
 			to, _ := server.Lab().Plan().Nearest("client", "server", true)
 			holds, err := probes.BeIsolatedFrom(to, p).Match(client)
-			if holds || err == nil || !strings.Contains(err.Error(), "only neighbour discovery keeps the request: ") {
+			if holds || err == nil || !strings.Contains(err.Error(), "only neighbour discovery stops the request: ") {
 				t.Errorf("%s: %v, %v", p, holds, err)
 			}
 			if n := words(); (n > 0) != (p == briefly(dns)[0]) {

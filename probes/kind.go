@@ -9,7 +9,8 @@ import (
 )
 
 // kind is what a probe asks with: a row, in a file of its own with what only it
-// needs. Nothing else tells one kind from another.
+// needs. Nothing else in this package tells one kind from another; what a protocol looks
+// like on the wire is known by internal/wire.
 type kind struct {
 	name     string // as matrices have it; with ports, "/80" follows
 	ports    bool

@@ -44,10 +44,10 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // (127/8, ::1), from every address of the asker's, and by every device that a program
 // there may bind its socket to, and at up to 16 addresses that only rules know, of those on
 // the way and its own that translate destinations; node.On(segment) at those of one
-// segment, and a netip.Addr is what it is. How it ends at the address nearest to the
-// asker, from the source that the asker's kernel takes, decides: that has to be a policy,
-// in every family that both have. At the others nothing must be delivered, whatever the
-// reason, which is told.
+// segment, and a netip.Addr is what it is. The address nearest to the asker, asked from the
+// source that the asker's kernel takes, decides: a policy has to stop that probe, in every
+// family that both have. At the other addresses it is enough that nothing is delivered;
+// the message says why.
 //
 // A rule that decides by what any program at the asker may choose isolates nobody. Where
 // that is the source port, the probe is asked again from other ports: the edges of the rules'
@@ -298,7 +298,7 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 	c := *f.Cause
 	switch arrived := f.delivered(); {
 	case m.leg == evidence.Answer && c.Connected:
-		return fails, objection{c.String() + ": the answer to what began it came back", "stop that answer as well"}
+		return fails, objection{c.String() + ": the answer that made it came back", "stop that answer as well"}
 	case m.leg == evidence.Answer && (f.refusedByKernel() || c.Kind == evidence.Ignored):
 		return unclear, objection{c.String() + ": the request arrived, and nobody there answers it, so there was no answer to stop",
 			"have somebody answer it (probes.Serve)"}

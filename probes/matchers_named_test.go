@@ -38,14 +38,14 @@ func TestSeveralNamesOccur(t *testing.T) {
 	g.Expect(client).To(isolated().At("fw", "server").By("no ssh of old", "no ssh of new").Because(evidence.Drop, evidence.Reject))
 	g.Expect(client).To(isolated().At("fw").At("server"), "said one after the other")
 	for want, m := range map[string]*probes.IsolationMatcher{
-		"not at fw":                                        isolated().At("fw"),
-		"not at server":                                    isolated().At("server"),
-		`not by "no ssh of old"`:                           isolated().By("no ssh of old"),
-		"not because of drop":                              isolated().Because(evidence.Drop),
-		"not because of drop or noroute":                   isolated().Because(evidence.Drop, evidence.NoRoute),
-		"nothing of it ended at client: take out":          isolated().At("fw", "server", "client"),
-		`nothing of it ended by "no web": take out`:        isolated().By("no ssh of old", "no ssh of new", "no web"),
-		"nothing of it ended because of noroute: take out": isolated().Because(evidence.Drop, evidence.NoRoute, evidence.Reject),
+		"not at fw":                                            isolated().At("fw"),
+		"not at server":                                        isolated().At("server"),
+		`not by "no ssh of old"`:                               isolated().By("no ssh of old"),
+		"not because of drop":                                  isolated().Because(evidence.Drop),
+		"not because of drop or noroute":                       isolated().Because(evidence.Drop, evidence.NoRoute),
+		"no probe was stopped at client: take it out":          isolated().At("fw", "server", "client"),
+		`no probe was stopped by "no web": take it out`:        isolated().By("no ssh of old", "no ssh of new", "no web"),
+		"no probe was stopped because of noroute: take it out": isolated().Because(evidence.Drop, evidence.NoRoute, evidence.Reject),
 		"\n  expected: a policy ends every request on its way, at fw, by \"a\" and \"b\"\n": isolated().At("fw").By("a", "b"),
 	} {
 		if holds, err := m.Match(client); holds || err == nil || !strings.Contains(err.Error(), want) {

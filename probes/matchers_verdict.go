@@ -92,7 +92,7 @@ func (j *judgement) of(title, expected func() string) (bool, error) {
 	}
 	lines := told(objections)
 	if len(objections) == 0 {
-		lines = append(lines, "  nothing of it ended "+anyOf(missing)+": take out of the test what does not occur")
+		lines = append(lines, "  no probe was stopped "+anyOf(missing)+": take it out of At, By or Because, or ask what it stops")
 	}
 	lines = append(lines, kept(holding)...)
 	return false, fmt.Errorf("%s:\n  expected: %s\n%s", title(), expected(), strings.Join(lines, "\n"))

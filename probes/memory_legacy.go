@@ -75,7 +75,7 @@ func (f *finding) endedBefore(rule *inspect.LegacyRule) bool {
 // legacyPacket is what is known of the request, or of its answer, at a node.
 func legacyPacket(f *finding, s evidence.Sighting) rules.Packet {
 	p := rules.Packet{Src: s.Source, Dst: s.Destination, Foreign: s.Direction == evidence.In}
-	protocol := map[string]uint8{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP}[f.Probe.kind.name]
+	protocol := protocolOf(f.Probe)
 	switch {
 	case protocol != 0:
 		p.Protocol, p.DstPort = &protocol, &f.Probe.port

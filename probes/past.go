@@ -69,7 +69,7 @@ func whyUnresolved(w *watch.Watch, r Result, sent *frame) string {
 func (f *finding) takeFrame(r Result, sent *frame, why string) {
 	switch by := r.Timeline.Answerer(); {
 	case r.Cause == nil || by != "" || r.delivered() || r.mayBeDelivered() || r.refusedByKernel():
-		f.leaks = fmt.Sprintf("only neighbour discovery keeps the request: %s; sent to the MAC of %s it arrives", why, sent.next)
+		f.leaks = fmt.Sprintf("only neighbour discovery stops the request: %s; sent to the MAC of %s it arrives", why, sent.next)
 		f.Timeline = append(f.Timeline, r.Timeline...)
 	case r.Cause.Kind == evidence.Unknown || r.Cause.Kind == evidence.Neighbour:
 	default:

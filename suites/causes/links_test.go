@@ -52,7 +52,7 @@ var _ = Describe("a link", func() {
 		}
 		Expect(o.fw.Port("dmz").Down()).To(Succeed())
 		for _, to := range hidden {
-			inconclusive(ctx, o.client, to, "link dmz is down, and may have taken one along", all...)
+			inconclusive(ctx, o.client, to, "link dmz is down, and a route may have gone with it", all...)
 		}
 
 		By("having no route though the link is up, as the control")

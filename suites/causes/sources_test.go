@@ -30,7 +30,7 @@ var _ = Describe("a source", func() {
 		Expect(o.fw.SetSysctl("net.ipv4.conf.lan.rp_filter", "1")).To(Succeed())
 		results := broken(ctx, o.client, server4, "fw", evidence.RPFilter, all...)
 		Expect(results).To(onItsWay(evidence.Request))
-		Expect(results).To(HaveEach(HaveField("Cause.Detail", "rp_filter=1, and the way back to 10.0.1.1 is another")))
+		Expect(results).To(HaveEach(HaveField("Cause.Detail", "rp_filter=1, and the route back to 10.0.1.1 leaves by another interface")))
 
 		By("leading the same way back, as the control")
 		Expect(o.fw.Netlink().RouteDel(detour)).To(Succeed())

@@ -42,7 +42,7 @@ var _ = Describe("a transparent firewall", func() {
 		o := transparent(`table bridge f { chain c { type filter hook forward priority 0; ether type arp drop; }; }`)
 		judge := mute(ctx, o.server, 514)
 		noVerdict(probes.BeIsolatedFrom(o.server, log).WithContext(ctx), o.client,
-			`only neighbour discovery keeps the request: the ARP request was dropped at fw by rule "ether type arp drop" of bridge f c`)
+			`only neighbour discovery stops the request: the ARP request was dropped at fw by rule "ether type arp drop" of bridge f c`)
 		Expect(judge.came()).To(BeNumerically(">", 0), "the frame to the MAC that the lab knows")
 	})
 })

@@ -148,15 +148,15 @@ var _ = Describe("a yes", func() {
 	},
 		Entry("and no data passes", noData, "the connection was made, and no data passed"),
 		Entry("and its answer is dropped", noAnswer, "the connection was made, and no data passed"),
-		Entry("and its last packet is dropped", noLastACK, "the connection was made, and no node has it"),
+		Entry("and its last packet is dropped", noLastACK, "the connection was made, and no node has a socket for it"),
 		Entry("and two packets pass", twoPackets, "the connection was made, and no data passed"),
-		Entry("and a proxy answers for nobody", synproxy+"\n"+noneBehind, "the connection was made, and no node has it"),
+		Entry("and a proxy answers for nobody", synproxy+"\n"+noneBehind, "the connection was made, and no node has a socket for it"),
 	)
 
 	DescribeTable("is no handshake, where the service is the user's own", func(ctx SpecContext, rules string) {
 		f := unserved(bothFamilies(rules))
 		service := hears(ctx, f.server, 80)
-		notReached(ctx, f.client, f.server, web.Within(silence), "the connection was made, and no node has it")
+		notReached(ctx, f.client, f.server, web.Within(silence), "the connection was made, and no node has a socket for it")
 		Expect(service.came()).To(BeZero())
 
 		lift(f.fw)

@@ -56,7 +56,7 @@ func (v verdict) doubts() bool {
 // beyond says whether it rests on what the oracle does not try: frames past neighbour
 // discovery, and addresses of the link.
 func (v verdict) beyond() bool {
-	return v.err != nil && (strings.Contains(v.err.Error(), "only neighbour discovery keeps the request") || strings.Contains(v.err.Error(), "(fe80:"))
+	return v.err != nil && (strings.Contains(v.err.Error(), "only neighbour discovery stops the request") || strings.Contains(v.err.Error(), "(fe80:"))
 }
 
 // How long an answer may take: kernels answer at once, and repeat a question after a

@@ -74,7 +74,7 @@ func (p spot) unknown(detail string) evidence.Cause {
 func (o Observation) dropped(s evidence.Sighting) evidence.Cause {
 	p := o.at(s, s.Role)
 	if p.strayed() {
-		return p.unknown("a rule dropped it there, where it was not to come by")
+		return p.unknown("a rule dropped it there, off its way")
 	}
 	c := evidence.Cause{Node: s.Node, Leg: s.Role, Rule: s.Rule, Router: s.Node != o.Flow.From && s.Node != o.Flow.To}
 	p.explain(&c, ruled)

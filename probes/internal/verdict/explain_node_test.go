@@ -43,7 +43,7 @@ var routerRows = map[string]example{
 		s.on("fw", "dmz").Up = false
 		s.answers("fw", away, inspect.Lookup{Errno: unix.ENETUNREACH})
 	}, kind: evidence.Unknown, word: "unknown@fw",
-		text: "inconclusive: the request was last seen at fw/lan: no route to 192.0.2.9; link dmz is down, and may have taken one along"},
+		text: "inconclusive: the request was last seen at fw/lan: no route to 192.0.2.9; link dmz is down, and a route may have gone with it"},
 	"an address that is gone, and took the route with it": {happen: func(s *scene) {
 		s.arrived("fw")
 		s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
@@ -187,7 +187,7 @@ const (
 	lanForward6          = "net/ipv6/conf/lan/forwarding"
 	forward6             = "net/ipv6/conf/all/forwarding"
 	stays                = "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end"
-	another              = "the request was not accepted at fw/lan: rp_filter=1, and the way back to 10.0.1.1 is another"
+	another              = "the request was not accepted at fw/lan: rp_filter=1, and the route back to 10.0.1.1 leaves by another interface"
 )
 
 var elsewhere, nowhere = &inspect.Lookup{Type: 1, Out: 3}, &inspect.Lookup{Errno: unix.ENETUNREACH}
@@ -230,7 +230,7 @@ func TestExplainReversePaths(t *testing.T) {
 			at: "server", sysctls: allFilter + "=1", way: nowhere, want: "the request was not accepted at server/dmz: rp_filter=1, and no route back to 10.0.1.1",
 		},
 		"strict at the asker": {
-			at: "answer client", sysctls: lanFilter + "=1", way: elsewhere, want: "the request arrived; the answer was not accepted at client/lan: rp_filter=1, and the way back to 10.0.2.1 is another",
+			at: "answer client", sysctls: lanFilter + "=1", way: elsewhere, want: "the request arrived; the answer was not accepted at client/lan: rp_filter=1, and the route back to 10.0.2.1 leaves by another interface",
 		},
 	} {
 		j.check(t, name)

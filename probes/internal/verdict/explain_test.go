@@ -98,7 +98,7 @@ var ruleRows = map[string]example{
 	}, kind: evidence.Drop, word: "drop@fw", policy: true, text: `the request was dropped at fw by rule "udp dport 53 drop" of inet filter forward ("no dns")`},
 	"one that only looks into packets": {happen: func(s *scene) {
 		s.sniffed("0").Rule = &commented
-	}, kind: evidence.Unknown, word: "unknown@ids", text: "inconclusive: the request was last seen at ids: a rule dropped it there, where it was not to come by"},
+	}, kind: evidence.Unknown, word: "unknown@ids", text: "inconclusive: the request was last seen at ids: a rule dropped it there, off its way"},
 	"one that looks into packets on its way": {happen: func(s *scene) {
 		s.sniffed("1").Rule = &commented
 	}, kind: evidence.Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},

@@ -25,7 +25,7 @@ var noRoute = row{
 			for _, port := range p.Ports[p.state.Name] {
 				if link := p.state.LinkNamed(port.Interface); link.Index != 0 && !link.Up {
 					c.Kind = evidence.Unknown
-					c.Detail = fmt.Sprintf("no route to %s; link %s is down, and may have taken one along", p.to, link.Name)
+					c.Detail = fmt.Sprintf("no route to %s; link %s is down, and a route may have gone with it", p.to, link.Name)
 				}
 			}
 			return true

@@ -32,7 +32,7 @@ func filtersSource(p spot, c *evidence.Cause) bool {
 	case back.Errno != 0:
 		c.Detail = fmt.Sprintf("rp_filter=%s, and no route back to %s", mode, source)
 	case mode == "1" && back.Out != p.seen.Index:
-		c.Detail = fmt.Sprintf("rp_filter=1, and the way back to %s is another", source)
+		c.Detail = fmt.Sprintf("rp_filter=1, and the route back to %s leaves by another interface", source)
 	default:
 		return false
 	}

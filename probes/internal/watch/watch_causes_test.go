@@ -196,7 +196,7 @@ var faults = map[string]struct {
 		dropAddr(t, lab.Node("server"), server4)
 	}, kind: evidence.NoAddress, want: "the request was not delivered at server/dmz: it does not have 10.0.2.1"}, udp},
 	"a source that may not come in there": {broken{after: detour, kind: evidence.RPFilter,
-		want: "the request was not accepted at fw/lan: rp_filter=1, and the way back to 10.0.1.1 is another"}, udp},
+		want: "the request was not accepted at fw/lan: rp_filter=1, and the route back to 10.0.1.1 leaves by another interface"}, udp},
 	"the listener's queue is full": {broken{after: func(t *testing.T, lab *harness.Lab) { fill(t, lab, 53) }, kind: evidence.Backlog,
 		want: "the request was not accepted at server/dmz: 1 connections wait for the listener at port 53, which has room for 0"}, tcp},
 }
