@@ -310,6 +310,8 @@ func (a *asking) prove() {
 		heard.Read = true
 		cause = a.watched.watch.Explain(trail, heard)
 	}
+	// More may have come since: what the cause rests on is told with it.
+	r.Timeline, r.Packets = a.watched.watch.Timeline(trail), a.watched.watch.Packets(trail)
 	cause = a.late(cause)
 	r.Cause = &cause
 	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && cause.Connected && cause.Kind == evidence.Reject && !a.isTarget(by) {
