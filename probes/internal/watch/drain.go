@@ -45,7 +45,7 @@ func (w *Watch) drain() {
 			continue
 		}
 		if err != nil || n == 0 {
-			return
+			break
 		}
 		full := map[*point]bool{}
 		for _, event := range w.ready[:n] {
@@ -57,10 +57,44 @@ func (w *Watch) drain() {
 			w.storm(crowded(full))
 		}
 	}
+	w.hearTold()
+}
+
+// told is an event of a trace that was read: of nftables, or of iptables-legacy.
+type told struct {
+	p      *point
+	e      traceEvent
+	legacy *legacyEvent
+}
+
+// hearTold takes the events that were read. Taps saw what is before them on a packet's way
+// by the time that an event is read, so all taps are read first: an answer at a node that
+// did not see the request is known by where the request began.
+func (w *Watch) hearTold() {
+	for i := range w.told {
+		if t := &w.told[i]; t.legacy != nil {
+			w.hearLegacy(t.p, *t.legacy)
+		} else {
+			w.hearEvent(t.p, &t.e)
+		}
+	}
+	clear(w.told)
+	w.told, w.quoted = w.told[:0], w.quoted[:0]
+}
+
+// keep copies what an event has of the reader's buffer.
+func (w *Watch) keep(quoted []byte) []byte {
+	first := len(w.quoted)
+	w.quoted = append(w.quoted, quoted...)
+	return w.quoted[first:len(w.quoted):len(w.quoted)]
 }
 
 func (w *Watch) readTrace(p *point, t *tracer) (more bool) {
-	n, lost := t.read(func(e *traceEvent) { w.hearEvent(p, e) })
+	n, lost := t.read(func(e *traceEvent) {
+		event := told{p: p, e: *e}
+		event.e.network, event.e.transport = w.keep(e.network), w.keep(e.transport)
+		w.told = append(w.told, event)
+	})
 	if lost {
 		w.lose(p, "events of the rule trace were lost")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -187,9 +188,9 @@ func (w *Watch) readLegacy(p *point) (more bool) {
 				break
 			}
 			if binary.NativeEndian.Uint16(rest[4:]) == ulogPacket {
-				if event, ok := parseLegacy(rest[unix.NLMSG_HDRLEN:length]); ok {
+				if event, ok := parseLegacy(slices.Clone(rest[unix.NLMSG_HDRLEN:length])); ok {
 					event.drops = p.legacy.dropper(event)
-					w.hearLegacy(p, event)
+					w.told = append(w.told, told{p: p, legacy: &event})
 				}
 			}
 			rest = rest[min((length+3)&^3, len(rest)):]

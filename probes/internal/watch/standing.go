@@ -35,6 +35,8 @@ type Watch struct {
 	ready    [64]unix.EpollEvent
 	slots    *slots
 	scratch  []byte
+	told     []told          // read, not yet heard
+	quoted   []byte          // what they have of packets
 	ports    map[uint16]bool // of datagrams
 	down     bool
 
