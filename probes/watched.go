@@ -278,7 +278,6 @@ func (a *asking) conclude(err error) error {
 // prove puts into the result what was seen.
 func (a *asking) prove() {
 	r, trail := &a.result, a.watched.trail
-	r.Timeline, r.Packets = a.watched.watch.Timeline(trail), a.watched.watch.Packets(trail)
 	r.met, r.metBack = a.watched.watch.Passages(trail)
 	r.waits, r.answerWaits = a.watched.watch.Waiting(trail)
 	refuser := ""
@@ -291,6 +290,7 @@ func (a *asking) prove() {
 		} else {
 			a.unproven()
 		}
+		a.tell()
 		return
 	case Refused, Rejected:
 		if by := a.watched.watch.Refuser(trail, r.Sender); by != "" {
@@ -310,14 +310,19 @@ func (a *asking) prove() {
 		heard.Read = true
 		cause = a.watched.watch.Explain(trail, heard)
 	}
-	// More may have come since: what the cause rests on is told with it.
-	r.Timeline, r.Packets = a.watched.watch.Timeline(trail), a.watched.watch.Packets(trail)
+	a.tell() // not before: all that the cause rests on is told with it
 	cause = a.late(cause)
 	r.Cause = &cause
 	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && cause.Connected && cause.Kind == evidence.Reject && !a.isTarget(by) {
 		r.Outcome = Rejected // by a rule; its reset has no number that a tap knows it by
 		a.proven(by, cause.Node)
 	}
+}
+
+// tell puts the packets that were seen into the result.
+func (a *asking) tell() {
+	w, trail := a.watched.watch, a.watched.trail
+	a.result.Timeline, a.result.Packets = w.Timeline(trail), w.Packets(trail)
 }
 
 // isTarget says whether a node is the one that was asked, or may be: an address's owner,

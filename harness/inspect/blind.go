@@ -93,11 +93,17 @@ func (b *BlindSpots) Sockets(own func(inode uint64) bool, ownLog bool) ([]string
 // readers looks for programs that get what rules log or queue: a line each, which begins
 // with the number of the group or queue. They get it also when the rules then drop it.
 func (b *BlindSpots) readers(file string, each func(number string)) error {
+	return b.lines(file, func(fields []string) { each(fields[0]) })
+}
+
+// lines reads a file of the namespace, relative to net/netfilter: of each line that is not
+// empty its fields. A file that is not there has none: its module is not loaded.
+func (b *BlindSpots) lines(file string, each func(fields []string)) error {
 	if b.proc < 0 {
 		return nil
 	}
 	fd, err := unix.Openat(b.proc, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) { // the module is not there
+	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	if err != nil {
@@ -110,7 +116,7 @@ func (b *BlindSpots) readers(file string, each func(number string)) error {
 	}
 	for line := range strings.Lines(string(b.buf[:n])) {
 		if fields := strings.Fields(line); len(fields) > 0 {
-			each(fields[0])
+			each(fields)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package causes_test
 import (
 	"context"
 	"io"
+	"net"
 	"net/netip"
 	"sync"
 
@@ -34,6 +35,17 @@ func (p *plain) came() int {
 // hears accepts connections at a node's port, reads, and says nothing.
 func hears(ctx context.Context, node *harness.Node, port uint16) *plain {
 	GinkgoHelper()
+	return accepts(ctx, node, port, func(conn net.Conn) {
+		go func() {
+			defer conn.Close()
+			_, _ = io.Copy(io.Discard, conn)
+		}()
+	})
+}
+
+// accepts accepts connections at a node's port, notes who came, and then calls came.
+func accepts(ctx context.Context, node *harness.Node, port uint16, came func(net.Conn)) *plain {
+	GinkgoHelper()
 	p := &plain{}
 	listener, err := node.Listen(ctx, "tcp", netip.AddrPortFrom(netip.Addr{}, port))
 	Expect(err).NotTo(HaveOccurred())
@@ -45,10 +57,7 @@ func hears(ctx context.Context, node *harness.Node, port uint16) *plain {
 				return
 			}
 			p.note(conn.RemoteAddr().String())
-			go func() {
-				defer conn.Close()
-				_, _ = io.Copy(io.Discard, conn)
-			}()
+			came(conn)
 		}
 	}()
 	return p

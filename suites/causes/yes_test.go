@@ -3,6 +3,7 @@ package causes_test
 import (
 	"context"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -257,31 +258,19 @@ var _ = Describe("a yes", func() {
 // forward is a program at a node that forwards connections.
 func forward(ctx context.Context, node *harness.Node, port uint16, to netip.AddrPort) *plain {
 	GinkgoHelper()
-	p := &plain{}
-	listener, err := node.Listen(ctx, "tcp", netip.AddrPortFrom(netip.Addr{}, port))
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			p.note(conn.RemoteAddr().String())
-			behind, err := node.Dial(ctx, "tcp", to)
-			if err != nil {
-				_ = conn.Close()
-				continue
-			}
-			go func() {
-				defer behind.Close()
-				_, _ = io.Copy(behind, conn)
-			}()
-			go func() {
-				defer conn.Close()
-				_, _ = io.Copy(conn, behind)
-			}()
+	return accepts(ctx, node, port, func(conn net.Conn) {
+		behind, err := node.Dial(ctx, "tcp", to)
+		if err != nil {
+			_ = conn.Close()
+			return
 		}
-	}()
-	return p
+		go func() {
+			defer behind.Close()
+			_, _ = io.Copy(behind, conn)
+		}()
+		go func() {
+			defer conn.Close()
+			_, _ = io.Copy(conn, behind)
+		}()
+	})
 }

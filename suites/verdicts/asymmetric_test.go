@@ -1,7 +1,7 @@
 package verdicts_test
 
 import (
-	"context"
+	"net"
 	"net/netip"
 	"time"
 
@@ -16,22 +16,9 @@ import (
 // echoing is a plain UDP service that sends back what it is sent.
 func echoing(node *harness.Node, port uint16) *service {
 	GinkgoHelper()
-	s := new(service)
-	conn, err := node.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(netip.Addr{}, port))
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(conn.Close)
-	go func() {
-		buf := make([]byte, 2048)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			s.note(string(buf[:n]))
-			_, _ = conn.WriteTo(buf[:n], from)
-		}
-	}()
-	return s
+	return packets(node, netip.AddrPortFrom(netip.Addr{}, port), func(conn net.PacketConn, from net.Addr, text []byte) {
+		_, _ = conn.WriteTo(text, from)
+	})
 }
 
 // asymmetric is the office where what pc sends goes by open, and site's answers by fw.

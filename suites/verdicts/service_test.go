@@ -42,11 +42,26 @@ func (s *service) note(text string) {
 // alone, that answers "I am NAME" after a while; never when after is negative.
 func datagrams(node *harness.Node, port uint16, after time.Duration, on ...netip.Addr) *service {
 	GinkgoHelper()
-	s, addr := new(service), netip.Addr{}
+	addr := netip.Addr{}
 	if len(on) > 0 {
 		addr = on[0]
 	}
-	conn, err := node.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(addr, port))
+	return packets(node, netip.AddrPortFrom(addr, port), func(conn net.PacketConn, from net.Addr, _ []byte) {
+		answer := func() { _, _ = conn.WriteTo([]byte("I am "+node.Name()), from) }
+		switch {
+		case after == 0:
+			answer()
+		case after > 0:
+			time.AfterFunc(after, answer)
+		}
+	})
+}
+
+// packets is a plain UDP service that writes down what it reads, and then calls got.
+func packets(node *harness.Node, at netip.AddrPort, got func(conn net.PacketConn, from net.Addr, text []byte)) *service {
+	GinkgoHelper()
+	s := new(service)
+	conn, err := node.ListenPacket(context.Background(), "udp", at)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(conn.Close)
 	go func() {
@@ -57,12 +72,7 @@ func datagrams(node *harness.Node, port uint16, after time.Duration, on ...netip
 				return
 			}
 			s.note(string(buf[:n]))
-			switch {
-			case after == 0:
-				_, _ = conn.WriteTo([]byte("I am "+node.Name()), from)
-			case after > 0:
-				time.AfterFunc(after, func() { _, _ = conn.WriteTo([]byte("I am "+node.Name()), from) })
-			}
+			got(conn, from, buf[:n])
 		}
 	}()
 	return s
