@@ -72,10 +72,15 @@ type told struct {
 // did not see the request is known by where the request began.
 func (w *Watch) hearTold() {
 	for i := range w.told {
+		if t := &w.told[i]; t.legacy == nil {
+			w.hearEvent(t.p, &t.e)
+		}
+	}
+	// What the log of iptables-legacy says is of a packet that the trace has told of, which
+	// may have been read later.
+	for i := range w.told {
 		if t := &w.told[i]; t.legacy != nil {
 			w.hearLegacy(t.p, *t.legacy)
-		} else {
-			w.hearEvent(t.p, &t.e)
 		}
 	}
 	clear(w.told)
