@@ -59,6 +59,14 @@ var (
 	IptablesTool = Feature{name: "iptables", check: func() error { _, err := tool("iptables-restore", "iptables"); return err }}
 	// Netem is the qdisc that delays and loses packets.
 	Netem = Feature{name: "netem", check: checkNetem}
+	// TUN is /dev/net/tun, which programs open for an interface of theirs (tun, tap).
+	TUN = Feature{name: "tun", check: func() error {
+		file, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Errorf("%w: modprobe tun, and let this user read and write it", err)
+		}
+		return file.Close()
+	}}
 	// VLAN, VRF, Dummy, WireGuard, IPVLAN, MACVLAN and VXLAN are kinds of link.
 	VLAN      = linkKind("vlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vlan{LinkAttrs: a, VlanId: 2} })
 	VRF       = linkKind("vrf", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vrf{LinkAttrs: a, Table: 10} })

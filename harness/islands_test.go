@@ -74,18 +74,18 @@ func TestJoinedByWhatIsAdded(t *testing.T) {
 			return veth(t, lab.Node("alone"), lab.Node("c"))
 		}, true},
 		"half a chain": {func(t *testing.T, lab *harness.Lab) error { return veth(t, lab.Node("b"), lab.Node("alone")) }, false},
-		"a tap at one": {func(_ *testing.T, lab *harness.Lab) error { return tap(lab.Node("a")) }, false},
-		"a tap at both": {func(_ *testing.T, lab *harness.Lab) error {
-			if err := tap(lab.Node("b")); err != nil {
+		"a tap at one": {func(t *testing.T, lab *harness.Lab) error { return tap(t, lab.Node("a")) }, false},
+		"a tap at both": {func(t *testing.T, lab *harness.Lab) error {
+			if err := tap(t, lab.Node("b")); err != nil {
 				return err
 			}
-			return tap(lab.Node("c"))
+			return tap(t, lab.Node("c"))
 		}, true},
 		"a link that leads out of the lab, and a tap": {func(t *testing.T, lab *harness.Lab) error {
 			if err := veth(t, lab.Node("a"), islands(t).Node("a")); err != nil {
 				return err
 			}
-			return tap(lab.Node("c"))
+			return tap(t, lab.Node("c"))
 		}, true},
 		"a pair of links of its own": {func(_ *testing.T, lab *harness.Lab) error {
 			return lab.Node("a").Netlink().LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "x", NetNsID: -1}, PeerName: "y"})
@@ -118,7 +118,9 @@ func veth(t *testing.T, a, b *harness.Node) error {
 }
 
 // tap gives a node an interface that leads to a program.
-func tap(node *harness.Node) error {
+func tap(t *testing.T, node *harness.Node) error {
+	t.Helper()
+	harness.Require(t, harness.TUN)
 	return node.Do(func() error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = "tap0"

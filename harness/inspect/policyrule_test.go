@@ -153,9 +153,21 @@ func in6(text string) string {
 	return netip.PrefixFrom(netip.MustParseAddr(addr), map[int]int{32: 128, 25: 121, 24: 64, 16: 16}[bits]).Masked().String()
 }
 
-// What decides says what the kernel's lookup says, whatever rules there are.
 func TestWhatDecidesIsTheKernelsOwn(t *testing.T) {
 	t.Parallel()
+	whatDecidesIsTheKernelsOwn(t, func(uid uint32) bool { return uid == 0 })
+}
+
+func TestWhatDecidesForUsersIsTheKernelsOwn(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.Users)
+	whatDecidesIsTheKernelsOwn(t, func(uint32) bool { return true })
+}
+
+// whatDecidesIsTheKernelsOwn compares what decides with what the kernel's lookup says,
+// over rules and questions of every kind, but those of users that there are none of.
+func whatDecidesIsTheKernelsOwn(t *testing.T, is func(uid uint32) bool) {
+	t.Helper()
 	for family, as := range map[byte]func(string) string{unix.AF_INET: func(text string) string { return text }, unix.AF_INET6: in6} {
 		lab := harness.Up(t, office(func(_, _, fw *topo.Node) {
 			for _, r := range ways.routes {
@@ -165,10 +177,13 @@ func TestWhatDecidesIsTheKernelsOwn(t *testing.T) {
 		}))
 		fw := lab.Node("fw")
 		for _, r := range ways.rules {
+			if r.uids != nil && !is(r.uids[0]) {
+				continue
+			}
 			r.from, r.to = as(r.from), as(r.to)
 			r.add(t, fw, family)
 		}
-		questions := questionsAt(link(t, fw, "lan").Attrs().Index, as)
+		questions := slices.DeleteFunc(questionsAt(link(t, fw, "lan").Attrs().Index, as), func(q inspect.Question) bool { return !is(q.UID) })
 		state := read(t, fw, questions...)
 		seen := map[unix.Errno]int{}
 		for _, q := range questions {
