@@ -30,7 +30,10 @@ var noAddress = row{
 			return len(peers) > 1 && !slices.ContainsFunc(peers, func(at End) bool { return p.Planned(at, next) })
 		},
 	},
-	confirmed:  confirmation{otherwise: "the node's addresses are read"},
+	confirmed: confirmation{
+		otherwise: "the node's addresses are read",
+		ends:      []string{"Ip.InAddrErrors", "Ip6.InAddrErrors", "IpExt.InNoRoutes", "Ip6.InNoRoutes"},
+	},
 	unliftable: "an address that is missing is no policy",
 }
 

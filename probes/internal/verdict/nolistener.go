@@ -12,7 +12,7 @@ var noListener = row{
 	kind: evidence.NoListener, verb: "refused", policy: never, needs: needPackets | needSockets,
 	mend:       "have somebody listen (probes.Serve)",
 	at:         map[stage]func(spot, *evidence.Cause) bool{accepted: nobodyListens, refused: nobodyListens},
-	confirmed:  confirmation{counters: []string{"Udp.NoPorts", "Udp6.NoPorts", "Tcp.OutRsts"}},
+	confirmed:  confirmation{counters: []string{"Udp.NoPorts", "Udp6.NoPorts", "Tcp.OutRsts"}, ends: []string{"Udp.NoPorts", "Udp6.NoPorts"}},
 	unliftable: "that nobody listens is no policy",
 }
 

@@ -40,6 +40,9 @@ type confirmation struct {
 	// counters are of the node's namespace, as in /proc/net/snmp, netstat and snmp6:
 	// "Ip.InAddrErrors". One of them moves.
 	counters []string
+	// ends are those of which one moves when the target's kernel ends a request that came
+	// in, and hands it to nobody; nil where it does not do that.
+	ends []string
 	// otherwise is what else shows it, or why nothing does.
 	otherwise string
 }
@@ -103,6 +106,15 @@ func Sysctls(interfaces ...string) (keys []string) {
 func Confirming(kind evidence.Kind) []string {
 	if r := rowOf(kind); r != nil {
 		return r.confirmed.counters
+	}
+	return nil
+}
+
+// ConfirmingEnd are the counters of which one moves when the target's kernel ended a request
+// that came in there, by a cause of that kind; nil where such a cause is no end of it.
+func ConfirmingEnd(kind evidence.Kind) []string {
+	if r := rowOf(kind); r != nil {
+		return r.confirmed.ends
 	}
 	return nil
 }

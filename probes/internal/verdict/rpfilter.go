@@ -12,7 +12,7 @@ var rpFilter = row{
 	mend:       "mend the route back, or set rp_filter to 2",
 	sysctls:    []string{"net/ipv4/conf/all/rp_filter", "net/ipv4/conf/*/rp_filter"},
 	at:         map[stage]func(spot, *evidence.Cause) bool{handed: filtersSource, delivered: filtersSource},
-	confirmed:  confirmation{counters: []string{"TcpExt.IPReversePathFilter"}},
+	confirmed:  confirmation{counters: []string{"TcpExt.IPReversePathFilter"}, ends: []string{"TcpExt.IPReversePathFilter"}},
 	unliftable: "reverse path filtering is no policy",
 }
 

@@ -22,7 +22,7 @@ var xfrm = row{
 			return p.blocked(c, inspect.XfrmOut, asked, p.way.Out)
 		},
 	},
-	confirmed:  confirmation{counters: []string{"Xfrm.InPolBlock", "Xfrm.OutPolBlock"}},
+	confirmed:  confirmation{counters: []string{"Xfrm.InPolBlock", "Xfrm.OutPolBlock"}, ends: []string{"Xfrm.InPolBlock"}},
 	unliftable: "a policy of xfrm is not the harness's: the test itself takes it away",
 }
 

@@ -31,7 +31,7 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 	moved := confirming(first, t.Flow)
 	ends := w.endsAt(first, t)
 	if ends {
-		moved = atTarget(first)
+		moved = anyOf(verdict.ConfirmingEnd(first.Kind))
 	}
 	return w.tryAgain(&try{trail: t, first: first, again: again, moved: moved, mayArrive: func(second *Trail) bool {
 		return w.mayArrive(first, t, second) || ends && w.endsAt(first, t, second)
@@ -86,20 +86,11 @@ func routeless(c evidence.Cause, f wire.Flow) bool {
 	return c.Leg == evidence.Answer && (c.Kind == evidence.NoRoute || closed && c.Node == f.To)
 }
 
-// enders are the counters of a target's kernel of which one moves when it ends a request that
-// came in, and hands it to nobody.
-var enders = map[evidence.Kind][]string{
-	evidence.RPFilter:   {"TcpExt.IPReversePathFilter"},
-	evidence.NoAddress:  {"Ip.InAddrErrors", "Ip6.InAddrErrors", "IpExt.InNoRoutes", "Ip6.InNoRoutes"},
-	evidence.NoListener: {"Udp.NoPorts", "Udp6.NoPorts"},
-	evidence.XFRM:       {"Xfrm.InPolBlock"},
-}
-
 // endsAt says whether a cause is that the target's kernel ended all that came in there of the
 // request, which a counter can show of the last trail: one packet, and of an earlier trail
 // perhaps what its kernel sent again.
 func (w *Watch) endsAt(c evidence.Cause, trails ...*Trail) bool {
-	if c.Leg == evidence.Answer || enders[c.Kind] == nil {
+	if c.Leg == evidence.Answer || verdict.ConfirmingEnd(c.Kind) == nil {
 		return false
 	}
 	w.mu.Lock()
@@ -120,9 +111,6 @@ func (w *Watch) endsAt(c evidence.Cause, trails ...*Trail) bool {
 	}
 	return true
 }
-
-// atTarget says by which counters the target's kernel shows that it ended a request.
-func atTarget(c evidence.Cause) moves { return anyOf(enders[c.Kind]) }
 
 func (w *Watch) pointOf(label string) *point {
 	w.mu.Lock()
