@@ -18,12 +18,19 @@ import (
 // Nft loads nftables text into the node's namespace, as nft -f does: all of it
 // or nothing. What nft says about the text comes back with the line. Without
 // nft on this machine the error is errors.ErrUnsupported.
+//
+// The kernel takes transactions of up to twice net.core.wmem_max from an ordinary user,
+// some thousand rules. A larger text is loaded in parts: its new tables do nothing (they
+// are dormant) till all is loaded, and then begin together. What it flushes or deletes is
+// gone before that, and to a table that there was each part is added as it comes: only
+// then may a part be left when the rest is refused, and the error says so.
 func (n *Node) Nft(text string) error {
 	return n.did(n.loadNft(text), func(n *Node) error { return n.loadNft(text) })
 }
 
 // Iptables loads iptables-save text into the node's namespace, as
-// iptables-restore --noflush does.
+// iptables-restore --noflush does. A text that is too large for one transaction of an
+// ordinary user (see Nft) is added part by part, and policies and chains with the first.
 func (n *Node) Iptables(text string) error { return n.restore("iptables-restore", text) }
 
 // Ip6tables is Iptables for IPv6.
@@ -67,9 +74,18 @@ func (n *Node) loadNft(text string) error {
 	if err != nil {
 		return at(err, "load nft ruleset")
 	}
+	err = n.runNft(path, text)
+	if errors.Is(err, unix.EMSGSIZE) {
+		err = n.nftInParts(path, text)
+	}
+	return at(err, "load nft ruleset")
+}
+
+// runNft has nft load text as one transaction. The error is EMSGSIZE where that is too large.
+func (n *Node) runNft(path, text string) error {
 	out, err := n.pipe(text, path, "-f", "-")
 	if err != nil {
-		return at(&textError{"nft", out, err}, "load nft ruleset")
+		return &textError{"nft", out, err}
 	}
 	return nil
 }
@@ -80,18 +96,29 @@ func (n *Node) loadIptables(name string) func(string) error {
 		if err != nil {
 			return at(err, "load %s text", strings.TrimSuffix(name, "-restore"))
 		}
-		if !strings.HasSuffix(text, "\n") {
-			text += "\n"
+		run := func(text string) error { return n.runIptables(name, path, text) }
+		err = run(text)
+		if errors.Is(err, unix.EMSGSIZE) {
+			err = iptablesInParts(text, run)
 		}
-		ctx, cancel := context.WithTimeoutCause(context.Background(), loaderBound, errLoaderHangs)
-		defer cancel()
-		cmd := n.CommandContext(ctx, path, "--noflush")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return at(&textError{name, out, errors.Join(err, context.Cause(ctx))}, "load %s text", strings.TrimSuffix(name, "-restore"))
-		}
-		return nil
+		return at(err, "load %s text", strings.TrimSuffix(name, "-restore"))
 	}
+}
+
+// runIptables has iptables-restore load text, each table as one transaction. The error is
+// EMSGSIZE where that is too large.
+func (n *Node) runIptables(name, path, text string) error {
+	if !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), loaderBound, errLoaderHangs)
+	defer cancel()
+	cmd := n.CommandContext(ctx, path, "--noflush")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return &textError{name, out, errors.Join(err, context.Cause(ctx))}
+	}
+	return nil
 }
 
 // pipe runs a program that ends by itself on the node's own thread.
@@ -151,3 +178,8 @@ func (e *textError) Error() string {
 
 // Unwrap is how the loader ended.
 func (e *textError) Unwrap() error { return e.err }
+
+// Is says whether the kernel found it too large for one message.
+func (e *textError) Is(err error) bool {
+	return err == unix.EMSGSIZE && strings.Contains(strings.ToLower(string(e.output)), unix.EMSGSIZE.Error())
+}

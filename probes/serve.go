@@ -7,23 +7,25 @@ import (
 	"github.com/nstest/nstest/harness"
 )
 
-// Serve answers TCP and UDP probes at a node until the test ends, on every
-// address. It signs each answer with the node's name and the probe's nonce, so
+// Serve answers TCP and UDP probes at a node until the test ends or the lab goes down, on
+// every address. It signs each answer with the node's name and the probe's nonce, so
 // that one from the wrong owner of an address is told. A port that is taken, or
 // an ICMP probe, which kernels answer by themselves, fails the test.
 func Serve(tb harness.TB, node *harness.Node, probes ...Probe) {
 	tb.Helper()
-	var stop []func()
-	var running sync.WaitGroup
-	tb.Cleanup(func() {
-		for _, f := range stop {
-			f()
-		}
-		running.Wait()
-	})
 	for _, p := range probes {
+		var running sync.WaitGroup
 		closers, err := serve(node, p, &running)
-		stop = append(stop, closers...)
+		stop := sync.OnceFunc(func() {
+			for _, f := range closers {
+				f()
+			}
+			running.Wait()
+		})
+		tb.Cleanup(stop)
+		if node != nil { // its sockets would keep the namespace
+			node.Lab().OnDown(stop)
+		}
 		if err != nil {
 			tb.Fatalf("serve %s at %s: %v", p, node, err)
 			return

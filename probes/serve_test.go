@@ -3,12 +3,15 @@ package probes_test
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
 )
 
 // tenants have the same addresses; only a signature tells them apart.
@@ -78,6 +81,51 @@ func TestServeMistakesFailTheTest(t *testing.T) {
 		if !strings.Contains(r.fatal, want) {
 			t.Errorf("%q is not in %q", want, r.fatal)
 		}
+	}
+}
+
+// A lab that goes down before the test ends takes its responders along: a socket of theirs
+// would keep the namespace, and a test that builds many labs would run out of descriptors.
+func TestServeEndsWithTheLab(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.Kernel(5, 14)) // SO_NETNS_COOKIE
+	lab := harness.Up(t, office(""))
+	server := lab.Node("server")
+	var cookie uint64
+	if err := server.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	left := func() (n int) {
+		files, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			fd, err := strconv.Atoi(file.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE); err == nil && c == cookie {
+				n++
+			}
+		}
+		return n
+	}
+	probes.Serve(t, server, web, dns)
+	if left() == 0 {
+		t.Fatal("the control: no socket was found in the node's namespace")
+	}
+	lab.Down()
+	if n := left(); n > 0 {
+		t.Errorf("%d sockets are left in the namespace of a lab that is down", n)
 	}
 }
 
