@@ -13,6 +13,7 @@ ARGS  ?=
 BENCH ?= .
 COUNT ?= 6
 # For `make truth`: how many networks. One alone, by its seed: NSTEST_TRUTH_SEED=17 make truth.
+# For `make chaos`: how many kills.
 N     ?= 500
 # For `make vm`: any of these kernels, and the suites that are to run on them.
 KERNELS ?= 5.10 6.1 6.12
@@ -20,13 +21,14 @@ SUITES  ?= ./suites/...
 VMFLAGS ?=
 VMCACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nstest
 
-.PHONY: help suites test check bench vm vm-tests truth vagrant vagrant-tests rules firewalls rulesets race qemu libvirt
+.PHONY: help suites test check bench vm vm-tests truth chaos vagrant vagrant-tests rules firewalls rulesets race qemu libvirt
 
 help:
 	@echo 'make suites   build the labs, run every suite, print what was found, a summary, and which rules were tried'
 	@echo 'make test     unit tests and suites, with the race detector, in random order'
 	@echo 'make check    formatting, modules, vet, linters'
 	@echo 'make truth    random networks, judged by plain sockets: N=10000 for the long run'
+	@echo 'make chaos   tests killed at random moments, and nothing left of them: N=1000 for the long run'
 	@echo 'make bench    benchmarks, each beside its floor (x-floor), in benchstat format'
 	@echo 'make vm       the suites on stock Debian kernels in QEMU: a table of suites and kernels'
 	@echo 'make vagrant  the suites in the Vagrant machine, as root and as an ordinary user; reports in vagrant/out'
@@ -54,6 +56,10 @@ check:
 
 truth: rules
 	NSTEST_TRUTH_N=$(N) $(GINKGO) -p --keep-going --succinct --timeout=24h --focus='of random networks the truth is told' ./suites/truth
+
+# Each run that is killed takes half a second and more.
+chaos: rules
+	NSTEST_CHAOS_N=$(N) $(GINKGO) -v --timeout=24h --focus='the chaos of SIGKILLs' ./suites/hygiene
 
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) ./...

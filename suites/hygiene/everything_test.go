@@ -15,19 +15,23 @@ import (
 )
 
 func init() {
-	// Labs one after the other: the later ones find the kernel clearing up the
-	// earlier. It goes on until the spec lets it end, so that a process that
-	// outlives its parent does not end by itself.
-	fixtures["labs"] = func(t *testing.T) {
+	fixtures["labs"] = laps(func(t *testing.T) { everything(t) })
+}
+
+// laps is a fixture that goes on until the spec lets it end, so that a process that
+// outlives its parent does not end by itself. Labs come one after the other: the later
+// ones find the kernel clearing up the earlier.
+func laps(lab func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) {
 		released := waitForRelease()
 		for lap := 1; ; lap++ {
 			t.Run("lab", func(t *testing.T) {
 				RegisterTestingT(t)
-				everything(t)
+				lab(t)
 			})
 			select {
 			case <-released:
-				if lap >= laps {
+				if lap >= leastLaps {
 					progress("the end")
 					return
 				}
@@ -37,8 +41,8 @@ func init() {
 	}
 }
 
-// laps is how many labs a run builds at least.
-const laps = 2
+// leastLaps is how many labs a run builds at least.
+const leastLaps = 2
 
 // everything is a lab with whatever a lab can have, used in every way that
 // might leave something behind or change what is not its own.

@@ -193,8 +193,16 @@ func (r *run) leavesNothing(known ...process) {
 	r.release()
 }
 
+// progressVar is a file for the progress of a run whose output comes late.
+const progressVar = "NSTEST_HYGIENE_PROGRESS"
+
 // progress notes how far a fixture has come.
-func progress(where string) { fmt.Println("\nat:", where) }
+func progress(where string) {
+	fmt.Println("\nat:", where)
+	if path := os.Getenv(progressVar); path != "" {
+		Expect(os.WriteFile(path, []byte(where), 0o600)).To(Succeed())
+	}
+}
 
 // lastProgress is how far a run came.
 func (r *run) lastProgress() string {
