@@ -99,7 +99,7 @@ rules:
 # Debian's firewalls and daemons are unpacked into the cache, never installed: one that
 # is installed runs.
 firewalls:
-	@.ci/unpack ufw firewalld shorewall6 ferm openssh-server nginx dnsmasq isc-dhcp-client keepalived bird2 frr haproxy || echo 'going on: what needs them is skipped'
+	@.ci/unpack ufw firewalld shorewall6 ferm openssh-server nginx dnsmasq isc-dhcp-client keepalived bird2 frr haproxy bubblewrap containernetworking-plugins || echo 'going on: what needs them is skipped'
 
 # Guests have no unpacked packages; they load the rulesets that were made here.
 rulesets: rules firewalls
