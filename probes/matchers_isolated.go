@@ -47,7 +47,8 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // segment, and a netip.Addr is what it is. The address nearest to the asker, asked from the
 // source that the asker's kernel takes, decides: a policy has to stop that probe, in every
 // family that both have. At the other addresses it is enough that nothing is delivered;
-// the message says why.
+// the message says why. It is not asked from addresses that the asker does not have, although
+// a program there could (over IPv6 by IPV6_FREEBIND, over both by raw sockets).
 //
 // A rule that decides by what any program at the asker may choose isolates nobody. Where
 // that is the source port, the probe is asked again from other ports: the edges of the rules'

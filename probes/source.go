@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"errors"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,14 @@ func (s source) bind(fd int, v6 bool) (port uint16, err error) {
 			return 0, err
 		}
 	}
-	if err := unix.Bind(fd, at); err != nil {
+	err = unix.Bind(fd, at)
+	if errors.Is(err, unix.EADDRNOTAVAIL) && v6 {
+		// IPv4 takes what a route of type local has for an address; IPv6 where a program asks.
+		if err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1); err == nil {
+			err = unix.Bind(fd, at)
+		}
+	}
+	if err != nil {
 		return 0, err
 	}
 	own, err := unix.Getsockname(fd)

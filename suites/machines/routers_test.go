@@ -27,7 +27,9 @@ var _ = Describe("keepalived on two routers", func() {
 		network.Router("two", lan)
 		lab := harness.Up(GinkgoTB(), network)
 		client, one, two := lab.Node("client"), lab.Node("one"), lab.Node("two")
-		has := func(node *harness.Node) bool { return strings.Contains(sh(node, `ip -4 addr show dev lan`), " "+virtual+"/") }
+		has := func(node *harness.Node) bool {
+			return strings.Contains(sh(node, `ip -4 addr show dev lan`), " "+virtual+"/")
+		}
 		for i, node := range []*harness.Node{one, two} {
 			installed([]string{"keepalived"}, node)
 			named(node, 80)

@@ -1,6 +1,8 @@
 package verdicts_test
 
 import (
+	"net/netip"
+
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
@@ -8,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // closing is a rule set at fw that closes one address to pings and the like.
@@ -76,6 +79,36 @@ var _ = Describe("no address stands for the node", func() {
 		add(pc, "lan", "10.0.1.50/24")
 		notIsolated(ctx, pc, site, icmp)
 	})
+
+	DescribeTable("nor those of the asker's interfaces, where a route of type local has others", func(ctx SpecContext, local, own, to string) {
+		harness.Require(GinkgoTB(), harness.NftTool, harness.IPv6)
+		network := topo.New("anyip")
+		lan, wan := network.Switch("lan", "10.0.1.0/24", "fd00:1::/64"), network.Switch("wan", "10.0.9.0/24", "fd00:9::/64")
+		network.Host("pc", lan)
+		network.Host("site", wan)
+		network.Router("fw", lan, wan).Nft(drop(`ip saddr 10.0.1.0/24 drop comment "closed"; ip6 saddr { fd00:1::/64, fe80::/10 } drop comment "closed"`))
+		s := (&site{network: network}).up()
+		pc, target := s.node("pc"), netip.MustParseAddr(to)
+		Expect(pc).To(probes.BeIsolatedFrom(target, echo).At("fw").By("closed").WithContext(ctx), "the control")
+
+		out, err := pc.Command("ip", "route", "add", "local", local, "dev", "lo").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		heard := datagrams(s.node("site"), 7, -1)
+		sending{
+			source: netip.AddrPortFrom(netip.MustParseAddr(own), 0), to: netip.AddrPortFrom(target, 7),
+			before: func(fd int) error { // ip(7), ipv6(7)
+				if target.Is6() {
+					return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+				}
+				return nil
+			},
+		}.send(pc)
+		Eventually(func() []string { return plain(heard) }).Should(HaveLen(1), "the judge")
+		notIsolated(ctx, pc, target, echo)
+	},
+		Entry("IPv4", "192.0.2.0/24", "192.0.2.7", "10.0.9.1"),
+		Entry("IPv6", "2001:db8::/64", "2001:db8::7", "fd00:9::1"),
+	)
 
 	It("and one to which there is no way does not keep the rest from isolating", func(ctx SpecContext) {
 		s := planned()
