@@ -83,6 +83,9 @@ type Sighting struct {
 	// NoHost is true of an ICMP error that says that its sender could not reach the
 	// host: 3/1 (RFC 792), 1/3 (RFC 4443).
 	NoHost bool
+	// Expired is true of one that says that the TTL expired at its sender: 11/0, and 3/0
+	// over IPv6.
+	Expired bool
 	// Text is the packet in a few words.
 	Text string
 }

@@ -90,6 +90,10 @@ var routerRows = map[string]example{
 	}, kind: evidence.Unknown, word: "unknown@fw", text: `inconclusive: the request was last seen at fw/lan: the route lookup of 10.0.2.1 says "no data available"`},
 	"the time to live": {happen: func(s *scene) { s.arrived("fw").TTL = 1 }, kind: evidence.TTL, word: "ttl@fw",
 		text: "the request was dropped at fw/lan: TTL expired"},
+	"the time to live, by a rule": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.see(evidence.Refusal, "fw/lan out").Expired = true
+	}, kind: evidence.TTL, word: "ttl@fw", text: "the request was dropped at fw/lan: TTL expired: it came in with 64, which a rule there lowered"},
 	"too large": {happen: func(s *scene) {
 		s.arrived("fw").Length = 1500
 		s.on("fw", "dmz").MTU = 1400

@@ -73,8 +73,14 @@ func (p spot) asksFor() bool { return p.state.Neighbour(p.way.Out, p.next())&^un
 // it gave up on a neighbour who may have answered since. A rule or route that says
 // the same comes before.
 func (p spot) reachedNoHost() bool {
+	return p.said(func(s evidence.Sighting) bool { return s.NoHost })
+}
+
+// said says whether the node said something in an ICMP error, of the packet that the cause
+// is about.
+func (p spot) said(what func(evidence.Sighting) bool) bool {
 	about := map[evidence.Role]evidence.Role{evidence.Request: evidence.Refusal, evidence.Answer: evidence.Undone}[p.leg]
 	return slices.ContainsFunc(p.Timeline, func(s evidence.Sighting) bool {
-		return s.NoHost && s.Role == about && s.Node == p.state.Name && s.Direction == evidence.Out
+		return what(s) && s.Role == about && s.Node == p.state.Name && s.Direction == evidence.Out
 	})
 }

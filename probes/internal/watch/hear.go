@@ -248,7 +248,7 @@ func join2(a, b []byte) []byte {
 func sightingOf(p *wire.Packet) evidence.Sighting {
 	s := evidence.Sighting{
 		Source: p.Source, Destination: p.Destination, Protocol: p.Protocol, TOS: p.TOS,
-		Length: p.Length, TTL: int(p.TTL), NoHost: p.SaysNoHost(), Text: p.String(),
+		Length: p.Length, TTL: int(p.TTL), NoHost: p.SaysNoHost(), Expired: p.SaysExpired(), Text: p.String(),
 	}
 	if !p.ICMP {
 		s.SourcePort, s.DestinationPort = p.SourcePort, p.DestinationPort

@@ -190,6 +190,15 @@ func (p *Packet) SaysNoHost() bool {
 	return p.ICMP && p.Type == 3 && p.Code == 1
 }
 
+// SaysExpired says whether it is an error of who had the packet when its TTL expired
+// (RFC 792, RFC 4443: in transit).
+func (p *Packet) SaysExpired() bool {
+	if p.ICMPv6 {
+		return p.Type == 3 && p.Code == 0
+	}
+	return p.ICMP && p.Type == 11 && p.Code == 0
+}
+
 // Tuple is the flow that a packet belongs to at one place: translation changes it
 // from place to place.
 type Tuple struct {
