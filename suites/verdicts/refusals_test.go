@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -58,4 +59,17 @@ var _ = Describe("a refusal is that of the node where the very one began that ca
 		Entry("a reset in the site's name", `tcp dport 81 reject with tcp reset comment "closed"`, probes.TCP(81)),
 		Entry("an error", `udp dport 81 reject with icmp port-unreachable comment "closed"`, probes.UDP(81)),
 	)
+
+	It("and not the rule that drops a copy there", func(ctx SpecContext) {
+		s := ruled(`table ip f {
+			chain pre { type filter hook prerouting priority -300; iifname "lan" meta l4proto { tcp, udp } dup to 10.0.9.1 device "wan"; }
+			chain post { type filter hook postrouting priority 0; oifname "wan" meta l4proto { tcp, udp } counter drop comment "the copy"; }
+		}`)
+		for _, p := range []probes.Probe{probes.UDP(81), probes.TCP(81)} {
+			result, err := probes.Watch(ctx, s.node("pc"), s.node("fw").On("lan"), p.Within(time.Second))
+			Expect(err).NotTo(HaveOccurred())
+			Expect(result).To(And(HaveField("Outcome", probes.Refused), HaveField("By", "fw")), "%s\n%s", result, result.Timeline)
+			Expect(result.Cause).To(HaveField("Kind", evidence.NoListener), "%s\n%s", result.Cause, result.Timeline)
+		}
+	})
 })

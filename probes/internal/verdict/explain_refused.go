@@ -20,7 +20,7 @@ func (o Observation) refused() (evidence.Cause, bool) {
 	if in, came := o.cameTo(by); came && request.Node != by {
 		request = in // a copy of it went on
 	}
-	if at, came := o.lastAt(o.Heard.Refuser); came && at.Dropped() {
+	if at, came := o.rejected(o.Heard.Refuser); came {
 		return o.dropped(at), true
 	}
 	if !ok && by == o.Flow.From {
@@ -50,10 +50,11 @@ func (o Observation) refused() (evidence.Cause, bool) {
 	return c, true
 }
 
-// lastAt is where a request was last seen at a node.
-func (o Observation) lastAt(node string) (evidence.Sighting, bool) {
+// rejected is where a rule of a node said no to a request. One that only drops, as of a
+// copy of it, sends no refusal.
+func (o Observation) rejected(node string) (evidence.Sighting, bool) {
 	for _, s := range slices.Backward(o.Timeline) {
-		if s.Role == evidence.Request && s.Node == node && !s.Foreign {
+		if s.Role == evidence.Request && s.Node == node && !s.Foreign && s.Dropped() && s.Rule.Rejects {
 			return s, true
 		}
 	}
