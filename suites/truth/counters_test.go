@@ -1,9 +1,10 @@
 package truth_test
 
 import (
-	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -17,30 +18,77 @@ import (
 type count map[string]map[string]int64
 
 func counted(lab *harness.Lab) (count, error) {
+	m := lab.Keep(metersKey{}, func() any { return openMeters(lab) }).(meters)
 	all := count{}
-	for _, node := range lab.Nodes() {
-		err := node.Do(func() error {
-			counters := map[string]int64{}
-			all[node.Name()] = counters
-			if err := readSNMP(counters); err != nil {
-				return err
-			}
-			return readSNMP6(counters)
-		})
+	for _, at := range m.of {
+		if all[at.node] == nil {
+			all[at.node] = map[string]int64{}
+		}
+		text, err := at.read()
 		if err != nil {
-			return nil, fmt.Errorf("counters of %s: %w", node, err)
+			return nil, fmt.Errorf("counters of %s: %w", at.node, err)
+		}
+		if at.v6 {
+			readSNMP6(all[at.node], text)
+		} else {
+			readSNMP(all[at.node], text)
 		}
 	}
-	return all, nil
+	return all, m.err
+}
+
+type metersKey struct{}
+
+// meters are the files in which kernels tell what they have counted. They stay open: to
+// go into a namespace for each reading would be most of what a try costs.
+type meters struct {
+	of  []meter
+	err error
+}
+
+type meter struct {
+	node string
+	v6   bool
+	file *os.File
+}
+
+func openMeters(lab *harness.Lab) (m meters) {
+	for _, node := range lab.Nodes() {
+		m.err = errors.Join(m.err, node.Do(func() error {
+			for _, name := range []string{"snmp", "snmp6"} {
+				file, err := os.Open("/proc/thread-self/net/" + name)
+				if os.IsNotExist(err) && name == "snmp6" {
+					continue // a kernel without IPv6
+				}
+				if err != nil {
+					return err
+				}
+				m.of = append(m.of, meter{node.Name(), name == "snmp6", file})
+			}
+			return nil
+		}))
+	}
+	lab.OnDown(func() {
+		for _, at := range m.of {
+			_ = at.file.Close()
+		}
+	})
+	return m
+}
+
+// read is what is in the file now, whole: it is told in one piece where there is room.
+func (m meter) read() (string, error) {
+	buf := make([]byte, 1<<14)
+	n, err := m.file.ReadAt(buf, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return string(buf[:n]), err
 }
 
 // readSNMP reads pairs of lines: names, and values.
-func readSNMP(counters map[string]int64) error {
-	text, err := os.ReadFile("/proc/thread-self/net/snmp")
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+func readSNMP(counters map[string]int64, text string) {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i := 0; i+1 < len(lines); i += 2 {
 		names, values := strings.Fields(lines[i]), strings.Fields(lines[i+1])
 		for j := 1; j < min(len(names), len(values)); j++ {
@@ -48,25 +96,14 @@ func readSNMP(counters map[string]int64) error {
 			counters[strings.TrimSuffix(names[0], ":")+names[j]] = n
 		}
 	}
-	return nil
 }
 
-func readSNMP6(counters map[string]int64) error {
-	f, err := os.Open("/proc/thread-self/net/snmp6")
-	if os.IsNotExist(err) {
-		return nil // a kernel without IPv6
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if fields := strings.Fields(lines.Text()); len(fields) == 2 {
+func readSNMP6(counters map[string]int64, text string) {
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) == 2 {
 			counters[fields[0]], _ = strconv.ParseInt(fields[1], 10, 64)
 		}
 	}
-	return lines.Err()
 }
 
 // moved is by how much a counter of a node rose.

@@ -41,11 +41,13 @@ func (o *oracle) askEcho(ctx context.Context, f *fact, token string) {
 	}
 	end := time.Now().Add(o.bound + late)
 	_ = conn.SetReadDeadline(time.Now().Add(o.bound))
-	buf := make([]byte, 2048)
+	buf, missed := make([]byte, 2048), pulse()
 	for last := false; ctx.Err() == nil; {
 		n, _, err := conn.ReadFromIP(buf) // without the IP header
 		if errors.Is(err, os.ErrDeadlineExceeded) && !last {
-			last = o.idle() || time.Now().After(end)
+			now := pulse()
+			last = o.idle() && now == missed || time.Now().After(end)
+			missed = now
 			_ = conn.SetReadDeadline(time.Now().Add(again))
 			continue
 		}

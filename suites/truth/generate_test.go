@@ -60,7 +60,7 @@ func newWorld(seed uint64) *world {
 	g.choose(skeletons).add(g)
 	if g.chance(8) {
 		g.naming = "slow link"
-		g.relay(pick(g.r, g.ends()...), pick(g.r, 20*time.Millisecond, 60*time.Millisecond))
+		g.relay(pick(g.r, g.ends()...), pick(g.r, 5*time.Millisecond, 30*time.Millisecond))
 	}
 	g.serve()
 	for range 1 + g.r.IntN(3) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
@@ -36,36 +37,8 @@ func (w *world) examine(ctx context.Context, change ...func(*round)) (rounds []*
 	for i, a := range w.asks {
 		rounds = append(rounds, &round{w: w, index: i, ask: a})
 	}
-	err = in(fmt.Sprintf("truth/%d/said", w.seed), func(s *scope) {
-		lab := w.up(s)
-		b := w.serve(s, lab, false)
-		for i, r := range rounds {
-			if r.across {
-				other := w.up(s)
-				w.serve(s, other, false)
-				r.said = w.consultAcross(ctx, lab, other, r.ask)
-				continue
-			}
-			var could unasked
-			said, err := w.consult(ctx, lab, &s.hands, r.ask, i == 0)
-			if r.said = said; errors.As(err, &could) {
-				r.unasked = could.error
-			} else if err != nil {
-				s.Fatalf("%s: %v", r.ask, err)
-			}
-			for _, f := range change {
-				f(r)
-			}
-		}
-		for _, r := range rounds {
-			if of, ok := r.policy(); ok && !w.remembers() && !w.mistaken() {
-				r.said.lifts, r.turned, err = w.lift(ctx, lab, b, r.ask, of)
-				if r.lifted = true; err != nil {
-					s.Fatalf("lift: %s: %v", r.ask, err)
-				}
-				break // the lab is another now
-			}
-		}
+	err = w.apart("said", rounds, w.remembers() || w.slow() > 0, func(s *scope, rounds []*round) error {
+		return w.interview(ctx, s, rounds, change)
 	})
 	if err != nil {
 		return nil, err
@@ -73,16 +46,75 @@ func (w *world) examine(ctx context.Context, change ...func(*round)) (rounds []*
 	return rounds, w.findOut(ctx, rounds)
 }
 
+// apart has questions asked in a lab, or each in a lab of its own, all at once: where
+// silence takes long.
+func (w *world) apart(name string, rounds []*round, each bool, ask func(*scope, []*round) error) error {
+	together := max(1, len(rounds))
+	if each {
+		together = 1
+	}
+	labs := slices.Collect(slices.Chunk(rounds, together))
+	errs := make([]error, len(labs))
+	var asking sync.WaitGroup
+	for i, some := range labs {
+		asking.Go(func() {
+			errs[i] = in(fmt.Sprintf("truth/%d/%s/%d", w.seed, name, i), func(s *scope) {
+				if err := ask(s, some); err != nil {
+					s.Fatalf("%v", err)
+				}
+			})
+		})
+	}
+	asking.Wait()
+	return errors.Join(errs...)
+}
+
+// interview asks the library.
+func (w *world) interview(ctx context.Context, s *scope, rounds []*round, change []func(*round)) error {
+	lab := w.up(s)
+	b := w.serve(s, lab, false)
+	for _, r := range rounds {
+		if r.across {
+			other := w.up(s)
+			w.serve(s, other, false)
+			r.said = w.consultAcross(ctx, lab, other, r.ask)
+			continue
+		}
+		var could unasked
+		said, err := w.consult(ctx, lab, &s.hands, r.ask, r.index == 0)
+		if r.said = said; errors.As(err, &could) {
+			r.unasked = could.error
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", r.ask, err)
+		}
+		for _, f := range change {
+			f(r)
+		}
+	}
+	for _, r := range rounds {
+		if of, ok := r.policy(); ok && !w.remembers() && !w.mistaken() {
+			var err error
+			r.said.lifts, r.turned, err = w.lift(ctx, lab, b, &s.hands, r.ask, of)
+			if r.lifted = true; err != nil {
+				return fmt.Errorf("lift: %s: %w", r.ask, err)
+			}
+			break // the lab is another now
+		}
+	}
+	return nil
+}
+
 // findOut asks the oracle.
 func (w *world) findOut(ctx context.Context, rounds []*round) error {
 	ask := func(w *world, name string, which func(*round) *[]fact) error {
-		return in(fmt.Sprintf("truth/%d/%s", w.seed, name), func(s *scope) {
+		return w.apart(name, rounds, w.remembers(), func(s *scope, rounds []*round) error {
 			o := w.oracle(s)
 			for _, r := range rounds {
 				if facts := which(r); facts != nil && r.needsFacts() {
 					*facts = o.facts(ctx, w, r)
 				}
 			}
+			return nil
 		})
 	}
 	if err := ask(w, "true", func(r *round) *[]fact { return &r.facts }); err != nil {
@@ -129,10 +161,13 @@ func (o *oracle) facts(ctx context.Context, w *world, r *round) (facts []fact) {
 	if w.remembers() {
 		times = 2
 	}
-	for range times {
+	for time := range times {
 		for _, a := range w.means(r.ask) {
 			for _, t := range o.tries(w, a, r.said.bare) {
 				facts = append(facts, o.ask(ctx, t))
+				if time > 0 {
+					continue
+				}
 				if w.users() {
 					t.uid = 1000
 					facts = append(facts, o.ask(ctx, t))

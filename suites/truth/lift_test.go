@@ -23,8 +23,8 @@ const most = 32
 // lift takes away what is said to end a probe, one policy after another, until it is
 // delivered, or until what ends it is no policy; or its answer, until one comes. The
 // oracle's own try is what counts.
-func (w *world) lift(ctx context.Context, lab *harness.Lab, b *book, a ask, of probes.Result) (lifts []lift, turned bool, err error) {
-	plain := &oracle{lab: lab, book: b, ears: &ears{}, hands: &hands{}, slow: w.slow(), bound: calm + w.slow()}
+func (w *world) lift(ctx context.Context, lab *harness.Lab, b *book, h *hands, a ask, of probes.Result) (lifts []lift, turned bool, err error) {
+	plain := &oracle{lab: lab, book: b, ears: &ears{}, hands: h}
 	for cause := of.Cause; len(lifts) < most; {
 		if cause == nil || !cause.Policy || cause.Leg != of.Cause.Leg {
 			return lifts, true, nil // it is answered, or ended by something else

@@ -62,8 +62,8 @@ func (v verdict) beyond() bool {
 // How long an answer may take: kernels answer at once, and repeat a question after a
 // second, which is not to count; what this very process answers waits for its turn.
 const (
-	bound        = 400 * time.Millisecond
-	serviceBound = 800 * time.Millisecond
+	bound        = 250 * time.Millisecond
+	serviceBound = 400 * time.Millisecond
 )
 
 func (w *world) probe(a ask) probes.Probe {
@@ -74,7 +74,7 @@ func (w *world) probe(a ask) probes.Probe {
 	if w.remembers() && a.kind == tcp {
 		d = retransmits
 	}
-	d += 2 * w.slow()
+	d += w.slow()
 	switch a.kind {
 	case tcp:
 		return probes.TCP(a.port).Within(d)
@@ -102,7 +102,7 @@ func (w *world) consult(ctx context.Context, lab *harness.Lab, hands *hands, a a
 	}
 	defer lap()
 	if a.kind == every {
-		s.isolated, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeIsolatedFrom(to).WithContext(ctx).Match(from) })
+		s.isolated, err = w.match(ctx, lab, hands, a, func() (bool, error) { return probes.BeIsolatedFrom(to).WithContext(ctx).Match(from) })
 		return s, err
 	}
 	var bare, watched probes.Result
@@ -125,31 +125,33 @@ func (w *world) consult(ctx context.Context, lab *harness.Lab, hands *hands, a a
 			return s, notAsked(err)
 		}
 		lap()
-		if err := w.surveyAll(ctx, lab, p, &s); err != nil {
-			return s, notAsked(err)
+		if w.seed/2%2 == 0 {
+			if err := w.surveyAll(ctx, lab, p, &s); err != nil {
+				return s, notAsked(err)
+			}
 		}
 	}
 	lap()
-	if err := w.judgeIsolation(ctx, lab, a, &s); err != nil {
+	if err := w.judgeIsolation(ctx, lab, hands, a, &s); err != nil {
 		return s, err
 	}
 	lap()
 	if c := watched.Cause; c != nil && c.Leg == evidence.Answer || w.seed%5 == 0 {
-		s.unanswered, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeUnansweredBy(to, p).WithContext(ctx).Match(from) })
+		s.unanswered, err = w.match(ctx, lab, hands, a, func() (bool, error) { return probes.BeUnansweredBy(to, p).WithContext(ctx).Match(from) })
 		if err != nil {
 			return s, err
 		}
 	}
 	lap()
 	if watched.Outcome == probes.Refused || watched.Outcome == probes.Rejected {
-		s.refused, err = w.match(ctx, lab, a, func() (bool, error) { return probes.BeRefusedBy(to, p).WithContext(ctx).Match(from) })
+		s.refused, err = w.match(ctx, lab, hands, a, func() (bool, error) { return probes.BeRefusedBy(to, p).WithContext(ctx).Match(from) })
 		if err != nil {
 			return s, err
 		}
 	}
 	lap()
 	if watched.Outcome == probes.Answered || bare.Outcome == probes.Answered {
-		s.reached, err = w.match(ctx, lab, a, func() (bool, error) { return probes.Reach(to, p).WithContext(ctx).Match(from) })
+		s.reached, err = w.match(ctx, lab, hands, a, func() (bool, error) { return probes.Reach(to, p).WithContext(ctx).Match(from) })
 	}
 	return s, err
 }
@@ -169,7 +171,7 @@ func notAsked(err error) error { return unasked{err} }
 
 // judgeIsolation asks the matcher, and reads the counters of rules before and after
 // it, where a rule is said to have ended the probe.
-func (w *world) judgeIsolation(ctx context.Context, lab *harness.Lab, a ask, s *said) error {
+func (w *world) judgeIsolation(ctx context.Context, lab *harness.Lab, hands *hands, a ask, s *said) error {
 	named := firstRule(s.watched) != nil
 	var before map[string]int64
 	var err error
@@ -178,7 +180,7 @@ func (w *world) judgeIsolation(ctx context.Context, lab *harness.Lab, a ask, s *
 			return err
 		}
 	}
-	s.isolated, err = w.match(ctx, lab, a, func() (bool, error) {
+	s.isolated, err = w.match(ctx, lab, hands, a, func() (bool, error) {
 		return probes.BeIsolatedFrom(target(lab, a), w.probe(a)).WithContext(ctx).Match(lab.Node(a.from))
 	})
 	if err != nil || !named {
@@ -221,8 +223,8 @@ func firstRule(results []probes.Result) *evidence.Cause {
 	return nil
 }
 
-func (w *world) match(ctx context.Context, lab *harness.Lab, a ask, match func() (bool, error)) (verdict, error) {
-	pause(ctx, w.slow()) // what was sent before may still be on its way
+func (w *world) match(ctx context.Context, lab *harness.Lab, h *hands, a ask, match func() (bool, error)) (verdict, error) {
+	settle(ctx, h.idle) // what was sent before may still be on its way
 	before, err := counted(lab)
 	if err != nil {
 		return verdict{}, err
@@ -232,7 +234,7 @@ func (w *world) match(ctx context.Context, lab *harness.Lab, a ask, match func()
 	if v.err != nil {
 		v.err = errors.New(v.err.Error()) // some tell what comes of it once more: now, while the lab is up
 	}
-	pause(ctx, w.slow()) // a copy may be on its way
+	settle(ctx, h.idle) // a copy may be on its way
 	after, err := counted(lab)
 	switch {
 	case a.to == "":

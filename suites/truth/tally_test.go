@@ -1,6 +1,7 @@
 package truth_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,18 +21,22 @@ const tallyEntry = "truth"
 type tally struct {
 	mu           sync.Mutex
 	Worlds       int
-	Verdicts     map[string]int    // by kind
-	Wrong        map[string]int    // by demand
-	Inconclusive map[string]int    // by reason
-	Late         map[string]int    // by demand: nothing follows, since this process was late
-	Features     map[string]int    // worlds that have it
-	Unsupported  map[string]int    // features of networks that this kernel cannot have
-	Examples     map[string]string // of the inconclusive
+	Verdicts     map[string]int     // by kind
+	Wrong        map[string]int     // by demand
+	Inconclusive map[string]int     // by reason
+	Late         map[string]int     // by demand: nothing follows, since this process was late
+	Features     map[string]int     // worlds that have it
+	Unsupported  map[string]int     // features of networks that this kernel cannot have
+	Examples     map[string]string  // of the inconclusive
+	Seconds      map[uint64]float64 // that a world took, by its seed
 	Complaints   []string
 }
 
+// slowest is how many worlds are told of that took longest.
+const slowest = 10
+
 func newTally() *tally {
-	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Late: map[string]int{}, Features: map[string]int{}, Unsupported: map[string]int{}, Examples: map[string]string{}}
+	return &tally{Verdicts: map[string]int{}, Wrong: map[string]int{}, Inconclusive: map[string]int{}, Late: map[string]int{}, Features: map[string]int{}, Unsupported: map[string]int{}, Examples: map[string]string{}, Seconds: map[uint64]float64{}}
 }
 
 func (t *tally) add(other *tally) {
@@ -44,6 +49,7 @@ func (t *tally) add(other *tally) {
 		}
 	}
 	maps.Copy(t.Examples, other.Examples)
+	maps.Copy(t.Seconds, other.Seconds)
 	t.Complaints = append(t.Complaints, other.Complaints...)
 }
 
@@ -135,15 +141,17 @@ func indent(text string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
 }
 
+// sum is the tally in a line.
+func (t *tally) sum() string {
+	verdicts, open := t.verdicts(), t.Verdicts["inconclusive"]
+	share := 100 * float64(open) / float64(max(1, verdicts))
+	return fmt.Sprintf("%d networks, %d verdicts, %d wrong, %d inconclusive (%.2f %%)", t.Worlds, verdicts, sum(t.Wrong), open, share)
+}
+
 // String is what a run prints.
 func (t *tally) String() string {
 	var b strings.Builder
-	verdicts, wrong, open := t.verdicts(), sum(t.Wrong), t.Verdicts["inconclusive"]
-	share := 0.0
-	if verdicts > 0 {
-		share = 100 * float64(open) / float64(verdicts)
-	}
-	fmt.Fprintf(&b, "== truth: %d networks, %d verdicts, %d wrong, %d inconclusive (%.2f %%) ==\n", t.Worlds, verdicts, wrong, open, share)
+	fmt.Fprintf(&b, "== truth: %s ==\n", t.sum())
 	for _, part := range []struct {
 		name string
 		of   map[string]int
@@ -155,6 +163,11 @@ func (t *tally) String() string {
 				fmt.Fprintf(&b, "          %s\n", example)
 			}
 		}
+	}
+	slow := slices.SortedFunc(maps.Keys(t.Seconds), func(x, y uint64) int { return cmp.Compare(t.Seconds[y], t.Seconds[x]) })
+	b.WriteString("slowest:\n")
+	for _, seed := range slow[:min(slowest, len(slow))] {
+		fmt.Fprintf(&b, "  %6.1f  s, %s=%d\n", t.Seconds[seed], seedVar, seed)
 	}
 	return b.String()
 }

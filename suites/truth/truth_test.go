@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	. "github.com/onsi/ginkgo/v2"
@@ -18,12 +19,15 @@ const (
 	worlds = 0  // how many networks without a word; their seeds are 1 to that
 	share  = 25 // of them in a spec, so that specs spread over processes
 	atOnce = 20 // how many of a spec are up at once: most of the time they wait
+
+	long = 1000 // a run of so many tells how far it is
 )
 
-// What the environment says: how many networks, or one alone, by its seed, which
-// is told in full.
+// What the environment says: how many networks, after which seed, or one alone, by its
+// seed, which is told in full.
 const (
 	countVar = "NSTEST_TRUTH_N"
+	afterVar = "NSTEST_TRUTH_AFTER"
 	seedVar  = "NSTEST_TRUTH_SEED"
 )
 
@@ -36,12 +40,9 @@ var _ = Describe("of random networks the truth is told", func() {
 		})
 		return
 	}
-	n := uint64(worlds)
-	if text, ok := os.LookupEnv(countVar); ok {
-		n, _ = strconv.ParseUint(text, 10, 64)
-	}
-	for first := uint64(1); first <= n; first += share {
-		last := min(first+share-1, n)
+	n, after := number(countVar, worlds), number(afterVar, 0)
+	for first := after + 1; first <= after+n; first += share {
+		last := min(first+share-1, after+n)
 		It(fmt.Sprintf("%d to %d", first, last), func(ctx SpecContext) {
 			var seeds []uint64
 			for seed := first; seed <= last; seed++ {
@@ -52,21 +53,39 @@ var _ = Describe("of random networks the truth is told", func() {
 	}
 })
 
+// number is what a variable says; one that is none is as if it were not set.
+func number(name string, otherwise uint64) uint64 {
+	n, err := strconv.ParseUint(os.Getenv(name), 10, 64)
+	if err != nil {
+		return otherwise
+	}
+	return n
+}
+
 // judgeAll judges the worlds of all seeds, some at once, and fails with every
 // complaint, shrunk.
 func judgeAll(ctx context.Context, seeds ...uint64) {
 	GinkgoHelper()
 	harness.Require(GinkgoTB(), harness.NftTool, harness.IptablesTool, harness.IPv6)
-	total := newTally()
-	defer func() { AddReportEntry(tallyEntry, total, ReportEntryVisibilityNever) }()
+	total, started := newTally(), time.Now()
+	defer func() {
+		AddReportEntry(tallyEntry, total, ReportEntryVisibilityNever)
+		if number(countVar, worlds) >= long {
+			AddReportEntry("progress", progress(total, seeds, time.Since(started)))
+		}
+	}()
 	var judging sync.WaitGroup
 	room := make(chan struct{}, atOnce)
 	for _, seed := range seeds {
 		room <- struct{}{}
+		if ctx.Err() != nil {
+			break // interrupted: what was found is told
+		}
 		judging.Go(func() {
 			defer func() { <-room }()
-			w := newWorld(seed)
-			found := w.judge(ctx)
+			began := time.Now()
+			found := newWorld(seed).judge(ctx)
+			found.Seconds[seed] = time.Since(began).Seconds()
 			total.add(found)
 		})
 	}

@@ -22,15 +22,18 @@ type oracle struct {
 	book  *book
 	ears  *ears
 	hands *hands
-	slow  time.Duration
 	bound time.Duration
+	// patient is how many tries more wait until a kernel has asked once more, where what is
+	// asked next may be treated in another way.
+	patient int
 	// serves are the nodes with services, and for what.
 	serves map[string]bool
 }
 
-// calm is how long nothing has to come before it is said that nothing comes: in a
-// network without slow parts all is there when the sending returns.
-const calm = 120 * time.Millisecond
+// calm is how long nothing has to come, with nothing under way and no program at work,
+// before it is said that nothing comes: in a network without slow parts all is there
+// when the sending returns.
+const calm = 60 * time.Millisecond
 
 // late is how late this process may hear of what the kernel has long had, on a machine
 // that has much to do.
@@ -39,16 +42,19 @@ const late = 3 * time.Second
 // retransmits is when TCP has sent its request once more, and it had time to arrive.
 const retransmits = 1300 * time.Millisecond
 
+// patience is how many silent tries of a lab wait that long: all would take minutes.
+const patience = 2
+
 func (w *world) oracle(s *scope) *oracle {
 	lab := w.up(s)
-	o := &oracle{lab: lab, hands: &s.hands, slow: w.slow(), bound: calm + w.slow(), serves: map[string]bool{}}
+	o := &oracle{lab: lab, hands: &s.hands, serves: map[string]bool{}}
 	for _, s := range w.services {
 		o.serves[s.node+" "+s.network] = true
 	}
 	o.book = w.serve(s, lab, true)
 	o.ears = listen(s, lab)
 	if w.remembers() {
-		o.bound = retransmits + w.slow()
+		o.patient = patience
 	}
 	return o
 }
@@ -59,6 +65,10 @@ var says = map[string]int{icmp: 56, tcp: 23, udp: 55}
 
 // ask makes a try.
 func (o *oracle) ask(ctx context.Context, t try) fact {
+	o.bound = calm
+	if o.patient > 0 {
+		o.bound = retransmits
+	}
 	token := fmt.Sprintf("token-%016x", rand.Uint64())
 	token += strings.Repeat(".", says[t.kind]-len(token))
 	if t.odd {
@@ -81,8 +91,11 @@ func (o *oracle) ask(ctx context.Context, t try) fact {
 	default:
 		o.askEcho(ctx, &f, token)
 	}
-	pause(ctx, o.slow)
+	settle(ctx, o.idle)
 	o.overhear(&f, token)
+	if !f.answered && !f.opened && (f.unsent == nil || errors.Is(f.unsent, context.Canceled)) {
+		o.patient--
+	}
 	entries, _ := o.book.since(first)
 	for _, e := range entries {
 		if e.network == t.kind && (e.text == "" || strings.HasPrefix(e.text, token)) {
@@ -153,10 +166,8 @@ func (o *oracle) askStream(ctx context.Context, f *fact, token string) {
 	dialing, cancel := context.WithTimeout(ctx, o.bound+late)
 	defer cancel()
 	go func() {
-		pause(dialing, o.bound)
-		for !o.hands.idle() && dialing.Err() == nil {
-			pause(dialing, again)
-		}
+		turns(dialing, o.bound)
+		settle(dialing, o.hands.idle)
 		if len(o.opened(f.before)) == 0 {
 			cancel()
 		}
@@ -200,7 +211,7 @@ func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byt
 	end := time.Now().Add(o.bound + late)
 	bound, last := o.bound, false
 	for ctx.Err() == nil {
-		idle := o.idle()
+		idle, missed := o.idle(), pulse()
 		_ = conn.SetReadDeadline(time.Now().Add(bound))
 		line, err := read('\n')
 		if name, ok := strings.CutSuffix(strings.TrimSpace(line), ": "+token); ok {
@@ -213,7 +224,7 @@ func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byt
 			return
 		case last:
 			return
-		case idle && o.idle() && !o.unread(f, token) || time.Now().After(end):
+		case idle && o.idle() && pulse() == missed && !o.unread(f, token) || time.Now().After(end):
 			bound, last = again, true
 		}
 	}
@@ -221,6 +232,27 @@ func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byt
 
 // idle says whether no service and no program of the lab is at work.
 func (o *oracle) idle() bool { return o.book.idle() && o.hands.idle() }
+
+// settle waits until nothing is under way: what a program hands on is at the next when
+// it has done so, thus it is looked more than once.
+func settle(ctx context.Context, idle func() bool) {
+	end := time.Now().Add(late)
+	for looks := 0; looks < 3 && ctx.Err() == nil && time.Now().Before(end); looks++ {
+		if !idle() {
+			looks = -1
+		}
+		pause(ctx, again/4)
+	}
+}
+
+// turns lets time pass in which this process has its turns.
+func turns(ctx context.Context, d time.Duration) {
+	for missed := pulse(); d > 0 && ctx.Err() == nil; {
+		pause(ctx, d)
+		now := pulse()
+		d, missed = now-missed, now
+	}
+}
 
 // again is how long the last look is.
 const again = 20 * time.Millisecond
