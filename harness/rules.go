@@ -126,7 +126,7 @@ func (n *Node) pipe(input, path string, args ...string) (out []byte, err error) 
 	ctx, cancel := context.WithTimeoutCause(context.Background(), loaderBound, errLoaderHangs)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.WaitDelay = waitDelay
+	cmd.WaitDelay = loaderDelay
 	cmd.Stdin = strings.NewReader(input)
 	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
@@ -140,6 +140,11 @@ func (n *Node) pipe(input, path string, args ...string) (out []byte, err error) 
 // loaderBound is how long nft or iptables-restore may take. A ruleset of 100,000 rules
 // takes some seconds.
 var loaderBound = 2 * time.Minute
+
+// loaderDelay is how long what a loader has said may take to be read once it ended: on a
+// machine with very much to do, this process may have no turn for a second. A loader
+// leaves nobody behind who would keep its pipes.
+const loaderDelay = 10 * time.Second
 
 var errLoaderHangs = errors.New("it did not end in time, and was killed")
 
