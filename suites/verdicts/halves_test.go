@@ -1,6 +1,8 @@
 package verdicts_test
 
 import (
+	"time"
+
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
@@ -25,6 +27,21 @@ var _ = Describe("where only the answer dies", func() {
 		matrix, err := probes.WatchSurvey(ctx, s.lab, icmp)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(matrix.Cell("pc", "site")).To(Equal("answer:drop@fw"))
+	})
+
+	It("nor where it is refused on its way back, which nobody waits for", func(ctx SpecContext) {
+		s := ruled(drop(`iifname "wan" reject comment "sent back"`))
+		pc, site := s.node("pc"), s.node("site")
+		heard := datagrams(site, 7, 0)
+		streams(site, 80, true)
+		for _, p := range []probes.Probe{icmp, echo, web} {
+			Expect(pc).To(probes.BeUnansweredBy(site, p).At("fw").By("sent back").WithContext(ctx))
+			r, err := probes.Watch(ctx, pc, site4, p)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(r.Outcome).To(Equal(probes.Silent))
+			Expect(r.RTT).To(BeNumerically("<", time.Second), "the end of every packet was seen")
+		}
+		Expect(heard.heard()).NotTo(BeEmpty())
 	})
 
 	It("and where the request dies, it is not unanswered but isolated", func(ctx SpecContext) {

@@ -52,8 +52,16 @@ func inTheNameOf(node *harness.Node, asker net.Conn) {
 		return // it is the proxy itself that is meant
 	}
 	to := unix.SockaddrInet4{Port: int(meant.Port()), Addr: meant.Addr().Unmap().As4()}
-	fd := transparent(node, client, func(fd int) error { return unix.Connect(fd, &to) })
+	var ended error
+	fd := transparent(node, client, func(fd int) error {
+		ended = unix.Connect(fd, &to)
+		return nil
+	})
 	file := os.NewFile(uintptr(fd), "onward")
+	if ended != nil { // the service, with the spec: who has not been answered sees it
+		_ = file.Close()
+		return
+	}
 	onward, err := net.FileConn(file)
 	_ = file.Close()
 	if err != nil { // the asker has hung up

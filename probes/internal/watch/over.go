@@ -133,8 +133,9 @@ func (w *Watch) closed(t *Trail, blind func(labels []string) bool) bool {
 		touched = append(touched, a.Touched(account.Answer)...)
 	}
 	for _, s := range t.timeline {
-		if s.Dropped() && s.Rule.Rejects && !a.Over(account.Refusal) {
-			return false // the asker is to hear of it
+		// The asker is to hear of it; of an answer, who sent that.
+		if s.Dropped() && s.Rule.Rejects && s.Role != answer && !a.Over(account.Refusal) {
+			return false
 		}
 	}
 	slices.Sort(touched)
