@@ -42,17 +42,17 @@ func (l *Lab) writeBundle(records []record) {
 	defer cancel()
 	b := &bundle{lab: l, ctx: ctx}
 	made := make(chan string, 1)
-	err := b.bounded(func() error {
+	if err := b.bounded(func() error {
 		dir, err := b.makeDir()
 		made <- dir
 		return err
-	})
-	if err == nil {
-		b.dir = <-made
-		err = b.write(records)
-	}
-	if err != nil {
+	}); err != nil {
 		l.tb.Logf("nstest: lab %s: no failure bundle: %v", l.plan.Name, err)
+		return
+	}
+	b.dir = <-made
+	if err := b.write(records); err != nil {
+		l.tb.Logf("nstest: lab %s: only a part of the failure bundle could be written to %s: %v", l.plan.Name, b.dir, err)
 		return
 	}
 	l.tb.Logf("nstest: lab %s as it was when the test had failed: %s", l.plan.Name, b.dir)

@@ -202,6 +202,25 @@ func TestABrokenLabLeavesABundle(t *testing.T) {
 	expect(t, dir+"/nodes/the/client.txt", ": lo: <LOOPBACK", "-lan")
 }
 
+// On a disk that is full, the log says that what lies there is not all of it, and why.
+func TestABundleThatDoesNotFitIsNoWholeOne(t *testing.T) {
+	t.Parallel()
+	cmd := fixture("breaks")
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args = append([]string{"sh", "-c", `trap "" XFSZ; ulimit -f 0; exec "$0" "$@"`, self}, cmd.Args[1:]...)
+	if cmd.Path, err = exec.LookPath("sh"); err != nil {
+		t.Fatal(err)
+	}
+	root, out := bundleOf(t, cmd, 1)
+	dir := filepath.Join(root, "harness", "TestFixture")
+	if want := "only a part of the failure bundle could be written to " + dir + ": write " + dir + "/README.txt: file too large"; !strings.Contains(out, want) {
+		t.Errorf("%s in:\n%s", want, out)
+	}
+}
+
 // A second lab of a test has a bundle of its own: here a namespace that was attached.
 func TestAnAttachedNamespaceIsInABundle(t *testing.T) {
 	t.Parallel()
