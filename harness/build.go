@@ -2,6 +2,7 @@ package harness
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/nstest/nstest/topo"
@@ -13,7 +14,7 @@ type site struct {
 	ipv6    bool
 	grounds map[string]*ground // by node
 	fabric  *ground
-	indexes map[spot]int  // the interface of a node's port
+	indexes map[spot]int  // a node's interface
 	outer   map[spot]int  // in the fabric, the end at the switch
 	isUp    map[spot]bool // the outer ends of wires
 	owners  map[string]*topo.NodePlan
@@ -67,8 +68,8 @@ func (s *site) number() {
 	for i := range s.plan.Nodes {
 		node := &s.plan.Nodes[i]
 		s.owners[node.Name] = node
-		for j, port := range node.Ports {
-			s.indexes[spot{node.Name, port.Name}] = firstIndex + j
+		for j := range node.Devices {
+			s.indexes[spot{node.Name, node.Devices[j].Name}] = node.Devices[j].Index
 		}
 	}
 }
@@ -159,25 +160,33 @@ func inParallel(nodes []topo.NodePlan, f func(*topo.NodePlan) error) error {
 	return errors.Join(errs...)
 }
 
-// configure brings a node's ports up with their addresses and adds its routes.
+// configure makes a node's own devices, brings its interfaces up with their addresses and
+// adds its routes.
 // The outer end of a wire is up since it was made.
 func (s *site) configure(node *topo.NodePlan) error {
 	b := new(batch)
+	if err := s.addDevices(b, node); err != nil {
+		return at(err, "%s", title(node))
+	}
 	b.setLink(loIndex, true, describe("port lo: set up"))
 	for _, prefix := range node.Loopback {
 		b.addAddr(loIndex, prefix, describe("port lo: set address %s", prefix))
 	}
-	for _, port := range node.Ports {
-		index := s.indexes[spot{node.Name, port.Name}]
-		for _, prefix := range port.Addrs {
-			b.addAddr(index, prefix, describe("port %s: set address %s", port.Name, prefix))
+	for i := range node.Devices {
+		d := &node.Devices[i]
+		for _, prefix := range d.Addrs {
+			b.addAddr(d.Index, prefix, describe("port %s: set address %s", d.Name, prefix))
 		}
-		if at := (spot{node.Name, port.Name}); !s.isUp[at] {
-			b.setLink(index, true, describe("port %s: set up", port.Name))
+		if !s.isUp[spot{node.Name, d.Name}] {
+			b.setLink(d.Index, true, describe("port %s: set up", d.Name))
 		}
 	}
+	index := func(name string) int { return s.indexes[spot{node.Name, name}] }
 	for _, route := range node.Routes {
-		b.addRoute(route, s.indexes[spot{node.Name, route.Dev}], describe("add route %s", routeText(route)))
+		b.addRoute(route, index, describe("add route %s", routeText(route)))
+	}
+	for _, rule := range node.Rules {
+		b.addRule(rule, describe("add rule %s", rule))
 	}
 	return at(s.grounds[node.Name].rtnl.do(b), "%s", title(node))
 }
@@ -189,6 +198,9 @@ func routeText(route topo.RoutePlan) string {
 	}
 	if route.Via.IsValid() {
 		text += " via " + route.Via.String()
+	}
+	for _, hop := range route.Hops {
+		text += fmt.Sprintf(" nexthop via %s dev %s", hop.Via, hop.Dev)
 	}
 	if route.Dev != "" {
 		text += " dev " + route.Dev

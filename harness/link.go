@@ -157,13 +157,13 @@ var routeTypes = map[topo.RouteType]byte{
 	topo.Prohibit:    unix.RTN_PROHIBIT,
 }
 
-// addRoute adds a planned route; index is its port's, 0 when it names none.
-func (b *batch) addRoute(route topo.RoutePlan, index int, what func() string) {
+// addRoute adds a planned route; index is an interface's by its name, 0 for none.
+func (b *batch) addRoute(route topo.RoutePlan, index func(string) int, what func() string) {
 	header := make([]byte, unix.SizeofRtMsg)
 	header[0], header[1] = family(route.To.Addr()), byte(route.To.Bits())
 	header[4], header[5], header[7] = unix.RT_TABLE_UNSPEC, unix.RTPROT_STATIC, routeTypes[route.Type]
 	header[6] = unix.RT_SCOPE_UNIVERSE
-	if route.Type == topo.Unicast && !route.Via.IsValid() && route.To.Addr().Is4() {
+	if route.Type == topo.Unicast && !route.Via.IsValid() && len(route.Hops) == 0 && route.To.Addr().Is4() {
 		header[6] = unix.RT_SCOPE_LINK
 	}
 	b.begin(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header)
@@ -178,13 +178,41 @@ func (b *batch) addRoute(route topo.RoutePlan, index int, what func() string) {
 	if route.Via.IsValid() {
 		b.addr(unix.RTA_GATEWAY, route.Via)
 	}
-	if index != 0 {
-		b.u32(unix.RTA_OIF, uint32(index))
+	if out := index(route.Dev); out != 0 {
+		b.u32(unix.RTA_OIF, uint32(out))
+	}
+	if route.Source.IsValid() {
+		b.addr(unix.RTA_PREFSRC, route.Source)
+	}
+	if len(route.Hops) > 0 {
+		b.attr(unix.RTA_MULTIPATH, hops(route.Hops, index))
+	}
+	if route.MTU != 0 {
+		metrics := b.nest(unix.RTA_METRICS)
+		if route.LockMTU {
+			b.u32(unix.RTAX_LOCK, 1<<unix.RTAX_MTU)
+		}
+		b.u32(unix.RTAX_MTU, uint32(route.MTU))
+		metrics()
 	}
 	if route.Metric != 0 {
 		b.u32(unix.RTA_PRIORITY, uint32(route.Metric))
 	}
 	b.end(what)
+}
+
+// hops are those of a multipath route: a struct rtnexthop and its gateway each.
+func hops(ways []topo.HopPlan, index func(string) int) []byte {
+	all := new(batch)
+	for _, hop := range ways {
+		from := len(all.buf)
+		all.buf = append(all.buf, make([]byte, unix.SizeofRtNexthop)...)
+		all.addr(unix.RTA_GATEWAY, hop.Via)
+		binary.NativeEndian.PutUint16(all.buf[from:], uint16(len(all.buf)-from))
+		all.buf[from+3] = byte(hop.Weight - 1)
+		binary.NativeEndian.PutUint32(all.buf[from+4:], uint32(index(hop.Dev)))
+	}
+	return all.buf
 }
 
 // describe makes the text of a request only when it is needed.

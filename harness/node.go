@@ -135,14 +135,14 @@ func (n *Node) Netlink() *netlink.Handle {
 	return n.handle.Handle
 }
 
-// Addrs are the node's planned addresses, port by port, then those of its
+// Addrs are the node's planned addresses, interface by interface, then those of its
 // loopback: in a lab of AttachLab those that it has now. A node of Attach has no plan,
 // and so none here.
 func (n *Node) Addrs() []netip.Addr {
 	var addrs []netip.Addr
 	plan := n.planned()
-	for _, port := range plan.Ports {
-		for _, prefix := range port.Addrs {
+	for _, device := range plan.Devices {
+		for _, prefix := range device.Addrs {
 			addrs = append(addrs, prefix.Addr())
 		}
 	}
@@ -179,14 +179,20 @@ func (n *Node) On(segment string) Endpoint {
 // Addrs are the addresses, IPv4 and IPv6, in order of declaration.
 func (e Endpoint) Addrs() []netip.Addr {
 	var addrs []netip.Addr
-	for _, port := range e.Node.planned().Ports {
-		if port.Segment == e.Segment {
-			for _, prefix := range port.Addrs {
+	for _, device := range e.Node.planned().Devices {
+		if device.Segment == e.Segment || device.Kind != topo.PortKind && e.joined(device.Segment) {
+			for _, prefix := range device.Addrs {
 				addrs = append(addrs, prefix.Addr())
 			}
 		}
 	}
 	return addrs
+}
+
+// joined says whether a bridge joins the segment to another: the bridge has the addresses.
+func (e Endpoint) joined(segment string) bool {
+	plan := e.Node.lab.Plan()
+	return segment != "" && plan.Link(segment) == plan.Link(e.Segment)
 }
 
 // String is node and segment: fw/dmz.
@@ -199,14 +205,13 @@ func (n *Node) settle() error {
 			return err
 		}
 	}
-	for _, load := range []struct {
-		texts []string
-		into  func(string) error
-	}{{n.plan.Nft, n.loadNft}, {n.plan.Iptables, n.loadIptables("iptables-restore")}, {n.plan.Ip6tables, n.loadIptables("ip6tables-restore")}} {
-		for _, text := range load.texts {
-			if err := load.into(text); err != nil {
-				return err
-			}
+	for _, rules := range n.plan.Rulesets {
+		load := n.loadNft
+		if rules.Loader != "nft" {
+			load = n.loadIptables(rules.Loader + "-restore")
+		}
+		if err := load(rules.Text); err != nil {
+			return err
 		}
 	}
 	return nil

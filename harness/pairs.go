@@ -46,7 +46,7 @@ func (s *site) addSwitch(b *batch, segment *topo.SegmentPlan, next int) int {
 		at := spot{ref.Node, ref.Port}
 		s.outer[at] = next
 		b.addVeth(
-			end{name: ref.Outer, index: next, mtu: s.port(at).MTU, master: bridge},
+			end{name: ref.Outer, index: next, mtu: s.device(at).MTU, master: bridge},
 			s.inner(at), describe("switch %s: node %s: make port %s", segment.Name, ref.Node, ref.Port))
 		next++
 	}
@@ -75,7 +75,7 @@ func (s *site) addWire(outer map[string]*batch, segment *topo.SegmentPlan) strin
 
 // inner is a node's own end of a pair.
 func (s *site) inner(at spot) end {
-	port := s.port(at)
+	port := s.device(at)
 	return end{
 		name:  port.Name,
 		index: s.indexes[at],
@@ -83,8 +83,4 @@ func (s *site) inner(at spot) end {
 		mtu:   port.MTU,
 		fd:    s.grounds[at.node].fd,
 	}
-}
-
-func (s *site) port(at spot) *topo.PortPlan {
-	return &s.owners[at.node].Ports[s.indexes[at]-firstIndex]
 }

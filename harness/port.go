@@ -15,8 +15,9 @@ type Port struct {
 	plan  topo.PortPlan
 }
 
-// Port is the node's port on a segment. A segment that the node is not on fails
-// the test and lists those it is on.
+// Port is the node's port on a segment: the first, if there are two. A port or a device
+// of the node's own is found by the interface's name as well. A segment that the node is
+// not on fails the test and lists those it is on.
 func (n *Node) Port(segment string) *Port {
 	n.lab.tb.Helper()
 	found := n.lab.found
@@ -26,6 +27,11 @@ func (n *Node) Port(segment string) *Port {
 			return &Port{node: n, index: firstIndex + i, plan: port}
 		case found != nil && (port.Segment == segment || port.Name == segment):
 			return &Port{node: n, index: found.indexOf(spot{n.name, port.Name}), plan: port}
+		}
+	}
+	for _, d := range n.planned().Devices {
+		if found == nil && d.Name == segment {
+			return &Port{node: n, index: d.Index, plan: topo.PortPlan{Segment: d.Segment, Name: d.Name, MAC: d.MAC, MTU: d.MTU, Addrs: d.Addrs}}
 		}
 	}
 	n.lab.tb.Fatalf("node %s is not on segment %q; it is on: %s", n.name, segment, n.portNames())
@@ -82,10 +88,15 @@ func (p *Port) relink() error {
 		}
 	}
 	var asker *spot
-	segment, _ := lab.plan.Segment(p.plan.Segment)
+	voice := lab.site.voice(own)
+	planned, on := lab.plan.Segment(p.plan.Segment)
+	if !on {
+		return nil // a device that is on no link
+	}
+	segment := lab.site.onLink(planned)
 	for _, ref := range segment.Ports {
-		peer := spot{ref.Node, ref.Port}
-		if peer == own {
+		peer := lab.site.voice(spot{ref.Node, ref.Port})
+		if peer == voice {
 			continue
 		}
 		up, err := p.remind(peer)
@@ -100,8 +111,8 @@ func (p *Port) relink() error {
 		return nil // nobody to pass packets to
 	}
 	var questions []question
-	for _, target := range lab.site.asked(own) {
-		questions = append(questions, lab.site.question(p.plan.Segment, *asker, own, target))
+	for _, target := range lab.site.asked(voice) {
+		questions = append(questions, lab.site.question(p.plan.Segment, *asker, voice, target))
 	}
 	return answered(unambiguous(questions, lab.site, segment))
 }

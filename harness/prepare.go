@@ -129,10 +129,10 @@ func forwarding(on, ipv6 bool) []topo.Sysctl {
 	return sysctls
 }
 
-// ofPort says whether a declared sysctl is about one of the node's ports, which
+// ofPort says whether a declared sysctl is about one of the node's interfaces, which
 // must exist before it can be set.
 func ofPort(node *topo.NodePlan, key string) bool {
-	for _, port := range node.Ports {
+	for _, port := range node.Devices {
 		if strings.Contains(key, "."+port.Name+".") || strings.Contains(key, "/"+port.Name+"/") {
 			return true
 		}

@@ -27,7 +27,9 @@ func (s *site) ready() error {
 	}
 	var questions []question
 	for i := range s.plan.Segments {
-		questions = append(questions, s.questions(&s.plan.Segments[i])...)
+		if segment := &s.plan.Segments[i]; s.plan.Link(segment.Name) == segment.Name {
+			questions = append(questions, s.questions(s.onLink(segment))...)
+		}
 	}
 	return answered(questions)
 }
@@ -45,9 +47,10 @@ func (s *site) carrier() error {
 	}
 	for i := range s.plan.Nodes {
 		node, b := &s.plan.Nodes[i], new(batch)
-		for _, port := range node.Ports {
-			if at := (spot{node.Name, port.Name}); s.isUp[at] {
-				b.getLink(s.indexes[at], describe("port %s: look at link", port.Name))
+		for j := range node.Devices {
+			d := &node.Devices[j]
+			if s.isUp[spot{node.Name, d.Name}] || d.Master != "" || d.Kind != topo.PortKind {
+				b.getLink(d.Index, describe("port %s: look at link", d.Name))
 			}
 		}
 		if err := s.grounds[node.Name].rtnl.do(b); err != nil {
@@ -69,6 +72,17 @@ type question struct {
 	at      spot
 }
 
+// onLink is a segment with the ports of those that bridges of nodes join to it.
+func (s *site) onLink(segment *topo.SegmentPlan) *topo.SegmentPlan {
+	link, whole := s.plan.Link(segment.Name), *segment
+	for i := range s.plan.Segments {
+		if other := &s.plan.Segments[i]; other.Name != segment.Name && s.plan.Link(other.Name) == link {
+			whole.Ports = append(slices.Clone(whole.Ports), other.Ports...)
+		}
+	}
+	return &whole
+}
+
 // questions makes the first port ask for every other, and the second for the
 // first.
 func (s *site) questions(segment *topo.SegmentPlan) []question {
@@ -81,9 +95,12 @@ func (s *site) questions(segment *topo.SegmentPlan) []question {
 			}
 			asker = segment.Ports[1]
 		}
-		at := spot{ref.Node, ref.Port}
+		from, at := s.voice(spot{asker.Node, asker.Port}), s.voice(spot{ref.Node, ref.Port})
+		if from == at {
+			continue // two ports of one bridge
+		}
 		for _, target := range s.asked(at) {
-			all = append(all, s.question(segment.Name, spot{asker.Node, asker.Port}, at, target))
+			all = append(all, s.question(segment.Name, from, at, target))
 		}
 	}
 	return unambiguous(all, s, segment)
@@ -97,7 +114,7 @@ func unambiguous(all []question, s *site, segment *topo.SegmentPlan) []question 
 	}
 	owners := map[netip.Addr]int{}
 	for _, ref := range segment.Ports {
-		for _, addr := range s.asked(spot{ref.Node, ref.Port}) {
+		for _, addr := range s.asked(s.voice(spot{ref.Node, ref.Port})) {
 			owners[addr]++
 		}
 	}
@@ -108,7 +125,7 @@ func unambiguous(all []question, s *site, segment *topo.SegmentPlan) []question 
 
 // asked are the addresses of a port that a control asks for.
 func (s *site) asked(at spot) []netip.Addr {
-	port := s.port(at)
+	port := s.device(at)
 	var asked []netip.Addr
 	if s.ipv6 && !noIPv6() && port.MAC != [6]byte{} && s.owners[at.node].HasIPv6() {
 		asked = append(asked, linkLocal(port.MAC))
@@ -124,9 +141,9 @@ func (s *site) asked(at spot) []netip.Addr {
 func (s *site) question(segment string, asker, at spot, target netip.Addr) question {
 	q := question{
 		segment: segment, asker: asker, at: at, target: target,
-		ground: s.grounds[asker.node], index: s.indexes[asker], mac: s.port(asker).MAC,
+		ground: s.grounds[asker.node], index: s.indexes[asker], mac: s.device(asker).MAC,
 	}
-	for _, prefix := range s.port(asker).Addrs {
+	for _, prefix := range s.device(asker).Addrs {
 		if prefix.Addr().Is4() && target.Is4() {
 			q.source = prefix.Addr()
 			break

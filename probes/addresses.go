@@ -126,9 +126,10 @@ func sharedLink(from *harness.Node, to Target, link string) (string, bool) {
 	}
 	its, _ := node.Lab().Plan().Node(node.Name())
 	own, _ := from.Lab().Plan().Node(from.Name())
-	for _, theirs := range its.Ports {
-		for _, mine := range own.Ports {
-			if theirs.Name == link && mine.Segment == theirs.Segment {
+	plan := node.Lab().Plan()
+	for _, theirs := range its.Devices {
+		for _, mine := range own.Devices {
+			if theirs.Name == link && mine.Master == "" && mine.Segment != "" && plan.Link(mine.Segment) == plan.Link(theirs.Segment) {
 				return mine.Name, true
 			}
 		}

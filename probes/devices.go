@@ -153,7 +153,7 @@ func speaksFor(node *harness.Node, device string, to netip.Addr) (bool, error) {
 	}
 	for _, of := range []string{"all", device} {
 		for _, key := range []string{"proxy_arp", "proxy_arp_pvlan"} {
-			value, err := node.Sysctl("net.ipv4.conf." + of + "." + key)
+			value, err := node.Sysctl("net/ipv4/conf/" + of + "/" + key) // a name may have dots
 			if err != nil {
 				return false, fmt.Errorf("node %s: %w", node, err)
 			}

@@ -25,9 +25,8 @@ func (f *frame) know(link string) bool {
 				continue
 			}
 			node := lab.Node(ref.Node)
-			if live, err := liveAddrs(node); err == nil && slices.Contains(live, liveAddr{f.next, ref.Port}) {
-				port, _ := portOf(node, ref.Port)
-				f.mac = port.MAC
+			if device, has := f.deviceAt(node, ref.Port); has {
+				f.mac = device.MAC
 				return true
 			}
 			for _, further := range bridgedTo(node, ref.Port) {
@@ -38,6 +37,24 @@ func (f *frame) know(link string) bool {
 		}
 	}
 	return false
+}
+
+// deviceAt is the interface of a node that has the next one's address where a port is: the
+// port, or the bridge that it is one of in the plan.
+func (f *frame) deviceAt(node *harness.Node, port string) (topo.DevicePlan, bool) {
+	live, err := liveAddrs(node)
+	plan, _ := node.Lab().Plan().Node(node.Name())
+	for name := port; err == nil && name != ""; {
+		device, is := plan.Device(name)
+		if !is {
+			break
+		}
+		if slices.Contains(live, liveAddr{f.next, name}) {
+			return *device, true
+		}
+		name = device.Master
+	}
+	return topo.DevicePlan{}, false
 }
 
 // portOf is a node's port of a name, in the plan.

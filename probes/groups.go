@@ -32,9 +32,10 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair) {
 	its, _ := node.Lab().Plan().Node(node.Name())
 	own, _ := from.Lab().Plan().Node(from.Name())
 	at, only := to.(harness.Endpoint)
-	for _, theirs := range its.Ports {
-		for _, mine := range own.Ports {
-			if mine.Segment != theirs.Segment || only && at.Segment != theirs.Segment {
+	plan := node.Lab().Plan()
+	for _, theirs := range its.Devices {
+		for _, mine := range own.Devices {
+			if mine.Segment == "" || plan.Link(mine.Segment) != plan.Link(theirs.Segment) || only && at.Segment != theirs.Segment {
 				continue
 			}
 			for _, prefix := range theirs.Addrs {

@@ -86,7 +86,7 @@ func onSegment(node *harness.Node, addr netip.Addr) (segment string, own netip.A
 		return "", netip.Addr{}, true
 	}
 	plan, _ := node.Lab().Plan().Node(node.Name())
-	for _, port := range plan.Ports {
+	for _, port := range plan.Devices {
 		for _, prefix := range port.Addrs {
 			if prefix.Contains(addr) {
 				return port.Segment, prefix.Addr(), true

@@ -68,16 +68,16 @@ func leadsElsewhere(plan *topo.Plan, r Result) bool {
 	for range len(plan.Nodes) {
 		node, _ := plan.Node(at)
 		next, ok := plan.Way(at, addr)
-		port := slices.IndexFunc(node.Ports, func(p topo.PortPlan) bool {
+		port := slices.IndexFunc(node.Devices, func(p topo.DevicePlan) bool {
 			return ok && p.Name == next.Dev || !ok && slices.ContainsFunc(p.Addrs, func(own netip.Prefix) bool { return own.Contains(addr) })
 		})
 		if port < 0 {
 			return false
 		}
-		segment := node.Ports[port].Segment
+		segment := node.Devices[port].Segment
 		if !next.Via.IsValid() {
 			target, _ := plan.Node(r.target.Name())
-			return !slices.ContainsFunc(target.Ports, func(p topo.PortPlan) bool { return p.Segment == segment })
+			return !slices.ContainsFunc(target.Ports, func(p topo.PortPlan) bool { return plan.Link(p.Segment) == plan.Link(segment) })
 		}
 		if at = w.arrive(segment, next.Via); at == "" {
 			return false

@@ -51,11 +51,11 @@ func (w *way) follow(at string, to netip.Addr) bool {
 			return slices.Contains(w.plan.Owners(to), at)
 		}
 		node, _ := w.plan.Node(at)
-		port := slices.IndexFunc(node.Ports, func(p topo.PortPlan) bool { return p.Name == next.Dev })
-		if port < 0 {
+		device, is := node.Device(next.Dev)
+		if !is || device.Segment == "" {
 			return false
 		}
-		segment := node.Ports[port].Segment
+		segment := device.Segment
 		w.segments[segment] = true
 		if !next.Via.IsValid() {
 			return w.arrive(segment, to) != ""
@@ -87,12 +87,12 @@ func (w *way) kernels(at *harness.Node, to netip.Addr) {
 		if err != nil {
 			return
 		}
-		port := slices.IndexFunc(plan.Ports, func(p topo.PortPlan) bool { return p.Name == link.Attrs().Name })
-		if port < 0 {
+		device, is := plan.Device(link.Attrs().Name)
+		if !is || device.Segment == "" {
 			return
 		}
-		w.segments[plan.Ports[port].Segment] = true
-		name := w.arrive(plan.Ports[port].Segment, next)
+		w.segments[device.Segment] = true
+		name := w.arrive(device.Segment, next)
 		if name == "" || next == to {
 			return
 		}
@@ -105,7 +105,7 @@ func (w *way) kernels(at *harness.Node, to netip.Addr) {
 func (w *way) arrive(segment string, addr netip.Addr) (found string) {
 	for _, name := range w.plan.Owners(addr) {
 		node, _ := w.plan.Node(name)
-		if slices.ContainsFunc(node.Ports, func(p topo.PortPlan) bool { return p.Segment == segment }) {
+		if slices.ContainsFunc(node.Ports, func(p topo.PortPlan) bool { return w.plan.Link(p.Segment) == w.plan.Link(segment) }) {
 			w.nodes[name] = true
 			found = name
 		}

@@ -11,6 +11,10 @@ func (p *planner) planAddresses() {
 	p.used = make([]map[netip.Addr]claim, len(p.plan.Segments))
 	pools := make([][]pool, len(p.plan.Segments))
 	for i := range p.plan.Segments {
+		if first := p.leader(i); first != i {
+			p.used[i], pools[i] = p.used[first], pools[first]
+			continue
+		}
 		p.used[i] = make(map[netip.Addr]claim, len(p.ends[i])*len(p.plan.Segments[i].Prefixes))
 		for _, prefix := range p.plan.Segments[i].Prefixes {
 			pools[i] = append(pools[i], pool{prefix: prefix, next: prefix.Addr()})
@@ -186,7 +190,7 @@ type pool struct {
 // segment's prefixes, and takes one of each prefix for which none was chosen.
 func (p *planner) automatic(at end, segment int, chosen []netip.Prefix, pools []pool) {
 	plan := &p.plan.Nodes[at.node].Ports[at.port]
-	if p.network.nodes[at.node].ports[at.port].bare {
+	if p.bare(at) {
 		plan.Addrs = append(chosen, plan.Addrs...)
 		return
 	}

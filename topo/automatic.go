@@ -60,21 +60,25 @@ func (p *planner) find(w *walk, node int, v6 bool, declared map[netip.Prefix]boo
 }
 
 func (p *planner) automaticRoute(node, port int, to netip.Prefix, via netip.Addr) RoutePlan {
-	return RoutePlan{To: to, Via: via, Dev: p.plan.Nodes[node].Ports[port].Name, Auto: true}
+	return RoutePlan{To: to, Via: via, Dev: p.plan.Nodes[node].Devices[port].Name, Auto: true}
 }
 
 // furtherSubnets are the addresses given with Also that put the node on a subnet
 // which no segment declares.
 func (p *planner) furtherSubnets(node int, v6 bool) []netip.Prefix {
 	var further []netip.Prefix
-	for j := range p.network.nodes[node].ports {
-		if len(p.network.nodes[node].ports[j].also) == 0 {
+	declared, plan := p.network.nodes[node], &p.plan.Nodes[node]
+	for j := range plan.Devices {
+		if len(declared.devices) == 0 && len(declared.ports[j].also) == 0 {
 			continue
 		}
-		port := &p.plan.Nodes[node].Ports[j]
-		for _, addr := range port.Addrs {
-			segment := &p.plan.Segments[p.plan.index.segments[port.Segment]]
-			if addr.Addr().Is6() == v6 && !addr.IsSingleIP() && !slices.Contains(segment.Prefixes, addr.Masked()) {
+		device := &plan.Devices[j]
+		var prefixes []netip.Prefix
+		if segment, on := p.plan.index.segments[device.Segment]; on {
+			prefixes = p.plan.Segments[segment].Prefixes
+		}
+		for _, addr := range device.Addrs {
+			if addr.Addr().Is6() == v6 && !addr.IsSingleIP() && !slices.Contains(prefixes, addr.Masked()) {
 				further = append(further, addr)
 			}
 		}

@@ -6,6 +6,9 @@ package topo
 // that is not among the segments is an error of the caller's, and is on none.
 func Found(name string, segments []SegmentPlan, nodes []NodePlan) *Plan {
 	p := &Plan{Name: name, Segments: segments, Nodes: nodes}
-	p.index = newIndex(p)
+	for i := range nodes {
+		nodes[i].portDevices()
+	}
+	p.index = newIndex(p, nil)
 	return p
 }

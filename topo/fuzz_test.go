@@ -145,3 +145,31 @@ func FuzzSysctl(f *testing.F) {
 		accept(t, network, false)
 	})
 }
+
+func FuzzDevice(f *testing.F) {
+	f.Add("br0", "d0", "10.0.1.9/24", "02:00:00:00:00:01", 1500, byte(0))
+	f.Add("lan", "br0", "fd00::9/64", "", 0, byte(0xff))
+	f.Add("", "x y", "", "ff:ff:ff:ff:ff:ff", -1, byte(7))
+	f.Fuzz(func(t *testing.T, bridge, other, address, mac string, mtu int, bits byte) {
+		network := topo.New("fuzz")
+		lan, far := network.Switch("lan", "10.0.1.0/24", "fd00::/64"), network.Switch("far", "10.0.2.0/24")
+		network.Host("a", lan)
+		network.Host("b", far)
+		r := network.Router("r", lan, far, lan.As(other))
+		var ports []topo.Interface
+		for i, port := range []topo.Interface{lan, far, lan.As(other), nil} {
+			if bits>>i&1 != 0 {
+				ports = append(ports, port)
+			}
+		}
+		b := r.Bridge(bridge, ports...).Address(address).MTU(mtu)
+		if bits&0x10 != 0 {
+			b.MAC(mac)
+		}
+		r.Bridge(other+"2", b).Address(address)
+		r.Dummy(mac).Address(address)
+		r.Rule(topo.Rule{In: b, From: address, Table: mtu, Port: mac, Protocol: other})
+		r.NAT(topo.Masquerade(b), topo.DNAT(far, other, address), topo.OneToOne(b, address, mac), topo.Redirect(lan, bridge, mtu))
+		accept(t, network, bits&0x20 != 0)
+	})
+}

@@ -12,10 +12,10 @@ type gateways struct {
 	sure  bool   // that these are all
 }
 
-// link is a prefix that a port sends to.
+// link is a prefix that an interface sends to.
 type link struct {
-	at      end
-	segment int
+	dev     string
+	segment int // -1 for none
 	prefix  netip.Prefix
 }
 
@@ -33,13 +33,20 @@ func (p *planner) gateways(node int) *gateways {
 		if !known {
 			continue
 		}
-		if !port.bare {
+		dev := p.plan.Nodes[node].Devices[p.voice(at).port].Name
+		if !p.bare(at) {
 			for _, prefix := range p.plan.Segments[segment].Prefixes {
-				g.links = append(g.links, link{at, segment, prefix})
+				g.links = append(g.links, link{dev, segment, prefix})
 			}
 		}
 		for _, addr := range p.plan.Nodes[node].Ports[j].Addrs {
-			g.links = append(g.links, link{at, segment, addr.Masked()})
+			g.links = append(g.links, link{dev, segment, addr.Masked()})
+		}
+	}
+	for _, device := range p.plan.Nodes[node].ownDevices() {
+		segment := p.segmentNamed(device.Segment)
+		for _, addr := range device.Addrs {
+			g.links = append(g.links, link{device.Name, segment, addr.Masked()})
 		}
 	}
 	return g
@@ -68,7 +75,7 @@ func (p *planner) parseGateway(where, text string) netip.Addr {
 }
 
 // resolve finds the port that a gateway is on.
-func (p *planner) resolve(where string, g *gateways, route *RoutePlan, dev *Segment) {
+func (p *planner) resolve(where string, g *gateways, route *RoutePlan, dev Interface) {
 	via := route.Via
 	if via.Is6() && via.IsLinkLocalUnicast() {
 		if dev == nil {
@@ -76,14 +83,14 @@ func (p *planner) resolve(where string, g *gateways, route *RoutePlan, dev *Segm
 		}
 		return
 	}
-	links := p.toward(g, via, dev)
+	links := p.toward(g, via, route.Dev)
 	switch {
 	case p.ownAddress(g.node, via, links):
 		p.wrong("%s: gateway %s is the node's own address: choose a neighbour's", where, via)
 	case len(links) == 0 && p.behindDevice(g.node, route):
 	case len(links) == 0 && !g.sure: // it may be on what is unknown
 	case len(links) == 0 && dev != nil:
-		p.wrong("%s: gateway %s is not on segment %s: choose one that is, or another device", where, via, shown(dev.name))
+		p.wrong("%s: gateway %s is not on %s: choose one that is, or another device", where, via, titleOf(dev))
 	case len(links) == 0:
 		p.wrong("%s: gateway %s is on none of the node's segments: choose one that is", where, via)
 	case via.Is4() && !usable(links[0].prefix, via):
@@ -92,17 +99,17 @@ func (p *planner) resolve(where string, g *gateways, route *RoutePlan, dev *Segm
 		p.wrong("%s: gateway %s is on segment %s and on segment %s: choose one with Dev", where, via,
 			shown(p.plan.Segments[links[0].segment].Name), shown(p.plan.Segments[links[1].segment].Name))
 	default:
-		route.Dev = p.plan.Nodes[g.node].Ports[links[0].at.port].Name
+		route.Dev = links[0].dev
 	}
 }
 
 // toward are the links that a gateway is on, one a segment. Where some other
 // node has the gateway's address on one of them alone, it is that one.
-func (p *planner) toward(g *gateways, via netip.Addr, dev *Segment) []link {
+func (p *planner) toward(g *gateways, via netip.Addr, dev string) []link {
 	var links, owned []link
 	seen := map[int]bool{}
 	for _, l := range g.links {
-		if !l.prefix.Contains(via) || seen[l.segment] || dev != nil && p.segments[dev] != l.segment {
+		if l.segment < 0 || !l.prefix.Contains(via) || seen[l.segment] || dev != "" && l.dev != dev {
 			continue
 		}
 		seen[l.segment] = true
@@ -137,9 +144,9 @@ func (p *planner) ownAddress(node int, via netip.Addr, links []link) bool {
 			return true
 		}
 	}
-	for j := range plan.Ports {
-		for _, addr := range plan.Ports[j].Addrs {
-			elsewhere := len(links) == 1 && p.segments[p.network.nodes[node].ports[j].segment] != links[0].segment
+	for j := range plan.Devices {
+		for _, addr := range plan.Devices[j].Addrs {
+			elsewhere := len(links) == 1 && !p.isOn(plan.Devices[j].Segment, links[0].segment)
 			if addr.Addr() == via && (via.Is6() || !elsewhere) {
 				return true
 			}

@@ -27,7 +27,7 @@ type subnet struct {
 	loopers []seat // of nodes with addresses on the loopback
 }
 
-// seat is a node's port with an address in a subnet, as long as that says.
+// seat is a node's interface with an address in a subnet, as long as that says.
 type seat struct {
 	node, port, subnet int
 	addr               netip.Addr
@@ -47,6 +47,10 @@ func newGraph(plan *Plan, x *index, router []bool, v6 bool) *graph {
 		seats: make([][]seat, len(plan.Nodes)), loopbacks: make([][]int, len(plan.Nodes)),
 	}
 	for i := range plan.Segments {
+		if first := x.leader(i); first != i {
+			g.of[i] = g.of[first]
+			continue
+		}
 		for _, prefix := range plan.Segments[i].Prefixes {
 			if prefix.Addr().Is6() == v6 {
 				g.of[i] = append(g.of[i], len(g.subnets))
@@ -71,11 +75,15 @@ func newGraph(plan *Plan, x *index, router []bool, v6 bool) *graph {
 
 // seat puts a node on its subnets. Two ports in one subnet are one seat, the first.
 func (g *graph) seat(plan *Plan, x *index, node int, last []int) {
-	ports := plan.Nodes[node].Ports
-	for j := range ports {
-		for _, k := range g.of[x.segments[ports[j].Segment]] {
+	devices := plan.Nodes[node].Devices
+	for j := range devices {
+		segment, on := x.segments[devices[j].Segment]
+		if !on {
+			continue
+		}
+		for _, k := range g.of[segment] {
 			prefix := g.subnets[k].prefix
-			for _, addr := range ports[j].Addrs {
+			for _, addr := range devices[j].Addrs {
 				// A longer prefix would give the node no route to its neighbours.
 				if last[k] != node+1 && addr.Bits() <= prefix.Bits() && prefix.Contains(addr.Addr()) {
 					last[k] = node + 1

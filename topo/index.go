@@ -9,6 +9,7 @@ import (
 type index struct {
 	nodes    map[string]int
 	segments map[string]int
+	domain   []int     // by segment: the first that it is one with; nil where none is
 	graphs   [2]*graph // IPv4, IPv6
 
 	mutex  sync.Mutex
@@ -16,8 +17,8 @@ type index struct {
 	hops   [2]map[int][]int // by family and node: to every subnet, -1 where no way leads
 }
 
-func newIndex(plan *Plan) *index {
-	x := &index{nodes: make(map[string]int, len(plan.Nodes)), segments: make(map[string]int, len(plan.Segments))}
+func newIndex(plan *Plan, domain []int) *index {
+	x := &index{nodes: make(map[string]int, len(plan.Nodes)), segments: make(map[string]int, len(plan.Segments)), domain: domain}
 	for i := range plan.Segments {
 		x.segments[plan.Segments[i].Name] = i
 	}
@@ -30,6 +31,20 @@ func newIndex(plan *Plan) *index {
 		x.graphs[f] = newGraph(plan, x, router, v6)
 	}
 	return x
+}
+
+func (x *index) leader(segment int) int {
+	if x.domain == nil {
+		return segment
+	}
+	return x.domain[segment]
+}
+
+// joined says whether two segments, by name, are one.
+func (x *index) joined(a, b string) bool {
+	i, ok1 := x.segments[a]
+	j, ok2 := x.segments[b]
+	return ok1 && ok2 && x.leader(i) == x.leader(j)
 }
 
 func familyIndex(v6 bool) int {

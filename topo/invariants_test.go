@@ -100,7 +100,15 @@ func (c *checker) port(ref topo.PortRef) *topo.PortPlan {
 
 func (c *checker) node(n *topo.NodePlan) {
 	names := map[string]bool{}
-	for _, port := range n.Ports {
+	for i, d := range n.Devices {
+		if _, is := n.Device(d.Master); d.Index != 2+i || d.Master != "" && (!is || d.Master == d.Name) {
+			c.errorf("node %s: interface %+v is out of order, or of nobody", n.Name, d)
+		}
+		if i < len(n.Ports) && (d.Name != n.Ports[i].Name || d.Segment != n.Ports[i].Segment || d.MAC != n.Ports[i].MAC || fmt.Sprint(d.Addrs) != fmt.Sprint(n.Ports[i].Addrs)) {
+			c.errorf("node %s: interface %+v is not its port %+v", n.Name, d, n.Ports[i])
+		}
+	}
+	for _, port := range n.Devices {
 		where := fmt.Sprintf("node %s: port %s", n.Name, port.Name)
 		c.device("node "+n.Name, port.Name, names)
 		if port.MAC[0]&1 != 0 || port.MAC == [6]byte{} {

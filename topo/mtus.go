@@ -32,6 +32,17 @@ func (p *planner) checkMTUs() {
 	}
 }
 
+// checkDeviceMTUs checks those of the nodes' own devices.
+func (p *planner) checkDeviceMTUs() {
+	for i := range p.plan.Nodes {
+		for _, device := range p.plan.Nodes[i].ownDevices() {
+			if problem := mtuProblem(device.MTU, device.Addrs); problem != "" {
+				p.wrong("node %s: %s %s: %s", p.nodeName(i), device.Kind, shown(device.Name), problem)
+			}
+		}
+	}
+}
+
 func mtuProblem(mtu int, prefixes []netip.Prefix) string {
 	least, with := minMTU4, ""
 	for _, prefix := range prefixes {

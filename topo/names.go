@@ -57,3 +57,19 @@ func interfaceName(of string) string {
 	}
 	return base
 }
+
+// nameProblem is what the kernel has against an interface's name (dev_valid_name), or
+// whoever reads it below /proc/sys/net; "" for nothing.
+func nameProblem(name string) string {
+	switch {
+	case name == "":
+		return "the interface has no name: give it one"
+	case len(name) > maxInterface:
+		return "the interface's name is too long: the kernel takes 15 bytes"
+	case name == "." || name == ".." || strings.ContainsAny(name, "/:% \t\n\v\f\r\x00") || shown(name) != name:
+		return "the kernel takes no such name for an interface: leave out slashes, colons, percent signs and white space"
+	case newNamer().taken[name]:
+		return "the name means another interface, or all of them: choose another"
+	}
+	return ""
+}

@@ -16,8 +16,8 @@ func (p *Plan) Nearest(from, to string, v6 bool) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	best, nearest := -1, netip.Addr{}
-	for j := range p.Nodes[target].Ports {
-		port := &p.Nodes[target].Ports[j]
+	for j := range p.Nodes[target].Devices {
+		port := &p.Nodes[target].Devices[j]
 		for _, addr := range port.Addrs {
 			if addr.Addr().Is6() != v6 {
 				continue
@@ -34,12 +34,12 @@ func (p *Plan) Nearest(from, to string, v6 bool) (netip.Addr, bool) {
 	return nearest, true
 }
 
-// distance is the hops from a node to an address of a port, -1 when no way leads
+// distance is the hops from a node to an address of an interface, -1 when no way leads
 // there.
-func (p *Plan) distance(source int, port *PortPlan, addr netip.Addr) int {
-	for i := range p.Nodes[source].Ports {
-		own := &p.Nodes[source].Ports[i]
-		if own.Segment != port.Segment {
+func (p *Plan) distance(source int, port *DevicePlan, addr netip.Addr) int {
+	for i := range p.Nodes[source].Devices {
+		own := &p.Nodes[source].Devices[i]
+		if !p.index.joined(own.Segment, port.Segment) {
 			continue
 		}
 		for _, mine := range own.Addrs {
@@ -51,7 +51,11 @@ func (p *Plan) distance(source int, port *PortPlan, addr netip.Addr) int {
 	v6 := addr.Is6()
 	hops := p.index.hopsOf(source, v6)
 	g := p.index.graphs[familyIndex(v6)]
-	for _, k := range g.of[p.index.segments[port.Segment]] {
+	segment, on := p.index.segments[port.Segment]
+	if !on {
+		return -1
+	}
+	for _, k := range g.of[segment] {
 		if g.subnets[k].prefix.Contains(addr) {
 			return hops[k]
 		}

@@ -137,19 +137,20 @@ func TestDeclarationKeepsNoSliceOfItsCaller(t *testing.T) {
 	prefixes := []string{"10.0.1.0/24"}
 	addrs := []string{"10.0.1.9"}
 	also := []string{"192.0.2.5/32"}
-	list := []topo.Route{{To: "10.7.0.0/16", Via: "10.0.1.1"}}
+	list := []topo.Route{{To: "10.7.0.0/16", Via: "10.0.1.1"}, {To: "10.8.0.0/16", Hops: []topo.Hop{{Via: "10.0.1.1"}, {Via: "10.0.1.2"}}}}
+	rules := []topo.Rule{{Table: 254, SuppressPrefixLength: new(0)}}
 	network := topo.New("office")
 	lan := network.Switch("lan", prefixes...)
-	network.Host("a", lan.At(addrs...).Also(also...)).Route(list...).Sysctl("net.ipv4.ip_forward", "0").Nft("n").Iptables("i").Ip6tables("i6")
+	network.Host("a", lan.At(addrs...).Also(also...)).Route(list...).Rule(rules...).Sysctl("net.ipv4.ip_forward", "0").Nft("n").Iptables("i").Ip6tables("i6")
 	before := mustPlan(t, network)
-	prefixes[0], addrs[0], also[0], list[0].To = "x", "x", "x", "x"
+	prefixes[0], addrs[0], also[0], list[0].To, list[1].Hops[0].Via, *rules[0].SuppressPrefixLength = "x", "x", "x", "x", "x", 7
 	if after := mustPlan(t, network); !reflect.DeepEqual(after, before) {
 		t.Errorf("%s\nis not\n%s", after, before)
 	}
 	// Nor does a plan share anything with its declaration.
 	node := &before.Nodes[0]
-	node.Sysctls[0].Key, node.Nft[0], node.Iptables[0], node.Ip6tables[0] = "x", "x", "x", "x"
-	if after := mustPlan(t, network); strings.Contains(after.String(), "sysctl x") || after.Nodes[0].Nft[0] == "x" {
+	node.Sysctls[0].Key, node.Rulesets[0].Text = "x", "x"
+	if after := mustPlan(t, network); strings.Contains(after.String(), "sysctl x") || after.Nodes[0].Rulesets[0].Text == "x" {
 		t.Errorf("%s", after)
 	}
 }
@@ -158,14 +159,14 @@ func TestAPlanHasWhatANodeIsGiven(t *testing.T) {
 	t.Parallel()
 	network := topo.New("office")
 	lan := network.Switch("lan", "10.0.1.0/24").MTU(9000)
-	network.Router("fw", lan, lan.At().MTU(1400)).Nft("a").Nft("b").Iptables("c").Ip6tables("d").
+	network.Router("fw", lan, lan.At().MTU(1400)).Nft("a").Iptables("c").Nft("b").Ip6tables("d").
 		Sysctl("net.ipv4.conf.lan-2.rp_filter", "1").Sysctl("net/ipv4/ip_forward", "1").Loopback("192.0.2.1/32", "fd09::1/128")
 	network.Router("off").NoForward()
 	network.Host("host")
 	network.Host("lost").NoRoutes()
 	plan := mustPlan(t, network)
 	fw := plan.Nodes[0]
-	if !reflect.DeepEqual([][]string{fw.Nft, fw.Iptables, fw.Ip6tables}, [][]string{{"a", "b"}, {"c"}, {"d"}}) {
+	if want := []topo.Ruleset{{Loader: "nft", Text: "a"}, {Loader: "iptables", Text: "c"}, {Loader: "nft", Text: "b"}, {Loader: "ip6tables", Text: "d"}}; !reflect.DeepEqual(fw.Rulesets, want) {
 		t.Errorf("rules: %+v", fw)
 	}
 	want := []topo.Sysctl{{Key: "net.ipv4.conf.lan-2.rp_filter", Value: "1"}, {Key: "net/ipv4/ip_forward", Value: "1"}}

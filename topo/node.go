@@ -1,5 +1,7 @@
 package topo
 
+import "slices"
+
 // Node is a host or a router: one network namespace.
 type Node struct {
 	name     string
@@ -7,11 +9,12 @@ type Node struct {
 	forward  bool
 	noRoutes bool
 	ports    []Port
+	devices  []*Device
 	loopback []string
 	routes   []Route
+	rules    []Rule
 	sysctls  []Sysctl
-	nft      []string
-	ip4, ip6 []string
+	texts    []ruleText
 }
 
 // Name is the node's name.
@@ -49,15 +52,33 @@ type Route struct {
 	// Via is the gateway's address: on one of the node's segments, or where an
 	// earlier route without a gateway leads. Optional.
 	Via string
-	// Dev is the segment to send on. Optional with Via, unless that is link-local
-	// or on two of the node's segments.
-	Dev *Segment
+	// Dev is the interface to send on: a segment that the node is on, or a device of its
+	// own. Optional with Via, unless that is link-local or on two of the node's segments.
+	Dev Interface
 	// Type is Unicast unless said otherwise; the others need neither Via nor Dev.
 	Type RouteType
 	// Table is the routing table, 1 to 2^32-1; 0 is main, and so is 254.
 	Table int
 	// Metric is the preference, lower first; 0 is the kernel's default.
 	Metric int
+	// Hops are the ways of a multipath route, two or more, instead of Via and Dev: which
+	// is taken is for the kernel's hash of the packet to say.
+	Hops []Hop
+	// Source is the address that what the node sends by the route has, unless its socket
+	// says so: one of the node's. Optional.
+	Source string
+	// MTU is the greatest packet by this route, in bytes; 0 is the interface's. LockMTU
+	// keeps it what it is whatever routers on the way say (ip route ... mtu lock).
+	MTU     int
+	LockMTU bool
+}
+
+// Hop is a way of a multipath route.
+type Hop struct {
+	Via string    // the gateway's address
+	Dev Interface // optional, as a route's
+	// Weight is how often it is taken, beside the others': 1 to 256; 0 is 1.
+	Weight int
 }
 
 // Sysctl is a kernel parameter and its value.
@@ -71,7 +92,10 @@ type Sysctl struct {
 
 // Route adds routes.
 func (n *Node) Route(routes ...Route) *Node {
-	n.routes = append(n.routes, routes...)
+	for _, route := range routes {
+		route.Hops = slices.Clone(route.Hops)
+		n.routes = append(n.routes, route)
+	}
 	return n
 }
 
@@ -101,20 +125,27 @@ func (n *Node) Sysctl(key, value string) *Node {
 	return n
 }
 
-// Nft adds nftables text, as nft -f reads it.
+// ruleText is a text of rules as it was declared; that of a NAT is made by the plan.
+type ruleText struct {
+	Ruleset
+	nat NAT
+}
+
+// Nft adds nftables text, as nft -f reads it. Texts of all kinds are loaded in the order
+// of declaration.
 func (n *Node) Nft(text string) *Node {
-	n.nft = append(n.nft, text)
+	n.texts = append(n.texts, ruleText{Ruleset: Ruleset{Loader: "nft", Text: text}})
 	return n
 }
 
 // Iptables adds IPv4 rules, as iptables-restore reads them.
 func (n *Node) Iptables(text string) *Node {
-	n.ip4 = append(n.ip4, text)
+	n.texts = append(n.texts, ruleText{Ruleset: Ruleset{Loader: "iptables", Text: text}})
 	return n
 }
 
 // Ip6tables adds IPv6 rules, as ip6tables-restore reads them.
 func (n *Node) Ip6tables(text string) *Node {
-	n.ip6 = append(n.ip6, text)
+	n.texts = append(n.texts, ruleText{Ruleset: Ruleset{Loader: "ip6tables", Text: text}})
 	return n
 }

@@ -1,6 +1,9 @@
 package topo
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Plan is what a declaration comes to: names, addresses and routes, computed
 // without a kernel. The same declaration gives the same plan, always.
@@ -41,13 +44,16 @@ type NodePlan struct {
 	// NoRoutes says that it was declared to get no routes of the plan's finding.
 	NoRoutes bool
 	Ports    []PortPlan
+	// Devices are all interfaces in the order in which they are made: the ports, then
+	// devices of the node's own.
+	Devices  []DevicePlan
 	Loopback []netip.Prefix // addresses on lo
 	Routes   []RoutePlan
-	Sysctls  []Sysctl
-	Nft      []string
-	Iptables []string
-	// Ip6tables, as the other rule texts, is in order of declaration.
-	Ip6tables []string
+	// Rules are those of policy routing, besides the kernel's own.
+	Rules   []RulePlan
+	Sysctls []Sysctl
+	// Rulesets are in order of declaration, in which they are loaded.
+	Rulesets []Ruleset
 }
 
 // PortPlan is a port: an interface of a node.
@@ -67,7 +73,27 @@ type RoutePlan struct {
 	Dev    string       // the port's interface; may be ""
 	Table  int          // 0 is main
 	Metric int
-	Auto   bool // found by the plan rather than declared
+	Hops   []HopPlan  // of a multipath route, which has neither Via nor Dev
+	Source netip.Addr // the zero Addr for none
+	MTU    int        // bytes; 0 is the interface's
+	// LockMTU keeps the MTU what it is, whatever routers on the way say.
+	LockMTU bool
+	Auto    bool // found by the plan rather than declared
+}
+
+// Ruleset is a text of rules.
+type Ruleset struct {
+	// Loader is nft, iptables or ip6tables: nft -f and the -restore of the others read it.
+	Loader string
+	Text   string
+	Auto   bool // made by the plan, of a NAT, rather than declared as text
+}
+
+// HopPlan is a way of a multipath route.
+type HopPlan struct {
+	Via    netip.Addr
+	Dev    string
+	Weight int // 1 to 256
 }
 
 // Node is the node of that name.
@@ -96,17 +122,53 @@ func (p *Plan) Segment(name string) (*SegmentPlan, bool) {
 	return nil, false
 }
 
+// Link is the broadcast domain that a segment is in: the name of the first of those that
+// bridges of nodes join to it, or its own.
+func (p *Plan) Link(segment string) string {
+	if p.index == nil {
+		return segment
+	}
+	if i, ok := p.index.segments[segment]; ok {
+		return p.Segments[p.index.leader(i)].Name
+	}
+	return segment
+}
+
 // HasIPv4 says whether the node has an IPv4 address.
 func (n *NodePlan) HasIPv4() bool { _, ok := n.first(false); return ok }
 
 // HasIPv6 says whether the node has an IPv6 address.
 func (n *NodePlan) HasIPv6() bool { _, ok := n.first(true); return ok }
 
-// eachAddr calls f for the addresses of the ports, then of the loopback.
+// Device is the interface of that name.
+func (n *NodePlan) Device(name string) (*DevicePlan, bool) {
+	at := slices.IndexFunc(n.Devices, func(d DevicePlan) bool { return d.Name == name })
+	if at < 0 {
+		return nil, false
+	}
+	return &n.Devices[at], true
+}
+
+// ownDevices are the interfaces that are no ports.
+func (n *NodePlan) ownDevices() []DevicePlan {
+	if len(n.Devices) < len(n.Ports) { // of a plan that was put together by hand
+		return nil
+	}
+	return n.Devices[len(n.Ports):]
+}
+
+// eachAddr calls f for the addresses of the interfaces, then of the loopback.
 func (n *NodePlan) eachAddr(f func(netip.Prefix)) {
-	for i := range n.Ports {
-		for _, prefix := range n.Ports[i].Addrs {
+	for i := range n.Devices {
+		for _, prefix := range n.Devices[i].Addrs {
 			f(prefix)
+		}
+	}
+	if n.Devices == nil { // of a plan that was put together by hand
+		for i := range n.Ports {
+			for _, prefix := range n.Ports[i].Addrs {
+				f(prefix)
+			}
 		}
 	}
 	for _, prefix := range n.Loopback {

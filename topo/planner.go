@@ -15,6 +15,9 @@ type planner struct {
 	network  *Network
 	plan     *Plan
 	segments map[*Segment]int
+	domain   []int                  // by segment: one that it is one with, or itself
+	joined   bool                   // some are one with others
+	master   map[end]int            // by interface: the number of its master
 	partial  []bool                 // by segment: a prefix of it was a mistake
 	doubt    []bool                 // by segment: an address on it was a mistake
 	unknown  map[end]bool           // ports of whose segment or addresses little is known
@@ -51,12 +54,16 @@ func (n *Network) Plan() (*Plan, error) {
 	p.planNodes()
 	p.checkPorts()
 	p.planAddresses()
+	p.deviceAddresses()
 	p.checkMTUs()
+	p.checkDeviceMTUs()
 	p.declaredRoutes()
+	p.planRules()
+	p.planTexts()
 	if len(p.mistakes) > 0 {
 		return nil, &Mistakes{Network: n.name, List: p.mistakes}
 	}
-	p.plan.index = newIndex(p.plan)
+	p.plan.index = newIndex(p.plan, p.domains())
 	p.automaticRoutes()
 	return p.plan, nil
 }

@@ -8,6 +8,7 @@ type Attachment interface{ port() Port }
 // value: each method returns a changed copy.
 type Port struct {
 	segment   *Segment
+	as        string
 	addrs     []string
 	also      []string
 	mac       string
@@ -15,6 +16,7 @@ type Port struct {
 	mtu       int
 	duplicate bool
 	bare      bool
+	named     bool
 }
 
 func (s *Segment) port() Port { return Port{segment: s} }
@@ -37,6 +39,9 @@ func (s *Segment) At(addrs ...string) Port { return s.port().At(addrs...) }
 // makes one up from the names.
 func (s *Segment) MAC(mac string) Port { return s.port().MAC(mac) }
 
+// As is a port whose interface has a chosen name, as in Port.As.
+func (s *Segment) As(name string) Port { return s.port().As(name) }
+
 // Also is a port with further addresses, as in Port.Also.
 func (s *Segment) Also(prefixes ...string) Port { return s.port().Also(prefixes...) }
 
@@ -53,6 +58,13 @@ func (p Port) At(addrs ...string) Port {
 // one it would break forwarding without a word, so there it takes Duplicate.
 func (p Port) MAC(mac string) Port {
 	p.mac, p.chosenMAC = mac, true
+	return p
+}
+
+// As chooses the interface's name: "eth0", "eth0.100". What the kernel takes for one
+// may be chosen. Without it the interface is named after the segment.
+func (p Port) As(name string) Port {
+	p.as, p.named = name, true
 	return p
 }
 

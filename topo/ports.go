@@ -16,13 +16,17 @@ func (p *planner) planNodes() {
 	for i, node := range p.network.nodes {
 		p.plan.Nodes = append(p.plan.Nodes, NodePlan{
 			Name: node.name, Router: node.router, Forward: node.forward, NoRoutes: node.noRoutes,
-			Sysctls: slices.Clone(node.sysctls), Nft: slices.Clone(node.nft), Iptables: slices.Clone(node.ip4), Ip6tables: slices.Clone(node.ip6),
+			Sysctls: slices.Clone(node.sysctls),
 		})
 		names := newNamer()
+		p.chosenNames(i, names)
 		p.plan.Nodes[i].Ports = make([]PortPlan, len(node.ports))
 		for j := range node.ports {
 			p.planPort(end{i, j}, names, macs, outer)
 		}
+	}
+	p.planDevices(macs)
+	for i := range p.network.nodes {
 		p.checkSysctls(i)
 	}
 }
@@ -40,7 +44,10 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 	}
 	segment := &p.plan.Segments[on]
 	plan := &p.plan.Nodes[at.node].Ports[at.port]
-	*plan = PortPlan{Segment: segment.Name, Name: names.name(segment.Name), MTU: port.mtu}
+	*plan = PortPlan{Segment: segment.Name, Name: port.as, MTU: port.mtu}
+	if !port.named {
+		plan.Name = names.name(segment.Name)
+	}
 	if plan.MTU == 0 {
 		plan.MTU = segment.MTU
 	}
@@ -55,6 +62,26 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 	}
 	segment.Ports = append(segment.Ports, ref)
 	p.ends[on] = append(p.ends[on], at)
+}
+
+// chosenNames takes those that ports and devices were given, so that no other gets one.
+func (p *planner) chosenNames(node int, names *namer) {
+	for j := range p.network.nodes[node].ports {
+		port := &p.network.nodes[node].ports[j]
+		if !port.named {
+			continue
+		}
+		where := p.place(end{node, j})
+		if problem := nameProblem(port.as); problem != "" {
+			p.wrong("%s: name %q: %s", where, port.as, problem)
+		} else if names.taken[port.as] {
+			p.wrong("%s: name %s: another port of the node has it: choose another", where, port.as)
+		}
+		names.taken[port.as] = true
+	}
+	for _, d := range p.network.nodes[node].devices {
+		names.taken[d.name] = true
+	}
 }
 
 // foreign is what a segment that is not the network's is called.

@@ -38,11 +38,11 @@ func (p *planner) checkInterface(where string, node int, key string, parts []str
 		return
 	}
 	names := []string{}
-	for j, port := range p.plan.Nodes[node].Ports {
+	for j, device := range p.plan.Nodes[node].Devices {
 		if p.unknown[end{node, j}] {
 			return
 		}
-		names = append(names, port.Name)
+		names = append(names, device.Name)
 	}
 	if slices.Contains([]string{"all", "default", "lo"}, parts[3]) || slices.Contains(names, parts[3]) {
 		return

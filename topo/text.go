@@ -18,6 +18,15 @@ func (p *Plan) String() string {
 	p.writeSegments(w)
 	p.writeNodes(w, "NODE\tKIND\tPORT\tMTU\tMAC\tADDRESSES", writePorts)
 	p.writeNodes(w, "NODE\tROUTE\tVIA\tPORT", writeRoutes)
+	p.writeNodes(w, "NODE\tRULE", func(w io.Writer, n *NodePlan) {
+		for _, rule := range n.Rules {
+			family := ""
+			if rule.IPv6 {
+				family = " (IPv6)"
+			}
+			fmt.Fprintf(w, "%s\t%s%s\n", n.Name, rule, family)
+		}
+	})
 	p.writeNodes(w, "NODE\tSETTING", writeSettings)
 	if len(p.Notes) > 0 {
 		fmt.Fprintln(w)
@@ -100,9 +109,27 @@ func writePorts(w io.Writer, n *NodePlan) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, name, effectiveMTU(port.MTU), net.HardwareAddr(port.MAC[:]), list(port.Addrs))
 	}
+	for _, device := range n.ownDevices() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, device.title(n), effectiveMTU(device.MTU), net.HardwareAddr(device.MAC[:]), list(device.Addrs))
+	}
 	if len(n.Loopback) > 0 || len(n.Ports) == 0 {
 		fmt.Fprintf(w, "%s\t%s\tlo\t-\t-\t%s\n", n.Name, kind, list(n.Loopback))
 	}
+}
+
+// title is the device's name, what it is, and of which interfaces.
+func (d *DevicePlan) title(n *NodePlan) string {
+	var ports []string
+	for _, other := range n.Devices {
+		if other.Master == d.Name {
+			ports = append(ports, other.Name)
+		}
+	}
+	title := d.Name + " (" + d.Kind
+	if len(ports) > 0 {
+		title += " of " + strings.Join(ports, ", ")
+	}
+	return title + ")"
 }
 
 func writeRoutes(w io.Writer, n *NodePlan) {
@@ -110,9 +137,9 @@ func writeRoutes(w io.Writer, n *NodePlan) {
 		to, via := r.To.String(), "-"
 		if r.Via.IsValid() {
 			via = r.Via.String()
-			if r.To.Bits() == 0 {
-				to = "default"
-			}
+		}
+		if r.To.Bits() == 0 && (r.Via.IsValid() || len(r.Hops) > 0) {
+			to = "default"
 		}
 		if r.Type != Unicast {
 			to = r.Type.String() + " " + to
@@ -123,7 +150,18 @@ func writeRoutes(w io.Writer, n *NodePlan) {
 		if r.Metric != 0 {
 			to += fmt.Sprintf(" metric %d", r.Metric)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", n.Name, to, via, orNone(r.Dev))
+		if r.Source.IsValid() {
+			to += " src " + r.Source.String()
+		}
+		if r.MTU != 0 {
+			to += fmt.Sprintf(" mtu %s%d", map[bool]string{true: "lock "}[r.LockMTU], r.MTU)
+		}
+		for _, hop := range r.Hops {
+			fmt.Fprintf(w, "%s\t%s weight %d\t%s\t%s\n", n.Name, to, hop.Weight, hop.Via, orNone(hop.Dev))
+		}
+		if len(r.Hops) == 0 {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", n.Name, to, via, orNone(r.Dev))
+		}
 	}
 }
 
@@ -131,12 +169,14 @@ func writeSettings(w io.Writer, n *NodePlan) {
 	for _, s := range n.Sysctls {
 		fmt.Fprintf(w, "%s\tsysctl %s=%s\n", n.Name, s.Key, shownValue(s.Value))
 	}
-	for _, rules := range []struct {
-		program string
-		texts   []string
-	}{{"nft", n.Nft}, {"iptables", n.Iptables}, {"ip6tables", n.Ip6tables}} {
-		for _, text := range rules.texts {
-			fmt.Fprintf(w, "%s\t%s, %s\n", n.Name, rules.program, plural(len(strings.Split(strings.TrimSpace(text), "\n")), "line"))
+	for _, rules := range n.Rulesets {
+		lines := strings.Split(strings.TrimSpace(rules.Text), "\n")
+		if !rules.Auto {
+			fmt.Fprintf(w, "%s\t%s, %s\n", n.Name, rules.Loader, plural(len(lines), "line"))
+			continue
+		}
+		for _, line := range lines {
+			fmt.Fprintf(w, "%s\t%s: %s\n", n.Name, rules.Loader, strings.ReplaceAll(line, "\t", "    "))
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (p *Plan) Way(from string, to netip.Addr) (RoutePlan, bool) {
 			continue // its own
 		}
 		if g.targets[way.target].prefix.Contains(to) && p.at(g.targets[way.target], to) {
-			return RoutePlan{To: netip.PrefixFrom(to, to.BitLen()), Via: way.gateway, Dev: p.Nodes[source].Ports[way.port].Name}, true
+			return RoutePlan{To: netip.PrefixFrom(to, to.BitLen()), Via: way.gateway, Dev: p.Nodes[source].Devices[way.port].Name}, true
 		}
 	}
 	return RoutePlan{}, false
@@ -35,11 +35,12 @@ func (p *Plan) at(t target, addr netip.Addr) bool {
 		if t.node == i {
 			return true
 		}
-		for j := range node.Ports {
-			if t.segment < 0 || node.Ports[j].Segment != p.Segments[t.segment].Name {
+		for j := range node.Devices {
+			segment, on := p.index.segments[node.Devices[j].Segment]
+			if t.segment < 0 || !on || p.index.leader(segment) != t.segment {
 				continue
 			}
-			for _, prefix := range node.Ports[j].Addrs {
+			for _, prefix := range node.Devices[j].Addrs {
 				if prefix.Addr() == addr {
 					return true
 				}

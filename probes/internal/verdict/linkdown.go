@@ -84,6 +84,31 @@ func ownerIsDown(p spot, c *evidence.Cause) bool {
 			c.Detail = isDown
 			return true
 		}
+		if p.unresolved() && p.bridgeOfPeerIsDown(peer, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// bridgeOfPeerIsDown is the bridge that hands the question on, or the port of it that the
+// owner of the address is behind.
+func (p spot) bridgeOfPeerIsDown(peer peer, c *evidence.Cause) bool {
+	bridge := peer.state.Link(peer.link.Master)
+	if bridge.Kind != "bridge" {
+		return false
+	}
+	if !bridge.Up {
+		moves(c, End{peer.Node, bridge.Name})
+		c.Detail = "the bridge is down"
+		return true
+	}
+	for _, l := range peer.state.Links {
+		if l.Master == bridge.Index && !l.Up && p.leads(End{peer.Node, l.Name}, p.next()) {
+			moves(c, End{peer.Node, l.Name})
+			c.Detail = isDown
+			return true
+		}
 	}
 	return false
 }

@@ -57,7 +57,7 @@ func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 	}
 	for _, node := range plan.Nodes {
 		name := label(node.Name)
-		for _, port := range node.Ports {
+		for _, port := range node.Devices {
 			if cable, outside := lab.Cable(node.Name, port.Name); cable != "" {
 				w.segments[verdict.End{Node: name, Interface: port.Name}] = onLink{plan.Name + ":" + cable, outside}
 			}

@@ -1,0 +1,65 @@
+// Package device knows how each kind of interface is made: one file a kind, a row of
+// which says what the kernel is told of it (IFLA_INFO_DATA).
+package device
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/topo"
+)
+
+// Kind is all that is known of making a kind of interface.
+type Kind struct {
+	Name string // the kernel's word, and the plan's
+	// Data are the attributes of an interface, nil for none; the addresses are those
+	// which it has in the plan.
+	Data func(a *Attributes, d *topo.DevicePlan)
+	// Idle says that an interface must be down to become a port of it.
+	Idle bool
+	// Speaks says that what its ports receive is the interface's: they have no address.
+	Speaks bool
+}
+
+// kinds are the rows.
+var kinds = []*Kind{bridge, dummy}
+
+// Of is the row of a kind.
+func Of(name string) (*Kind, error) {
+	at := slices.IndexFunc(kinds, func(k *Kind) bool { return k.Name == name })
+	if at < 0 {
+		return nil, fmt.Errorf("the harness makes no interface of kind %q", name)
+	}
+	return kinds[at], nil
+}
+
+// Attributes are netlink's (struct nlattr, netlink(7)), one after another.
+type Attributes []byte
+
+// Bytes adds one.
+func (a *Attributes) Bytes(kind uint16, value []byte) {
+	*a = binary.NativeEndian.AppendUint16(*a, uint16(4+len(value)))
+	*a = binary.NativeEndian.AppendUint16(*a, kind)
+	*a = append(*a, value...)
+	for len(*a)%4 != 0 {
+		*a = append(*a, 0)
+	}
+}
+
+// U8 adds a number of one byte.
+func (a *Attributes) U8(kind uint16, value uint8) { a.Bytes(kind, []byte{value}) }
+
+// U16 adds a number of two bytes in network order.
+func (a *Attributes) U16(kind uint16, value uint16) {
+	a.Bytes(kind, binary.BigEndian.AppendUint16(nil, value))
+}
+
+// U32 adds a number of four bytes.
+func (a *Attributes) U32(kind uint16, value uint32) {
+	a.Bytes(kind, binary.NativeEndian.AppendUint32(nil, value))
+}
+
+// Addr adds an address.
+func (a *Attributes) Addr(kind uint16, value netip.Addr) { a.Bytes(kind, value.AsSlice()) }

@@ -1,0 +1,70 @@
+package topo
+
+import "net/netip"
+
+// Device is an interface of a node's own, besides its ports.
+type Device struct {
+	kind  *deviceKind
+	name  string
+	ports []Interface
+	addrs []string
+	mac   string
+	mtu   int
+}
+
+// DevicePlan is an interface of a node.
+type DevicePlan struct {
+	Name string
+	// Kind is the kernel's word for what it is: veth (a port), bridge, dummy.
+	Kind string
+	// Index is the interface's in its namespace; the ports are the first, from 2.
+	Index int
+	// Segment is that of a port. A bridge, which takes over the addresses of its ports,
+	// is on that of its first one.
+	Segment string
+	// Master is the interface that this one is a port of.
+	Master string
+	MAC    [6]byte // zero: the kernel's choice
+	MTU    int     // bytes; 0 is 1,500
+	Addrs  []netip.Prefix
+}
+
+// Address gives the device addresses with their prefix lengths: "10.0.1.1/24". Others
+// get no routes to them.
+func (d *Device) Address(prefixes ...string) *Device {
+	d.addrs = append(d.addrs, prefixes...)
+	return d
+}
+
+// MAC chooses the device's MAC, "02:00:00:00:00:01". Without it the plan makes one up
+// from the names.
+func (d *Device) MAC(mac string) *Device {
+	d.mac = mac
+	return d
+}
+
+// MTU sets the greatest packet, in bytes; without it 1,500, or of a bridge the least of
+// its ports.
+func (d *Device) MTU(bytes int) *Device {
+	d.mtu = bytes
+	return d
+}
+
+// device declares one on a node.
+func (n *Node) device(kind *deviceKind, name string, ports []Interface) *Device {
+	d := &Device{kind: kind, name: name, ports: append([]Interface(nil), ports...)}
+	n.devices = append(n.devices, d)
+	return d
+}
+
+// deviceKind is all that is known of a kind of device: a row, a file each.
+type deviceKind struct {
+	name  string // the kernel's word
+	least int    // how many ports it must have
+	takes bool   // whether it can have any
+	// joins says that its ports are one link: the device takes over what addresses they
+	// have, and their segments are one broadcast domain.
+	joins bool
+	// mac says whether it has one.
+	mac bool
+}
