@@ -45,42 +45,52 @@ var ways = map[string]way{
 }
 
 var _ = Describe("the chaos of SIGKILLs", func() {
-	It("leaves nothing behind, whichever process of a run they hit, and when", func() {
-		n := 30
-		if text := os.Getenv(chaosVar); text != "" {
-			var err error
-			n, err = strconv.Atoi(text)
-			Expect(err).NotTo(HaveOccurred(), chaosVar)
-		}
-		lab := harness.Up(GinkgoTB(), office("given"))
-		before, err := machine()
-		Expect(err).NotTo(HaveOccurred())
-		there := tables(lab)
-		chance := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 3))
-		length, names, hit := runLength(asIs), slices.Sorted(maps.Keys(ways)), map[string]int{}
-		if _, err := exec.LookPath("go"); err != nil {
-			AddReportEntry("without the ways that need the go command", err)
-			names = slices.DeleteFunc(names, func(name string) bool { return ways[name].command != nil })
-		}
-		for i := range n {
-			name := names[i%len(names)]
-			k := kill{way: ways[name], lab: lab, privilege: asIs, chance: chance}
-			k.delay = time.Duration(chance.Int64N(int64(max(1, k.slow)) * int64(length)))
-			if i/len(names)%2 == 1 && k.privileges == nil {
-				k.privilege = sandboxed
+	var all []kill
+	for _, name := range slices.Sorted(maps.Keys(ways)) {
+		for _, p := range []privilege{asIs, sandboxed} {
+			if w := ways[name]; w.privileges == nil || slices.Contains(w.privileges, p) {
+				all = append(all, kill{way: w, name: name, privilege: p})
 			}
-			By(fmt.Sprintf("%d: %s %s", i, name, k.privilege))
-			hit[name+": "+k.dies()]++
-			unchanged(before, machine)
-			Eventually(func() map[string]string { return tables(lab) }, patience).Should(Equal(there), "of the nodes that a run was given")
 		}
-		var report []string
-		for _, what := range slices.Sorted(maps.Keys(hit)) {
-			report = append(report, fmt.Sprintf("%s %d", what, hit[what]))
-		}
-		AddReportEntry("killed", fmt.Sprintf("seed %d, within %s or a multiple: %s", GinkgoRandomSeed(), length.Round(time.Millisecond), strings.Join(report, ", ")))
-	})
+	}
+	for i, k := range all {
+		It(fmt.Sprintf("leaves nothing behind %s, %s, whichever process it hits, and when", k.name, k.privilege), func() {
+			if _, err := exec.LookPath("go"); err != nil && k.command != nil {
+				Skip(err.Error())
+			}
+			n := share(len(all), i)
+			lab := harness.Up(GinkgoTB(), office("given"))
+			before, err := machine()
+			Expect(err).NotTo(HaveOccurred())
+			there := tables(lab)
+			k.lab, k.chance = lab, rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), uint64(3+i)))
+			length, hit := runLength(asIs), map[string]int{}
+			for range n {
+				k.delay = time.Duration(k.chance.Int64N(int64(max(1, k.slow)) * int64(length)))
+				hit[k.dies()]++
+				unchanged(before, machine)
+				Eventually(func() map[string]string { return tables(lab) }, patience).Should(Equal(there), "of the nodes that a run was given")
+			}
+			var report []string
+			for _, what := range slices.Sorted(maps.Keys(hit)) {
+				report = append(report, fmt.Sprintf("%s %d", what, hit[what]))
+			}
+			AddReportEntry("killed", fmt.Sprintf("seed %d, within %s or a multiple: %s", GinkgoRandomSeed(), length.Round(time.Millisecond), strings.Join(report, ", ")))
+		})
+	}
 })
+
+// share is how many runs a spec kills, of so many specs that share them.
+func share(specs, i int) int {
+	GinkgoHelper()
+	n := 30
+	if text := os.Getenv(chaosVar); text != "" {
+		var err error
+		n, err = strconv.Atoi(text)
+		Expect(err).NotTo(HaveOccurred(), chaosVar)
+	}
+	return (n + i) / specs
+}
 
 // tables are the names of the tables that a lab's nodes have.
 func tables(lab *harness.Lab) map[string]string {
@@ -96,6 +106,7 @@ func tables(lab *harness.Lab) map[string]string {
 // kill is a run that is to die.
 type kill struct {
 	way
+	name      string // of the way
 	privilege privilege
 	lab       *harness.Lab // is there for it to attach
 	delay     time.Duration
