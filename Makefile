@@ -9,7 +9,11 @@ ACTIONLINT := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 GINKGO     := go run github.com/onsi/ginkgo/v2/ginkgo
 
 # For `make suites`, say ARGS='-ginkgo.focus="the firewall"'; for `make bench`, BENCH=Up COUNT=10.
+# Two suites run at a time. Specs mostly wait, so each has two Ginkgo processes a processor;
+# with the race detector, which computes more, one and a half.
 ARGS  ?=
+PROCS ?= $(shell n=$$(nproc); echo $$((n > 6 ? 12 : n * 2)))
+RACES ?= $(shell n=$$(nproc); echo $$((n > 6 ? 9 : (n * 3 + 1) / 2)))
 BENCH ?= .
 COUNT ?= 6
 # For `make truth` and `make test`: how many networks. One alone, by its seed: NSTEST_TRUTH_SEED=17 make truth.
@@ -35,11 +39,11 @@ help:
 
 suites: rules firewalls
 	@kept='$(abspath $(NSTEST_RULE_COVERAGE))'; rules=$${kept:-$$(mktemp)}; trap '[ -n "$$kept" ] || rm -f "$$rules"' EXIT; failed=0; \
-	NSTEST_RULE_COVERAGE=$$rules go test -count=1 -v ./suites/... -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(ARGS) | awk -f .ci/report.awk || failed=$$?; \
+	NSTEST_RULE_COVERAGE=$$rules .ci/suites 2 $(PROCS) -v $(if $(MAKE_TERMOUT),,--no-color) -- $(ARGS) | awk -f .ci/report.awk || failed=$$?; \
 	awk -f .ci/rules.awk "$$rules"; exit $$failed
 
 test: rules firewalls race
-	NSTEST_TRUTH_N=$(N) $(GINKGO) -p --race --randomize-all --randomize-suites --keep-going --succinct ./suites/...
+	NSTEST_TRUTH_N=$(N) .ci/suites 2 $(RACES) --race --randomize-all --succinct $(if $(MAKE_TERMOUT),,--no-color) --
 	go test -race -count=1 -shuffle=on $$(go list ./... | grep -v /suites/)
 
 check:
@@ -49,7 +53,7 @@ check:
 	GOOS=darwin go vet ./topo/...
 	@if grep -rn --include='*.go' '//[[:space:]]*nolint' .; then echo 'obey the linters'; exit 1; fi
 	$(GOLANGCI) run
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/packages .ci/unpack .ci/vagrantfile .github/notes .github/summary vagrant/suites vagrant/box/files/customize vagrant/k8s/run vagrant/k8s/collect; else echo 'no shellcheck here: shell scripts are unchecked'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/suites .ci/packages .ci/unpack .ci/vagrantfile .github/notes .github/summary vagrant/suites vagrant/box/files/customize vagrant/k8s/run vagrant/k8s/collect; else echo 'no shellcheck here: shell scripts are unchecked'; fi
 	$(ACTIONLINT) .github/workflows/*.yml
 	@if command -v vagrant >/dev/null; then .ci/vagrantfile; else echo 'no vagrant here: vagrant/Vagrantfile is unchecked'; fi
 	cd vagrant/k8s && go mod tidy -diff && go vet ./... && go test -count=1 ./...

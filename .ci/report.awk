@@ -1,6 +1,6 @@
-# Reads `go test -v ./suites/... -ginkgo.v`: drops what is only Ginkgo's frame
-# around a spec that passed, so that each is its sentence and what it printed,
-# and ends with a summary: a line a suite, and why specs were skipped.
+# Reads suites' `-ginkgo.v`, of one process or as .ci/suites prints it: drops what is
+# only Ginkgo's frame around a spec that passed, so that each is its sentence and what
+# it printed, and ends with a summary: a line a suite, and why specs were skipped.
 
 {
 	bare = $0
@@ -18,8 +18,10 @@ bare ~ /^-+$/ && length(bare) >= 30 { skipping = 0; next }
 skipping || bare ~ /^  \[SKIPPED\]/ { next }
 
 # The frame: rulers, a spec's place in the source (a failure repeats it), its time.
-bare ~ /^=+$/ || bare ~ /^\/.*\.go:[0-9]+$/ || bare ~ /^• \[[0-9.]+ seconds\]$/ { next }
-bare ~ /^=== RUN / || bare ~ /^PASS$/ { next }
+bare ~ /^=+$/ || bare ~ /^\/.*\.go:[0-9]+$/ || bare ~ /^• \[[0-9.]+ seconds\]$/ || bare ~ /^  (Timeline >>|<< Timeline)$/ { framed = 1; next }
+bare == "" && framed { next }
+{ framed = 0 }
+bare ~ /^=== RUN / || bare ~ /^PASS$/ || bare ~ /^Ginkgo ran 1 suite in / || bare ~ /^Test Suite (Passed|Failed)$/ { next }
 
 bare ~ /^Running Suite: / {
 	suite = bare
@@ -33,7 +35,10 @@ bare ~ /^(SUCCESS|FAIL)! -- / {
 	counts = bare
 	sub(/^.* -- /, "", counts)
 	gsub(/ \| /, ", ", counts)
-	summary[++suites] = sprintf("  %-4s  %-28s %s in %s s", bare ~ /^SUCCESS/ ? "ok" : "FAIL", suite, tolower(counts), took)
+	verdict[++suites] = bare ~ /^SUCCESS/ ? "ok" : "FAIL"
+	name[suites] = suite
+	told[suites] = tolower(counts) " in " took " s"
+	if (length(suite) > width) width = length(suite)
 }
 
 # A package that did not get as far as its specs.
@@ -46,7 +51,7 @@ bare ~ /^FAIL\t/ { failed[++packages] = bare }
 
 END {
 	print "\n== summary =="
-	for (i = 1; i <= suites; i++) print summary[i]
+	for (i = 1; i <= suites; i++) printf "  %-4s  %-" width "s  %s\n", verdict[i], name[i], told[i]
 	for (i = 1; i <= why; i++) printf "  skipped %d: %s\n", skipped[reasons[i]], reasons[i]
 	for (i = 1; i <= packages; i++) print "  " failed[i]
 	if (!suites) print "  no suite ran"
