@@ -10,7 +10,7 @@ import (
 
 // handsOn says whether a part sends packets, or copies of them, another way than routes do.
 func (p part) handsOn() bool {
-	return slices.ContainsFunc([]string{" fwd to ", "dup to ", "-j TEE"}, func(word string) bool { return strings.Contains(p.text, word) })
+	return slices.ContainsFunc([]string{" fwd to ", "dup to ", "-j TEE", "log group "}, func(word string) bool { return strings.Contains(p.text, word) })
 }
 
 // uncircle takes away what may send packets round for ever: what netdev forwards loses nothing

@@ -42,10 +42,11 @@ var demands = []demand{
 		return ""
 	}},
 	{name: "isolated by a mistake", check: func(r *round) string {
+		sound := r.w.without(func(p part) bool { return p.mistake })
 		for _, f := range r.sound {
 			// What ends it at other addresses than the nearest may be anything.
 			nearest := !f.src.IsValid() && slices.ContainsFunc(r.said.watched, func(res probes.Result) bool { return res.Addr == f.to })
-			if nearest && !r.w.remembers() && !r.w.blind() && f.arrived[r.to] > 0 {
+			if nearest && !sound.remembers() && !r.w.blind() && f.arrived[r.to] > 0 {
 				return "without the mistake: " + f.String()
 			}
 		}

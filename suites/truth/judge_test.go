@@ -202,7 +202,8 @@ func (w *world) means(a ask) []meant {
 		return []meant{{ask: a}}
 	}
 	var all []meant
-	for _, q := range []ask{{kind: icmp}, {kind: tcp, port: 80}, {kind: udp, port: 53}, {kind: tcp, port: 81}, {kind: udp, port: 54}, {kind: udp, port: 4444}} {
+	questions := []ask{{kind: icmp}, {kind: tcp, port: 80}, {kind: udp, port: 53}, {kind: tcp, port: 81}, {kind: udp, port: 54}, {kind: udp, port: 4444}}
+	for _, q := range questions {
 		q.from, q.to = a.from, a.to
 		m := meant{ask: q}
 		if q.kind == udp {
@@ -220,7 +221,7 @@ func (o *oracle) tries(w *world, a meant, results []probes.Result) (tries []try)
 	if a.addr != "" {
 		to = []netip.Addr{netip.MustParseAddr(a.addr)}
 	} else {
-		to = addressesNow(o.lab.Node(a.to))
+		to = append(addressesNow(o.lab.Node(a.to)), across(o.lab.Node(a.from), o.lab.Node(a.to))...)
 	}
 	for _, r := range results {
 		if !slices.Contains(to, r.Addr) {
@@ -237,6 +238,11 @@ func (o *oracle) tries(w *world, a meant, results []probes.Result) (tries []try)
 		}
 	}
 	from := addressesNow(o.lab.Node(a.from))
+	for _, p := range w.parts {
+		if addr, err := netip.ParseAddr(p.owns); err == nil && p.node == a.from && !slices.Contains(from, addr) {
+			from = append(from, addr)
+		}
+	}
 	for _, addr := range to {
 		if addr.IsLoopback() {
 			continue
@@ -248,7 +254,7 @@ func (o *oracle) tries(w *world, a meant, results []probes.Result) (tries []try)
 			by.device = device
 			tries = append(tries, by)
 		}
-		sources := slices.DeleteFunc(slices.Clone(from), func(s netip.Addr) bool { return s.Is6() != addr.Is6() || s.IsLoopback() })
+		sources := slices.DeleteFunc(slices.Clone(from), func(s netip.Addr) bool { return s.Is6() != addr.Is6() || s.IsLoopback() || addr.Zone() != "" })
 		if len(sources) < 2 {
 			continue
 		}

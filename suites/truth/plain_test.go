@@ -92,6 +92,9 @@ func (t try) choose(_, _ string, conn syscall.RawConn) error {
 		if t.device != "" {
 			errs = append(errs, unix.BindToDevice(int(fd), t.device))
 		}
+		if t.src.Is6() {
+			errs = append(errs, unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)) // it may be a route's
+		}
 		switch {
 		case !t.odd:
 		case t.to.Is6():

@@ -63,6 +63,11 @@ func (s service) open(sc *scope, lab *harness.Lab, b *book) error {
 	node := lab.Node(s.node)
 	at := []netip.Addr{{}}
 	switch {
+	case s.on == ofLink:
+		at = nil
+		for _, addrs := range linkAddresses(node) {
+			at = append(at, addrs...)
+		}
 	case s.on != "":
 		at = []netip.Addr{netip.MustParseAddr(s.on)}
 	case s.signed && s.network == udp:
