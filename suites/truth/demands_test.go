@@ -201,6 +201,17 @@ var demands = []demand{
 			return ""
 		})
 	}},
+	{name: "a cause is told without need, or none", check: func(r *round) string {
+		for _, res := range slices.Concat(r.said.watched, r.said.surveyed, r.said.all[1]) {
+			// Where no path is, another node may answer that has the address.
+			apart := res.Cause != nil && res.Cause.Kind == evidence.NoPath
+			if (res.Cause == nil) != (res.Outcome == probes.Answered) && !apart {
+				return fmt.Sprintf("%s (%s)", res, causeOf(res))
+			}
+		}
+		return ""
+	}},
+	{name: "what was named is lifted, and the next end is not understood", check: func(r *round) string { return r.said.lost }, timely: true},
 	{name: "watched and unwatched differ", check: func(r *round) string { return r.differ(r.said.bare, r.said.watched) }, timely: true},
 	{name: "a watched survey and an unwatched one differ", check: func(r *round) string { return r.differ(r.said.all[0], r.said.all[1]) }, timely: true},
 	{name: "what was named is lifted, and nothing turns", check: func(r *round) string {

@@ -35,7 +35,7 @@ func apart(bare, watched probes.Result) bool {
 	case bare.From != watched.From || bare.To != watched.To || bare.Addr != watched.Addr || bare.Probe.String() != watched.Probe.String():
 		return true
 	case bare.Outcome == watched.Outcome:
-		return bare.Proven && watched.Proven && bare.By != watched.By
+		return bare.Proven && watched.By != "" && bare.By != watched.By
 	case said(probes.Answered):
 		return true
 	case watched.Cause != nil && slices.Contains(byChance, watched.Cause.Kind):

@@ -94,6 +94,11 @@ var lies = map[string]falsified{
 	"an answer": {dropped, "an answer is said to come, but none comes", func(s *said) {
 		results(&s.watched, func(r *probes.Result) { r.Outcome = probes.Answered })
 	}},
+	"a cause of what is answered": {answers, "a cause is told without need, or none", func(s *said) {
+		results(&s.watched, func(r *probes.Result) { r.Cause = &evidence.Cause{Kind: evidence.Drop} })
+	}},
+	"no cause": {dropped, "a cause is told without need, or none", func(s *said) { results(&s.watched, func(r *probes.Result) { r.Cause = nil }) }},
+	"an end that is not understood, once what was named is lifted": {dropped, "what was named is lifted, and the next end is not understood", func(s *said) { s.lost = "it is not known" }},
 	"who answered":        {answers, "somebody else answered", func(s *said) { results(&s.watched, func(r *probes.Result) { r.By = "fw" }) }},
 	"who answered signed": {answers, "somebody else answered", func(s *said) { results(&s.bare, func(r *probes.Result) { r.By = "fw" }) }},
 	"the leg: the request": {unanswered, "the request is said to be stopped by a policy, but it was delivered", func(s *said) {
@@ -176,7 +181,7 @@ var _ = Describe("the judge", func() {
 		rounds, err := known(answers).examine(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		r := rounds[0]
-		results(&r.said.watched, func(r *probes.Result) { r.Outcome = probes.Silent })
+		results(&r.said.watched, func(r *probes.Result) { r.Outcome, r.Cause = probes.Silent, &evidence.Cause{Kind: evidence.Unknown} })
 		missed := func() (names []string) {
 			for _, d := range demands {
 				if d.check(r) != "" && !d.moot(r) {
@@ -283,7 +288,7 @@ lab := harness.Up(t, network)
 
 	It("uses every row of every family", func() {
 		met := map[string]bool{}
-		for seed := range uint64(4000) {
+		for seed := range uint64(10000) {
 			for _, name := range newWorld(seed).features() {
 				met[name] = true
 			}

@@ -1,7 +1,6 @@
 package truth_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -158,12 +157,17 @@ func askInVain(at, to *harness.Node, device string, addr netip.Addr) error {
 	if err := to.Netlink().AddrDel(link, prefix); err != nil {
 		return err
 	}
-	conn, err := at.Dial(context.Background(), udp, netip.AddrPortFrom(addr, 9))
-	if err != nil {
+	// Of a protocol that nobody asks with: when the neighbour is found it is delivered.
+	err = at.Do(func() error {
+		conn, err := net.Dial("ip4:253", addr.String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = conn.Write([]byte("in vain"))
 		return err
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("in vain")); err != nil && !errors.Is(err, os.ErrPermission) { // its own rules may keep it
+	})
+	if err != nil && !errors.Is(err, os.ErrPermission) { // its own rules may keep it
 		return err
 	}
 	err = to.Netlink().AddrAdd(link, prefix)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/nstest/nstest/probes"
@@ -92,16 +94,31 @@ func (w *world) interview(ctx context.Context, s *scope, rounds []*round, change
 		}
 	}
 	for _, r := range rounds {
-		if of, ok := r.policy(); ok && !w.remembers() && !w.mistaken() {
-			var err error
-			r.said.lifts, r.turned, err = w.lift(ctx, lab, b, &s.hands, r.ask, of)
-			if r.lifted = true; err != nil {
-				return fmt.Errorf("lift: %s: %w", r.ask, err)
-			}
-			break // the lab is another now
+		of, ok := r.policy()
+		if !ok || w.remembers() {
+			continue
 		}
+		var err error
+		var why lost
+		r.said.lifts, r.turned, err = w.lift(ctx, lab, b, &s.hands, askedOf(of), of)
+		if r.lifted = true; errors.As(err, &why) {
+			r.lifted, r.said.lost = false, err.Error()
+		} else if err != nil {
+			return fmt.Errorf("lift: %s: %w", r.ask, err)
+		}
+		break // the lab is another now
 	}
 	return nil
+}
+
+// askedOf is the question of a result.
+func askedOf(r probes.Result) ask {
+	kind, port, _ := strings.Cut(r.Probe.String(), "/")
+	a := ask{from: r.From, to: r.To, kind: kind}
+	if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+		a.port = uint16(n)
+	}
+	return a
 }
 
 // findOut asks the oracle.
@@ -272,7 +289,15 @@ func (r *round) policy() (probes.Result, bool) {
 		return probes.Result{}, false
 	}
 	for _, each := range r.said.watched {
-		if c := each.Cause; c != nil && c.Policy && (r.said.isolated.holds || c.Leg == evidence.Answer) {
+		if c := each.Cause; c != nil && c.Policy && c.Node != "" && (r.said.isolated.holds || c.Leg == evidence.Answer) {
+			return each, true
+		}
+	}
+	// Of a whole survey any will do: not always the first.
+	all := r.said.all[1]
+	for i := range all {
+		each := all[(i+int(r.w.seed/4))%len(all)]
+		if c := each.Cause; c != nil && c.Policy && c.Node != "" {
 			return each, true
 		}
 	}

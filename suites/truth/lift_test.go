@@ -3,8 +3,10 @@ package truth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -50,11 +52,41 @@ func (w *world) lift(ctx context.Context, lab *harness.Lab, b *book, h *hands, a
 		if err != nil {
 			return lifts, false, err
 		}
-		if cause = causeAt(r, of.Addr); cause != nil && slices.ContainsFunc(lifts, func(l lift) bool { return same(l.cause, *cause) }) {
+		cause = causeAt(r, of.Addr)
+		if why := w.notUnderstood(r, cause); why != "" {
+			return lifts, false, lost(why)
+		}
+		if cause != nil && slices.ContainsFunc(lifts, func(l lift) bool { return same(l.cause, *cause) }) {
 			return lifts, false, nil
 		}
 	}
 	return lifts, false, nil
+}
+
+// lost is an error: what ends a probe was understood, and is not without what was lifted.
+type lost string
+
+func (l lost) Error() string { return string(l) }
+
+// notUnderstood says why the cause of an end is none; "" where one is not to be had: an
+// answer came another way, where nothing translates it back, or of a connection that was
+// made the rest is not followed.
+func (w *world) notUnderstood(r probes.Result, cause *evidence.Cause) string {
+	switch {
+	case cause == nil || cause.Kind != evidence.Unknown:
+	case w.translates() && strings.HasPrefix(cause.Detail, "it came back to the asker, who did not hear it"):
+	case strings.Contains(r.String(), "the connection was made"):
+	default:
+		return fmt.Sprintf("%s (%s)", r, cause)
+	}
+	return ""
+}
+
+// translates says whether rules or programs change addresses on the way.
+func (w *world) translates() bool {
+	return w.blind() || slices.ContainsFunc(w.parts, func(p part) bool {
+		return slices.ContainsFunc([]string{"dnat", "snat", "masquerade", "redirect", "tproxy"}, func(word string) bool { return strings.Contains(p.text, word) }) || programs.has(p.feature)
+	})
 }
 
 // same says whether a cause was lifted already.

@@ -22,6 +22,7 @@ type said struct {
 	isolated, reached   verdict
 	unanswered, refused verdict
 	lifts               []lift
+	lost                string // what was not understood any more when something was lifted
 	// late is how late the network's programs handed on packets, or how long this process
 	// had no turn at all, in sum, while one of these was asked: the one where that was most.
 	late time.Duration
