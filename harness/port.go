@@ -114,7 +114,35 @@ func (p *Port) relink() error {
 	for _, target := range lab.site.asked(voice) {
 		questions = append(questions, lab.site.question(p.plan.Segment, *asker, voice, target))
 	}
-	return answered(unambiguous(questions, lab.site, segment))
+	questions = unambiguous(questions, lab.site, segment)
+	if err := answered(questions); err != nil {
+		return err
+	}
+	if err := lab.site.routed(questions); err != nil {
+		return err
+	}
+	return p.forget(segment)
+}
+
+// forget makes the port's node forget whom it has asked for before it could hear the
+// answer: it would ask again a second later.
+func (p *Port) forget(segment *topo.SegmentPlan) error {
+	lab := p.node.lab
+	voice := lab.site.voice(spot{p.node.name, p.plan.Name})
+	for _, ref := range segment.Ports {
+		peer := lab.site.voice(spot{ref.Node, ref.Port})
+		if peer == voice {
+			continue
+		}
+		for _, prefix := range lab.site.device(peer).Addrs {
+			b := new(batch)
+			b.forgetNeighbour(lab.site.indexes[voice], prefix.Addr(), describe("forget neighbour %s", prefix.Addr()))
+			if err := lab.site.grounds[voice.node].rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // remind makes a peer forget its neighbour entries for the port's addresses: one

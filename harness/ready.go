@@ -20,7 +20,9 @@ import (
 // becomes usable, in a work item that waits for the rtnl lock (addrconf_dad_work);
 // while other namespaces are being cleared up that lock is held for long. A
 // neighbour solicitation that comes too early is lost, and the kernel sends the
-// next one a second later. So each is solicited here until it answers.
+// next one a second later. So each is solicited here until it answers. It does so
+// before it has its local route, without which what comes for it is lost: the same
+// work item inserts that, under the same lock, for which a GETLINK then waits.
 func (s *site) ready() error {
 	if err := s.carrier(); err != nil {
 		return err
@@ -31,7 +33,31 @@ func (s *site) ready() error {
 			questions = append(questions, s.questions(s.onLink(segment))...)
 		}
 	}
-	return answered(questions)
+	if err := answered(questions); err != nil {
+		return err
+	}
+	return s.routed(questions)
+}
+
+// routed returns when the IPv6 addresses that have answered have their local routes.
+func (s *site) routed(questions []question) error {
+	batches, seen := map[string]*batch{}, map[spot]bool{}
+	for _, q := range questions {
+		if !q.target.Is6() || seen[q.at] {
+			continue
+		}
+		seen[q.at] = true
+		if batches[q.at.node] == nil {
+			batches[q.at.node] = new(batch)
+		}
+		batches[q.at.node].getLink(s.indexes[q.at], describe("port %s: look at link", q.at.port))
+	}
+	for node, b := range batches {
+		if err := s.grounds[node].rtnl.do(b); err != nil {
+			return at(err, "node %s", node)
+		}
+	}
+	return nil
 }
 
 // carrier makes the kernel act on the carrier of the ends that went up first.
