@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	. "github.com/onsi/ginkgo/v2"
@@ -90,6 +91,9 @@ func (s *somebodys) address(link string, prefixes ...string) {
 			addr.Flags = unix.IFA_F_NODAD
 		}
 		Expect(s.Netlink().AddrAdd(s.link(link), addr)).To(Succeed(), "%s: %s at %s", s.name, prefix, link)
+		Eventually(func() ([]netlink.Route, error) { // IPv6's comes later, by a worker of the kernel
+			return s.Netlink().RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_LOCAL, Dst: netlink.NewIPNet(addr.IP)}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_DST)
+		}, 5*time.Second).ShouldNot(BeEmpty(), "%s: the local route of %s", s.name, prefix)
 	}
 }
 
