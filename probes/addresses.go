@@ -26,7 +26,7 @@ type pair struct {
 // now from each that the asker has, as far as both are of one family, and link-local
 // ones of one link, and by each of its devices. First come those that decide: the addresses that Ask would ask, from
 // whatever source the kernel takes. The loopback's (127/8, ::1) are left out.
-func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err error) {
+func everyPair(from *harness.Node, to Target, leads source) (pairs []pair, name string, err error) {
 	nearest, name, err := addresses(from, to)
 	if err != nil {
 		return nil, "", err
@@ -42,7 +42,7 @@ func everyPair(from *harness.Node, to Target) (pairs []pair, name string, err er
 		}
 		targets = append(targets, further...)
 	}
-	a, err := outlook(from, nearest, targets)
+	a, err := outlook(from, leads, nearest, targets)
 	if err != nil {
 		return nil, "", err
 	}
@@ -71,8 +71,8 @@ type asker struct {
 }
 
 // outlook looks at a node, once: each look is two switches of threads.
-func outlook(from *harness.Node, nearest []netip.Addr, targets []liveAddr) (*asker, error) {
-	a := &asker{binding: binding{from: from}, chosen: map[netip.Addr]netip.Addr{}}
+func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []liveAddr) (*asker, error) {
+	a := &asker{binding: binding{from: from, leads: leads}, chosen: map[netip.Addr]netip.Addr{}}
 	err := look(from, func(ns inspect.Namespace) (err error) {
 		links, err := ns.Links()
 		if err != nil {
@@ -82,7 +82,7 @@ func outlook(from *harness.Node, nearest []netip.Addr, targets []liveAddr) (*ask
 			return err
 		}
 		for _, addr := range nearest {
-			if a.chosen[addr], err = sourceFor(addr); err != nil {
+			if a.chosen[addr], err = sourceFor(addr, leads); err != nil {
 				return err
 			}
 		}
@@ -250,12 +250,15 @@ func look(node *harness.Node, f func(inspect.Namespace) error) error {
 // sourceFor is the source that the asker's kernel takes for an address. It connects a
 // datagram socket, which sends nothing. The calling thread is in the
 // asker's namespace.
-func sourceFor(addr netip.Addr) (netip.Addr, error) {
-	fd, err := openSocket(addr.Is6(), unix.SOCK_DGRAM, 0)
+func sourceFor(addr netip.Addr, leads source) (netip.Addr, error) {
+	fd, err := leads.open(addr.Is6(), unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("open socket: %w", err)
 	}
 	defer unix.Close(fd)
+	if err := leads.set(fd, addr.Is6()); err != nil {
+		return netip.Addr{}, err
+	}
 	const discard = 9 // RFC 863; any port would do
 	a := asking{addr: addr.WithZone(""), probe: UDP(discard)}
 	if err := unix.Connect(fd, a.sockaddr()); err != nil {

@@ -24,10 +24,10 @@ func Ask(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, e
 	if from == nil {
 		return Result{}, fmt.Errorf("ask: no node to ask from")
 	}
-	if err := p.check(); err != nil {
+	if err := p.checkAt(from); err != nil {
 		return Result{}, fmt.Errorf("ask: %w", err)
 	}
-	addrs, name, err := addresses(from, to)
+	addrs, name, err := addressesFor(from, to, p)
 	if err != nil {
 		return Result{}, fmt.Errorf("ask: %w", err)
 	}
@@ -69,7 +69,7 @@ type asking struct {
 	addr     netip.Addr // without a zone
 	scope    uint32     // the zone's interface
 	probe    Probe
-	source   source          // that it is sent from; the zero one is the kernel's choice
+	source   source          // the probe's, with the index of its zone
 	binds    int             // how often it was bound
 	port     uint16          // that it is sent from; 0 until its socket is made, and where it has none
 	labs     [2]*harness.Lab // whose plans tell who has an address; nil is none
@@ -84,7 +84,7 @@ type asking struct {
 }
 
 func newAsking(ctx context.Context, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (asking, error) {
-	a := asking{ctx: ctx, from: from, addr: addr.WithZone(""), probe: p}
+	a := asking{ctx: ctx, from: from, addr: addr.WithZone(""), probe: p, source: p.source}
 	a.result = Result{From: from.Name(), To: name, Addr: addr, Probe: p, from: from}
 	a.labs[0] = from.Lab()
 	if node := nodeOf(to); node != nil {
@@ -94,7 +94,9 @@ func newAsking(ctx context.Context, from *harness.Node, to Target, name string, 
 		}
 	}
 	var err error
-	a.scope, err = scopeOf(from, addr)
+	if a.scope, err = scopeOf(from, addr); err == nil && p.source.addr.Zone() != "" {
+		a.source.scope, err = scopeOf(from, p.source.addr)
+	}
 	return a, err
 }
 

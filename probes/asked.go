@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/harness"
@@ -13,17 +14,11 @@ import (
 func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 	q := question{from: from, to: m.target}
 	var err error
-	if q.pairs, q.name, err = everyPair(from, m.target); err != nil {
-		return nil, err
-	}
-	if m.leg == evidence.Answer { // one that arrives is enough
-		q.pairs = slices.DeleteFunc(q.pairs, func(p pair) bool { return p.aside })
-	}
 	m.bare = nil
 	switch {
 	case len(m.probes) > 0:
 		for _, p := range m.probes {
-			q.wanted = append(q.wanted, wanted{Probe: p})
+			q.wanted = append(q.wanted, wanted{Probe: p, fixed: p.source.fixed()})
 		}
 	case m.leg == evidence.Answer:
 		q.wanted = []wanted{{Probe: ICMP()}}
@@ -31,10 +26,15 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 		if m.bare, err = bareProbes(from, m.target); err != nil {
 			return nil, err
 		}
-		q.wanted = slices.DeleteFunc(slices.Clone(m.bare.asked), func(w wanted) bool { return slices.ContainsFunc(m.except, w.like) })
+		q.wanted = slices.DeleteFunc(slices.Clone(m.bare.asked), func(w wanted) bool {
+			return slices.ContainsFunc(m.except, func(p Probe) bool { return p.covers(w.Probe) })
+		})
 	}
 	for _, p := range m.except {
 		q.wanted = append(q.wanted, wanted{Probe: p, excepted: true})
+	}
+	if err := m.pair(&q); err != nil {
+		return nil, err
 	}
 	found, err := q.ask(m.ctx)
 	if err != nil {
@@ -43,13 +43,35 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 	return m.remember(q, found)
 }
 
-// question is what a check asks: each probe at each pair of addresses, and those that are
-// excepted at the pairs that decide.
+// pair finds the pairs of addresses that each probe is asked at: those of one mark, class and
+// user have the same.
+func (m *IsolationMatcher) pair(q *question) (err error) {
+	known := map[source][]pair{}
+	for i := range q.wanted {
+		w := &q.wanted[i]
+		if err := w.checkAt(q.from); err != nil {
+			return err
+		}
+		leads := w.source.leads()
+		if known[leads] == nil {
+			if known[leads], q.name, err = everyPair(q.from, q.to, leads); err != nil {
+				return err
+			}
+			if m.leg == evidence.Answer { // one that arrives is enough
+				known[leads] = slices.DeleteFunc(known[leads], func(p pair) bool { return p.aside })
+			}
+		}
+		w.pairs = known[leads]
+	}
+	return nil
+}
+
+// question is what a check asks: each probe at each of its pairs of addresses, and those that
+// are excepted at the pairs that decide.
 type question struct {
 	from   *harness.Node
 	to     Target
 	name   string
-	pairs  []pair
 	wanted []wanted
 }
 
@@ -62,24 +84,31 @@ func (w wanted) asks(at pair) bool {
 	return (w.family == 0 || w.family == family) && (!w.excepted || !at.aside) && (!at.group || w.toGroups(family))
 }
 
+// asked is a probe at an address, which is asked once.
+type asked struct {
+	probe Probe
+	to    netip.Addr
+}
+
 // tasks are what is to be asked, and what will be found.
 func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, err error) {
 	for _, w := range q.wanted {
-		if err := w.check(); err != nil {
-			return nil, nil, err
-		}
-		for _, at := range q.pairs {
-			if !w.asks(at) {
+		had := map[asked]bool{}
+		for _, at := range w.pairs {
+			p, ok := w.Probe.at(at)
+			if !ok || !w.asks(at) || had[asked{p, at.to}] {
 				continue
 			}
+			had[asked{p, at.to}] = true
 			t := new(task)
-			if t.asking, err = newAsking(ctx, q.from, q.to, q.name, at.to, w.Probe); err != nil {
+			if t.asking, err = newAsking(ctx, q.from, q.to, q.name, at.to, p); err != nil {
 				return nil, nil, err
 			}
-			if err := t.sendFrom(at.source, at.device, w.from); err != nil {
-				return nil, nil, err
-			}
-			tasks, found = append(tasks, t), append(found, finding{aside: at.aside, group: at.group, excepted: w.excepted, closed: w.closed})
+			tasks = append(tasks, t)
+			found = append(found, finding{fixed: w.fixed, aside: at.aside, group: at.group, excepted: w.excepted, closed: w.closed})
+		}
+		if len(had) == 0 && w.family == 0 {
+			return nil, nil, fmt.Errorf("probe %s from %s: %s and %s have %w", w.Probe, w.source, q.from, q.name, errNoFamily)
 		}
 	}
 	return tasks, found, nil

@@ -26,18 +26,19 @@ type bare struct {
 // wanted is a probe that a check asks.
 type wanted struct {
 	Probe
-	family   int    // 4 or 6; 0 is both
-	from     uint16 // the source port; 0 is any
+	family   int         // 4 or 6; 0 is both
+	pairs    []pair      // that it is asked at
+	fixed    rules.Trait // that the test chose
 	excepted bool
 	closed   bool // nobody listens at the port
 }
 
 // String is the probe, with its source port if it has one of its own.
 func (w wanted) String() string {
-	if w.from == 0 {
+	if w.source.port == 0 {
 		return w.Probe.String()
 	}
-	return fmt.Sprintf("%s from port %d", w.Probe, w.from)
+	return fmt.Sprintf("%s from port %d", w.Probe, w.source.port)
 }
 
 const (
@@ -115,9 +116,9 @@ func (b *bare) fill(named []rules.Port) {
 
 // port adds a port of TCP's or UDP's.
 func (b *bare) port(protocol uint8, number, from uint16, family int, why string) {
-	w := wanted{Probe: TCP(number), from: from, family: family, closed: !b.taken[protocol][number]}
+	w := wanted{Probe: TCP(number).FromPort(from), family: family, closed: !b.taken[protocol][number]}
 	if protocol == protoUDP {
-		w.Probe = UDP(number)
+		w.Probe = UDP(number).FromPort(from)
 	}
 	b.add(w, why)
 }
@@ -125,7 +126,7 @@ func (b *bare) port(protocol uint8, number, from uint16, family int, why string)
 // add adds what is not there yet, as long as there is room.
 func (b *bare) add(w wanted, why string) {
 	same := func(other wanted) bool {
-		return w.Probe == other.Probe && w.from == other.from && (other.family == 0 || w.family == other.family)
+		return w.Probe == other.Probe && (other.family == 0 || w.family == other.family)
 	}
 	switch {
 	case slices.ContainsFunc(b.asked, same):

@@ -27,7 +27,7 @@ func (c *recall) choices(f *finding) (found []rules.Choice, err error) {
 		if err != nil {
 			return nil, err
 		}
-		packet := c.packetOf(passage)
+		packet := c.packetOf(f, passage)
 		packet.MostTTL = reach.most(int(passage.Packet.TTL))
 		chains, err := c.prepared(passage.Node, set)
 		if err != nil {
@@ -132,7 +132,7 @@ func (m *IsolationMatcher) otherPorts(q question, c *recall, f *finding) (more [
 		}
 		asked = append(asked, ports[next])
 		other := *f
-		other.sourcePort = ports[next]
+		other.Probe = other.Probe.FromPort(ports[next])
 		again, err := q.once(m.ctx, other)
 		if err != nil {
 			return nil, err
@@ -158,8 +158,8 @@ func (m *IsolationMatcher) otherPorts(q question, c *recall, f *finding) (more [
 func (f *finding) askedFrom() uint16 {
 	const ephemeral = 40001
 	switch {
-	case f.sourcePort != 0:
-		return f.sourcePort
+	case f.Probe.source.port != 0:
+		return f.Probe.source.port
 	case len(f.met) > 0 && f.met[0].Packet.SourcePort != 0:
 		return f.met[0].Packet.SourcePort
 	}

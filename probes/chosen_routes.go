@@ -32,7 +32,7 @@ func (c *recall) routeChoices(f *finding) (found []rules.Choice, err error) {
 			return nil, err
 		}
 		if state.chosen {
-			found = append(found, state.choices(questionOf(f, node, at))...)
+			found = append(found, state.choices(questionOf(f, node, at), f.fixed)...)
 		}
 	}
 	return found, nil
@@ -108,7 +108,13 @@ func traitsOf(r inspect.PolicyRule) (t rules.Trait) {
 
 // questionOf is the lookup for the request at a node.
 func questionOf(f *finding, node *harness.Node, at int) inspect.Question {
-	q := inspect.Question{From: f.source, To: f.Addr.WithZone(""), SourcePort: f.askedFrom(), Port: f.Probe.port, Protocol: protocolOf(f.Probe)}
+	chosen := f.Probe.source
+	q := inspect.Question{
+		From: chosen.addr.WithZone(""), To: f.Addr.WithZone(""), SourcePort: f.askedFrom(), Port: f.Probe.port, Protocol: protocolOf(f.Probe), TOS: chosen.tos(),
+	}
+	if node == f.from {
+		q = chosen.ask(q)
+	}
 	switch {
 	case q.Protocol != 0:
 	case q.To.Is6():
@@ -120,7 +126,10 @@ func questionOf(f *finding, node *harness.Node, at int) inspect.Question {
 		return q
 	}
 	s := f.Timeline[at]
-	q.From, q.To, q.Mark = s.Source, s.Destination, s.Mark
+	q.From, q.To, q.TOS = s.Source, s.Destination, s.TOS
+	if s.Mark != 0 || node != f.from {
+		q.Mark = s.Mark
+	}
 	if node != f.from {
 		q.In = s.Index
 	}
@@ -129,7 +138,7 @@ func questionOf(f *finding, node *harness.Node, at int) inspect.Question {
 
 // choices are those that decide otherwise about a question with other traits, and lead
 // somewhere then.
-func (r *routing) choices(q inspect.Question) (found []rules.Choice) {
+func (r *routing) choices(q inspect.Question, fixed rules.Trait) (found []rules.Choice) {
 	now, _ := r.Decide(q)
 	add := func(t rules.Trait, rule fmt.Stringer, questions []inspect.Question) {
 		var edges []uint16
@@ -144,12 +153,12 @@ func (r *routing) choices(q inspect.Question) (found []rules.Choice) {
 	}
 	for i := range r.PolicyRules {
 		rule := &r.PolicyRules[i]
-		if t := traitsOf(*rule); rule.V6 == q.To.Is6() && t != 0 {
-			add(t, policyRule{rule}, others(rule, q))
+		if t := traitsOf(*rule) &^ fixed; rule.V6 == q.To.Is6() && t != 0 {
+			add(t, policyRule{rule}, others(rule, q, fixed))
 		}
 	}
 	for _, route := range r.Routes {
-		if route.TOS != 0 && route.To.Contains(q.To) {
+		if route.TOS != 0 && fixed&rules.TOS == 0 && route.To.Contains(q.To) {
 			other := q
 			other.TOS = uint8(route.TOS)
 			add(rules.TOS, tosRoute(route), []inspect.Question{other})
@@ -169,21 +178,23 @@ func (r *routing) from(q inspect.Question) func(uint16) string {
 }
 
 // others are questions like one that a rule applies to, or does not, by what a program may
-// choose.
-func others(rule *inspect.PolicyRule, q inspect.Question) (list []inspect.Question) {
-	is := q
-	is.TOS ^= (is.TOS ^ rule.TOS) & rule.TOSMask
+// choose, but for what is fixed.
+func others(rule *inspect.PolicyRule, q inspect.Question, fixed rules.Trait) (list []inspect.Question) {
+	classes := []uint8{q.TOS}
+	if fixed&rules.TOS == 0 {
+		classes = append(classes, q.TOS^(q.TOS^rule.TOS)&rule.TOSMask, q.TOS^rule.TOSMask)
+	}
 	ports := []uint16{q.SourcePort}
-	if first, last := uint16(rule.SourcePorts.First), uint16(rule.SourcePorts.Last); first != 0 {
+	if first, last := uint16(rule.SourcePorts.First), uint16(rule.SourcePorts.Last); first != 0 && fixed&rules.SourcePort == 0 {
 		ports = append(ports, first, last, first-1, last+1, first^rule.SourcePortMask)
 	}
 	users := []uint32{q.UID}
-	if rule.UIDs != nil && q.In == 0 {
+	if rule.UIDs != nil && q.In == 0 && fixed&rules.User == 0 {
 		users = append(users, rule.UIDs.First, rule.UIDs.First-1, rule.UIDs.Last+1)
 	}
 	for _, port := range ports {
 		for _, user := range users {
-			for _, tos := range []uint8{q.TOS, is.TOS, q.TOS ^ rule.TOSMask} {
+			for _, tos := range classes {
 				other := q
 				other.SourcePort, other.UID, other.TOS = port, user, tos
 				list = append(list, other)

@@ -25,7 +25,7 @@ func (b *binding) boundPairs(ns inspect.Namespace, links []inspect.Link, own, ta
 	var questions []inspect.Question
 	for _, target := range targets {
 		if !target.addr.IsLinkLocalUnicast() && !isOwn(own, target.addr) { // the zone of that is a device
-			questions = append(questions, questionsFrom(own, target.addr, links)...)
+			questions = append(questions, b.questionsFrom(own, target.addr, links)...)
 		}
 	}
 	answers, err := ns.Lookups(questions...)
@@ -42,7 +42,7 @@ func (b *binding) boundPairs(ns inspect.Namespace, links []inspect.Link, own, ta
 
 // questionsFrom are lookups for what is sent to an address: without a source, and from each
 // that the asker has; for each of these by the kernel's choice, and then by each link.
-func questionsFrom(own []liveAddr, to netip.Addr, links []inspect.Link) (questions []inspect.Question) {
+func (b *binding) questionsFrom(own []liveAddr, to netip.Addr, links []inspect.Link) (questions []inspect.Question) {
 	sources := []netip.Addr{{}}
 	for _, l := range own {
 		if l.addr.Is6() == to.Is6() && !l.addr.IsLinkLocalUnicast() {
@@ -50,7 +50,7 @@ func questionsFrom(own []liveAddr, to netip.Addr, links []inspect.Link) (questio
 		}
 	}
 	for _, source := range sources {
-		q := inspect.Question{From: source, To: to}
+		q := b.leads.ask(inspect.Question{From: source, To: to})
 		questions = append(questions, q)
 		for _, link := range links {
 			q.Out = link.Index
@@ -67,6 +67,7 @@ func isOwn(own []liveAddr, addr netip.Addr) bool {
 // binding is an asker whose devices are tried.
 type binding struct {
 	from    *harness.Node
+	leads   source // what of the probe's source its way depends on
 	assumed []pair // by no route
 }
 

@@ -64,6 +64,15 @@
 //
 //	Eventually(probes.Ask).WithContext(ctx).WithArguments(client, server, probes.TCP(80)).Should(probes.Reach(server))
 //
+// # What a probe is sent from
+//
+// The kernel chooses, unless the probe says: From an address, an interface or a port, with
+// a TTL, a mark, a DSCP, and by which user. A verdict about such a probe is about just
+// that: what was chosen is tried in no other way.
+//
+//	Expect(client).To(probes.BeIsolatedFrom(server, probes.UDP(53).FromPort(5000)))
+//	Expect(client).To(probes.BeIsolatedFrom(server, probes.TCP(25).UID(1000)).By("only the mailer"))
+//
 // # What would be without it
 //
 // A probe that is dropped by a rule might not have arrived without it either. With

@@ -60,24 +60,24 @@ func icmpProtocol(v6 bool) int {
 // attached one is left as it is: there it is a raw socket, if need be. So it is
 // for IPv6: a ping socket would not tell that a rule kept the request from leaving
 // (ping_v6_sendmsg, net/ipv6/ping.c).
-func openOne(node *harness.Node, v6 bool) (*echoes, error) {
+func openOne(node *harness.Node, v6 bool, from source) (*echoes, error) {
 	if v6 {
-		e, err := openRaw(v6)
+		e, err := openRaw(v6, from)
 		if err == nil {
 			err = e.only(freshOf(node, wire.ICMP, true).block())
 		}
 		return e, err
 	}
-	fd, err := openSocket(false, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
+	fd, err := from.open(false, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
 	if err == unix.EACCES {
 		if node.Attached() {
-			return openRaw(false)
+			return openRaw(false, from)
 		}
 		group := fmt.Sprintf("%[1]d %[1]d", unix.Getegid())
 		if err := os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte(group), 0); err != nil {
-			return openRaw(false)
+			return openRaw(false, from)
 		}
-		fd, err = openSocket(false, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
+		fd, err = from.open(false, unix.SOCK_DGRAM, unix.IPPROTO_ICMP)
 	}
 	if err != nil {
 		return nil, err
@@ -86,12 +86,12 @@ func openOne(node *harness.Node, v6 bool) (*echoes, error) {
 }
 
 // openRaw makes a raw socket for requests in the calling thread's namespace.
-func openRaw(v6 bool) (*echoes, error) {
+func openRaw(v6 bool, from source) (*echoes, error) {
 	reply := echoReply4
 	if v6 {
 		reply = echoReply6
 	}
-	fd, err := openICMP(v6, reply)
+	fd, err := openICMP(v6, reply, from)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func openRaw(v6 bool) (*echoes, error) {
 
 // openICMP makes a raw socket in the calling thread's namespace. Its filter lets only
 // one type through: else each would read its neighbours' packets.
-func openICMP(v6 bool, kind byte) (int, error) {
-	fd, err := openSocket(v6, unix.SOCK_RAW, icmpProtocol(v6))
+func openICMP(v6 bool, kind byte, from source) (int, error) {
+	fd, err := from.open(v6, unix.SOCK_RAW, icmpProtocol(v6))
 	if err != nil {
 		return -1, err
 	}
@@ -157,7 +157,7 @@ func (e *echoes) renew(node *harness.Node, from source) (ok bool, err error) {
 	if !e.bare {
 		err = unbind(e.fd)
 	}
-	if err == nil && from.chosen() {
+	if err == nil && from != (source{}) {
 		_, err = from.bind(e.fd, e.v6)
 	}
 	switch {
@@ -178,7 +178,7 @@ func (e *echoes) renew(node *harness.Node, from source) (ok bool, err error) {
 func takeIDs(node *harness.Node, v6 bool, many int) (ids []uint16, err error) {
 	var ping *echoes
 	if !v6 && many > 0 {
-		if ping, err = openOne(node, false); err != nil {
+		if ping, err = openOne(node, false, source{}); err != nil {
 			return nil, err
 		}
 		defer ping.close()

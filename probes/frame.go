@@ -24,11 +24,18 @@ type frame struct {
 	mac   [6]byte
 	from  netip.Addr // the request's source there
 	ttl   uint8
+	tos   uint8
 	next  netip.Addr // whose MAC it is
 }
 
-// ownTTL is that of what a node makes itself: Linux's default.
-const ownTTL = 64
+// hops is the TTL of what is sent: Linux's default, unless another was chosen.
+func (s source) hops() uint8 {
+	const own = 64
+	if s.ttl.is {
+		return uint8(s.ttl.n)
+	}
+	return own
+}
 
 // frameFor is the frame for a request that waits for a neighbour; false for another end,
 // and where the lab does not know the MAC.
@@ -41,7 +48,7 @@ func frameFor(r Result) (f frame, ok bool) {
 	if at < 0 || lab.Nodes()[at].Alone() {
 		return frame{}, false
 	}
-	f = frame{node: lab.Nodes()[at], from: r.source, ttl: ownTTL}
+	f = frame{node: lab.Nodes()[at], from: r.Probe.source.addr.WithZone(""), ttl: r.Probe.source.hops(), tos: r.Probe.source.tos()}
 	came := f.node == r.from
 	for _, s := range r.Timeline {
 		if s.Node != r.Cause.Node || s.Role != evidence.Request {
@@ -54,14 +61,15 @@ func frameFor(r Result) (f frame, ok bool) {
 			f.ttl, came = uint8(s.TTL-1), true
 		}
 	}
-	if !came || !f.lookUp(r.Addr, r.Cause.Interface) {
+	if !came || !f.lookUp(r, r.Cause.Interface) {
 		return frame{}, false
 	}
 	return f, f.know(r.Cause.Interface)
 }
 
 // lookUp asks the node's kernel for the next one on the way.
-func (f *frame) lookUp(to netip.Addr, link string) bool {
+func (f *frame) lookUp(r Result, link string) bool {
+	to := r.Addr
 	err := look(f.node, func(ns inspect.Namespace) error {
 		out, err := net.InterfaceByName(link)
 		if err != nil {
@@ -71,7 +79,11 @@ func (f *frame) lookUp(to netip.Addr, link string) bool {
 		if to.IsLinkLocalUnicast() {
 			return nil
 		}
-		way, err := ns.Lookup(inspect.Question{To: f.next})
+		q := inspect.Question{To: f.next}
+		if f.node == r.from {
+			q = r.Probe.source.ask(q)
+		}
+		way, err := ns.Lookup(q)
 		if err != nil || way.Errno != 0 || way.Out != out.Index {
 			return fmt.Errorf("another way: %w", errors.Join(err, way.Errno))
 		}
@@ -96,6 +108,9 @@ func (a *asking) askFrame() error {
 			break
 		}
 		port = lowest + (port-lowest+1)%most
+	}
+	if a.source.port != 0 {
+		port = a.source.port
 	}
 	packet, err := a.packet(port)
 	if err != nil {
@@ -134,7 +149,7 @@ func (a *asking) askFrame() error {
 // packet is the probe's first packet.
 func (a *asking) packet(port uint16) ([]byte, error) {
 	d := wire.Datagram{
-		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl,
+		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl, TOS: a.frame.tos,
 	}
 	nonce := a.nonce()
 	d.Payload = make([]byte, a.probe.payload())

@@ -1,7 +1,6 @@
 package probes
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -104,10 +103,7 @@ func TestAProbeIsSentFromItsSource(t *testing.T) {
 	for _, pair := range [][2]string{{"10.0.0.77", "10.0.0.2"}, {"10.0.0.1", "10.0.0.2"}, {"fd00::77", "fd00::2"}, {"fd00::1", "fd00::2"}} {
 		for _, p := range []Probe{ICMP(), TCP(80), UDP(53).Within(brief)} {
 			for range 2 {
-				a, err := newAsking(t.Context(), from, to, "to", netip.MustParseAddr(pair[1]), p)
-				if err == nil {
-					err = a.sendFrom(netip.MustParseAddr(pair[0]), "", 0)
-				}
+				a, err := newAsking(t.Context(), from, to, "to", netip.MustParseAddr(pair[1]), p.From(netip.MustParseAddr(pair[0])))
 				if err == nil {
 					err = a.ask()
 				}
@@ -124,11 +120,11 @@ func TestAProbeIsSentFromItsSource(t *testing.T) {
 			}
 		}
 	}
-	a, err := newAsking(t.Context(), from, to, "to", netip.MustParseAddr("10.0.0.2"), UDP(53))
+	a, err := newAsking(t.Context(), from, to, "to", netip.MustParseAddr("10.0.0.2"), UDP(53).From(netip.MustParseAddr("10.0.0.99")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = errors.Join(a.sendFrom(netip.MustParseAddr("10.0.0.99"), "", 0), a.ask())
+	err = a.ask()
 	if err != nil || a.result.Outcome != Unsent || a.result.Errno != unix.EADDRNOTAVAIL {
 		t.Errorf("from an address that it does not have: %v, %v", a.result, err)
 	}

@@ -55,7 +55,8 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // ranges, and what their masks tell apart, up to 12 more. Where it is the length, the traffic
 // class, the TTL, options or extension headers, the payload, or the user, also in policy routing,
 // and another choice could let the request in, it is an error that names the rule. What root
-// alone may choose is not doubted: a mark, ICMP's type and code, flags of TCP.
+// alone may choose is not doubted: a mark, ICMP's type and code, flags of TCP. Nor is what the
+// probe itself chose: From, FromInterface, FromPort, TTL, DSCP and UID.
 //
 // What looks like a mistake in the test (a link that is down, nobody listening, an
 // address that is missing) is an error that names it, unless Because expects just
@@ -170,7 +171,7 @@ func (m *IsolationMatcher) findings(actual any) ([]finding, error) {
 	results, err := watchedResults(m.ctx, m.name, actual, m.target, m.probes)
 	var found []finding
 	for _, r := range results {
-		found = append(found, finding{Result: r})
+		found = append(found, finding{Result: r, fixed: r.Probe.source.fixed()})
 	}
 	if err == nil {
 		err = m.doubt(found)
@@ -268,11 +269,11 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 // judgeAside says whether what is not to decide was kept from being delivered.
 func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	where, comma := fmt.Sprintf("%s at %s", f.To, f.Addr), ""
-	if f.source.IsValid() {
-		where, comma = fmt.Sprintf("%s, asked from %s", where, f.source), ","
+	if f.Probe.source.addr.IsValid() {
+		where, comma = fmt.Sprintf("%s, asked from %s", where, f.Probe.source.addr), ","
 	}
-	if f.device != "" {
-		where, comma = fmt.Sprintf("%s, asked by a socket bound to %s", where, f.device), ","
+	if f.Probe.source.device != "" {
+		where, comma = fmt.Sprintf("%s, asked by a socket bound to %s", where, f.Probe.source.device), ","
 	}
 	switch {
 	case f.Outcome == Answered && !f.wrongOwner():

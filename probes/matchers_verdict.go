@@ -30,6 +30,8 @@ type finding struct {
 	doubt rules.Memory
 	// choice is a rule that decides by what any program may choose; nil for none.
 	choice *rules.Choice
+	// fixed are the traits that the test chose: no others are tried.
+	fixed rules.Trait
 	// again is why it was asked more than once.
 	again rules.Memory
 }

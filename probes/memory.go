@@ -117,11 +117,8 @@ func (m *IsolationMatcher) doubt(found []finding) error {
 
 // once asks again what a finding is of.
 func (q question) once(ctx context.Context, f finding) ([]finding, error) {
-	q.pairs = []pair{{source: f.source, device: f.device, to: f.Addr, aside: f.aside, group: f.group}}
-	if f.source.IsLinkLocalUnicast() {
-		q.pairs[0].source = f.source.WithZone(f.Addr.Zone())
-	}
-	q.wanted = []wanted{{Probe: f.Probe, from: f.sourcePort, closed: f.closed}}
+	at := pair{to: f.Addr, aside: f.aside, group: f.group}
+	q.wanted = []wanted{{Probe: f.Probe, pairs: []pair{at}, fixed: f.fixed, closed: f.closed}}
 	return q.ask(ctx)
 }
 
@@ -142,9 +139,10 @@ func (c *recall) times(f *finding) (times int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		for _, memory := range chains.Deciding(c.packetOf(passage), passage.Steps) {
-			switch n := c.timesOf(memory); n {
-			case 0:
+		for _, memory := range chains.Deciding(c.packetOf(f, passage), passage.Steps) {
+			switch n := c.timesOf(memory); {
+			case f.chose(memory):
+			case n == 0:
 				f.doubt = memory
 				return 1, nil
 			default:
@@ -154,6 +152,11 @@ func (c *recall) times(f *finding) (times int, err error) {
 		}
 	}
 	return c.legacyTimes(f, times)
+}
+
+// chose says whether a rule depends on nothing but what the test chose: the user.
+func (f *finding) chose(m rules.Memory) bool {
+	return m.Kind == rules.Users && m.Text == rules.ByUser && f.fixed&rules.User != 0
 }
 
 // timesOf is how often a rule that remembers is to be asked; 0 for never enough.
@@ -200,7 +203,7 @@ func (c *recall) prepared(node *harness.Node, set *inspect.Ruleset) (*rules.Chai
 }
 
 // packetOf is what is known of a packet as rules see it.
-func (c *recall) packetOf(passage watch.Passage) rules.Packet {
+func (c *recall) packetOf(f *finding, passage watch.Passage) rules.Packet {
 	w := passage.Packet
 	p := rules.Packet{
 		Src: w.Source, Dst: w.Destination, Protocol: &w.Protocol, TTL: &w.TTL, In: passage.In, Out: passage.Out, Foreign: passage.In.Index != 0,
@@ -219,7 +222,13 @@ func (c *recall) packetOf(passage watch.Passage) rules.Packet {
 	}
 	if !p.Foreign && c.leg == evidence.Request { // the probe's own socket
 		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
+		if s := f.Probe.source; s.uid.is {
+			uid = uint32(s.uid.n)
+		}
 		p.UID, p.GID = &uid, &gid
+	}
+	if p.Fixed = f.fixed; p.Fixed&rules.TOS != 0 {
+		p.TOS = &w.TOS
 	}
 	return p
 }

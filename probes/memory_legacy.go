@@ -16,6 +16,7 @@ func (c *recall) legacyTimes(f *finding, times int) (int, error) {
 		for _, rule := range f.metLegacy(set, legacyPacket(f, s)) {
 			memory, remembers := rules.RemembersLegacy(rule)
 			switch n := c.timesOf(memory); {
+			case f.chose(memory):
 			case !remembers || f.doubt.Kind != 0:
 			case n == 0:
 				f.doubt, times = memory, 1
@@ -88,6 +89,13 @@ func legacyPacket(f *finding, s evidence.Sighting) rules.Packet {
 	default:
 		protocol = unix.IPPROTO_ICMP
 		p.Protocol = &protocol
+	}
+	if p.Fixed = f.fixed; s.Role == evidence.Request && p.Fixed != 0 {
+		ttl, tos := uint8(s.TTL), s.TOS
+		p.TTL, p.TOS = &ttl, &tos
+		if s.SourcePort != 0 {
+			p.SrcPort = &s.SourcePort
+		}
 	}
 	if s.Direction == evidence.In {
 		p.In = rules.Interface{Name: s.Interface, Index: s.Index}

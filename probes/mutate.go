@@ -208,7 +208,7 @@ func (d *double) ask(ctx context.Context) (finding, error) {
 	}
 	q := question{
 		from: d.lab.Node(r.From), to: to, name: r.To,
-		pairs: []pair{{to: r.Addr}}, wanted: []wanted{{Probe: r.Probe, from: r.sourcePort}},
+		wanted: []wanted{{Probe: r.Probe, pairs: []pair{{to: r.Addr}}}},
 	}
 	found, err := q.ask(ctx)
 	if err != nil {

@@ -11,6 +11,7 @@ type Probe struct {
 	port   uint16
 	within time.Duration
 	size   int
+	source source
 }
 
 const (
@@ -49,7 +50,13 @@ func (p Probe) String() string {
 }
 
 // like says whether two probes ask the same, but for how long and how much.
-func (p Probe) like(other Probe) bool { return p.kind == other.kind && p.port == other.port }
+func (p Probe) like(other Probe) bool { return p.covers(other) && other.covers(p) }
+
+// covers says whether another probe is one of those that are meant: where no source was
+// chosen, it may have any.
+func (p Probe) covers(other Probe) bool {
+	return p.kind == other.kind && p.port == other.port && (p.source == (source{}) || p.source == other.source)
+}
 
 // bound is how long to wait.
 func (p Probe) bound() time.Duration {
@@ -76,6 +83,9 @@ func (p Probe) check() error {
 		return fmt.Errorf("probe %s: a payload of %d bytes: it is between %d and %d", p, p.size, requestSize, maxSize)
 	case p.kind.ports && p.port == 0:
 		return fmt.Errorf("probe %s: there is no port 0", p)
+	}
+	if err := p.source.check(p.kind.ports); err != nil {
+		return fmt.Errorf("probe %s: %w", p, err)
 	}
 	return nil
 }

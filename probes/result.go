@@ -92,9 +92,6 @@ type Result struct {
 	metBack     []watch.Passage // what the answer did
 	waits       string          // where a packet of the request waits while another has ended
 	answerWaits string          // the same of the answer
-	source      netip.Addr      // the asker's address, where one was chosen
-	sourcePort  uint16          // the same of its port
-	device      string          // the asker's, where its socket was bound to one
 	signed      bool            // By signed
 	held        bool            // By was seen to have got the request: the connection's, or the echo's
 	connected   bool            // a connection was made, whatever came of it
@@ -115,7 +112,7 @@ func (r Result) All() []Result {
 func (r Result) String() string {
 	var text strings.Builder
 	text.WriteString(r.From)
-	if how := r.asker(); how != "" {
+	if how := r.Probe.source.String(); how != "" {
 		fmt.Fprintf(&text, " (%s)", how)
 	}
 	fmt.Fprintf(&text, " -> %s (%s) %s: %s", r.To, r.Addr, r.Probe, r.Outcome)
@@ -137,23 +134,6 @@ func (r Result) String() string {
 		fmt.Fprintf(&text, ": %s", r.detail)
 	}
 	return text.String()
-}
-
-// asker is what was chosen of where it is sent from, in words; "" for nothing.
-func (r Result) asker() string {
-	how := ""
-	switch {
-	case r.source.IsValid() && r.sourcePort != 0:
-		how = netip.AddrPortFrom(r.source, r.sourcePort).String()
-	case r.source.IsValid():
-		how = r.source.String()
-	case r.sourcePort != 0:
-		how = fmt.Sprintf("port %d", r.sourcePort)
-	}
-	if r.device != "" {
-		how = strings.TrimPrefix(how+", bound to "+r.device, ", ")
-	}
-	return how
 }
 
 // silence is how long it was waited for: where the end was seen before the bound, until

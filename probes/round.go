@@ -99,7 +99,7 @@ func rounds(tasks []*task) []*round {
 // open makes the socket in the calling thread's namespace.
 func (r *round) open() error {
 	var err error
-	if r.echoes, err = openRaw(r.v6); err != nil {
+	if r.echoes, err = openRaw(r.v6, source{}); err != nil {
 		return err
 	}
 	if r.ids, err = takeIDs(r.from, r.v6, r.most); err != nil {

@@ -54,20 +54,19 @@ func (s *shelf) borrow(node *harness.Node, v6 bool, from source) (*echoes, error
 	}
 }
 
-// take takes one from the shelf, or makes one. One that is bound to an address or a device
-// is used once.
+// take takes one from the shelf, or makes one. One with options of a source's is used once.
 func (s *shelf) take(node *harness.Node, v6 bool, from source) (e *echoes, err error) {
-	if !from.chosen() {
+	if from == (source{}) {
 		if e := s.first(v6); e != nil {
 			return e, nil
 		}
 	}
 	err = node.Do(func() (err error) {
-		if e, err = openOne(node, v6); err != nil {
+		if e, err = openOne(node, v6, from); err != nil {
 			return fmt.Errorf("open ICMP socket: %w", err)
 		}
-		e.spent = from.chosen()
-		return nil
+		e.spent = from != (source{})
+		return from.set(e.fd, v6)
 	})
 	return e, err
 }

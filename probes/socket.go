@@ -67,9 +67,13 @@ func (a *asking) socket() (fd int, err error) {
 // open makes the probe's socket; one for connections is bound. The calling thread is in the asker's namespace.
 func (a *asking) open() (int, error) {
 	for {
-		fd, err := openSocket(a.addr.Is6(), a.probe.kind.socket, 0)
+		fd, err := a.source.open(a.addr.Is6(), a.probe.kind.socket, 0)
 		if err != nil {
 			return -1, fmt.Errorf("open socket: %w", err)
+		}
+		if err := a.source.set(fd, a.addr.Is6()); err != nil {
+			_ = unix.Close(fd)
+			return -1, err
 		}
 		if a.probe.kind.socket != unix.SOCK_STREAM {
 			return fd, nil // it is bound right before it is connected

@@ -2,79 +2,227 @@ package probes
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
+	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
-// source is what a probe is sent from: an address of the asker, with the index of its
-// interface where it is link-local, a device, and a port. Zero values are the kernel's choice.
+// source is what a probe is sent from, and with which options of its socket. Zero values
+// are the kernel's choice.
 type source struct {
-	addr   netip.Addr // without a zone
-	scope  uint32
+	addr   netip.Addr // with a zone where it is link-local
+	scope  uint32     // the zone's interface, once it is known who asks
 	device string
 	port   uint16
+	ttl    option
+	mark   uint32
+	dscp   option
+	uid    option
 }
 
-// chosen says whether an address or a device was chosen.
-func (s source) chosen() bool { return s.addr.IsValid() || s.device != "" }
-
-// bind binds a socket to the source, and returns its port, or id.
-func (s source) bind(fd int, v6 bool) (port uint16, err error) {
-	if s.device != "" { // each unbind forgets it
-		if err := unix.BindToDevice(fd, s.device); err != nil {
-			return 0, err
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
-			return 0, err
-		}
-	}
-	var at unix.Sockaddr
-	if v6 {
-		own := &unix.SockaddrInet6{Port: int(s.port), ZoneId: s.scope}
-		if s.addr.IsValid() {
-			own.Addr = s.addr.As16()
-		}
-		at = own
-	} else {
-		own := &unix.SockaddrInet4{Port: int(s.port)}
-		if s.addr.IsValid() {
-			own.Addr = s.addr.As4()
-		}
-		at = own
-	}
-	if s.port != 0 { // several probes have it at once, to other addresses or ports
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-			return 0, err
-		}
-	}
-	err = unix.Bind(fd, at)
-	if errors.Is(err, unix.EADDRNOTAVAIL) && v6 {
-		// IPv4 takes what a route of type local has for an address; IPv6 where a program asks.
-		if err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1); err == nil {
-			err = unix.Bind(fd, at)
-		}
-	}
-	if err != nil {
-		return 0, err
-	}
-	own, err := unix.Getsockname(fd)
-	if err != nil {
-		return 0, err
-	}
-	return addrPortOf(own).Port(), nil
+// option is a number that was chosen, or not.
+type option struct {
+	is bool
+	n  int
 }
 
-// sendFrom chooses the source of a probe: an address of the asker's, which has a zone where it
-// is link-local, a device, and a port; the zero values leave them to the kernel.
-func (a *asking) sendFrom(addr netip.Addr, device string, port uint16) (err error) {
-	a.source, a.result.sourcePort, a.result.device = source{device: device, port: port}, port, device
-	if !addr.IsValid() {
+// From sends the probe from an address of the asker's. A link-local one has a zone, as in
+// fe80::1%lan. Targets are asked in the address's family only.
+func (p Probe) From(addr netip.Addr) Probe {
+	p.source.addr = addr.Unmap()
+	return p
+}
+
+// FromInterface binds the probe's socket to an interface of the asker's (SO_BINDTODEVICE,
+// socket(7)).
+func (p Probe) FromInterface(name string) Probe {
+	p.source.device = name
+	return p
+}
+
+// FromPort sends a TCP or UDP probe from a port, and not from one that no earlier probe had.
+// Who tracks connections takes a second probe from one port to the same target for the
+// first's connection, as long as it remembers that.
+func (p Probe) FromPort(n uint16) Probe {
+	p.source.port = n
+	return p
+}
+
+// TTL sets the time to live, or hop limit, of what is sent: 1 to 255.
+func (p Probe) TTL(n int) Probe {
+	p.source.ttl = option{true, n}
+	return p
+}
+
+// Mark sets the socket's mark (SO_MARK, socket(7)), which rules and policy routing of the
+// asker's node may ask for; it does not leave the node.
+func (p Probe) Mark(n uint32) Probe {
+	p.source.mark = n
+	return p
+}
+
+// DSCP sets the differentiated services codepoint of what is sent (RFC 2474): 0 to 63.
+func (p Probe) DSCP(n int) Probe {
+	p.source.dscp = option{true, n}
+	return p
+}
+
+// UID sends the probe from a socket of a user's: rules (meta skuid, -m owner) and policy routing
+// (uidrange) of the asker's node see that user. In a sandbox with one user there is only 0.
+func (p Probe) UID(n int) Probe {
+	p.source.uid = option{true, n}
+	return p
+}
+
+// String is what was chosen, in words; "" for nothing.
+func (s source) String() string {
+	var words []string
+	switch {
+	case s.addr.IsValid() && s.port != 0:
+		words = append(words, netip.AddrPortFrom(s.addr, s.port).String())
+	case s.addr.IsValid():
+		words = append(words, s.addr.String())
+	case s.port != 0:
+		words = append(words, fmt.Sprintf("port %d", s.port))
+	}
+	if s.device != "" {
+		words = append(words, "bound to "+s.device)
+	}
+	if s.mark != 0 {
+		words = append(words, fmt.Sprintf("mark %#x", s.mark))
+	}
+	for _, o := range []struct {
+		name string
+		option
+	}{{"TTL", s.ttl}, {"DSCP", s.dscp}, {"user", s.uid}} {
+		if o.is {
+			words = append(words, fmt.Sprintf("%s %d", o.name, o.n))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// check says what is wrong with a source wherever it is asked from.
+func (s source) check(ports bool) error {
+	switch {
+	case s.port != 0 && !ports:
+		return fmt.Errorf("FromPort(%d): only TCP and UDP have ports", s.port)
+	case s.ttl.is && (s.ttl.n < 1 || s.ttl.n > 255):
+		return fmt.Errorf("TTL(%d): it is between 1 and 255", s.ttl.n)
+	case s.dscp.is && (s.dscp.n < 0 || s.dscp.n > 63):
+		return fmt.Errorf("DSCP(%d): it is between 0 and 63", s.dscp.n)
+	case s.uid.is && s.uid.n < 0:
+		return fmt.Errorf("UID(%d): users have numbers from 0 on", s.uid.n)
+	}
+	return nil
+}
+
+// checkAt says what is wrong with a probe that a node is to ask.
+func (p Probe) checkAt(from *harness.Node) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	s := p.source
+	if s.addr.IsValid() {
+		if _, err := scopeOf(from, s.addr); err != nil {
+			return fmt.Errorf("probe %s: From: %w", p, err)
+		}
+		live, err := liveAddrs(from)
+		if err != nil {
+			return err
+		}
+		has := func(l liveAddr) bool { return l.addr == s.addr.WithZone("") }
+		if !slices.ContainsFunc(live, has) && !s.addr.IsLoopback() {
+			return fmt.Errorf("probe %s: From(%s): node %s does not have that address; it has %s", p, s.addr, from, addrsOf(live))
+		}
+	}
+	if s.device == "" {
 		return nil
 	}
-	a.source.addr, a.result.source = addr.WithZone(""), addr.WithZone("")
-	if addr.Zone() != "" {
-		a.source.scope, err = scopeOf(a.from, addr)
-	}
-	return err
+	return from.Do(func() error {
+		if _, err := net.InterfaceByName(s.device); err == nil {
+			return nil
+		}
+		links, err := net.Interfaces()
+		var names []string
+		for _, l := range links {
+			names = append(names, l.Name)
+		}
+		return errors.Join(fmt.Errorf("probe %s: FromInterface(%q): node %s has no such interface; it has %s", p, s.device, from, strings.Join(names, ", ")), err)
+	})
 }
+
+func addrsOf(live []liveAddr) string {
+	var all []string
+	for _, l := range live {
+		if text := l.addr.String(); !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	if len(all) == 0 {
+		return "none"
+	}
+	return strings.Join(all, ", ")
+}
+
+// speaks says whether the probe can be sent to an address: from one of the same family.
+func (p Probe) speaks(to netip.Addr) bool {
+	return !p.source.addr.IsValid() || p.source.addr.Is6() == to.Is6()
+}
+
+// addressesFor are those of a target that a node can ask with a probe.
+func addressesFor(from *harness.Node, to Target, p Probe) (addrs []netip.Addr, name string, err error) {
+	if addrs, name, err = addresses(from, to); err != nil {
+		return nil, "", err
+	}
+	if addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !p.speaks(a) }); len(addrs) == 0 {
+		return nil, "", fmt.Errorf("%s and %s have %w: the probe is sent from %s", from, name, errNoFamily, p.source.addr)
+	}
+	return addrs, name, nil
+}
+
+// at is the probe at a pair of a check's; false where something else was chosen of it.
+func (p Probe) at(pair pair) (Probe, bool) {
+	s := &p.source
+	if !p.speaks(pair.to) || pair.source.IsValid() && s.addr.IsValid() && s.addr.WithZone("") != pair.source.WithZone("") ||
+		pair.device != "" && s.device != "" && s.device != pair.device {
+		return p, false
+	}
+	if pair.source.IsValid() && !s.addr.IsValid() {
+		s.addr = pair.source
+	}
+	if pair.device != "" {
+		s.device = pair.device
+	}
+	return p, true
+}
+
+// fixed are the traits that were chosen for a probe: of these a check tries no others.
+func (s source) fixed() (t rules.Trait) {
+	for trait, is := range map[rules.Trait]bool{
+		rules.SourcePort: s.port != 0, rules.TTL: s.ttl.is, rules.TOS: s.dscp.is, rules.User: s.uid.is,
+	} {
+		if is {
+			t |= trait
+		}
+	}
+	return t
+}
+
+// ask adds to a lookup what its answer may depend on.
+func (s source) ask(q inspect.Question) inspect.Question {
+	q.Mark, q.TOS, q.UID = s.mark, s.tos(), uint32(s.uid.n)
+	return q
+}
+
+// tos is the byte that DSCP is in.
+func (s source) tos() uint8 { return uint8(s.dscp.n << 2) }
+
+// leads is what of a source the kernel's choice of a way may depend on.
+func (s source) leads() source { return source{mark: s.mark, dscp: s.dscp, uid: s.uid} }

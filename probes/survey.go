@@ -119,8 +119,10 @@ func (g Grid) names() (rows, cols []string, err error) {
 // matrix.
 func (g Grid) tasks(ctx context.Context, matrix *Matrix) ([]*task, error) {
 	for _, p := range g.Probes {
-		if err := p.check(); err != nil {
-			return nil, err
+		for _, from := range g.From {
+			if err := p.checkAt(from); err != nil {
+				return nil, err
+			}
 		}
 	}
 	var tasks []*task
@@ -162,11 +164,11 @@ type whose struct {
 
 // pair is what one node asks about one target.
 func (g Grid) pair(ctx context.Context, from *harness.Node, to Target) (tasks []*task, err error) {
-	addrs, name, err := addresses(from, to)
-	if err != nil {
-		return nil, err
-	}
 	for _, p := range g.Probes {
+		addrs, name, err := addressesFor(from, to, p)
+		if err != nil {
+			return nil, err
+		}
 		for _, addr := range addrs {
 			t := new(task)
 			if t.asking, err = newAsking(ctx, from, to, name, addr, p); err != nil {
@@ -188,14 +190,18 @@ func askAll(ctx context.Context, tasks []*task) error {
 	for _, kind := range kinds {
 		var same []*task
 		for _, t := range tasks {
-			if t.probe.kind == kind {
+			switch {
+			case t.probe.kind != kind:
+			case kind.together == nil || t.probe.source != (source{}):
+				single = append(single, t)
+			default:
 				same = append(same, t)
 			}
 		}
-		if kind.together == nil {
-			single = append(single, same...)
-		} else if err := kind.together(ctx, same); err != nil {
-			return err
+		if len(same) > 0 {
+			if err := kind.together(ctx, same); err != nil {
+				return err
+			}
 		}
 	}
 	for chunk := range slices.Chunk(single, maxInFlight) {

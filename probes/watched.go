@@ -30,10 +30,10 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 	if from == nil {
 		return Result{}, fmt.Errorf("watch: no node to ask from")
 	}
-	if err := p.check(); err != nil {
+	if err := p.checkAt(from); err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
-	addrs, name, err := addresses(from, to)
+	addrs, name, err := addressesFor(from, to, p)
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
@@ -238,6 +238,14 @@ func (a *asking) flow(w *watch.Watch) wire.Flow {
 	f := wire.Flow{From: w.Label(a.from), Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port}
 	if a.result.target != nil {
 		f.To = w.Label(a.result.target)
+	}
+	if s := a.source; a.frame == nil && s != (source{}) {
+		f.Source, f.Mark, f.TOS, f.UID = s.addr.WithZone(""), s.mark, s.tos(), uint32(s.uid.n)
+		if s.device != "" {
+			if link, err := a.from.Netlink().LinkByName(s.device); err == nil {
+				f.Out = link.Attrs().Index
+			}
+		}
 	}
 	return f
 }

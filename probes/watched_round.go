@@ -14,7 +14,7 @@ import (
 // echoesOf are the tasks that rounds can ask, and the others.
 func echoesOf(tasks []*task) (echoes, others []*task) {
 	for _, t := range tasks {
-		if t.probe.kind.together != nil && t.source == (source{}) && t.frame == nil && t.pace == nil {
+		if t.probe.kind.together != nil && t.probe.source == (source{}) && t.frame == nil && t.pace == nil {
 			echoes = append(echoes, t)
 		} else {
 			others = append(others, t)

@@ -57,7 +57,7 @@ func openWitnesses(rounds []*round) (*witnesses, error) {
 			if v6 {
 				request = echoRequest6
 			}
-			fd, err := openICMP(v6, request)
+			fd, err := openICMP(v6, request, source{})
 			if err == nil {
 				err = deaf(fd, v6)
 			}

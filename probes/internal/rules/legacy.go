@@ -34,10 +34,15 @@ func matchLegacy(rule *inspect.LegacyRule, p *Packet) (result Answer, by Trait) 
 	for _, module := range rule.Modules {
 		if !slices.Contains(plainModules, module) {
 			result = result.and(Maybe)
-			by |= matchTrait(module, p)
+			by |= matchTrait(module, asksGroups(rule), p)
 		}
 	}
 	return result, by
+}
+
+// asksGroups says whether a rule asks for more of a socket than its user.
+func asksGroups(rule *inspect.LegacyRule) bool {
+	return slices.ContainsFunc(rule.Options, func(o inspect.LegacyOption) bool { return o.Name == "--gid-owner" || o.Name == "--socket-exists" })
 }
 
 // legacyTraits are those of options.
@@ -229,6 +234,9 @@ func RemembersLegacy(rule *inspect.LegacyRule) (Memory, bool) {
 		m := xtMemory(module, nil, rule.Chain.Table.FillsIPSets)
 		if module == "conntrack" && slices.ContainsFunc(rule.Options, func(o inspect.LegacyOption) bool { return o.Name == "--ctexpire" }) {
 			m = Memory{Kind: History, Text: expiry}
+		}
+		if module == "owner" && !asksGroups(rule) {
+			m.Text = ByUser
 		}
 		if module == "statistic" {
 			m = legacyStatistic(rule, m)

@@ -28,6 +28,9 @@ const (
 	Unread
 )
 
+// ByUser is the text of a Memory about the user alone.
+const ByUser = "the user that sent it"
+
 // String is the word.
 func (k Kind) String() string {
 	return [...]string{"nothing", "period", "chance", "rate", "history", "clock", "users", "unread"}[k]
@@ -209,8 +212,10 @@ func metaMemory(e *expr.Meta) Memory {
 		return Memory{}
 	}
 	switch e.Key {
-	case expr.MetaKeySKUID, expr.MetaKeySKGID:
-		return Memory{Kind: Users, Text: "the user that sent it"}
+	case expr.MetaKeySKUID:
+		return Memory{Kind: Users, Text: ByUser}
+	case expr.MetaKeySKGID:
+		return Memory{Kind: Users, Text: "the group that sent it"}
 	case expr.MetaKeyCGROUP:
 		return Memory{Kind: Users, Text: "the control group that sent it"}
 	case expr.MetaKeyPRANDOM:

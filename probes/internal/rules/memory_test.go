@@ -71,7 +71,7 @@ func TestRemembers(t *testing.T) {
 		{"ip saddr @banned counter", 0, ""},
 		{"ip saddr @lasting drop", 0, ""},
 		{"meta skuid 0 drop", rules.Users, "the user"},
-		{"meta skgid 0 drop", rules.Users, "the user"},
+		{"meta skgid 0 drop", rules.Users, "the group"},
 		{"meta cgroup 5 drop", rules.Users, "the control group"},
 		{"meta skuid 0 limit rate 1/minute drop", rules.Rate, "a limit"},
 		{"meta hour 10:00-11:00 drop", rules.Clock, "the time"},

@@ -46,6 +46,13 @@ func targetMemory(name string) Memory {
 	return Memory{}
 }
 
+// ownerGroups says whether a match owner may ask for more of a socket than its user: struct
+// xt_owner_match_info, linux/netfilter/xt_owner.h.
+func ownerGroups(raw []byte) bool {
+	const match, users = 16, 1 // four numbers come before; XT_OWNER_UID
+	return len(raw) <= match || raw[match]&^users != 0
+}
+
 // xtMemory is what a match of iptables depends on; raw is how iptables-nft keeps it, nil
 // where it is known by name alone. What is in a set of ipset counts only where rules
 // fill one.
@@ -66,8 +73,13 @@ func xtMemory(name string, raw []byte, fillsIPSets bool) Memory {
 		return Memory{Kind: History, Text: "how many connections there are"}
 	case "time":
 		return Memory{Kind: Clock, Text: "the time"}
-	case "owner", "cgroup":
-		return Memory{Kind: Users, Text: "the user that sent it"}
+	case "owner":
+		if ownerGroups(raw) {
+			return Memory{Kind: Users, Text: "the user or group that sent it"}
+		}
+		return Memory{Kind: Users, Text: ByUser}
+	case "cgroup":
+		return Memory{Kind: Users, Text: "the control group that sent it"}
 	case "cpu":
 		return Memory{Kind: Chance, Text: "the processor that it came to"}
 	case "statistic":

@@ -41,6 +41,10 @@ type Packet struct {
 	// "" is not known, and a base chain knows it.
 	Hook string
 
+	// Fixed are the traits that were chosen for good: what of them is known stays known. A
+	// user is, and not its groups.
+	Fixed Trait
+
 	isFree bool // what a program may choose is not known
 	// extended says that IPv6 extension headers come before the upper one, and next is the first.
 	extended bool

@@ -118,10 +118,10 @@ var matchTraits = map[string]Trait{
 	"ipv4options": Headers, "owner": User, "cgroup": User,
 }
 
-// matchTrait is that of a match; a user is known only where it sends.
-func matchTrait(name string, p *Packet) Trait {
-	t := matchTraits[name]
-	if p.Foreign {
+// matchTrait is that of a match, which may be about groups; a user is known only where it sends.
+func matchTrait(name string, groups bool, p *Packet) Trait {
+	t := matchTraits[name] &^ (p.Fixed &^ User)
+	if p.Foreign || name == "owner" && !groups && p.Fixed&User != 0 {
 		t &^= User
 	}
 	return t
@@ -131,10 +131,17 @@ func matchTrait(name string, p *Packet) Trait {
 // connection, as long as it is tracked.
 func (p Packet) free() Packet {
 	p.isFree = true
-	if p.Protocol != nil && (*p.Protocol == protoTCP || *p.Protocol == protoUDP || *p.Protocol == 132) {
+	if p.Fixed&SourcePort == 0 && p.Protocol != nil && (*p.Protocol == protoTCP || *p.Protocol == protoUDP || *p.Protocol == 132) {
 		p.SrcPort = nil
 	}
-	p.TTL, p.TOS, p.Length, p.UID, p.GID = nil, nil, nil, nil, nil
+	p.Length, p.GID = nil, nil
+	for trait, forget := range map[Trait]func(){
+		TTL: func() { p.TTL = nil }, TOS: func() { p.TOS = nil }, User: func() { p.UID = nil },
+	} {
+		if p.Fixed&trait == 0 {
+			forget()
+		}
+	}
 	if p.State == nil {
 		p.State = new(uint32(expr.CtStateBitNEW))
 	}

@@ -47,7 +47,7 @@ func (e *evaluation) xtMatch(x *expr.Match) Answer {
 	case (x.Name == "ttl" || x.Name == "hl") && len(raw) >= 2: // struct ipt_ttl_info
 		return e.depends(ttlIs(e.packet.TTL, int(raw[0]), raw[1]), TTL)
 	}
-	return e.depends(Maybe, matchTrait(x.Name, e.packet))
+	return e.depends(Maybe, matchTrait(x.Name, ownerGroups(rawInfo(x.Info)), e.packet))
 }
 
 // rawInfo is what google/nftables did not read.

@@ -123,7 +123,7 @@ func (o Observation) stopped(s evidence.Sighting, leg evidence.Role) evidence.Ca
 		return p.onTheLink()
 	case s.Index == 0: // a rule saw what the node itself sends
 		c := evidence.Cause{Node: s.Node, Leg: leg}
-		if p.sends(&c, onward(s)) {
+		if p.sends(&c, onward(o.Flow, s)) {
 			return c
 		}
 		return p.unknown(noReason)
@@ -176,7 +176,7 @@ func (p spot) onTheWay() evidence.Cause {
 		return c
 	}
 	var asked bool
-	p.asked = onward(p.seen)
+	p.asked = onward(p.Flow, p.seen)
 	if p.way, asked = p.state.Lookups[p.asked]; !asked {
 		c.Detail = "its route was not looked up"
 		return c

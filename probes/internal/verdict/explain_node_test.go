@@ -284,7 +284,7 @@ func TestExplainMartians(t *testing.T) {
 		return func(s *scene) {
 			at := s.arrived("fw")
 			at.Source = source
-			s.States["fw"].Lookups[onward(*at)] = inspect.Lookup{Errno: errno, Out: 3}
+			s.States["fw"].Lookups[onward(s.Flow, *at)] = inspect.Lookup{Errno: errno, Out: 3}
 		}
 	}
 	explained(t, map[string]example{
@@ -301,7 +301,7 @@ func TestExplainMartians(t *testing.T) {
 		"its own at the loopback": {happen: func(s *scene) {
 			at := s.see(evidence.Request, "server/lo in")
 			at.Source, at.Destination = server4, server4
-			s.States["server"].Lookups[onward(*at)] = inspect.Lookup{Errno: unix.EINVAL}
+			s.States["server"].Lookups[onward(s.Flow, *at)] = inspect.Lookup{Errno: unix.EINVAL}
 			s.answers("server", server4, inspect.Lookup{Type: unix.RTN_LOCAL, Out: 1})
 		}, kind: evidence.Unknown, word: "unknown@server", text: "inconclusive: the request was last seen at server/lo: nothing there accounts for the silence"},
 	})

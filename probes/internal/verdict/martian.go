@@ -23,7 +23,7 @@ func isMartian(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	source := p.seen.Source
-	refuses := p.state.Lookups[onward(p.seen)].Errno == unix.EINVAL
+	refuses := p.state.Lookups[onward(p.Flow, p.seen)].Errno == unix.EINVAL
 	_, own := p.state.Addr(source)
 	switch {
 	case source.IsLoopback() && (refuses || source.Is6()):

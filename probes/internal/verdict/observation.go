@@ -89,11 +89,18 @@ type Observation struct {
 
 // onward asks where the packet would go from there, and back where what comes back
 // would, if the node sent it.
-func onward(s evidence.Sighting) inspect.Question {
-	return inspect.Question{
+func onward(f wire.Flow, s evidence.Sighting) inspect.Question {
+	q := inspect.Question{
 		From: s.Source, To: s.Destination, In: s.Index, Mark: s.Mark, TOS: s.TOS,
 		Protocol: s.Protocol, SourcePort: s.SourcePort, Port: s.DestinationPort,
 	}
+	if s.Index == 0 && s.Node == f.From && s.Role == evidence.Request { // the probe's own socket sends it
+		q.Out, q.UID = f.Out, f.UID
+		if q.Mark == 0 {
+			q.Mark = f.Mark
+		}
+	}
+	return q
 }
 
 func back(s evidence.Sighting) inspect.Question {
@@ -104,10 +111,10 @@ func back(s evidence.Sighting) inspect.Question {
 
 // Questions are the route lookups that explaining a packet at a place needs, which is in a
 // VRF, or in none: 0. What a node itself sends there belongs to the VRF that it got it in.
-func Questions(s evidence.Sighting, vrf int) []inspect.Question {
+func Questions(f wire.Flow, s evidence.Sighting, vrf int) []inspect.Question {
 	answer := back(s)
 	answer.Out = vrf
-	return []inspect.Question{onward(s), answer, {To: s.Source, Out: vrf}, {To: s.Destination, Out: vrf}}
+	return []inspect.Question{onward(f, s), answer, {To: s.Source, Out: vrf}, {To: s.Destination, Out: vrf}}
 }
 
 // vrf is the VRF that the packet was seen in; 0 for none.
@@ -115,7 +122,7 @@ func (p spot) vrf() int { return p.state.VRF(p.in()) }
 
 // FirstQuestion is the lookup by which the asker's own kernel finds where to send.
 func FirstQuestion(f wire.Flow) inspect.Question {
-	q := inspect.Question{To: f.Addr, SourcePort: f.SourcePort, Port: f.Port}
+	q := inspect.Question{From: f.Source, To: f.Addr, SourcePort: f.SourcePort, Port: f.Port, Out: f.Out, Mark: f.Mark, TOS: f.TOS, UID: f.UID}
 	switch {
 	case f.Protocol == wire.TCP:
 		q.Protocol, q.Connects = unix.IPPROTO_TCP, true

@@ -103,7 +103,7 @@ func (s *scene) answers(node string, to netip.Addr, l inspect.Lookup) {
 				}
 				seen := s.packet(role)
 				seen.Source, seen.Destination, seen.Index = from, to, in
-				lookups[onward(seen)] = l
+				lookups[onward(s.Flow, seen)] = l
 			}
 		}
 	}

@@ -32,7 +32,7 @@ func TestAnswersOfAVRF(t *testing.T) {
 			}
 		}
 		state.Links = append(state.Links, inspect.Link{Index: vrf, Name: "red", Kind: "vrf", Table: 100, Up: true, Carrier: true, MTU: 65536})
-		for _, q := range Questions(*seen, vrf) {
+		for _, q := range Questions(s.Flow, *seen, vrf) {
 			state.Lookups[q] = inspect.Lookup{Type: unix.RTN_UNICAST, Via: fwDmz4, Out: 2, Errno: c.inside}
 			if q.Out = 0; q.In == 0 {
 				state.Lookups[q] = inspect.Lookup{Type: unix.RTN_UNICAST, Via: fwDmz4, Out: 2, Errno: c.outside}

@@ -9,10 +9,10 @@ var xfrm = row{
 	kind: evidence.XFRM, verb: "dropped", policy: always, needs: needPackets | needXfrm | needLookups,
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		handed: func(p spot, c *evidence.Cause) bool {
-			return p.blocked(c, inspect.XfrmFwd, onward(p.seen), p.seen.Index)
+			return p.blocked(c, inspect.XfrmFwd, onward(p.Flow, p.seen), p.seen.Index)
 		},
 		delivered: func(p spot, c *evidence.Cause) bool {
-			return p.blocked(c, inspect.XfrmIn, onward(p.seen), p.seen.Index)
+			return p.blocked(c, inspect.XfrmIn, onward(p.Flow, p.seen), p.seen.Index)
 		},
 		leaving: func(p spot, c *evidence.Cause) bool {
 			asked := p.asked

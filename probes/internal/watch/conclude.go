@@ -126,6 +126,7 @@ func (w *Watch) capture(o *verdict.Observation, since time.Time) {
 		if asks[s.Node] == nil {
 			asks[s.Node] = &inquiry{sockets: o.Flow.Protocol}
 		}
+		asks[s.Node].flow = o.Flow
 		asks[s.Node].about(s)
 		if s.Direction == evidence.Out {
 			left = append(left, s)

@@ -18,6 +18,7 @@ type inquiry struct {
 	seen      []evidence.Sighting // what is asked about packets at places depends on the links
 	links     []int               // whose sysctls are wanted
 	sockets   wire.Protocol       // whose are wanted, TCP or UDP
+	flow      wire.Flow
 }
 
 // about adds what explaining a packet at a place needs.
@@ -38,7 +39,7 @@ func (i inquiry) in(s *inspect.State) inspect.Want {
 	}
 	questions := slices.Clone(i.questions)
 	for _, seen := range i.seen {
-		questions = append(questions, verdict.Questions(seen, s.VRF(s.Link(seen.Index)))...)
+		questions = append(questions, verdict.Questions(i.flow, seen, s.VRF(s.Link(seen.Index)))...)
 	}
 	return inspect.Want{
 		Questions: questions, Sysctls: verdict.Sysctls(names...),

@@ -18,6 +18,8 @@ type Datagram struct {
 	Source, Destination netip.AddrPort
 	// TTL is the time to live, or hop limit.
 	TTL uint8
+	// TOS is the type of service, or traffic class: DSCP and ECN.
+	TOS uint8
 	// Sequence is a TCP connection's first number.
 	Sequence uint32
 	// Payload is what an echo request or a datagram carries.
@@ -104,7 +106,7 @@ func (d Datagram) ip(next uint8, carried []byte) []byte {
 	if d.Source.Addr().Is4() {
 		const header = 20
 		b := make([]byte, header, header+len(carried))
-		b[0], b[6], b[8], b[9] = 4<<4|header/4, 0x40, d.TTL, next // not to be fragmented
+		b[0], b[1], b[6], b[8], b[9] = 4<<4|header/4, d.TOS, 0x40, d.TTL, next // not to be fragmented
 		binary.BigEndian.PutUint16(b[2:], uint16(header+len(carried)))
 		copy(b[12:], d.Source.Addr().AsSlice())
 		copy(b[16:], d.Destination.Addr().AsSlice())
@@ -113,7 +115,7 @@ func (d Datagram) ip(next uint8, carried []byte) []byte {
 	}
 	const header = 40
 	b := make([]byte, header, header+len(carried))
-	b[0], b[6], b[7] = 6<<4, next, d.TTL
+	b[0], b[1], b[6], b[7] = 6<<4|d.TOS>>4, d.TOS<<4, next, d.TTL
 	binary.BigEndian.PutUint16(b[4:], uint16(len(carried)))
 	copy(b[8:], d.Source.Addr().AsSlice())
 	copy(b[24:], d.Destination.Addr().AsSlice())

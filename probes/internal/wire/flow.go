@@ -29,6 +29,13 @@ type Flow struct {
 	Port uint16
 	// SourcePort is the asker's own, for TCP.
 	SourcePort uint16
+	// Source, Out, Mark, TOS and UID are what was chosen for the asker's socket: an address,
+	// the index of an interface, a mark, a type of service and a user. Zero values are the kernel's choice.
+	Source netip.Addr
+	Out    int
+	Mark   uint32
+	TOS    uint8
+	UID    uint32
 	// Nonce is in the payload of ICMP and UDP. Its first MarkSize bytes are the
 	// watch's mark.
 	Nonce [NonceSize]byte
