@@ -81,9 +81,11 @@ func (m matrix) main(ctx context.Context) (ok bool, err error) {
 	}
 	defer remove()
 	m.scratch = scratch
-	if m.reports, err = reportDir(); err != nil {
+	var free func()
+	if m.reports, free, err = reportDir(ctx); err != nil {
 		return false, err
 	}
+	defer free()
 	suites, err := m.build(ctx)
 	if err != nil {
 		return false, err
@@ -108,17 +110,27 @@ func (m matrix) main(ctx context.Context) (ok bool, err error) {
 	return all.ok(), report.Summarize(all.write)
 }
 
-// reportDir is where reports go. In the cache, the last run's make place.
-func reportDir() (string, error) {
+// reportDir is where reports go. In the cache, the last run's make place, but not those
+// of a run that is under way.
+func reportDir(ctx context.Context) (dir string, free func(), err error) {
 	if dir := os.Getenv("NSTEST_ARTIFACTS"); dir != "" {
 		dir, err := filepath.Abs(dir)
-		return dir, errors.Join(err, os.MkdirAll(dir, 0o755))
+		return dir, func() {}, errors.Join(err, os.MkdirAll(dir, 0o755))
 	}
-	dir, err := cache.Dir("report")
+	if dir, err = cache.Dir("report"); err != nil {
+		return "", nil, err
+	}
+	free, err = cache.LockAfter(ctx, "report", func() {
+		fmt.Fprintf(os.Stderr, "kernels: another run has its reports in %s: waiting for its end; NSTEST_ARTIFACTS=DIR names another place\n", dir)
+	})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return dir, errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755))
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o755)); err != nil {
+		free()
+		return "", nil, err
+	}
+	return dir, free, nil
 }
 
 // build builds vmtest and the test binaries, without cgo: they run anywhere.

@@ -2,6 +2,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,6 +34,43 @@ func Lock(name string) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { _ = file.Close() }, nil
+}
+
+// LockAfter is Lock that says when it has to wait, and waits no longer than the context.
+func LockAfter(ctx context.Context, name string, waiting func()) (unlock func(), err error) {
+	dir, err := Dir("lock")
+	if err != nil {
+		return nil, err
+	}
+	file, err := locked(filepath.Join(dir, name), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return func() { _ = file.Close() }, nil
+	}
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, err
+	}
+	waiting()
+	type turn struct {
+		unlock func()
+		err    error
+	}
+	come := make(chan turn)
+	go func() {
+		unlock, err := Lock(name)
+		select {
+		case come <- turn{unlock, err}:
+		case <-ctx.Done(): // nobody wants it any more
+			if err == nil {
+				unlock()
+			}
+		}
+	}()
+	select {
+	case t := <-come:
+		return t.unlock, t.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // Scratch is a new directory for one run, which remove takes away again. What a

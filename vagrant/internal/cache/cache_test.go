@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -54,4 +56,21 @@ func TestLockExcludesOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	unlock()
+}
+
+func TestLockAfterWaitsAndSaysSo(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	first, err := LockAfter(t.Context(), "one", func() { t.Error("it waits for nobody") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	if _, err := LockAfter(ctx, "one", end); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the lock of somebody else, when the wait was ended: %v", err)
+	}
+	second, err := LockAfter(t.Context(), "one", first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second()
 }
