@@ -21,6 +21,9 @@ var _ = Describe("data that dies after a handshake", func() {
 		f.rule(bothFamilies(rules))
 		overConnections(ctx, f)
 		p := web.Within(silence)
+		if leg == evidence.Answer {
+			p = web // who answers is to have its turn
+		}
 		for _, r := range watch(ctx, f.client, f.server, p) {
 			Expect(r).To(HaveField("Outcome", probes.Silent))
 			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.Drop), HaveField("Node", "fw"), HaveField("Leg", leg), HaveField("Policy", true))))
