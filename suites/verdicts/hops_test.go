@@ -46,8 +46,8 @@ var _ = Describe("a rule about the TTL", func() {
 		s := guarded(rule)
 		pc, site := s.node("pc"), s.node("site")
 		heard := datagrams(site, 7, -1)
-		Expect(pc).To(probes.BeIsolatedFrom(site, brief, icmp, ssh).At("site").WithContext(ctx))
-		Expect(pc).To(probes.BeIsolatedFrom(site4, brief).At("site").WithContext(ctx))
+		Expect(pc).To(probes.BeIsolatedFrom(site, brief.Within(soon), icmp, ssh).At("site").WithContext(ctx))
+		Expect(pc).To(probes.BeIsolatedFrom(site4, brief.Within(soon)).At("site").WithContext(ctx))
 		saysWith(pc, netip.AddrPortFrom(site4, 7), "far", unix.IPPROTO_IP, unix.IP_TTL, 255)
 
 		By("asking from the same link, where one can")
@@ -84,7 +84,7 @@ var _ = Describe("a rule about the TTL", func() {
 			pc, site := s.node("pc"), s.node("site")
 			heard := datagrams(site, 7, -1)
 			if ttl == 0 {
-				Expect(pc).To(probes.BeIsolatedFrom(site, brief).At("fw").WithContext(ctx))
+				Expect(pc).To(probes.BeIsolatedFrom(site, brief.Within(soon)).At("fw").WithContext(ctx))
 				saysWith(pc, netip.AddrPortFrom(site4, 7), "far", unix.IPPROTO_IP, unix.IP_TTL, 255)
 				saysWith(pc, netip.AddrPortFrom(site4, 7), "far", unix.IPPROTO_IP, unix.IP_TTL, 254)
 				Consistently(heard.heard, silence).Should(BeEmpty())

@@ -57,7 +57,7 @@ var _ = Describe("a mark that some packets get", func() {
 	DescribeTable("is nothing where nobody asks for it", func(ctx SpecContext, rules string) {
 		s := detour(rules)
 		heard := datagrams(s.node("site"), 53, -1)
-		Expect(s.node("pc")).To(probes.BeIsolatedFrom(site4, brief).At("fw").WithContext(ctx))
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(site4, brief.Within(soon)).At("fw").WithContext(ctx))
 		says(s.node("pc"), netip.AddrPort{}, netip.AddrPortFrom(site4, 53), 50, "x")
 		Consistently(heard.heard, silence).Should(BeEmpty())
 	},

@@ -64,6 +64,9 @@ var (
 // silence is how long to wait for nothing.
 const silence = 200 * time.Millisecond
 
+// soon is when the end of a probe has long been seen, however busy the machine.
+const soon = 25 * time.Second
+
 // holds says whether a matcher holds; an error is none.
 func holds(matcher OmegaMatcher, actual any) bool {
 	GinkgoHelper()

@@ -22,7 +22,7 @@ var _ = Describe("what passes with time", func() {
 		notIsolated(ctx, pc, site, brief, "set s", "timeout")
 		notIsolated(ctx, pc, site4, brief, "set s", "timeout")
 		Expect(heard.heard()).To(BeEmpty())
-		Expect(pc).To(probes.BeIsolatedFrom(site4, brief).Sampled(1).WithContext(ctx))
+		Expect(pc).To(probes.BeIsolatedFrom(site4, brief.Within(soon)).Sampled(1).WithContext(ctx))
 		if element != "" { // else it ends by itself
 			Expect(s.node("fw").Nft("delete element ip f s { " + element + " }")).To(Succeed())
 		}
@@ -46,7 +46,7 @@ var _ = Describe("what passes with time", func() {
 	DescribeTable("does not matter where it changes nothing", func(ctx SpecContext, set, rule string) {
 		s := ruled(forward(set, rule))
 		heard := datagrams(s.node("site"), 7, -1)
-		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("site"), brief).At("fw").WithContext(ctx))
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("site"), brief.Within(soon)).At("fw").WithContext(ctx))
 		Expect(heard.heard()).To(BeEmpty())
 	},
 		Entry("as the rest is dropped too", "set s { type ipv4_addr; flags timeout; elements = { 10.0.1.1 timeout 9s }; }", "ip saddr @s drop; drop"),
@@ -64,6 +64,6 @@ var _ = Describe("what passes with time", func() {
 		Expect(holds(probes.BeIsolatedFrom(site, brief).WithContext(ctx), pc)).To(BeFalse())
 		Expect(heard.heard()).NotTo(BeEmpty())
 		Eventually(probes.Watch, 9*time.Second).WithContext(ctx).WithArguments(pc, site4, brief).Should(probes.BeIsolatedFrom(site4).At("fw"))
-		Expect(pc).To(probes.BeIsolatedFrom(site, brief).At("fw").WithContext(ctx))
+		Expect(pc).To(probes.BeIsolatedFrom(site, brief.Within(soon)).At("fw").WithContext(ctx))
 	})
 })
