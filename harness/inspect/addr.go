@@ -22,7 +22,7 @@ type Addr struct {
 // Addrs are the addresses of the namespace. Where the kernel changed them under way
 // there are some, and netlink.ErrDumpInterrupted.
 func (ns Namespace) Addrs() ([]Addr, error) {
-	addrs, err := ns.Handle.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := ofFamilies(func(family int) ([]netlink.Addr, error) { return ns.Handle.AddrList(nil, family) })
 	all := make([]Addr, len(addrs))
 	for i, a := range addrs {
 		all[i] = Addr{

@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 
@@ -21,13 +20,10 @@ type Neighbour struct {
 // Neighbours are the entries of every link of the namespace, IPv4's first. Where the
 // kernel changed them under way there are some, and netlink.ErrDumpInterrupted.
 func (ns Namespace) Neighbours() (all []Neighbour, err error) {
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		entries, failed := ns.Handle.NeighList(0, family)
-		err = errors.Join(err, failed)
-		for _, n := range entries {
-			if addr, ok := netip.AddrFromSlice(n.IP); ok {
-				all = append(all, Neighbour{n.LinkIndex, addr.Unmap(), n.State, n.HardwareAddr.String(), n.Flags})
-			}
+	entries, err := ofFamilies(func(family int) ([]netlink.Neigh, error) { return ns.Handle.NeighList(0, family) })
+	for _, n := range entries {
+		if addr, ok := netip.AddrFromSlice(n.IP); ok {
+			all = append(all, Neighbour{n.LinkIndex, addr.Unmap(), n.State, n.HardwareAddr.String(), n.Flags})
 		}
 	}
 	return all, err

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -36,7 +37,19 @@ type Hop struct {
 // NetlinkRoutes are the routes of every table of a namespace, as netlink has them and
 // takes them back.
 func NetlinkRoutes(h *netlink.Handle) ([]netlink.Route, error) {
-	return h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	return ofFamilies(func(family int) ([]netlink.Route, error) {
+		return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
+}
+
+// ofFamilies asks for IPv4's, then for IPv6's. Asked for all at once, a kernel takes its
+// rtnl lock, which it holds for long while other namespaces are made and cleared up.
+func ofFamilies[T any](ask func(family int) ([]T, error)) (all []T, err error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		some, failed := ask(family)
+		all, err = append(all, some...), errors.Join(err, failed)
+	}
+	return all, err
 }
 
 // Routes are the routes of every table of the namespace, IPv4's first. Where the
@@ -55,7 +68,9 @@ func (ns Namespace) Routes() ([]Route, error) {
 // local): its addresses, and what routes make its own besides. Index is of the interface.
 func (ns Namespace) Local() (all []Route, err error) {
 	filter := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL}
-	routes, err := ns.Handle.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
+	routes, err := ofFamilies(func(family int) ([]netlink.Route, error) {
+		return ns.Handle.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
+	})
 	for _, r := range routes {
 		all = append(all, RouteOf(r))
 	}
