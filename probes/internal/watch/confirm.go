@@ -121,7 +121,7 @@ func (w *Watch) pointOf(label string) *point {
 // count reads the counters of the node.
 func (p *point) count() (map[string]uint64, error) {
 	if p.counters == nil {
-		err := p.node.Do(func() (err error) {
+		err := p.opens(func() (err error) {
 			p.counters, err = inspect.OpenKernelCounters()
 			return err
 		})

@@ -65,6 +65,9 @@ func closeAll(points []*point) {
 		go func() {
 			closing <- struct{}{}
 			defer func() { <-closing }()
+			p.own.Lock()
+			defer p.own.Unlock()
+			p.gone = true
 			if p.legacy != nil {
 				p.legacy.close()
 			}

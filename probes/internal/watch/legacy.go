@@ -57,7 +57,7 @@ func haveLegacy() bool {
 // legacyTables says whether the node has tables of iptables-legacy.
 func (p *point) legacyTables() (has bool) {
 	if p.oldNames == nil {
-		_ = p.node.Do(func() error {
+		_ = p.opens(func() error {
 			for _, path := range inspect.LegacyFiles() {
 				if file, err := os.Open(path); err == nil {
 					p.oldNames = append(p.oldNames, file)
@@ -94,8 +94,11 @@ func (w *Watch) refreshLegacy(p *point, may bool) error {
 		return nil
 	}
 	if p.legacy == nil {
-		t := openLegacy(p.node)
-		if t == nil {
+		var t *legacyTracer
+		if p.opens(func() (err error) {
+			t, err = openLegacy(p.node)
+			return err
+		}) != nil {
 			return nil
 		}
 		p.legacy, p.changed, p.generation = t, true, 0 // its packets want the flag
@@ -107,23 +110,21 @@ func (w *Watch) refreshLegacy(p *point, may bool) error {
 	return nil
 }
 
-// openLegacy turns the logs to a socket; nil where that cannot be.
-func openLegacy(node *harness.Node) (t *legacyTracer) {
-	_ = node.Do(func() error {
-		events, err := openNfnl()
-		if err != nil {
-			return err
-		}
-		enlarge(events.fd)
-		if err := errors.Join(bindLog(events), turnLogs()); err != nil {
-			events.close()
-			return err
-		}
-		t = &legacyTracer{inode: node.Inode(), events: events, buf: make([]byte, 64<<10)}
-		ownLogs.Store(t.inode, true)
-		return unix.SetNonblock(events.fd, true)
-	})
-	return t
+// openLegacy turns the logs of the calling thread's namespace, which is the node's, to a
+// socket.
+func openLegacy(node *harness.Node) (*legacyTracer, error) {
+	events, err := openNfnl()
+	if err != nil {
+		return nil, err
+	}
+	enlarge(events.fd)
+	if err := errors.Join(bindLog(events), turnLogs(), unix.SetNonblock(events.fd, true)); err != nil {
+		events.close()
+		return nil, err
+	}
+	t := &legacyTracer{inode: node.Inode(), events: events, buf: make([]byte, 64<<10)}
+	ownLogs.Store(t.inode, true)
+	return t, nil
 }
 
 // bindLog asks for the packets of group 0, whole and at once.

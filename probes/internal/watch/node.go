@@ -2,9 +2,11 @@ package watch
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -39,10 +41,26 @@ type point struct {
 	counters   *inspect.KernelCounters // the same; of who confirms
 	uses       *uses                   // for rule coverage, where that is wanted
 
+	own  sync.Mutex // held while something is opened when it is first wanted, and at the end
+	gone bool       // nothing more is to be opened
+
 	// Of an attached node: whether it has rules of nftables, where these are not traced, and
 	// of iptables-legacy, which never are.
 	ruled, ruledLegacy bool
 }
+
+// opens opens something of a node when it is first wanted, in its namespace, unless the
+// watch has ended there.
+func (p *point) opens(open func() error) error {
+	p.own.Lock()
+	defer p.own.Unlock()
+	if p.gone {
+		return errDown
+	}
+	return p.node.Do(open)
+}
+
+var errDown = errors.New("the lab is down")
 
 // openPoint opens what every node has. The calling thread is in its namespace.
 func openPoint(node *harness.Node, label string, filter []unix.SockFilter) (p *point, err error) {

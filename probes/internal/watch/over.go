@@ -165,7 +165,7 @@ func (w *Watch) blindAt(label string) bool {
 // blindSpots are what of a node the watch cannot see into.
 func (p *point) blindSpots() ([]string, error) {
 	if p.blind == nil {
-		err := p.node.Do(func() (err error) {
+		err := p.opens(func() (err error) {
 			p.blind, err = inspect.OpenBlindSpots()
 			return err
 		})

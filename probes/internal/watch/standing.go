@@ -127,14 +127,23 @@ func open(lab *harness.Lab) (*Watch, error) {
 
 // include begins to watch the nodes of a lab, unless they are watched.
 func (w *Watch) include(lab *harness.Lab) error {
+	added, err := w.add(lab)
+	if added { // of a lab that is down already, at once
+		lab.OnDown(func() { w.exclude(lab) })
+	}
+	return err
+}
+
+// add watches the nodes of a lab, and says whether they are new to it.
+func (w *Watch) add(lab *harness.Lab) (added bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.down || w.labs[lab] != nil {
-		return nil
+		return false, nil
 	}
 	program, err := w.filter()
 	if err != nil {
-		return err
+		return false, err
 	}
 	var points []*point
 	err = harness.Visit(lab.Nodes(), func(node *harness.Node) error {
@@ -156,7 +165,7 @@ func (w *Watch) include(lab *harness.Lab) error {
 			delete(w.byLabel, p.label)
 		}
 		closeAll(points)
-		return err
+		return false, err
 	}
 	w.points, w.linked = append(w.points, points...), nil
 	for _, p := range points {
@@ -167,8 +176,7 @@ func (w *Watch) include(lab *harness.Lab) error {
 		}
 	}
 	w.wire(lab)
-	lab.OnDown(func() { w.exclude(lab) })
-	return nil
+	return true, nil
 }
 
 // newLabel is what a node is called in what is seen: its name, or lab/name where
@@ -212,6 +220,9 @@ func (w *Watch) Node(label string) *harness.Node {
 // begin makes ready for a probe: what stands at the nodes is as their rules are now.
 // The caller holds w.mu.
 func (w *Watch) begin() error {
+	if w.down {
+		return errDown
+	}
 	w.rewire()
 	w.seenInto = nil
 	w.calm()
