@@ -64,15 +64,19 @@ func (ns Namespace) Routes() ([]Route, error) {
 	return all, err
 }
 
-// Local are the prefixes that the namespace takes for its own (the table local, type
-// local): its addresses, and what routes make its own besides. Index is of the interface.
+// Local are the prefixes that the namespace takes for its own (type local, in the table
+// local or main): its addresses, and what routes make its own besides. Index is of the
+// interface.
 func (ns Namespace) Local() (all []Route, err error) {
-	filter := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL}
+	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC, Type: unix.RTN_LOCAL}
 	routes, err := ofFamilies(func(family int) ([]netlink.Route, error) {
 		return ns.Handle.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
 	})
 	for _, r := range routes {
-		all = append(all, RouteOf(r))
+		// Without a table, iproute2 takes local and busybox main. Programs can bind to either.
+		if r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN {
+			all = append(all, RouteOf(r))
+		}
 	}
 	return all, err
 }

@@ -80,7 +80,7 @@ var _ = Describe("no address stands for the node", func() {
 		notIsolated(ctx, pc, site, icmp)
 	})
 
-	DescribeTable("nor those of the asker's interfaces, where a route of type local has others", func(ctx SpecContext, local, own, to string) {
+	DescribeTable("nor those of the asker's interfaces, where a route of type local has others", func(ctx SpecContext, local, table, own, to string) {
 		harness.Require(GinkgoTB(), harness.NftTool, harness.IPv6)
 		network := topo.New("anyip")
 		lan, wan := network.Switch("lan", "10.0.1.0/24", "fd00:1::/64"), network.Switch("wan", "10.0.9.0/24", "fd00:9::/64")
@@ -91,7 +91,7 @@ var _ = Describe("no address stands for the node", func() {
 		pc, target := s.node("pc"), netip.MustParseAddr(to)
 		Expect(pc).To(probes.BeIsolatedFrom(target, echo).At("fw").By("closed").WithContext(ctx), "the control")
 
-		out, err := pc.Command("ip", "route", "add", "local", local, "dev", "lo").CombinedOutput()
+		out, err := pc.Command("ip", "route", "add", "local", local, "dev", "lo", "table", table).CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s", out)
 		heard := datagrams(s.node("site"), 7, -1)
 		sending{
@@ -106,8 +106,11 @@ var _ = Describe("no address stands for the node", func() {
 		Eventually(func() []string { return plain(heard) }).Should(HaveLen(1), "the judge")
 		notIsolated(ctx, pc, target, echo)
 	},
-		Entry("IPv4", "192.0.2.0/24", "192.0.2.7", "10.0.9.1"),
-		Entry("IPv6", "2001:db8::/64", "2001:db8::7", "fd00:9::1"),
+		Entry("IPv4", "192.0.2.0/24", "local", "192.0.2.7", "10.0.9.1"),
+		Entry("IPv6", "2001:db8::/64", "local", "2001:db8::7", "fd00:9::1"),
+		Entry("IPv4, in the table main", "192.0.2.0/24", "main", "192.0.2.7", "10.0.9.1"),
+		Entry("IPv6, in the table main", "2001:db8::/64", "main", "2001:db8::7", "fd00:9::1"),
+		Entry("IPv4, one address, in the table main", "192.0.2.7/32", "main", "192.0.2.7", "10.0.9.1"),
 	)
 
 	It("and one to which there is no way does not keep the rest from isolating", func(ctx SpecContext) {
