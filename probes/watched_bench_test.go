@@ -58,7 +58,7 @@ func reportWatched(b *testing.B, with, without time.Duration) {
 	b.ReportMetric(float64(with)/float64(without), "x-unwatched")
 }
 
-// BenchmarkBeIsolatedFrom is a verdict: at most 50 ms. Without a watch the probe is
+// BenchmarkBeIsolatedFrom is a verdict: at most 2 ms. Without a watch the probe is
 // silent for as long as it may wait, which is a second if nothing else is said.
 func BenchmarkBeIsolatedFrom(b *testing.B) {
 	lab := harness.Up(b, office(guarded))

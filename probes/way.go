@@ -83,12 +83,8 @@ func (w *way) kernels(at *harness.Node, to netip.Addr) {
 			return
 		}
 		plan, _ := w.plan.Node(at.Name())
-		link, err := at.Netlink().LinkByIndex(routes[0].LinkIndex)
-		if err != nil {
-			return
-		}
-		device, is := plan.Device(link.Attrs().Name)
-		if !is || device.Segment == "" {
+		device := deviceOf(at, plan, routes[0].LinkIndex)
+		if device == nil || device.Segment == "" {
 			return
 		}
 		w.segments[device.Segment] = true
@@ -98,6 +94,22 @@ func (w *way) kernels(at *harness.Node, to netip.Addr) {
 		}
 		at = at.Lab().Node(name)
 	}
+}
+
+// deviceOf is a node's device of that index; nil where the plan has none. A kernel is asked
+// only where it gave the indexes itself: it takes its rtnl lock for that.
+func deviceOf(at *harness.Node, plan *topo.NodePlan, index int) *topo.DevicePlan {
+	if !at.Attached() {
+		if i := slices.IndexFunc(plan.Devices, func(d topo.DevicePlan) bool { return d.Index == index }); i >= 0 {
+			return &plan.Devices[i]
+		}
+	}
+	link, err := at.Netlink().LinkByIndex(index)
+	if err != nil {
+		return nil
+	}
+	device, _ := plan.Device(link.Attrs().Name)
+	return device
 }
 
 // arrive is the node that has an address on a segment; "" when none has. One that has it
