@@ -283,6 +283,8 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	case f.group && f.cameIn():
 		return unclear, objection{fmt.Sprintf("%s let in what was sent to all on the link, at %s", f.To, f.Addr),
 			"close broadcasts and groups as well (meta pkttype != host drop, but for neighbour discovery)"}
+	case f.delivered() && f.Cause.Kind == evidence.Unknown: // of the answer's end
+		return unclear, objection{where + ": what is sent there does arrive", "close this way as well"}
 	case f.delivered() || f.refusedByKernel():
 		return unclear, objection{fmt.Sprintf("%s: what is sent there does arrive: %s", where, *f.Cause), "close this way as well"}
 	case f.mayBeDelivered():

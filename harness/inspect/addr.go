@@ -45,6 +45,18 @@ func (s *State) Addr(addr netip.Addr) (Addr, bool) {
 	return s.Addrs[at], true
 }
 
+// Owns says whether the namespace takes packets for an address: it has it, or a route of
+// type local (ip route add local 10.0.50.0/24 dev lo) makes it its own.
+func (s *State) Owns(addr netip.Addr) bool {
+	if _, has := s.Addr(addr); has {
+		return true
+	}
+	return slices.ContainsFunc(s.Routes, func(r Route) bool {
+		known := r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN
+		return known && r.Type == unix.RTN_LOCAL && r.To.Contains(addr.WithZone(""))
+	})
+}
+
 func prefixOf(n net.IPNet) netip.Prefix {
 	addr, _ := netip.AddrFromSlice(n.IP)
 	ones, bits := n.Mask.Size()

@@ -43,7 +43,7 @@ var arounds = family{"around", []row{
 		_, to := g.wonder(pick(g.r, udp, every))
 		router, v6 := g.nextTo(to), g.family()
 		via := g.addr(to, v6)
-		if router == "" || via == "" {
+		if router == "" || via == "" || g.has(to) {
 			return
 		}
 		prefix, own := "192.0.2.0/24", "192.0.2.50"

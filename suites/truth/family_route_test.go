@@ -39,6 +39,9 @@ var routings = family{"routing", []row{
 	{name: "policy routing by protocol and port, to none", weight: 2, add: func(g *generator) { g.policyRouting(false) }},
 	{name: "policy routing rule that ends it", add: func(g *generator) {
 		at := g.anyRouter()
+		if g.has(at) {
+			return
+		}
 		v6, kind := g.family(), pick(g.r, uint8(unix.RTN_BLACKHOLE), uint8(unix.RTN_PROHIBIT), uint8(unix.RTN_UNREACHABLE))
 		proto, port := g.selector()
 		g.does(at, fmt.Sprintf("ip %s rule add ipproto %d dport %d pref 90 type %d // at %s", word(v6), proto, port, kind, at), func(_ *scope, node *harness.Node) error {
@@ -49,6 +52,9 @@ var routings = family{"routing", []row{
 	}},
 	{name: "policy routing by mark", weight: 2, add: func(g *generator) {
 		at, v6 := g.anyRouter(), g.family()
+		if g.has(at) {
+			return
+		}
 		kind := pick(g.r, unix.RTN_BLACKHOLE, unix.RTN_PROHIBIT, unix.RTN_UNREACHABLE)
 		g.nft(at, g.table("inet", chain("c", "filter", "prerouting", -150, "accept", g.simple("inet", "prerouting")+" meta mark set 1"), chain("o", "route", "output", -150, "accept", g.simple("inet", "output")+" meta mark set 1")))
 		g.does(at, fmt.Sprintf("ip %s rule add fwmark 1 lookup 100; ip route add type %d default table 100 // at %s", word(v6), kind, at), func(_ *scope, node *harness.Node) error {
@@ -62,6 +68,9 @@ var routings = family{"routing", []row{
 	}},
 	{name: "a table that nothing leads to", add: func(g *generator) {
 		at, v6 := g.anyRouter(), g.family()
+		if g.has(at) {
+			return
+		}
 		g.does(at, fmt.Sprintf("ip %s route add blackhole default table 777 // at %s", word(v6), at), func(_ *scope, node *harness.Node) error {
 			return node.Netlink().RouteAdd(&netlink.Route{Dst: everything(v6), Type: unix.RTN_BLACKHOLE, Table: 777, Family: familyOf(v6)})
 		})

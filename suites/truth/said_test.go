@@ -72,7 +72,7 @@ func (w *world) probe(a ask) probes.Probe {
 	if a.kind != icmp {
 		d = serviceBound
 	}
-	if w.remembers() && a.kind == tcp {
+	if w.remembers() && a.kind == tcp || w.stopsDiscovery() {
 		d = retransmits
 	}
 	d += w.slow()

@@ -126,6 +126,12 @@ func (w *world) remembers() bool {
 	return slices.ContainsFunc(w.parts, func(p part) bool { return p.remembers })
 }
 
+// stopsDiscovery says whether rules end what finds neighbours: a kernel asks for them once
+// a second, and who asks in between sees nothing of it.
+func (w *world) stopsDiscovery() bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool { return p.remembers && (hosts.has(p.feature) || bridges.has(p.feature)) })
+}
+
 func (w *world) blind() bool {
 	return slices.ContainsFunc(w.parts, func(p part) bool { return p.blind })
 }

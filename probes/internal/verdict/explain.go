@@ -89,7 +89,7 @@ func (p spot) strayed() bool {
 	if slices.Contains(p.Way, p.seen.Node) || p.state == nil || p.seen.Index == 0 || p.seen.Node == p.Flow.From || p.seen.Node == p.Flow.To {
 		return false
 	}
-	if _, own := p.state.Addr(p.to); own {
+	if p.state.Owns(p.to) {
 		return false
 	}
 	_, off := p.forwardsNot()
@@ -131,7 +131,7 @@ func (o Observation) stopped(s evidence.Sighting, leg evidence.Role) evidence.Ca
 	if c := p.unknown(""); p.explain(&c, entered) {
 		return c
 	}
-	if _, own := p.state.Addr(s.Destination); own {
+	if p.state.Owns(s.Destination) {
 		return p.atTheEnd()
 	}
 	return p.onTheWay()

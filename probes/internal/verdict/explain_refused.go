@@ -38,7 +38,7 @@ func (o Observation) refused() (evidence.Cause, bool) {
 		c.Detail = "its state was not read"
 		return c, true
 	}
-	if _, own := p.state.Addr(p.to); own {
+	if p.state.Owns(p.to) {
 		if c = p.unknown(""); p.explain(&c, refused) {
 			return c, true
 		}
