@@ -287,6 +287,8 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 		return unclear, objection{where + ": what is sent there does arrive", "close this way as well"}
 	case f.delivered() || f.refusedByKernel():
 		return unclear, objection{fmt.Sprintf("%s: what is sent there does arrive: %s", where, *f.Cause), "close this way as well"}
+	case f.lostAtTarget():
+		return unclear, objection{fmt.Sprintf("%s: %s", where, *f.Cause), ""}
 	case f.mayBeDelivered():
 		return unclear, objection{where + comma + " was seen to get the request, or a copy of it: " + f.Cause.String(), ""}
 	case f.lost():

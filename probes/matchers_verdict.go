@@ -269,6 +269,12 @@ func (r Result) lost() bool {
 	return r.Cause != nil && r.Cause.Kind == evidence.Unknown && r.Cause.Node == ""
 }
 
+// lostAtTarget says whether a request came to the target, and what became of it there is
+// not known.
+func (r Result) lostAtTarget() bool {
+	return r.Cause != nil && r.Cause.Kind == evidence.Unknown && r.Cause.Leg == evidence.Request && slices.Contains(r.targets(), r.Cause.Node)
+}
+
 // mayBeDelivered says whether a request, or a copy of one, was let in at the target, or may
 // have been, while the Cause tells of another's end.
 func (r Result) mayBeDelivered() bool {
