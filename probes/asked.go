@@ -95,7 +95,7 @@ func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, er
 	for _, w := range q.wanted {
 		had := map[asked]bool{}
 		for _, at := range w.pairs {
-			p, ok := w.Probe.at(at)
+			p, ok := w.at(at)
 			if !ok || !w.asks(at) || had[asked{p, at.to}] {
 				continue
 			}
