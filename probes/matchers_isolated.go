@@ -42,8 +42,8 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 //
 // A node is asked at every address that it has at this moment, but those of host scope
 // (127/8, ::1), from every address of the asker's, and by every device that a program
-// there may bind its socket to, and at up to 16 addresses that only rules know, of those on
-// the way and its own that translate destinations; node.On(segment) at those of one
+// there may bind its socket to, and at up to 16 addresses of which rules make others, of those on
+// the way (a forwarded port) and its own; node.On(segment) at those of one
 // segment, and a netip.Addr is what it is. The address nearest to the asker, asked from the
 // source that the asker's kernel takes, decides: a policy has to stop that probe, in every
 // family that both have. At the other addresses it is enough that nothing is delivered;

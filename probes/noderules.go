@@ -3,7 +3,6 @@ package probes
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"sync"
 
@@ -20,7 +19,7 @@ type nodeRules struct {
 	conn *inspect.RulesetConn
 	set  *inspect.Ruleset
 	// translated are rules.Translated of set, read when they were first wanted.
-	translated []netip.Addr
+	translated rules.Destinations
 	of         *inspect.Ruleset
 }
 
@@ -91,18 +90,18 @@ func (k *nodeRules) read(node *harness.Node) (*inspect.Ruleset, error) {
 
 // translatedBy are the addresses that a node's rules name where they send packets for them to
 // somebody else's; legacy says whether it has tables of iptables-legacy.
-func translatedBy(node *harness.Node, legacy bool) ([]netip.Addr, error) {
+func translatedBy(node *harness.Node, legacy bool) (rules.Destinations, error) {
 	if legacy {
 		set, err := rulesetOf(node)
 		if err != nil {
-			return nil, err
+			return rules.Destinations{}, err
 		}
 		return rules.Translated(set), nil
 	}
 	kept := node.Lab().Keep(nodeRulesKey{node}, func() any { return &nodeRules{} }).(*nodeRules)
 	set, err := kept.read(node)
 	if err != nil {
-		return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
+		return rules.Destinations{}, fmt.Errorf("read the rules of node %s: %w", node, err)
 	}
 	kept.mu.Lock()
 	defer kept.mu.Unlock()

@@ -9,11 +9,13 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 )
 
-// mostTranslated bounds how many addresses that no node has are asked.
+// mostTranslated bounds how many addresses of others, or of nobody, are asked.
 const mostTranslated = 16
 
-// translatedAddrs are addresses by which a target may be reached that no node has: a rule on
-// the way, or of the target, gives what is sent there another destination.
+// translatedAddrs are addresses by which a target may be reached that are not its own: a rule
+// on the way, or of the target, gives what is sent there another destination. Nobody has
+// them, or another node than the asker; of one whose rules name no address, as those that
+// forward a port do, they are its own.
 func translatedAddrs(from *harness.Node, to Target) (found []liveAddr, err error) {
 	var at []*harness.Node
 	if !from.Attached() {
@@ -28,19 +30,39 @@ func translatedAddrs(from *harness.Node, to Target) (found []liveAddr, err error
 	if err != nil {
 		return nil, fmt.Errorf("look for the tables of iptables-legacy: %w", err)
 	}
+	add := func(addr netip.Addr) {
+		known := slices.ContainsFunc(found, func(l liveAddr) bool { return l.addr == addr })
+		if !known && len(found) < mostTranslated && isUnicast(addr) && !isAtAnEnd(from, to, addr) {
+			found = append(found, liveAddr{addr: addr})
+		}
+	}
 	for _, node := range at {
-		addrs, err := translatedBy(node, legacy[node])
+		translates, err := translatedBy(node, legacy[node])
 		if err != nil {
 			return nil, err
 		}
-		for _, addr := range addrs {
-			known := slices.ContainsFunc(found, func(l liveAddr) bool { return l.addr == addr })
-			if !known && len(found) < mostTranslated && isUnicast(addr) && len(from.Lab().Plan().Owners(addr)) == 0 {
-				found = append(found, liveAddr{addr: addr})
-			}
+		for _, addr := range translates.Addrs {
+			add(addr)
+		}
+		if !translates.Any || node == from || node == nodeOf(to) {
+			continue
+		}
+		own, err := liveAddrs(node)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range own {
+			add(l.addr)
 		}
 	}
 	return found, nil
+}
+
+// isAtAnEnd says whether an address is planned for the asker or the target, which is asked
+// at its own anyhow.
+func isAtAnEnd(from *harness.Node, to Target, addr netip.Addr) bool {
+	owners := from.Lab().Plan().Owners(addr)
+	return slices.ContainsFunc(owners, func(name string) bool { return name == from.Name() || name == nodeOf(to).Name() })
 }
 
 func isUnicast(addr netip.Addr) bool {

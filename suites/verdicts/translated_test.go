@@ -61,3 +61,52 @@ var _ = Describe("an address that only a rule knows is one by which the target i
 		Expect(other.heard()).NotTo(BeEmpty(), "192.0.2.8 is asked, and another's")
 	})
 })
+
+var _ = Describe("an address of a router on the way is one by which the target is reached", func() {
+	const policy = `table inet filter { chain forward { type filter hook forward priority 0; policy drop; iifname "wan" accept; ct status dnat accept; meta mark 7 accept; }; }`
+	outside := netip.MustParseAddr("10.0.1.2")
+
+	DescribeTable("where a port is forwarded", func(ctx SpecContext, fw string) {
+		s := ruled(policy)
+		pc, site := s.node("pc"), s.node("site")
+		heard := datagrams(site, 7, -1)
+		Expect(pc).To(probes.BeIsolatedFrom(site, echo, icmp).At("fw").WithContext(ctx), "the control")
+		Expect(s.node("fw").Nft(fw)).To(Succeed())
+		sending{to: netip.AddrPortFrom(outside, 7)}.send(pc)
+		Eventually(func() []string { return plain(heard) }).WithTimeout(5*time.Second).Should(HaveLen(1), "the judge")
+		notIsolated(ctx, pc, site, echo, "10.0.1.2")
+		Expect(holds(probes.BeIsolatedFrom(site).WithContext(ctx), pc)).To(BeFalse(), "without probes")
+	},
+		Entry("by its address and port", `table ip n { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.1.2 udp dport 7 dnat to 10.0.9.1; }; }`),
+		Entry("by its address", `table ip n { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.1.2 dnat to 10.0.9.1; }; }`),
+		Entry("by the interface", `table ip n { chain pre { type nat hook prerouting priority -100; iifname "lan" udp dport 7 dnat to 10.0.9.1:7; }; }`),
+		Entry("by what is local", `table ip n { chain pre { type nat hook prerouting priority -100; fib daddr type local udp dport 7 dnat to 10.0.9.1; }; }`),
+		Entry("by a map of ports", `table ip n { chain pre { type nat hook prerouting priority -100; iifname "lan" dnat to udp dport map { 7 : 10.0.9.1, 8 : 10.0.9.7 }; }; }`),
+		Entry("by a jump", `table ip n { chain one { dnat to 10.0.9.1; }; chain pre { type nat hook prerouting priority -100; iifname "lan" udp dport 7 jump one; }; }`),
+		Entry("without NAT", `table ip n { chain pre { type filter hook prerouting priority -400; ip daddr 10.0.1.2 udp dport 7 ip daddr set 10.0.9.1 meta mark set 7; }; }`),
+	)
+
+	It("also by iptables", func(ctx SpecContext) {
+		s := ruled(policy)
+		pc, site := s.node("pc"), s.node("site")
+		heard := datagrams(site, 7, -1)
+		Expect(s.node("fw").Iptables("*nat\n:PREROUTING ACCEPT\n-A PREROUTING -i lan -p udp --dport 7 -j DNAT --to-destination 10.0.9.1:7\nCOMMIT\n")).To(Succeed())
+		sending{to: netip.AddrPortFrom(outside, 7)}.send(pc)
+		Eventually(func() []string { return plain(heard) }).WithTimeout(5*time.Second).Should(HaveLen(1), "the judge")
+		notIsolated(ctx, pc, site, echo, "10.0.1.2")
+	})
+
+	It("and where it is forwarded to another, or answers by itself, it holds", func(ctx SpecContext) {
+		s := planned()
+		s.network.Host("other", s.wan)
+		s.fw.Nft(policy + `
+			table ip n { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.1.2 udp dport 7 dnat to 10.0.9.3; }; }`)
+		s.up()
+		heard := datagrams(s.node("site"), 7, -1)
+		other := datagrams(s.node("other"), 7, 0)
+		datagrams(s.node("fw"), 7, 0)
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("site"), echo, icmp).At("fw").WithContext(ctx))
+		Expect(heard.heard()).To(BeEmpty())
+		Expect(other.heard()).NotTo(BeEmpty(), "the router's address is asked, and another's")
+	})
+})

@@ -8,17 +8,26 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 )
 
-// Translated are the addresses that rules name as destinations where they send packets for
-// them to somebody else's: dnat, redirect, tproxy, NETMAP and those of iptables, in that rule, or
-// in one that jumps or sets a mark. Of a range it is the first, of a prefix the first but one.
-// They are in the order of tables, chains and rules, each once. It is empty where no rule
-// translates a destination.
-func Translated(set *inspect.Ruleset) (addrs []netip.Addr) {
+// Destinations are those of which rules make others.
+type Destinations struct {
+	// Addrs are the addresses that rules name as destinations where they send packets for
+	// them to somebody else's: dnat, redirect, tproxy, NETMAP, ip daddr set, and those of
+	// iptables, in that rule, or in one that jumps or sets a mark. Of a range it is the first,
+	// of a prefix the first but one. They are in the order of tables, chains and rules, each
+	// once.
+	Addrs []netip.Addr
+	// Any is true where a rule that names none translates: what is sent to the node itself
+	// may be meant.
+	Any bool
+}
+
+// Translated are the destinations that rules translate.
+func Translated(set *inspect.Ruleset) (of Destinations) {
 	translates := false
 	add := func(found ...netip.Addr) {
 		for _, addr := range found {
-			if !slices.Contains(addrs, addr) {
-				addrs = append(addrs, addr)
+			if !slices.Contains(of.Addrs, addr) {
+				of.Addrs = append(of.Addrs, addr)
 			}
 		}
 	}
@@ -29,7 +38,7 @@ func Translated(set *inspect.Ruleset) (addrs []netip.Addr) {
 				for _, e := range rule.Exprs {
 					t.step(e)
 				}
-				translates = translates || t.translates
+				translates, of.Any = translates || t.translates, of.Any || t.translates && len(t.found) == 0
 				if t.translates || t.leads {
 					add(t.found...)
 				}
@@ -39,18 +48,18 @@ func Translated(set *inspect.Ruleset) (addrs []netip.Addr) {
 	for _, table := range set.Legacy {
 		for _, chain := range table.Chains {
 			for _, rule := range chain.Rules {
-				to := translatesTo(rule.Target)
-				translates = translates || to
+				to, found := translatesTo(rule.Target), legacyDestinations(rule)
+				translates, of.Any = translates || to, of.Any || to && len(found) == 0
 				if to || rule.Target == "MARK" || rule.Target == "CONNMARK" || !isBuiltin(rule.Target) {
-					add(legacyDestinations(rule)...)
+					add(found...)
 				}
 			}
 		}
 	}
-	if !translates || len(addrs) == 0 {
-		return nil
+	if !translates {
+		return Destinations{}
 	}
-	return addrs
+	return of
 }
 
 // translatesTo says whether a target of iptables gives a packet another destination.
@@ -137,10 +146,14 @@ func (d *destinations) payload(e *expr.Payload) {
 		v4, v4Size = 16, 4
 		v6, v6Size = 24, 16
 	)
-	if e.OperationType == expr.PayloadWrite || e.Base != expr.PayloadBaseNetworkHeader {
+	if e.Base != expr.PayloadBaseNetworkHeader {
 		return
 	}
 	begins, ends := int(e.Offset), int(e.Offset+e.Len)
+	if e.OperationType == expr.PayloadWrite {
+		d.translates = d.translates || begins < v6+v6Size && ends > v4
+		return
+	}
 	for _, a := range [][2]int{{v4, v4Size}, {v6, v6Size}} {
 		if ends == a[0]+a[1] && begins <= a[0] && (d.table.Family != "ip6" || a[1] == v6Size) {
 			d.at, d.size, d.partly = offsetOf(e.DestRegister)+a[0]-begins+1, a[1], false
