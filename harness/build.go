@@ -165,7 +165,8 @@ func inParallel(nodes []topo.NodePlan, f func(*topo.NodePlan) error) error {
 // The outer end of a wire is up since it was made.
 func (s *site) configure(node *topo.NodePlan) error {
 	b := new(batch)
-	if err := s.addDevices(b, node); err != nil {
+	own, err := s.addDevices(b, node)
+	if err != nil {
 		return at(err, "%s", title(node))
 	}
 	b.setLink(loIndex, true, describe("port lo: set up"))
@@ -177,9 +178,12 @@ func (s *site) configure(node *topo.NodePlan) error {
 		for _, prefix := range d.Addrs {
 			b.addAddr(d.Index, prefix, describe("port %s: set address %s", d.Name, prefix))
 		}
-		if !s.isUp[spot{node.Name, d.Name}] {
+		if d.Kind == topo.PortKind && !s.isUp[spot{node.Name, d.Name}] {
 			b.setLink(d.Index, true, describe("port %s: set up", d.Name))
 		}
+	}
+	for _, d := range own { // what one is made on must be up
+		b.setLink(d.Index, true, describe("%s %s: set up", d.Kind, d.Name))
 	}
 	index := func(name string) int { return s.indexes[spot{node.Name, name}] }
 	for _, route := range node.Routes {

@@ -21,6 +21,9 @@ func (s *state) links(w io.Writer) error {
 		if l.Master != 0 {
 			fmt.Fprintf(w, " master %s", s.name(l.Master))
 		}
+		if l.Table != 0 {
+			fmt.Fprintf(w, " table %d", l.Table)
+		}
 		if l.Isolated {
 			fmt.Fprint(w, " isolated on")
 		}

@@ -1,29 +1,52 @@
 package harness
 
 import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
 	"github.com/nstest/nstest/harness/internal/device"
 	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
 )
 
-// ownDevices are the interfaces of a node that are no ports.
-func ownDevices(node *topo.NodePlan) []topo.DevicePlan { return node.Devices[len(node.Ports):] }
-
-// addDevices makes a node's own devices, and its interfaces their ports.
-func (s *site) addDevices(b *batch, node *topo.NodePlan) error {
-	own := ownDevices(node)
-	if len(own) == 0 {
-		return nil
+// made are the interfaces of a node that are no ends of a pair, each after those that it is
+// made on.
+func made(node *topo.NodePlan) (order []*topo.DevicePlan) {
+	done := map[string]bool{}
+	for _, d := range node.Devices {
+		done[d.Name] = d.Kind == topo.PortKind
 	}
-	kinds := map[string]*device.Kind{}
-	for i := range own {
-		d := &own[i]
+	for more := true; more; {
+		more = false
+		for i := range node.Devices {
+			if d := &node.Devices[i]; !done[d.Name] && (d.Parent == "" || done[d.Parent]) {
+				order, done[d.Name], more = append(order, d), true, true
+			}
+		}
+	}
+	return order
+}
+
+// addDevices makes the interfaces of a node that are no ends of a pair, and interfaces the
+// ports of others. It returns the order in which they were made.
+func (s *site) addDevices(b *batch, node *topo.NodePlan) ([]*topo.DevicePlan, error) {
+	if !slices.ContainsFunc(node.Devices, func(d topo.DevicePlan) bool { return d.Kind != topo.PortKind }) {
+		return nil, nil
+	}
+	order, kinds, vrfs := made(node), map[string]*device.Kind{}, false
+	for _, d := range order {
 		kind, err := device.Of(d.Kind)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		kinds[d.Name] = kind
-		b.addDevice(d, kind, describe("make %s %s", d.Kind, d.Name))
+		kinds[d.Name], vrfs = kind, vrfs || d.Table != 0
+		b.addDevice(d, kind, s.indexes[spot{node.Name, d.Parent}], describe("make %s %s", d.Kind, d.Name))
+		if kind.Flood {
+			for _, remote := range d.Remotes {
+				b.addFlood(d.Index, remote, describe("%s: send what is for all to %s", d.Name, remote))
+			}
+		}
 	}
 	for i := range node.Devices {
 		d := &node.Devices[i]
@@ -35,11 +58,30 @@ func (s *site) addDevices(b *batch, node *topo.NodePlan) error {
 		}
 		b.setMaster(d.Index, s.indexes[spot{node.Name, d.Master}], describe("%s: make it a port of %s", d.Name, d.Master))
 	}
-	return nil
+	if vrfs {
+		b.askVRFsFirst(!noIPv6())
+	}
+	return order, nil
+}
+
+// askVRFsFirst moves the rule for the table local behind that for VRFs, which the kernel
+// made with the first one: else what comes in at a VRF's port would be delivered to the
+// addresses of the rest of the node (Documentation/networking/vrf.rst).
+func (b *batch) askVRFsFirst(v6 bool) {
+	const afterVRFs = 1001 // theirs is 1000 (FIB_RULE_PREF of net/core/fib_rules.c: l3mdev)
+	for _, ipv6 := range []bool{false, true} {
+		if ipv6 && !v6 {
+			continue
+		}
+		local := topo.RulePlan{IPv6: ipv6, Priority: afterVRFs, Table: unix.RT_TABLE_LOCAL, SuppressPrefixLength: -1}
+		b.addRule(local, describe("ask VRFs first: add rule %s", local))
+		local.Priority = 0
+		b.delRule(local, describe("ask VRFs first: delete rule %s", local))
+	}
 }
 
 // addDevice makes an interface.
-func (b *batch) addDevice(d *topo.DevicePlan, kind *device.Kind, what func() string) {
+func (b *batch) addDevice(d *topo.DevicePlan, kind *device.Kind, parent int, what func() string) {
 	b.begin(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ifinfo(d.Index, 0, 0))
 	b.text(unix.IFLA_IFNAME, d.Name)
 	if d.MAC != [6]byte{} {
@@ -47,6 +89,9 @@ func (b *batch) addDevice(d *topo.DevicePlan, kind *device.Kind, what func() str
 	}
 	if d.MTU != 0 {
 		b.u32(unix.IFLA_MTU, uint32(d.MTU))
+	}
+	if kind.Stacked {
+		b.u32(unix.IFLA_LINK, uint32(parent))
 	}
 	info := b.nest(unix.IFLA_LINKINFO)
 	b.text(unix.IFLA_INFO_KIND, kind.Name)
@@ -56,6 +101,19 @@ func (b *batch) addDevice(d *topo.DevicePlan, kind *device.Kind, what func() str
 		b.attr(unix.IFLA_INFO_DATA, data)
 	}
 	info()
+	b.end(what)
+}
+
+// addFlood adds an entry to the interface's forwarding table for what is for all: the MAC
+// of zeros (bridge-fdb(8)).
+func (b *batch) addFlood(index int, to netip.Addr, what func() string) {
+	header := make([]byte, unix.SizeofNdMsg)
+	header[0], header[10] = unix.AF_BRIDGE, unix.NTF_SELF
+	binary.NativeEndian.PutUint32(header[4:], uint32(index))
+	binary.NativeEndian.PutUint16(header[8:], unix.NUD_PERMANENT)
+	b.begin(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, header)
+	b.attr(unix.NDA_LLADDR, make([]byte, 6))
+	b.addr(unix.NDA_DST, to)
 	b.end(what)
 }
 

@@ -67,9 +67,10 @@ var (
 		}
 		return file.Close()
 	}}
-	// VLAN, VRF, Dummy, WireGuard, IPVLAN, MACVLAN and VXLAN are kinds of link.
+	// VLAN, VRF, Bond, Dummy, WireGuard, IPVLAN, MACVLAN and VXLAN are kinds of link.
 	VLAN      = linkKind("vlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vlan{LinkAttrs: a, VlanId: 2} })
 	VRF       = linkKind("vrf", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vrf{LinkAttrs: a, Table: 10} })
+	Bond      = linkKind("bond", func(a netlink.LinkAttrs) netlink.Link { return netlink.NewLinkBond(a) })
 	Dummy     = linkKind("dummy", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Dummy{LinkAttrs: a} })
 	WireGuard = linkKind("wireguard", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Wireguard{LinkAttrs: a} })
 	IPVLAN    = linkKind("ipvlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.IPVlan{LinkAttrs: a} })

@@ -18,6 +18,9 @@ func (s *site) makePairs() error {
 			next = s.addSwitch(fabric, segment, next)
 			continue
 		}
+		if segment.Kind != topo.KindWire {
+			continue // its ports are made on others
+		}
 		owner := s.addWire(outer, segment)
 		if len(outer[owner].what) == 1 {
 			order = append(order, owner)

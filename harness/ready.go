@@ -157,7 +157,7 @@ func (s *site) asked(at spot) []netip.Addr {
 		asked = append(asked, linkLocal(port.MAC))
 	}
 	for _, prefix := range port.Addrs {
-		if prefix.Addr().Is6() || !carrierBarrier() {
+		if prefix.Addr().Is6() || !carrierBarrier() || port.Kind != topo.PortKind {
 			asked = append(asked, prefix.Addr())
 		}
 	}

@@ -17,6 +17,15 @@ var ruleActions = map[topo.RouteType]byte{
 
 // addRule adds a planned rule of policy routing.
 func (b *batch) addRule(rule topo.RulePlan, what func() string) {
+	b.rule(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, rule, what)
+}
+
+// delRule takes one away.
+func (b *batch) delRule(rule topo.RulePlan, what func() string) {
+	b.rule(unix.RTM_DELRULE, 0, rule, what)
+}
+
+func (b *batch) rule(kind, flags uint16, rule topo.RulePlan, what func() string) {
 	const invert = 2 // FIB_RULE_INVERT, linux/fib_rules.h
 	header := make([]byte, 12)
 	header[0] = unix.AF_INET
@@ -33,7 +42,7 @@ func (b *batch) addRule(rule topo.RulePlan, what func() string) {
 	if rule.Not {
 		binary.NativeEndian.PutUint32(header[8:], invert)
 	}
-	b.begin(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header)
+	b.begin(kind, flags, header)
 	b.u32(unix.FRA_PRIORITY, uint32(rule.Priority))
 	for kind, prefix := range map[uint16]netip.Prefix{unix.FRA_DST: rule.To, unix.FRA_SRC: rule.From} {
 		if prefix.IsValid() && prefix.Bits() > 0 {

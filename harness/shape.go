@@ -87,8 +87,8 @@ func (s *state) lastingLinks(w io.Writer) error {
 		if l.Kind == "bridge" || l.Master != 0 {
 			l.MAC = "" // by chance, and nobody sends to it
 		}
-		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s isolated %v\n",
-			l.Name, l.Up, l.Flags&unix.IFF_NOARP == 0, l.MTU, l.Kind, orDash(l.MAC), s.name(l.Master), l.Isolated)
+		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s isolated %v table %d\n",
+			l.Name, l.Up, l.Flags&unix.IFF_NOARP == 0, l.MTU, l.Kind, orDash(l.MAC), s.name(l.Master), l.Isolated, l.Table)
 		for _, addr := range addrs {
 			if addr.Index == l.Index && !addr.Prefix.Addr().IsLinkLocalUnicast() {
 				fmt.Fprintf(w, "%s %s\n", l.Name, addrText(addr))

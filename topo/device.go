@@ -10,23 +10,36 @@ type Device struct {
 	addrs []string
 	mac   string
 	mtu   int
+	table int
+	mode  BondMode
 }
 
 // DevicePlan is an interface of a node.
 type DevicePlan struct {
 	Name string
-	// Kind is the kernel's word for what it is: veth (a port), bridge, dummy.
+	// Kind is the kernel's word for what it is: veth (a port on a wire or a switch), vxlan and
+	// macvlan (ports on such segments), bridge, bond, vrf, dummy.
 	Kind string
 	// Index is the interface's in its namespace; the ports are the first, from 2.
 	Index int
-	// Segment is that of a port. A bridge, which takes over the addresses of its ports,
-	// is on that of its first one.
+	// Segment is that of a port. A bridge or a bond, which take over the addresses of
+	// their ports, are on that of the first one.
 	Segment string
 	// Master is the interface that this one is a port of.
 	Master string
 	MAC    [6]byte // zero: the kernel's choice
 	MTU    int     // bytes; 0 is 1,500
 	Addrs  []netip.Prefix
+	// Parent is the interface that this one is made on, and ID the number by which it is
+	// told from others there: a VXLAN's.
+	Parent string
+	ID     int
+	// Local and Remotes are the ends of a tunnel: this one's, and those of the others on
+	// its segment.
+	Local   netip.Addr
+	Remotes []netip.Addr
+	Table   int    // of a VRF
+	Mode    string // of a bond, in the kernel's words
 }
 
 // Address gives the device addresses with their prefix lengths: "10.0.1.1/24". Others
@@ -67,4 +80,6 @@ type deviceKind struct {
 	joins bool
 	// mac says whether it has one.
 	mac bool
+	// check reads what only this kind has; nil for nothing.
+	check func(p *planner, where string, at end, d *Device)
 }

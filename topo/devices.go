@@ -22,6 +22,7 @@ func (p *planner) planDevices(macs map[[6]byte]bool) {
 			p.planDevice(i, d, macs)
 		}
 	}
+	p.joinOverlays()
 	p.joinSegments()
 }
 
@@ -50,6 +51,9 @@ func (p *planner) planDevice(node int, d *Device, macs map[[6]byte]bool) {
 	}
 	at := end{node, len(plan.Devices)}
 	plan.Devices = append(plan.Devices, made)
+	if d.kind.check != nil {
+		d.kind.check(p, where, at, d)
+	}
 	p.planMembers(where, at, d)
 }
 

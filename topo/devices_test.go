@@ -146,3 +146,121 @@ func TestMistakesInDevices(t *testing.T) {
 		}),
 	})
 }
+
+// two is a router with two tenants of the same addresses.
+func two(choose func(r *topo.Node, red, blue []*topo.Segment)) *topo.Network {
+	network := topo.New("tenants")
+	var at []topo.Attachment
+	segments := map[string][]*topo.Segment{}
+	for _, tenant := range []string{"red", "blue"} {
+		for _, side := range []string{"in", "out"} {
+			prefix := map[string]string{"in": "10.0.1.0/24", "out": "10.0.2.0/24"}[side]
+			wire := network.Wire(tenant+"/"+side, prefix)
+			network.Host(tenant+"/"+side, wire)
+			segments[tenant], at = append(segments[tenant], wire), append(at, wire)
+		}
+	}
+	choose(network.Router("r", at...), segments["red"], segments["blue"])
+	return network
+}
+
+func interfacesOf(segments []*topo.Segment) (all []topo.Interface) {
+	for _, s := range segments {
+		all = append(all, s)
+	}
+	return all
+}
+
+func TestVRFsAreRoutedByThemselves(t *testing.T) {
+	t.Parallel()
+	network := two(func(r *topo.Node, red, blue []*topo.Segment) {
+		r.VRF("red", 10, interfacesOf(red)...)
+		r.VRF("blue", 20, interfacesOf(blue)...)
+	})
+	plan := mustPlan(t, network)
+	if len(plan.Notes) != 0 {
+		t.Errorf("nothing overlaps: %q", plan.Notes)
+	}
+	same(t, devices(nodeOf(t, plan, "r")), []string{
+		"2 in veth master red [10.0.1.2/24]", "3 out veth master red [10.0.2.2/24]", "4 in-2 veth master blue [10.0.1.2/24]", "5 out-2 veth master blue [10.0.2.2/24]",
+		"6 red vrf []", "7 blue vrf []",
+	})
+	for _, name := range []string{"red/in", "blue/in"} {
+		same(t, routes(nodeOf(t, plan, name)), []string{"0.0.0.0/0 via 10.0.1.2 dev in"})
+	}
+	same(t, routes(nodeOf(t, plan, "r")), []string{"unreachable 0.0.0.0/0 table 10 metric 4278198272", "unreachable 0.0.0.0/0 table 20 metric 4278198272"})
+	if way, ok := plan.Way("red/in", addr("10.0.2.1")); !ok || way.Via != addr("10.0.1.2") {
+		t.Errorf("red's way is %v, %v", way, ok)
+	}
+}
+
+func TestVRFsNeverForwardToEachOther(t *testing.T) {
+	t.Parallel()
+	network := topo.New("tenants")
+	red, blue, far := network.Wire("red", "10.0.1.0/24"), network.Wire("blue", "10.0.2.0/24"), network.Wire("far", "10.0.3.0/24")
+	network.Host("a", red)
+	network.Host("b", blue)
+	network.Host("c", far)
+	r := network.Router("r", red, blue, far)
+	r.VRF("v", 10, red, far)
+	plan := mustPlan(t, network)
+	same(t, routes(nodeOf(t, plan, "a")), []string{"0.0.0.0/0 via 10.0.1.2 dev red"})
+	same(t, routes(nodeOf(t, plan, "b")), nil) // blue is alone in its domain
+	if _, ok := plan.Way("a", addr("10.0.2.1")); ok {
+		t.Error("there is a way from the VRF to the rest of the node")
+	}
+	if _, ok := plan.Way("a", addr("10.0.3.1")); !ok {
+		t.Error("there is no way within the VRF")
+	}
+}
+
+func TestVRFHasRoutesOfItsTable(t *testing.T) {
+	t.Parallel()
+	network := topo.New("core")
+	one, mid, two := network.Wire("one", "10.0.1.0/24"), network.Wire("mid", "10.0.2.0/24"), network.Wire("two", "10.0.3.0/24")
+	network.Host("a", one)
+	r := network.Router("r", one, mid)
+	r.VRF("v", 10, one, mid)
+	r.Route(topo.Route{To: "10.9.0.0/16", Via: "10.0.1.1", Table: 10})
+	network.Router("s", mid, two)
+	network.Host("b", two)
+	plan := mustPlan(t, network)
+	same(t, routes(nodeOf(t, plan, "r")), []string{
+		"10.9.0.0/16 via 10.0.1.1 dev one table 10", "10.0.3.0/24 via 10.0.2.2 dev mid table 10", "unreachable 0.0.0.0/0 table 10 metric 4278198272",
+	})
+	if !strings.Contains(plan.String(), "v (vrf table 10 of one, mid)") {
+		t.Errorf("the plan does not tell of the VRF:\n%s", plan)
+	}
+}
+
+func TestBondTakesOverAddresses(t *testing.T) {
+	t.Parallel()
+	network := topo.New("office")
+	lan := network.Switch("lan", "10.0.1.0/24")
+	r := network.Host("r", lan.As("eth0"), lan.As("eth1"))
+	r.Bond("bond0", topo.LACP, lan.As("eth0"), lan.As("eth1"))
+	network.Host("a", lan)
+	plan := mustPlan(t, network)
+	same(t, devices(nodeOf(t, plan, "r")), []string{"2 eth0 veth master bond0 []", "3 eth1 veth master bond0 []", "4 bond0 bond [10.0.1.1/24]"})
+	if mode := nodeOf(t, plan, "r").Devices[2].Mode; mode != "802.3ad" {
+		t.Errorf("mode %s", mode)
+	}
+	if got := addresses(nodeOf(t, plan, "a")); got != "[10.0.1.2/24]" {
+		t.Errorf("a has %s", got)
+	}
+}
+
+func TestMistakesInVRFsAndBonds(t *testing.T) {
+	t.Parallel()
+	on := func(f func(r *topo.Node, lan *topo.Segment)) func(*topo.Network) {
+		return func(n *topo.Network) { lan := n.Switch("lan", "10.0.1.0/24"); f(n.Router("r", lan), lan) }
+	}
+	check(t, []mistake{
+		one("node r: vrf v: table 254: it is between 1 and 4294967295, and none of 253, 254 and 255, which are everybody's",
+			on(func(r *topo.Node, lan *topo.Segment) { r.VRF("v", 254, lan) })),
+		one("node r: vrf w: table 10 is that of v: choose another", on(func(r *topo.Node, lan *topo.Segment) { r.VRF("v", 10, lan); r.VRF("w", 10) })),
+		one("node r: bond b: it has 0 ports: give it 1", on(func(r *topo.Node, _ *topo.Segment) { r.Bond("b", topo.ActiveBackup) })),
+		one("node r: bond b: mode 9: it is one of balance-rr, active-backup, balance-xor, broadcast, 802.3ad, balance-tlb, balance-alb",
+			on(func(r *topo.Node, lan *topo.Segment) { r.Bond("b", 9, lan) })),
+	})
+}

@@ -38,6 +38,15 @@
 // another it gets a route to neither, and the plan's Notes say so; a route that
 // the declaration gives it settles which is meant.
 //
+// # Devices
+//
+// A port's interface may be given any name (Segment.As), and a node has interfaces of its
+// own: Bridge, Bond, VRF, Dummy. A bridge joins the segments of its ports: prefixes of one
+// are for all, and what addresses the ports have are the bridge's; so with a bond. A VRF is
+// routed by itself: no route leads from one to another that the declaration does not give.
+// VXLAN and MACVLAN are segments over another, on which their nodes have a port too.
+// NodePlan.Devices has all interfaces, the ports first.
+//
 // # Mistakes
 //
 // Declaring never fails. Validate finds everything that is wrong in one go; each

@@ -16,6 +16,7 @@ type gateways struct {
 type link struct {
 	dev     string
 	segment int // -1 for none
+	table   int // of the interface's VRF; 0 for none
 	prefix  netip.Prefix
 }
 
@@ -34,19 +35,20 @@ func (p *planner) gateways(node int) *gateways {
 			continue
 		}
 		dev := p.plan.Nodes[node].Devices[p.voice(at).port].Name
+		table := p.vrfTable(node, dev)
 		if !p.bare(at) {
 			for _, prefix := range p.plan.Segments[segment].Prefixes {
-				g.links = append(g.links, link{dev, segment, prefix})
+				g.links = append(g.links, link{dev, segment, table, prefix})
 			}
 		}
 		for _, addr := range p.plan.Nodes[node].Ports[j].Addrs {
-			g.links = append(g.links, link{dev, segment, addr.Masked()})
+			g.links = append(g.links, link{dev, segment, table, addr.Masked()})
 		}
 	}
 	for _, device := range p.plan.Nodes[node].ownDevices() {
 		segment := p.segmentNamed(device.Segment)
 		for _, addr := range device.Addrs {
-			g.links = append(g.links, link{device.Name, segment, addr.Masked()})
+			g.links = append(g.links, link{device.Name, segment, p.vrfTable(node, device.Name), addr.Masked()})
 		}
 	}
 	return g
@@ -54,8 +56,8 @@ func (p *planner) gateways(node int) *gateways {
 
 // connected says whether the kernel makes a route to the prefix by itself that
 // leaves no place for another: an IPv4 one, of an address that is not alone.
-func (g *gateways) connected(to netip.Prefix) bool {
-	return to.Addr().Is4() && !to.IsSingleIP() && slices.ContainsFunc(g.links, func(l link) bool { return l.prefix == to })
+func (g *gateways) connected(to netip.Prefix, table int) bool {
+	return to.Addr().Is4() && !to.IsSingleIP() && slices.ContainsFunc(g.links, func(l link) bool { return l.prefix == to && l.table == table })
 }
 
 // parseGateway reads a gateway's address; the zero Addr when there is none.
@@ -83,7 +85,7 @@ func (p *planner) resolve(where string, g *gateways, route *RoutePlan, dev Inter
 		}
 		return
 	}
-	links := p.toward(g, via, route.Dev)
+	links := p.toward(g, via, route)
 	switch {
 	case p.ownAddress(g.node, via, links):
 		p.wrong("%s: gateway %s is the node's own address: choose a neighbour's", where, via)
@@ -105,11 +107,15 @@ func (p *planner) resolve(where string, g *gateways, route *RoutePlan, dev Inter
 
 // toward are the links that a gateway is on, one a segment. Where some other
 // node has the gateway's address on one of them alone, it is that one.
-func (p *planner) toward(g *gateways, via netip.Addr, dev string) []link {
+func (p *planner) toward(g *gateways, via netip.Addr, route *RoutePlan) []link {
 	var links, owned []link
+	table := 0
+	if p.isVRF(g.node, route.Table) {
+		table = route.Table
+	}
 	seen := map[int]bool{}
 	for _, l := range g.links {
-		if l.segment < 0 || !l.prefix.Contains(via) || seen[l.segment] || dev != "" && l.dev != dev {
+		if l.segment < 0 || !l.prefix.Contains(via) || seen[l.segment] || route.Dev != "" && l.dev != route.Dev || route.Dev == "" && l.table != table {
 			continue
 		}
 		seen[l.segment] = true
@@ -153,6 +159,24 @@ func (p *planner) ownAddress(node int, via netip.Addr, links []link) bool {
 		}
 	}
 	return false
+}
+
+// vrfTable is the table of the VRF that an interface is a port of; 0 for none.
+func (p *planner) vrfTable(node int, name string) int {
+	if len(p.plan.Nodes[node].ownDevices()) == 0 {
+		return 0
+	}
+	for d, is := p.plan.Nodes[node].Device(name); is; d, is = p.plan.Nodes[node].Device(d.Master) {
+		if d.Table != 0 {
+			return d.Table
+		}
+	}
+	return 0
+}
+
+// isVRF says whether a table is that of a VRF of the node.
+func (p *planner) isVRF(node, table int) bool {
+	return table != 0 && slices.ContainsFunc(p.plan.Nodes[node].ownDevices(), func(d DevicePlan) bool { return d.Table == table })
 }
 
 // behindDevice says whether an earlier route without a gateway makes this one's

@@ -9,7 +9,7 @@ import (
 type graph struct {
 	subnets   []subnet // in order of declaration
 	of        [][]int  // by segment: its subnets
-	seats     [][]seat // by node, in order of its ports
+	seats     [][]seat // by routing domain, in order of its interfaces
 	loopbacks [][]int  // by node: the targets on its loopback
 	targets   []target // the subnets' prefixes, by the same number, then the loopbacks'
 	order     []int    // the targets, each before those that lie within it
@@ -30,6 +30,7 @@ type subnet struct {
 // seat is a node's interface with an address in a subnet, as long as that says.
 type seat struct {
 	node, port, subnet int
+	domain             int // the routing domain
 	addr               netip.Addr
 }
 
@@ -44,7 +45,7 @@ type target struct {
 func newGraph(plan *Plan, x *index, router []bool, v6 bool) *graph {
 	g := &graph{
 		of: make([][]int, len(plan.Segments)), router: router,
-		seats: make([][]seat, len(plan.Nodes)), loopbacks: make([][]int, len(plan.Nodes)),
+		seats: make([][]seat, len(x.domains)), loopbacks: make([][]int, len(plan.Nodes)),
 	}
 	for i := range plan.Segments {
 		if first := x.leader(i); first != i {
@@ -81,22 +82,32 @@ func (g *graph) seat(plan *Plan, x *index, node int, last []int) {
 		if !on {
 			continue
 		}
+		domain := x.domainOf(node, &devices[j])
 		for _, k := range g.of[segment] {
 			prefix := g.subnets[k].prefix
 			for _, addr := range devices[j].Addrs {
 				// A longer prefix would give the node no route to its neighbours.
-				if last[k] != node+1 && addr.Bits() <= prefix.Bits() && prefix.Contains(addr.Addr()) {
-					last[k] = node + 1
-					g.seats[node] = append(g.seats[node], seat{node, j, k, addr.Addr()})
+				if last[k] != domain+1 && addr.Bits() <= prefix.Bits() && prefix.Contains(addr.Addr()) {
+					last[k] = domain + 1
+					g.seats[domain] = append(g.seats[domain], seat{node, j, k, domain, addr.Addr()})
 				}
 			}
 		}
 	}
-	for _, s := range g.seats[node] {
-		if g.router[node] && len(g.seats[node]) > 1 {
+	g.take(node, node)
+	for _, domain := range x.vrfs[node] {
+		g.take(node, domain)
+	}
+}
+
+// take notes who leads on from a subnet: the routers, and those with a loopback, which is
+// in no VRF.
+func (g *graph) take(node, domain int) {
+	for _, s := range g.seats[domain] {
+		if g.router[node] && len(g.seats[domain]) > 1 {
 			g.subnets[s.subnet].routers = append(g.subnets[s.subnet].routers, s)
 		}
-		if len(g.loopbacks[node]) > 0 {
+		if node == domain && len(g.loopbacks[node]) > 0 {
 			g.subnets[s.subnet].loopers = append(g.subnets[s.subnet].loopers, s)
 		}
 	}
@@ -124,10 +135,10 @@ func (g *graph) sort() {
 	}
 }
 
-// onlyGateway is the one router that all ways of a host begin at, where a look at
+// onlyGateway is the one router that all ways of a host's routing domain begin at, where a look at
 // its neighbours tells.
-func (g *graph) onlyGateway(node int) (port int, gateway seat, ok bool) {
-	for _, s := range g.seats[node] {
+func (g *graph) onlyGateway(node, domain int) (port int, gateway seat, ok bool) {
+	for _, s := range g.seats[domain] {
 		for _, router := range g.subnets[s.subnet].routers {
 			if ok {
 				return 0, seat{}, false
@@ -135,7 +146,7 @@ func (g *graph) onlyGateway(node int) (port int, gateway seat, ok bool) {
 			port, gateway, ok = s.port, router, true
 		}
 	}
-	for _, s := range g.seats[node] {
+	for _, s := range g.seats[domain] {
 		for _, looper := range g.subnets[s.subnet].loopers {
 			if looper.node != node && looper.node != gateway.node {
 				return 0, seat{}, false

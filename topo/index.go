@@ -9,8 +9,11 @@ import (
 type index struct {
 	nodes    map[string]int
 	segments map[string]int
-	domain   []int     // by segment: the first that it is one with; nil where none is
-	graphs   [2]*graph // IPv4, IPv6
+	// domains are the routing domains: each node, by its number, then the VRFs.
+	domains []routingDomain
+	vrfs    map[int][]int // by node: the numbers of its VRFs
+	domain  []int         // by segment: the first that it is one with; nil where none is
+	graphs  [2]*graph     // IPv4, IPv6
 
 	mutex  sync.Mutex
 	owners map[netip.Addr][]int
@@ -27,6 +30,7 @@ func newIndex(plan *Plan, domain []int) *index {
 		x.nodes[plan.Nodes[i].Name] = i
 		router[i] = plan.Nodes[i].Router
 	}
+	x.addDomains(plan)
 	for f, v6 := range []bool{false, true} {
 		x.graphs[f] = newGraph(plan, x, router, v6)
 	}
@@ -38,6 +42,41 @@ func (x *index) leader(segment int) int {
 		return segment
 	}
 	return x.domain[segment]
+}
+
+// routingDomain is a node, or a VRF of it: what is routed by itself.
+type routingDomain struct {
+	node, table int
+	vrf         string
+}
+
+func (x *index) addDomains(plan *Plan) {
+	x.domains = make([]routingDomain, len(plan.Nodes))
+	for i := range plan.Nodes {
+		x.domains[i].node = i
+	}
+	for i := range plan.Nodes {
+		for _, d := range plan.Nodes[i].ownDevices() {
+			if d.Table == 0 {
+				continue
+			}
+			if x.vrfs == nil {
+				x.vrfs = map[int][]int{}
+			}
+			x.vrfs[i] = append(x.vrfs[i], len(x.domains))
+			x.domains = append(x.domains, routingDomain{i, d.Table, d.Name})
+		}
+	}
+}
+
+// domainOf is the routing domain of a node's interface.
+func (x *index) domainOf(node int, d *DevicePlan) int {
+	for _, domain := range x.vrfs[node] {
+		if vrf := x.domains[domain].vrf; vrf == d.Master || vrf == d.Name {
+			return domain
+		}
+	}
+	return node
 }
 
 // joined says whether two segments, by name, are one.
@@ -72,7 +111,7 @@ func (x *index) hopsOf(node int, v6 bool) []int {
 		hops[i] = -1
 	}
 	w := newWalk(g)
-	w.from(node)
+	w.from(node, node)
 	for _, way := range w.ways {
 		if way.target < len(hops) {
 			hops[way.target] = way.hops

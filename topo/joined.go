@@ -20,6 +20,17 @@ func (p *planner) joins(at end, member int) {
 	p.domain[max(a, b)] = min(a, b)
 }
 
+// joinOverlays makes segments one with what they are over, where frames are the same.
+func (p *planner) joinOverlays() {
+	for i, segment := range p.network.segments {
+		if segment.overlay == nil || !segment.overlay.joins || p.plan.Segments[i].Over == "" {
+			continue
+		}
+		a, b := p.leader(p.segments[segment.over]), p.leader(i)
+		p.domain[max(a, b)] = min(a, b)
+	}
+}
+
 // leader is the first of the segments that a segment is one with.
 func (p *planner) leader(segment int) int {
 	for p.domain[segment] != segment {

@@ -24,6 +24,8 @@ type SegmentPlan struct {
 	Kind     Kind
 	Prefixes []netip.Prefix // masked, in order of declaration
 	MTU      int            // bytes; 0 is 1,500
+	Over     string         // the segment that it is made over
+	ID       int            // a VXLAN's number (VNI)
 	Bridge   string         // a switch's interface in the lab's fabric namespace
 	Ports    []PortRef      // in order of declaration
 }

@@ -55,6 +55,7 @@ func (n *Network) Plan() (*Plan, error) {
 	p.checkPorts()
 	p.planAddresses()
 	p.deviceAddresses()
+	p.planOverlays()
 	p.checkMTUs()
 	p.checkDeviceMTUs()
 	p.declaredRoutes()

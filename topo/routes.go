@@ -56,7 +56,7 @@ func (p *planner) declaredRoute(g *gateways, route Route) RoutePlan {
 		return made
 	}
 	switch {
-	case made.Table == 0 && made.Metric == 0 && g.connected(made.To):
+	case (made.Table == 0 || p.isVRF(g.node, made.Table)) && made.Metric == 0 && g.connected(made.To, made.Table):
 		p.wrong("%s: the kernel has one, for the node is on that subnet: give this one a metric or a table", where)
 	case route.Type != Unicast && (made.Via.IsValid() || made.Dev != "" || len(route.Hops) > 0):
 		p.wrong("%s: a %s route leads nowhere: leave out gateway and device", where, route.Type)

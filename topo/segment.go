@@ -7,14 +7,19 @@ type Kind int
 const (
 	KindWire   Kind = iota // two ports, one veth pair
 	KindSwitch             // a bridge
+	// Those over another segment, on which its nodes have a port as well.
+	KindVXLAN
+	KindMACVLAN
 )
 
-// String is "wire" or "switch".
+var kindNames = []string{"wire", "switch", "vxlan", "macvlan"}
+
+// String is the kind's name: "wire", "switch", "vxlan".
 func (k Kind) String() string {
-	if k == KindSwitch {
-		return "switch"
+	if k < 0 || int(k) >= len(kindNames) {
+		return kindNames[KindWire]
 	}
-	return "wire"
+	return kindNames[k]
 }
 
 // Segment is a broadcast domain: what one port sends to all, every other hears.
@@ -25,6 +30,9 @@ type Segment struct {
 	kind    Kind
 	texts   []string
 	mtu     int
+	overlay *overlayKind // nil for one that is over no other
+	over    *Segment
+	id      int
 }
 
 // Name is the segment's name.

@@ -21,6 +21,7 @@ func (p *planner) planSegments() {
 			plan.Bridge = names.name(segment.name)
 		}
 		p.plan.Segments = append(p.plan.Segments, plan)
+		p.checkOverlay(i)
 	}
 }
 

@@ -126,6 +126,12 @@ func (d *DevicePlan) title(n *NodePlan) string {
 		}
 	}
 	title := d.Name + " (" + d.Kind
+	if d.Mode != "" {
+		title += " " + d.Mode
+	}
+	if d.Table != 0 {
+		title += fmt.Sprintf(" table %d", d.Table)
+	}
 	if len(ports) > 0 {
 		title += " of " + strings.Join(ports, ", ")
 	}

@@ -16,7 +16,7 @@ func (p *Plan) Way(from string, to netip.Addr) (RoutePlan, bool) {
 	}
 	g := p.index.graphs[familyIndex(to.Is6())]
 	w := newWalk(g)
-	w.from(source)
+	w.from(source, source)
 	for _, way := range w.ways {
 		if g.targets[way.target].node == source {
 			continue // its own

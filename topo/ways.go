@@ -20,7 +20,7 @@ type walk struct {
 	ways   []way  // nearest first, the loopbacks' last
 	turn   int    // which node's turn it is; what is marked with another is unmarked
 	seen   []mark // by target
-	passed []int  // by node: the turn in which its seats were looked at
+	passed []int  // by routing domain: the turn in which its seats were looked at
 	routes []RoutePlan
 }
 
@@ -30,34 +30,36 @@ func newWalk(g *graph) *walk {
 	return &walk{graph: g, seen: make([]mark, len(g.targets)), passed: make([]int, len(g.seats))}
 }
 
-// from finds the ways of a node: the fewest hops; of equal ways the one over the
+// from finds the ways of a routing domain, which a node without VRFs is: the fewest hops; of equal ways the one over the
 // port, and then the router, declared first.
-func (w *walk) from(node int) {
+func (w *walk) from(node, domain int) {
 	g := w.graph
 	w.turn++
 	w.ways = w.ways[:0]
-	for _, s := range g.seats[node] {
+	for _, s := range g.seats[domain] {
 		w.add(way{target: s.subnet, port: s.port})
 	}
 	for i := 0; i < len(w.ways); i++ {
 		here := w.ways[i]
 		for _, router := range g.subnets[here.target].routers {
-			if w.passed[router.node] == w.turn {
+			if w.passed[router.domain] == w.turn {
 				continue
 			}
-			w.passed[router.node] = w.turn
+			w.passed[router.domain] = w.turn
 			next := here
 			next.hops++
 			if here.hops == 0 {
 				next.gateway, next.router = router.addr, true
 			}
-			for _, s := range g.seats[router.node] {
+			for _, s := range g.seats[router.domain] {
 				next.target = s.subnet
 				w.add(next)
 			}
 		}
 	}
-	w.loopbacks(node)
+	if node == domain {
+		w.loopbacks(node)
+	}
 }
 
 // loopbacks adds the ways to the addresses on the loopbacks: the node's own, and

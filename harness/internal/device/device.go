@@ -17,6 +17,10 @@ type Kind struct {
 	// Data are the attributes of an interface, nil for none; the addresses are those
 	// which it has in the plan.
 	Data func(a *Attributes, d *topo.DevicePlan)
+	// Stacked says that it is made on its parent (IFLA_LINK).
+	Stacked bool
+	// Flood says that it sends what is for all to each of its remotes.
+	Flood bool
 	// Idle says that an interface must be down to become a port of it.
 	Idle bool
 	// Speaks says that what its ports receive is the interface's: they have no address.
@@ -24,7 +28,7 @@ type Kind struct {
 }
 
 // kinds are the rows.
-var kinds = []*Kind{bridge, dummy}
+var kinds = []*Kind{bridge, bond, vrf, dummy, vxlan, macvlan}
 
 // Of is the row of a kind.
 func Of(name string) (*Kind, error) {
@@ -50,11 +54,6 @@ func (a *Attributes) Bytes(kind uint16, value []byte) {
 
 // U8 adds a number of one byte.
 func (a *Attributes) U8(kind uint16, value uint8) { a.Bytes(kind, []byte{value}) }
-
-// U16 adds a number of two bytes in network order.
-func (a *Attributes) U16(kind uint16, value uint16) {
-	a.Bytes(kind, binary.BigEndian.AppendUint16(nil, value))
-}
 
 // U32 adds a number of four bytes.
 func (a *Attributes) U32(kind uint16, value uint32) {

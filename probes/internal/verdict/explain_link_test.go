@@ -130,6 +130,20 @@ var linkRows = map[string]example{
 		s.Flow.Addr = netip.MustParseAddr("10.0.1.77")
 		s.arrived("client")
 	}, kind: evidence.NoAddress, word: "noaddress@client", text: "the request was not delivered at client/lan: nobody on the link has 10.0.1.77"},
+	"a bond without a port that is up": {happen: func(s *scene) {
+		s.bonded()
+		s.arrived("client")
+		s.on("printer", "lan").Up = false
+	}, kind: evidence.LinkDown, word: "linkdown@printer", text: "the request was lost at printer/bond0: no port of the bond is up"},
+	"who is asked for has a bond without a port that is up": {happen: func(s *scene) {
+		s.bonded()
+		s.asks("client", printer4)
+		s.on("printer", "lan").Up = false
+	}, kind: evidence.LinkDown, word: "linkdown@printer", text: "the request was lost at printer/bond0: no port of the bond is up"},
+	"a bond with a port that is up": {happen: func(s *scene) {
+		s.bonded()
+		s.arrived("client")
+	}, kind: evidence.Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
 	"a link that nobody planned": {happen: func(s *scene) {
 		s.arrived("client")
 		clear(s.Peers)
@@ -137,6 +151,20 @@ var linkRows = map[string]example{
 }
 
 var printer4 = netip.MustParseAddr("10.0.1.9")
+
+// bonded asks a printer whose port on the switch is one of a bond.
+func (s *scene) bonded() {
+	s.switched()
+	s.Flow.Addr = printer4
+	s.answers("client", printer4, inspect.Lookup{Type: 1, Out: 2})
+	s.States["printer"].Links = append(s.States["printer"].Links, inspect.Link{Index: 7, Name: "bond0", Kind: "bond", Up: true, Carrier: true, MTU: 1500})
+	s.on("printer", "lan").Master = 7
+	has := s.Ports["printer"][0].Addrs
+	s.Ports["printer"][0].Addrs = nil
+	bond := End{"printer", "bond0"}
+	s.Ports["printer"] = append(s.Ports["printer"], PortState{End: bond, Addrs: has})
+	s.Peers[End{"client", "lan"}] = append(s.Peers[End{"client", "lan"}], bond)
+}
 
 // switched makes the lan a switch with a printer on it.
 func (s *scene) switched() {
@@ -172,6 +200,14 @@ var bridgeRows = map[string]example{
 		s.bridged().arrived("fw")
 		s.on("fw", "lan").Isolated, s.on("fw", "dmz").Isolated = true, true
 	}, kind: evidence.PortIsolated, word: "isolated@fw", policy: true, text: "the request was not bridged at fw/lan: port lan is isolated, as is the one it was for"},
+	"a port that the owner of an address is behind is down": {happen: func(s *scene) {
+		s.bridged().asks("client", s.Flow.Addr)
+		s.on("fw", "dmz").Up = false
+	}, kind: evidence.LinkDown, word: "linkdown@fw", text: "the request was lost at fw/dmz: the link is down"},
+	"the bridge to the owner of an address is down": {happen: func(s *scene) {
+		s.bridged().asks("client", s.Flow.Addr)
+		s.on("fw", "br").Up = false
+	}, kind: evidence.LinkDown, word: "linkdown@fw", text: "the request was lost at fw/br: the bridge is down"},
 	"one isolated port": {happen: func(s *scene) {
 		s.bridged().arrived("fw")
 		s.on("fw", "lan").Isolated = true

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 )
 
@@ -79,6 +80,9 @@ func linkIsDown(p spot, c *evidence.Cause) bool {
 // ownerIsDown is the end of who is to answer for an address.
 func ownerIsDown(p spot, c *evidence.Cause) bool {
 	for _, peer := range p.peers() {
+		if p.unresolved() && p.Planned(peer.End, p.next()) && peer.bondIsDown(c) {
+			return true
+		}
 		if p.unresolved() && p.Planned(peer.End, p.next()) && peer.link.Index != 0 && !peer.link.Up {
 			moves(c, peer.End)
 			c.Detail = isDown
@@ -113,10 +117,26 @@ func (p spot) bridgeOfPeerIsDown(peer peer, c *evidence.Cause) bool {
 	return false
 }
 
+// bonded says whether the peer is a port of a bond, which has others.
+func (p peer) bonded() bool { return p.state.Link(p.link.Master).Kind == "bond" }
+
+// bondIsDown is a bond without a port that is up.
+func (p peer) bondIsDown(c *evidence.Cause) bool {
+	if p.link.Kind != "bond" || slices.ContainsFunc(p.state.Links, func(l inspect.Link) bool { return l.Master == p.link.Index && l.Up }) {
+		return false
+	}
+	moves(c, p.End)
+	c.Detail = "no port of the bond is up"
+	return true
+}
+
 // peerIsDown is the end that a frame was sent to.
 func peerIsDown(p spot, c *evidence.Cause) bool {
 	for _, peer := range p.receivers() {
-		if !peer.link.Up {
+		if peer.bondIsDown(c) {
+			return true
+		}
+		if !peer.link.Up && !peer.bonded() {
 			moves(c, peer.End)
 			c.Detail = isDown
 			return true

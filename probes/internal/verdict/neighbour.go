@@ -36,8 +36,14 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 	default:
 		c.Detail = fmt.Sprintf("nobody answers for %s", next)
 	}
+	if kind := p.link().Kind; slices.Contains(overlays, kind) {
+		c.Detail += fmt.Sprintf("; %s is a %s: what carries it may have been lost below", c.Interface, kind)
+	}
 	return true
 }
+
+// overlays are the kinds of link whose frames others carry.
+var overlays = []string{"vxlan", "geneve", "gretap", "ip6gretap"}
 
 // ownerOf is who has an address: on the link, or, as was planned, behind a bridge of
 // somebody's; "" where nobody has.

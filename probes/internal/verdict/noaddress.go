@@ -27,7 +27,8 @@ var noAddress = row{
 		onLink: func(p spot, c *evidence.Cause) bool {
 			peers, next := p.Peers[End{p.seen.Node, p.seen.Interface}], p.next()
 			c.Detail = fmt.Sprintf("nobody on the link has %s", next)
-			return len(peers) > 1 && !slices.ContainsFunc(peers, func(at End) bool { return p.Planned(at, next) })
+			has := func(at peer) bool { _, own := at.state.Addr(next); return own }
+			return len(peers) > 1 && !slices.ContainsFunc(peers, func(at End) bool { return p.Planned(at, next) }) && !slices.ContainsFunc(p.peers(), has)
 		},
 	},
 	confirmed: confirmation{

@@ -51,6 +51,7 @@ func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 			for _, ref := range domain.Ports {
 				if other := (verdict.End{Node: label(ref.Node), Interface: ref.Port}); other != at {
 					w.peers[at] = append(w.peers[at], other)
+					w.addBond(lab, at, ref.Node, other)
 				}
 			}
 		}
@@ -69,6 +70,23 @@ func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 			}
 			w.ports[name] = append(w.ports[name], state)
 		}
+	}
+}
+
+// addBond makes the bond that a port is one of a peer as well: that has the addresses.
+func (w wiring) addBond(lab *harness.Lab, at verdict.End, name string, other verdict.End) {
+	node, _ := lab.Plan().Node(name)
+	if node == nil || other.Node == at.Node {
+		return
+	}
+	port, _ := node.Device(other.Interface)
+	if port == nil || port.Master == "" {
+		return
+	}
+	master, _ := node.Device(port.Master)
+	bond := verdict.End{Node: other.Node, Interface: port.Master}
+	if master != nil && master.Kind == "bond" && !slices.Contains(w.peers[at], bond) {
+		w.peers[at] = append(w.peers[at], bond)
 	}
 }
 

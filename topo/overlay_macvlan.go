@@ -1,0 +1,10 @@
+package topo
+
+var macvlanOverlay = &overlayKind{kind: KindMACVLAN, device: "macvlan", joins: true, plan: func(*planner, *DevicePlan, end, end) {}}
+
+// MACVLAN declares a second interface, of a MAC of its own, at the ports that its nodes
+// have on another segment (in mode bridge). It is one broadcast domain with that one: both
+// have the prefixes of both. A node's port and its macvlan do not reach each other.
+func (n *Network) MACVLAN(name string, over *Segment, prefixes ...string) *Segment {
+	return n.overlay(macvlanOverlay, name, over, 0, prefixes)
+}
