@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
@@ -94,12 +95,18 @@ func (p *Port) relink() error {
 		return nil // a device that is on no link
 	}
 	segment := lab.site.onLink(planned)
+	addrs := p.plan.Addrs
+	if voice != own { // a bridge's port: what is behind it was asked for in vain as well
+		for _, ref := range segment.Ports {
+			addrs = append(slices.Clone(addrs), lab.site.device(lab.site.voice(spot{ref.Node, ref.Port})).Addrs...)
+		}
+	}
 	for _, ref := range segment.Ports {
 		peer := lab.site.voice(spot{ref.Node, ref.Port})
 		if peer == voice {
 			continue
 		}
-		up, err := p.remind(peer)
+		up, err := p.remind(peer, addrs)
 		if err != nil {
 			return err
 		}
@@ -145,17 +152,17 @@ func (p *Port) forget(segment *topo.SegmentPlan) error {
 	return nil
 }
 
-// remind makes a peer forget its neighbour entries for the port's addresses: one
+// remind makes a peer forget its neighbour entries for addresses: one
 // that is being asked for in vain fails later, although the port answers by now.
 // It says whether the peer is up.
-func (p *Port) remind(peer spot) (up bool, err error) {
+func (p *Port) remind(peer spot, addrs []netip.Prefix) (up bool, err error) {
 	lab, index := p.node.lab, p.node.lab.site.indexes[peer]
 	link, err := lab.byName[peer.node].Netlink().LinkByIndex(index)
 	if err != nil {
 		return false, at(err, "look at port %s of %s", peer.port, peer.node)
 	}
 	const works = unix.IFF_UP | unix.IFF_LOWER_UP
-	for _, prefix := range p.plan.Addrs {
+	for _, prefix := range addrs {
 		b := new(batch)
 		b.forgetNeighbour(index, prefix.Addr(), describe("forget neighbour %s of %s", prefix.Addr(), peer.node))
 		if err := lab.byName[peer.node].ground.rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
