@@ -13,7 +13,9 @@ import (
 // A program may bind its socket to a device (SO_BINDTODEVICE, which needs no privilege
 // since Linux 5.7; ping -I), and so choose a route that the kernel would not take: one of a
 // higher metric, that of a rule of policy routing for the device (ip rule oif), or none at
-// all: IPv4 takes the target for a neighbour on that link then.
+// all: IPv4 takes the target for a neighbour on that link then. IPv6 passes over routes that
+// reject, which are lo's, for a bound socket, but not in a lookup that has a source
+// (ip6_route_output_flags, net/ipv6/route.c).
 
 // boundPairs are the pairs at which a socket bound to a device leaves another way than one
 // that is not. They do not decide: nothing is to be delivered there.
@@ -75,8 +77,10 @@ type binding struct {
 func (b *binding) pair(q inspect.Question, free, bound inspect.Lookup, device string, own []liveAddr, all []pair) []pair {
 	p := pair{source: q.From, device: device, to: q.To, aside: true}
 	switch {
-	case bound.Errno != 0, bound == free, !q.From.IsValid() && isOwn(own, bound.From):
-		return all // no way, or the same; or it is one of those that follow
+	case bound.Errno != 0, bound == free:
+		return all // no way, or the same
+	case !q.From.IsValid() && isOwn(own, bound.From) && (free.Errno == 0 || !q.To.Is6()):
+		return all // it is one of those that follow
 	case bound.Table == 0 && !q.To.Is6():
 		b.assumed = append(b.assumed, p)
 		return all

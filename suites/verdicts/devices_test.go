@@ -113,6 +113,28 @@ var _ = Describe("the route that the kernel takes is not the only one", func() {
 		notIsolated(ctx, pc, site, echo, "side")
 	})
 
+	DescribeTable("nor does a route of IPv6 that rejects keep a bound socket", func(ctx SpecContext, route ...string) {
+		harness.Require(GinkgoTB(), harness.IPv6)
+		network := topo.New("reject")
+		lan, wan := network.Switch("lan", "fd00:1::/64"), network.Switch("wan", "fd00:9::/64")
+		network.Host("pc", lan)
+		network.Host("site", wan)
+		network.Router("fw", lan, wan)
+		s := (&site{network: network}).up()
+		pc, target := s.node("pc"), netip.MustParseAddr("fd00:9::1")
+		out, err := pc.Command("ip", append([]string{"-6", "route", "add"}, route...)...).CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		heard := datagrams(s.node("site"), 7, -1)
+		sending{to: netip.AddrPortFrom(target, 7), device: "lan"}.send(pc)
+		Eventually(func() []string { return plain(heard) }).WithTimeout(5*time.Second).Should(HaveLen(1), "the judge")
+		notIsolated(ctx, pc, s.node("site"), echo, "bound to lan")
+		Expect(holds(probes.BeIsolatedFrom(target).WithContext(ctx), pc)).To(BeFalse(), "without probes")
+	},
+		Entry("blackhole", "blackhole", "fd00:9::1/128"),
+		Entry("prohibit", "prohibit", "fd00:9::/72"),
+		Entry("unreachable", "unreachable", "fd00:9::/72"),
+	)
+
 	It("and where each is closed, it holds", func(ctx SpecContext) {
 		s := twoWays().up()
 		pc, site := s.node("pc"), s.node("site")
