@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,6 +27,8 @@ type XfrmPolicy struct {
 	Encrypts         bool // what it lets through is to be encrypted
 	// Asks is true where it also asks for a mark, or an interface of xfrm.
 	Asks bool
+	// Expires is true where the kernel deletes it after some time, or use (hard limits).
+	Expires bool
 }
 
 // XfrmDirection is what packets a policy is for.
@@ -52,11 +55,14 @@ func (ns Namespace) XfrmPolicies() (all []XfrmPolicy, err error) {
 			return nil, nil
 		}
 		err = errors.Join(err, failed)
+		limited, failed := ns.expiring(family, len(list))
+		err = errors.Join(err, failed)
 		for _, p := range slices.Backward(list) { // the kernel lists the newest first, and asks the oldest
 			all = append(all, XfrmPolicy{
 				Direction: XfrmDirection(p.Dir), Priority: p.Priority, From: selected(p.Src, everywhere), To: selected(p.Dst, everywhere),
 				Protocol: uint8(p.Proto), SourcePort: uint16(p.SrcPort), Port: uint16(p.DstPort), Index: p.Ifindex,
 				Blocks: p.Action == netlink.XFRM_POLICY_BLOCK, Encrypts: len(p.Tmpls) > 0, Asks: p.Mark != nil || p.Ifid != 0,
+				Expires: limited[p.Index],
 			})
 		}
 	}
@@ -67,6 +73,34 @@ func (ns Namespace) XfrmPolicies() (all []XfrmPolicy, err error) {
 		return p.Priority - q.Priority
 	})
 	return all, err
+}
+
+// expiring are the indexes of a family's policies that have a hard limit, which the package
+// netlink does not tell.
+func (ns Namespace) expiring(family, policies int) (limited map[int]bool, err error) {
+	if policies == 0 {
+		return nil, nil
+	}
+	request := nl.NewNetlinkRequest(nl.XFRM_MSG_GETPOLICY, unix.NLM_F_DUMP)
+	request.AddData(nl.NewIfInfomsg(family))
+	var messages [][]byte
+	err = ns.Do(func() (err error) {
+		messages, err = request.Execute(unix.NETLINK_XFRM, nl.XFRM_MSG_NEWPOLICY)
+		return err
+	})
+	limited = map[int]bool{}
+	for _, m := range messages {
+		if len(m) < nl.SizeofXfrmUserpolicyInfo {
+			continue
+		}
+		p := nl.DeserializeXfrmUserpolicyInfo(m)
+		l := p.Lft
+		limited[int(p.Index)] = l.HardByteLimit != nl.XFRM_INF || l.HardPacketLimit != nl.XFRM_INF || l.HardAddExpiresSeconds != 0 || l.HardUseExpiresSeconds != 0
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list limits of policies of xfrm: %w", err)
+	}
+	return limited, nil
 }
 
 // selected is a prefix of a selector. One of no bits has no family of its own.

@@ -60,6 +60,18 @@ func encrypting(p *netlink.XfrmPolicy) {
 }
 
 var _ = Describe("a policy of xfrm", func() {
+	It("that blocks for a time does not isolate", func(ctx SpecContext) {
+		o := warm(ctx)
+		secured(o.fw, func(p *netlink.XfrmPolicy) { p.Priority = 9 }) // or it is skipped
+		for _, to := range []string{server4.String(), server6.String()} {
+			out, err := o.fw.Command("ip", "xfrm", "policy", "update", "dst", to, "dir", "fwd", "action", "block", "limit", "time-hard", "600").CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), "%s", out)
+		}
+		before := counted(o.fw, "XfrmFwdHdrError") + counted(o.fw, "XfrmInPolBlock")
+		inconclusive(ctx, o.client, o.server, "until that expires", dns.Within(silence))
+		Expect(counted(o.fw, "XfrmFwdHdrError")+counted(o.fw, "XfrmInPolBlock")).To(BeNumerically(">", before), "the judge")
+	})
+
 	DescribeTable("that blocks isolates", func(ctx SpecContext, at string, dir netlink.Dir, counter string, asked ...probes.Probe) {
 		o := warm(ctx)
 		node := o.client.Lab().Node(at)

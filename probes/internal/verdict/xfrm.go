@@ -30,5 +30,9 @@ var xfrm = row{
 func (p spot) blocked(c *evidence.Cause, d inspect.XfrmDirection, q inspect.Question, index int) bool {
 	found, ok := p.state.Xfrm(d, q, index)
 	c.Detail = "policy " + found.String()
+	if ok && found.Blocks && found.Expires {
+		c.Kind = evidence.Unknown
+		c.Detail += " drops it, until that expires: a policy that lasts, or a rule, would isolate"
+	}
 	return ok && found.Blocks
 }
