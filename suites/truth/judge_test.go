@@ -163,7 +163,7 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 // it is isolated was said, nor that this cannot be told.
 func (r *round) stopped() bool {
 	v := r.said.isolated
-	return v.asked && v.err != nil && v.inconclusive() == "" && !v.doubts() && !v.beyond() && r.kind != every && !r.across && r.to != "" && len(r.facts) > 0 &&
+	return v.asked && v.err != nil && v.inconclusive() == "" && !r.w.stopsDiscovery() && !v.doubts() && !v.beyond() && r.kind != every && !r.across && r.to != "" && len(r.facts) > 0 &&
 		!slices.ContainsFunc(r.facts, func(f fact) bool { return f.arrived[r.to] > 0 })
 }
 
