@@ -17,7 +17,7 @@ type Device struct {
 // DevicePlan is an interface of a node.
 type DevicePlan struct {
 	Name string
-	// Kind is the kernel's word for what it is: veth (a port on a wire or a switch), vxlan and
+	// Kind is the kernel's word for what it is: veth (a port on a wire or a switch), vlan, vxlan and
 	// macvlan (ports on such segments), bridge, bond, vrf, dummy.
 	Kind string
 	// Index is the interface's in its namespace; the ports are the first, from 2.
@@ -31,7 +31,7 @@ type DevicePlan struct {
 	MTU    int     // bytes; 0 is 1,500
 	Addrs  []netip.Prefix
 	// Parent is the interface that this one is made on, and ID the number by which it is
-	// told from others there: a VXLAN's.
+	// told from others there: a VLAN's, or a VXLAN's.
 	Parent string
 	ID     int
 	// Local and Remotes are the ends of a tunnel: this one's, and those of the others on

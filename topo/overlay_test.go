@@ -57,6 +57,19 @@ func TestVXLANOverIPv6IsSmaller(t *testing.T) {
 	})
 }
 
+func TestVLANIsOverItsTrunk(t *testing.T) {
+	t.Parallel()
+	network := topo.New("office")
+	trunk := network.Switch("trunk")
+	red, blue := network.VLAN("red", trunk, 100, "10.0.1.0/24"), network.VLAN("blue", trunk, 200, "10.0.2.0/24")
+	network.Router("r", trunk.As("eth0"), red.As("eth0.100"), blue.As("eth0.200"))
+	network.Host("a", trunk, red)
+	network.Host("b", trunk, blue)
+	plan := mustPlan(t, network)
+	same(t, stacked(nodeOf(t, plan, "r")), []string{"eth0 veth", "eth0.100 vlan on eth0 100", "eth0.200 vlan on eth0 200"})
+	same(t, routes(nodeOf(t, plan, "a")), []string{"0.0.0.0/0 via 10.0.1.1 dev red"})
+}
+
 func TestMACVLANIsOneWithWhatItIsOver(t *testing.T) {
 	t.Parallel()
 	network := topo.New("office")
@@ -81,11 +94,11 @@ func TestMistakesInOverlays(t *testing.T) {
 		}),
 		one("segment red: it is over no segment: declare that in this network", func(n *topo.Network) { n.VXLAN("red", nil, 1) }),
 		one("segment red: VNI 0: it is between 1 and 16777215", func(n *topo.Network) { n.VXLAN("red", n.Switch("core"), 0) }),
-		one("segment red: VNI 16777216: it is between 1 and 16777215", func(n *topo.Network) { n.VXLAN("red", n.Switch("core"), 1<<24) }),
-		one("segment blue: VNI 7 is that of segment red: choose another", func(n *topo.Network) {
+		one("segment red: VLAN 4095: it is between 1 and 4094", func(n *topo.Network) { n.VLAN("red", n.Switch("core"), 4095) }),
+		one("segment blue: VLAN 7 is that of segment red: choose another", func(n *topo.Network) {
 			core := n.Switch("core")
-			n.VXLAN("red", core, 7)
-			n.VXLAN("blue", core, 7)
+			n.VLAN("red", core, 7)
+			n.VLAN("blue", core, 7)
 		}),
 		one("node b: segment red: the nodes on it have no address of one family in common on the segment below: give them one", func(n *topo.Network) {
 			core := n.Switch("core", "10.0.0.0/24")

@@ -25,7 +25,7 @@ type SegmentPlan struct {
 	Prefixes []netip.Prefix // masked, in order of declaration
 	MTU      int            // bytes; 0 is 1,500
 	Over     string         // the segment that it is made over
-	ID       int            // a VXLAN's number (VNI)
+	ID       int            // a VLAN's number, or a VXLAN's
 	Bridge   string         // a switch's interface in the lab's fabric namespace
 	Ports    []PortRef      // in order of declaration
 }

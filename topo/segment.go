@@ -8,13 +8,14 @@ const (
 	KindWire   Kind = iota // two ports, one veth pair
 	KindSwitch             // a bridge
 	// Those over another segment, on which its nodes have a port as well.
+	KindVLAN
 	KindVXLAN
 	KindMACVLAN
 )
 
-var kindNames = []string{"wire", "switch", "vxlan", "macvlan"}
+var kindNames = []string{"wire", "switch", "vlan", "vxlan", "macvlan"}
 
-// String is the kind's name: "wire", "switch", "vxlan".
+// String is the kind's name: "wire", "switch", "vlan".
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {
 		return kindNames[KindWire]

@@ -3,6 +3,7 @@ package links_test
 import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -31,6 +32,13 @@ var _ = Describe("a bond", func() {
 		By("taking the first port down")
 		Expect(server.Port("eth0").Down()).To(Succeed())
 		Eventually(probes.Ask).WithContext(ctx).WithArguments(client, server, probes.ICMP()).Should(HaveField("Outcome", probes.Answered))
+
+		By("taking the second down")
+		Expect(server.Port("eth1").Down()).To(Succeed())
+		result, err := probes.Watch(ctx, client, server, probes.ICMP())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(result.Cause.Kind).To(Equal(evidence.LinkDown), result.String())
+		Expect(result.Cause.String()).To(ContainSubstring("no port of the bond is up"))
 	})
 
 	It("isolates by a rule", func(ctx SpecContext) {

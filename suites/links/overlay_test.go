@@ -76,6 +76,12 @@ var _ = Describe("a segment over another", func() {
 		}
 	})
 
+	It("is a VLAN", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.VLAN)
+		lab := up(overlaid("192.0.2.0/24", func(n *topo.Network, core *topo.Segment) *topo.Segment { return n.VLAN("red", core, 100, prefixes...) }))
+		works(ctx, lab, "red")
+	})
+
 	It("is a MACVLAN", func(ctx SpecContext) {
 		harness.Require(GinkgoTB(), harness.MACVLAN)
 		network := topo.New("macvlan")

@@ -28,7 +28,7 @@ type Kind struct {
 }
 
 // kinds are the rows.
-var kinds = []*Kind{bridge, bond, vrf, dummy, vxlan, macvlan}
+var kinds = []*Kind{bridge, bond, vrf, dummy, vlan, vxlan, macvlan}
 
 // Of is the row of a kind.
 func Of(name string) (*Kind, error) {

@@ -13,7 +13,7 @@ func TestEveryDeclaredKindIsMade(t *testing.T) {
 	t.Parallel()
 	network := topo.New("all")
 	core := network.Switch("core", "192.0.2.0/24")
-	r := network.Router("r", core, core.As("eth1"), network.VXLAN("vx", core, 1), network.MACVLAN("mv", core))
+	r := network.Router("r", core, core.As("eth1"), network.VXLAN("vx", core, 1), network.VLAN("vl", core, 2), network.MACVLAN("mv", core))
 	r.Bond("bond0", topo.ActiveBackup, core.As("eth1"))
 	r.Bridge("br0")
 	r.VRF("v", 10)
@@ -42,8 +42,8 @@ func TestEveryDeclaredKindIsMade(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 6 {
-		t.Errorf("%d kinds were declared, of 6", len(seen))
+	if len(seen) != 7 {
+		t.Errorf("%d kinds were declared, of 7", len(seen))
 	}
 	if _, err := device.Of("teapot"); err == nil {
 		t.Error("there are no teapots")

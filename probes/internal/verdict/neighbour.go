@@ -43,7 +43,7 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 }
 
 // overlays are the kinds of link whose frames others carry.
-var overlays = []string{"vxlan", "geneve", "gretap", "ip6gretap"}
+var overlays = []string{"vxlan", "geneve", "gretap", "ip6gretap", "vlan"}
 
 // ownerOf is who has an address: on the link, or, as was planned, behind a bridge of
 // somebody's; "" where nobody has.

@@ -1,0 +1,13 @@
+package topo
+
+var vlanOverlay = &overlayKind{kind: KindVLAN, device: "vlan", what: "VLAN", last: 4094, plan: func(*planner, *DevicePlan, end, end) {}}
+
+// VLAN declares a segment of frames with a tag (IEEE 802.1Q) on another, the trunk: those
+// who attach to it tag themselves, and have a port on the trunk as well.
+//
+//	trunk := office.Switch("trunk")
+//	red := office.VLAN("red", trunk, 100, "10.0.1.0/24")
+//	office.Router("r", trunk.NoAddress(), red)
+func (n *Network) VLAN(name string, trunk *Segment, id int, prefixes ...string) *Segment {
+	return n.overlay(vlanOverlay, name, trunk, id, prefixes)
+}
