@@ -44,7 +44,7 @@ func TestFixture(t *testing.T) {
 
 var _ = Describe("tests that are killed while they trace somebody's rules", func() {
 	It("leave no table there", func() {
-		harness.Require(GinkgoTB(), harness.NftTool)
+		harness.Require(GinkgoTB(), harness.NftTool, owned)
 		t := made()
 		Expect(t.gw.Nft(noSSH)).To(Succeed())
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestFixture$", "-test.timeout=0")

@@ -170,6 +170,9 @@ func made() *tenants {
 func (t *tenants) all() []*somebodys { return []*somebodys{t.web, t.db, t.host, t.gw, t.site} }
 
 // attach makes one lab of all of them; traced are the names of those that allow a table.
+// owned is a kernel whose tables may go with a process, as those of a trace do.
+var owned = harness.Kernel(5, 12)
+
 func (t *tenants) attach(traced ...string) *harness.Lab {
 	GinkgoHelper()
 	return attach(t.all(), traced...)
@@ -177,6 +180,9 @@ func (t *tenants) attach(traced ...string) *harness.Lab {
 
 func attach(all []*somebodys, traced ...string) *harness.Lab {
 	GinkgoHelper()
+	if len(traced) > 0 {
+		harness.Require(GinkgoTB(), owned)
+	}
 	var existing []harness.Existing
 	for _, s := range all {
 		e := s.existing()

@@ -23,6 +23,7 @@ const (
 
 var _ = Describe(machines, func() {
 	It(findsIt, func() {
+		harness.Require(GinkgoTB(), owned)
 		if os.Getenv(insideVar) == "" {
 			cmd := exec.Command("/proc/self/exe", "-test.run=^TestSuite$", "-test.count=1", "-ginkgo.no-color", "-ginkgo.focus="+findsIt)
 			cmd.Env = append(os.Environ(), insideVar+"=1", "NSTEST_SHARD=")

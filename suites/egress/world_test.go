@@ -50,7 +50,7 @@ const (
 // build makes the network out of bare namespaces, by hand, and attaches it.
 func build(ctx context.Context) *sandbox {
 	GinkgoHelper()
-	harness.Require(GinkgoTB(), harness.NftTool)
+	harness.Require(GinkgoTB(), harness.NftTool, harness.Kernel(5, 12)) // of tables that go with a process
 	network := topo.New("made")
 	names := []string{"box", "sib", "free", "host", "outside"}
 	for _, name := range names {

@@ -32,16 +32,18 @@ type way struct {
 	slow int
 	// privileges are those that it is tried with; nil is both.
 	privileges []privilege
+	needs      []harness.Feature
 }
 
 // ways are those that runs are killed in.
 var ways = map[string]way{
-	"a plain run":           {fixture: "labs"},
-	"under go test":         {fixture: "labs", command: underGoTest},
-	"under ginkgo -p":       {fixture: "suite of labs", command: underGinkgo, slow: 8},
-	"with programs":         {fixture: "labs with programs", slow: 2},
-	"writing a bundle":      {fixture: "labs that fail", slow: 4},
-	"in others' namespaces": {fixture: "attached labs", privileges: []privilege{asIs}}, // a sandbox may not enter them
+	"a plain run":      {fixture: "labs"},
+	"under go test":    {fixture: "labs", command: underGoTest, needs: []harness.Feature{harness.Tool("go")}},
+	"under ginkgo -p":  {fixture: "suite of labs", command: underGinkgo, slow: 8, needs: []harness.Feature{harness.Tool("go")}},
+	"with programs":    {fixture: "labs with programs", slow: 2},
+	"writing a bundle": {fixture: "labs that fail", slow: 4},
+	// A sandbox may not enter them; and a table is to go with the process.
+	"in others' namespaces": {fixture: "attached labs", privileges: []privilege{asIs}, needs: []harness.Feature{harness.Kernel(5, 12)}},
 }
 
 var _ = Describe("the chaos of SIGKILLs", func() {
@@ -55,9 +57,7 @@ var _ = Describe("the chaos of SIGKILLs", func() {
 	}
 	for i, k := range all {
 		It(fmt.Sprintf("leaves nothing behind %s, %s, whichever process it hits, and when", k.name, k.privilege), func() {
-			if _, err := exec.LookPath("go"); err != nil && k.command != nil {
-				Skip(err.Error())
-			}
+			harness.Require(GinkgoTB(), k.needs...)
 			n := share(len(all), i)
 			lab := harness.Up(GinkgoTB(), office("given"))
 			before, err := machine()

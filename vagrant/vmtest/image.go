@@ -76,7 +76,7 @@ func writeBase(w io.Writer, k kernel, programs []string) error {
 		// Not by link, which would put it where the link leads.
 		a.entry(name, unix.S_IFLNK|0o777, len("usr/"+name), strings.NewReader("usr/"+name))
 	}
-	for _, dir := range []string{"dev", "proc", "sys", "run", "root", "etc", "usr/lib/modules"} {
+	for _, dir := range []string{"dev", "proc", "sys", "run", "root", "etc", "usr/lib/modules", "var/lib"} {
 		a.dir(dir, 0o755)
 	}
 	a.dir("tmp", 0o1777)
