@@ -138,6 +138,20 @@ var routerRows = map[string]example{
 		s.arrived("fw")
 		s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, unix.NUD_REACHABLE)
 	}, kind: evidence.Neighbour, word: "neighbour@fw", text: "the request was not sent on at fw/dmz: nobody answered for 10.0.2.1 in time"},
+	"the target did not, and that is forgotten": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, 0)
+	}, kind: evidence.Neighbour, word: "neighbour@fw", text: "the request was not sent on at fw/dmz: server has 10.0.2.1, and does not answer for it"},
+	"nobody had the address, and that is forgotten": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, 0)
+		s.States["server"].Addrs = nil
+	}, kind: evidence.NoAddress, word: "noaddress@server", text: "the request was not delivered at server/dmz: it does not have 10.0.2.1"},
+	"a link without neighbours": {happen: func(s *scene) {
+		s.arrived("fw")
+		s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, 0)
+		s.on("fw", "dmz").Flags = unix.IFF_NOARP
+	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: it sent a refusal, and no rule or route of it is known to"},
 	"the next hop of the answer did not": {v6: true, happen: func(s *scene) {
 		s.arrived("server")
 		s.gaveUp(evidence.Undone, "server/lo out", 2, fwDmz6, unix.NUD_STALE)

@@ -86,7 +86,11 @@ func (p spot) unroutable() string {
 	return fmt.Sprintf("the route lookup of %s says %q", p.to, p.way.Errno.Error())
 }
 
-// unresolved says whether the node is asking for the next one's MAC, or gave up.
+// unresolved says whether the node is asking for the next one's MAC, or gave up. The entry of
+// one that it gave up on is forgotten soon (neigh_periodic_work, net/core/neighbour.c): then its
+// word for it is what is left.
 func (p spot) unresolved() bool {
-	return p.state.Neighbour(p.way.Out, p.next())&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0
+	state := p.state.Neighbour(p.way.Out, p.next())
+	forgot := state == 0 && p.link().Flags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0 && !p.state.Legacy && p.reachedNoHost()
+	return state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0 || forgot
 }
