@@ -181,7 +181,7 @@ var demands = []demand{
 			}
 			return ""
 		})
-	}},
+	}, timely: true}, // a program that forwards is this process
 	{name: "the answer is said to be stopped, but the request was not delivered", check: func(r *round) string {
 		if r.w.remembers() {
 			return ""
