@@ -46,8 +46,8 @@ const (
 	protoUDP = unix.IPPROTO_UDP
 )
 
-// bareProbes are ICMP, each port that the target listens at, a TCP and a UDP port that
-// nobody has, and what the rules on the way and at the ends name.
+// bareProbes are ICMP, a protocol that nobody has, each port that the target listens at, a TCP
+// and a UDP port that nobody has, and what the rules on the way and at the ends name.
 func bareProbes(from *harness.Node, to Target) (*bare, error) {
 	b := &bare{}
 	var err error
@@ -81,6 +81,8 @@ func bareProbes(from *harness.Node, to Target) (*bare, error) {
 // fill chooses, the most telling first.
 func (b *bare) fill(named []rules.Port) {
 	b.add(wanted{Probe: ICMP()}, "")
+	b.add(wanted{Probe: timestamp(), family: 4}, "")
+	b.add(wanted{Probe: Protocol(nobodysProtocol), closed: true}, "")
 	listeners := map[uint8][]uint16{}
 	for _, protocol := range []uint8{protoTCP, protoUDP} {
 		for port := range b.taken[protocol] {
@@ -98,9 +100,7 @@ func (b *bare) fill(named []rules.Port) {
 		why := fmt.Sprintf(" (%s)", p.Rule)
 		switch {
 		case p.Protocol != protoTCP && p.Protocol != protoUDP:
-			if p.Protocol != unix.IPPROTO_ICMP && p.Protocol != unix.IPPROTO_ICMPV6 {
-				b.leave(p.String()+why, "no probe speaks it")
-			}
+			b.other(p, why)
 		case p.Number == 0:
 		case !p.Source:
 			b.port(p.Protocol, p.Number, 0, p.Family, why)
@@ -112,6 +112,25 @@ func (b *bare) fill(named []rules.Port) {
 			}
 		}
 	}
+}
+
+// other adds a protocol that has no probe of its own.
+func (b *bare) other(p rules.Port, why string) {
+	if p.Protocol == unix.IPPROTO_ICMP || p.Protocol == unix.IPPROTO_ICMPV6 {
+		return
+	}
+	w := wanted{Probe: Protocol(p.Protocol), family: p.Family, closed: true}
+	if !p.Source {
+		w.port = p.Number
+	}
+	if extends(p.Protocol) && w.family == 0 {
+		w.family = 4
+	}
+	if !isPlain(p.Protocol) || p.Source || extends(p.Protocol) && w.family == 6 {
+		b.leave(p.String()+why, "no probe speaks it")
+		return
+	}
+	b.add(w, why)
 }
 
 // port adds a port of TCP's or UDP's.

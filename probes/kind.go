@@ -25,6 +25,8 @@ type kind struct {
 	// serve starts a responder at a node. What it holds is ended by closers, also
 	// beside an error. It is nil where every kernel answers by itself.
 	serve func(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func(), err error)
+	// unserved is true of what is asked to see it arrive, and not for an answer.
+	unserved bool
 	// silence is what is known of a probe that was not watched, and not answered.
 	silence string
 }
@@ -34,6 +36,8 @@ var kinds = []*kind{
 	icmpKind,
 	tcpKind,
 	udpKind,
+	protocolKind,
+	timestampKind,
 }
 
 const silentAfterLeaving = "it left the source; what became of it is not known"

@@ -78,6 +78,9 @@ func legacyPacket(f *finding, s evidence.Sighting) rules.Packet {
 	p := rules.Packet{Src: s.Source, Dst: s.Destination, Foreign: s.Direction == evidence.In}
 	protocol := protocolOf(f.Probe)
 	switch {
+	case f.Probe.upper != 0:
+		protocol = f.Probe.upper
+		p.Protocol = &protocol
 	case protocol != 0:
 		p.Protocol, p.DstPort = &protocol, &f.Probe.port
 		if s.Role == evidence.Answer {

@@ -17,7 +17,7 @@ func pastNeighbours(ctx context.Context, to Target, found []finding) error {
 	var of []int
 	for i, f := range found {
 		frame, ok := frameFor(f.Result)
-		if !ok || f.excepted {
+		if !ok || f.excepted || f.Probe.kind.unserved {
 			continue
 		}
 		t := new(task)

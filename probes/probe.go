@@ -3,12 +3,15 @@ package probes
 import (
 	"fmt"
 	"time"
+
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // Probe is a question to be asked: a value, which methods return changed copies of.
 type Probe struct {
 	kind   *kind
 	port   uint16
+	upper  uint8 // the protocol's number, of Protocol
 	within time.Duration
 	size   int
 	source source
@@ -45,6 +48,10 @@ func (p Probe) String() string {
 		return "no probe"
 	case p.kind.ports:
 		return fmt.Sprintf("%s/%d", p.kind.name, p.port)
+	case p.upper != 0 && p.port != 0:
+		return fmt.Sprintf("%s %d/%d", p.kind.name, p.upper, p.port)
+	case p.upper != 0:
+		return fmt.Sprintf("%s %d", p.kind.name, p.upper)
 	}
 	return p.kind.name
 }
@@ -55,7 +62,7 @@ func (p Probe) like(other Probe) bool { return p.covers(other) && other.covers(p
 // covers says whether another probe is one of those that are meant: where no source was
 // chosen, it may have any.
 func (p Probe) covers(other Probe) bool {
-	return p.kind == other.kind && p.port == other.port && (p.source == (source{}) || p.source == other.source)
+	return p.kind == other.kind && p.port == other.port && p.upper == other.upper && (p.source == (source{}) || p.source == other.source)
 }
 
 // bound is how long to wait.
@@ -81,6 +88,8 @@ func (p Probe) check() error {
 		return fmt.Errorf("the zero Probe asks nothing: use ICMP, TCP or UDP")
 	case p.size != 0 && (p.size < requestSize || p.size > maxSize):
 		return fmt.Errorf("probe %s: a payload of %d bytes: it is between %d and %d", p, p.size, requestSize, maxSize)
+	case p.kind.protocol == wire.Other && !isPlain(p.upper):
+		return fmt.Errorf("protocol %d is not asked by Protocol: it is for those besides ICMP, TCP and UDP", p.upper)
 	case p.kind.ports && p.port == 0:
 		return fmt.Errorf("probe %s: there is no port 0", p)
 	}

@@ -26,7 +26,7 @@ func (q queued) closedPort() bool {
 	case unix.SO_EE_ORIGIN_ICMP:
 		return q.kind == 3 && (q.code == 2 || q.code == 3)
 	case unix.SO_EE_ORIGIN_ICMP6:
-		return q.kind == 1 && q.code == 4
+		return q.kind == 1 && q.code == 4 || q.kind == 4 && q.code == 1
 	}
 	return false
 }

@@ -27,6 +27,7 @@ type naming struct {
 	protocols []uint8
 	spans     []span
 	pairs     []pair
+	ranges    []uint8 // protocols at the ends of ranges, and beside them
 }
 
 // pair is a set's element that names a protocol and ports together.
@@ -50,6 +51,9 @@ func (n *names) rule(rule *inspect.Rule) {
 	r.close(nil)
 	for _, p := range r.pairs {
 		n.add(rule, r.family, []uint8{p.protocol}, p.spans)
+	}
+	if len(r.spans) == 0 && len(r.ranges) > 0 {
+		n.add(rule, r.family, r.ranges, nil)
 	}
 	if len(r.pairs) == 0 || len(r.spans) > 0 {
 		n.add(rule, r.family, r.protocols, r.spans)
@@ -221,6 +225,8 @@ func (r *naming) inElement(at int, from, to []byte) (protocols []uint8, spans []
 		switch holds := r.holds[at+i]; {
 		case holds == holdsProtocol && from[i] == to[i]:
 			protocols = append(protocols, from[i])
+		case holds == holdsProtocol:
+			r.ranges = append(r.ranges, from[i], to[i], max(from[i], 1)-1, min(to[i], 254)+1)
 		case holds >= holdsSource && i+1 < min(len(from), len(to)):
 			spans = append(spans, span{binary.BigEndian.Uint16(from[i:]), binary.BigEndian.Uint16(to[i:]), holds == holdsSource})
 		}

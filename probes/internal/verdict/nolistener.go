@@ -22,6 +22,10 @@ func nobodyListens(p spot, c *evidence.Cause) bool {
 	if p.Flow.Protocol == wire.ICMP {
 		return false
 	}
+	if p.Flow.Protocol == wire.Other {
+		c.Detail = "nobody there speaks the protocol"
+		return true
+	}
 	at, elsewhere := p.listeners()
 	port := p.port()
 	c.Detail = fmt.Sprintf("nobody has port %d", port)

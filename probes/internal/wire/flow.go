@@ -10,6 +10,8 @@ const (
 	ICMP Protocol = iota + 1
 	TCP
 	UDP
+	// Other is any other: what follows its header's first eight bytes is like an echo's.
+	Other
 )
 
 // Flow is one probe: what it sends, and how to tell its packets from all others.
@@ -36,7 +38,7 @@ type Flow struct {
 	Mark   uint32
 	TOS    uint8
 	UID    uint32
-	// Nonce is in the payload of ICMP and UDP. Its first MarkSize bytes are the
+	// Nonce is in the payload of ICMP, UDP and others. Its first MarkSize bytes are the
 	// watch's mark.
 	Nonce [NonceSize]byte
 }

@@ -122,6 +122,10 @@ func (p *Packet) parseTransport(data []byte) bool {
 				p.MTU &= 0xffff
 			}
 			p.About, _ = Parse(data[8:])
+			return true
+		}
+		if timestamp := byte(13); p.Type == timestamp && !p.ICMPv6 { // RFC 792
+			p.Payload = data[8:]
 		}
 	case unix.IPPROTO_FRAGMENT: // what it is a piece of is not told
 		return false
