@@ -41,7 +41,7 @@ func (f family) has(name string) bool {
 // Mistakes are apart: a world has one at most.
 var families = []family{
 	filters, matches, chains, rejects, hosts, translations, copies, memories, oneWays,
-	xtables, routings, neighbours, bridges, addresses, listeners, programs, chosen, arounds, tables, readers, locals,
+	xtables, routings, neighbours, bridges, addresses, listeners, programs, chosen, arounds, tables, readers, locals, protocols,
 }
 
 const questions = 3 // of a world

@@ -220,6 +220,9 @@ func (w *world) means(a ask) []meant {
 	}
 	var all []meant
 	questions := []ask{{kind: icmp}, {kind: tcp, port: 80}, {kind: udp, port: 53}, {kind: tcp, port: 81}, {kind: udp, port: 54}, {kind: udp, port: 4444}}
+	if w.speaksGRE() {
+		questions = append(questions, ask{kind: gre})
+	}
 	for _, q := range questions {
 		q.from, q.to = a.from, a.to
 		m := meant{ask: q}

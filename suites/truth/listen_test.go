@@ -20,16 +20,16 @@ type ear struct {
 	protocol int
 }
 
-func listen(s *scope, lab *harness.Lab) *ears {
+func listen(s *scope, lab *harness.Lab, others ...int) *ears {
 	all := &ears{}
 	for _, node := range lab.Nodes() {
 		err := node.Do(func() error {
-			for _, protocol := range []int{unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+			for _, protocol := range append([]int{unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP}, others...) {
 				if err := all.open(node.Name(), false, protocol); err != nil {
 					return err
 				}
 			}
-			for _, protocol := range []int{unix.IPPROTO_ICMPV6, unix.IPPROTO_TCP, unix.IPPROTO_UDP} {
+			for _, protocol := range append([]int{unix.IPPROTO_ICMPV6, unix.IPPROTO_TCP, unix.IPPROTO_UDP}, others...) {
 				if err := all.open(node.Name(), true, protocol); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) {
 					return err
 				}
@@ -99,6 +99,8 @@ func (e ear) hasRequest(packet []byte, t try, token string) bool {
 	switch {
 	case t.kind == icmp && (e.protocol == unix.IPPROTO_ICMP || e.protocol == unix.IPPROTO_ICMPV6):
 		return len(packet) > 0 && (packet[0] == 8 || packet[0] == 128) && bytes.Contains(packet, []byte(token))
+	case t.kind == gre && e.protocol == unix.IPPROTO_GRE:
+		return bytes.HasPrefix(packet, []byte(token))
 	case t.kind == udp && e.protocol == unix.IPPROTO_UDP:
 		return len(packet) >= 8 && bytes.HasPrefix(packet[8:], []byte(token))
 	case t.kind == tcp && e.protocol == unix.IPPROTO_TCP:

@@ -52,7 +52,7 @@ func (w *world) oracle(s *scope) *oracle {
 		o.serves[s.node+" "+s.network] = true
 	}
 	o.book = w.serve(s, lab, true)
-	o.ears = listen(s, lab)
+	o.ears = listen(s, lab, w.spoken()...)
 	if w.remembers() {
 		o.patient = patience
 	}
@@ -61,7 +61,7 @@ func (w *world) oracle(s *scope) *oracle {
 
 // says is how much a try says, but for the end of the line: as much as the library's
 // probes do, since rules may go by that.
-var says = map[string]int{icmp: 56, tcp: 23, udp: 55}
+var says = map[string]int{icmp: 56, tcp: 23, udp: 55, gre: 24}
 
 // ask makes a try.
 func (o *oracle) ask(ctx context.Context, t try) fact {
@@ -88,6 +88,8 @@ func (o *oracle) ask(ctx context.Context, t try) fact {
 		o.askStream(ctx, &f, token)
 	case udp:
 		o.askDatagram(ctx, &f, token)
+	case gre:
+		o.send(ctx, &f, token)
 	default:
 		o.askEcho(ctx, &f, token)
 	}

@@ -67,6 +67,8 @@ type part struct {
 	// odd that it tells apart what any program may choose.
 	owns, device string
 	users, odd   bool
+	// speaks is a protocol that rules let through, neither ICMP, TCP nor UDP.
+	speaks int
 }
 
 // service is a port that a node answers at.
