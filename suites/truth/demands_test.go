@@ -17,13 +17,18 @@ type demand struct {
 	// timely is true of what is right within a time alone: where the network's programs and
 	// services were late, which are of this process, the library's bound was over.
 	timely bool
+	// absent is true of what rests on the oracle's having seen nothing: where this process was
+	// late meanwhile, that is not known.
+	absent bool
 }
 
 // tooLate is how late they may be in sum: less than what an answer has left of a bound.
 const tooLate = bound / 2
 
 // moot says whether nothing follows from what was not met.
-func (d demand) moot(r *round) bool { return d.timely && r.said.late > tooLate }
+func (d demand) moot(r *round) bool {
+	return d.timely && r.said.late > tooLate || d.absent && r.missed > tooLate
+}
 
 // demands are all. They know of the library what it said, and nothing of how.
 var demands = []demand{
@@ -64,20 +69,20 @@ var demands = []demand{
 		}
 		return ""
 	}},
-	{name: "not isolated, as it was delivered, but nothing was", check: func(r *round) string {
+	{name: "not isolated, as it was delivered, but nothing was", absent: true, check: func(r *round) string {
 		v := r.said.isolated
 		if !v.asked || v.holds || v.err != nil || v.delivered > 0 || r.kind == every || r.w.remembers() || slices.ContainsFunc(r.facts, func(f fact) bool { return f.arrived[r.to] > 0 }) {
 			return ""
 		}
 		return "BeIsolatedFrom is false, and no try was delivered"
 	}},
-	{name: "not isolated, but rules alone keep it from being delivered", check: func(r *round) string {
+	{name: "not isolated, but rules alone keep it from being delivered", absent: true, check: func(r *round) string {
 		if !r.stopped() || len(r.freed) == 0 || slices.ContainsFunc(r.freed, func(f fact) bool { return f.arrived[r.to] == 0 }) {
 			return ""
 		}
 		return fmt.Sprintf("%v\nwith them:\n%swithout them:\n%s", r.said.isolated.err, textOf(r.facts), textOf(r.freed))
 	}},
-	{name: "unanswered, but it was not delivered, or answered", check: func(r *round) string {
+	{name: "unanswered, but it was not delivered, or answered", absent: true, check: func(r *round) string {
 		v := r.said.unanswered
 		switch {
 		case !v.holds:
@@ -94,13 +99,13 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{name: "refused by the target, but nothing was delivered there", check: func(r *round) string {
+	{name: "refused by the target, but nothing was delivered there", absent: true, check: func(r *round) string {
 		if v := r.said.refused; v.holds && v.delivered == 0 && !r.w.rejects(r.to) {
 			return "nothing was delivered at " + r.to + " during BeRefusedBy"
 		}
 		return ""
 	}},
-	{name: "reached, but the target did not answer", check: func(r *round) string {
+	{name: "reached, but the target did not answer", absent: true, check: func(r *round) string {
 		if !r.said.reached.holds || r.w.remembers() {
 			return ""
 		}
@@ -134,7 +139,7 @@ var demands = []demand{
 			return ""
 		})
 	}, timely: true},
-	{name: "an answer is said to come, but none comes", check: func(r *round) string {
+	{name: "an answer is said to come, but none comes", absent: true, check: func(r *round) string {
 		if r.w.remembers() {
 			return ""
 		}
@@ -160,7 +165,7 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{name: "a cell is ok, but the target did not answer", check: func(r *round) string {
+	{name: "a cell is ok, but the target did not answer", absent: true, check: func(r *round) string {
 		if r.said.cell != "ok" || r.w.remembers() {
 			return ""
 		}
@@ -182,7 +187,7 @@ var demands = []demand{
 			return ""
 		})
 	}, timely: true}, // a program that forwards is this process
-	{name: "the answer is said to be stopped, but the request was not delivered", check: func(r *round) string {
+	{name: "the answer is said to be stopped, but the request was not delivered", absent: true, check: func(r *round) string {
 		if r.w.remembers() {
 			return ""
 		}
@@ -193,7 +198,7 @@ var demands = []demand{
 			return ""
 		})
 	}},
-	{name: "nobody is said to listen, but nothing was delivered there", check: func(r *round) string {
+	{name: "nobody is said to listen, but nothing was delivered there", absent: true, check: func(r *round) string {
 		return r.each(r.said.watched, func(res probes.Result, f fact) string {
 			if c := res.Cause; c != nil && c.Kind == evidence.NoListener && c.Leg == evidence.Request && !r.w.remembers() && f.arrived[c.Node] == 0 {
 				return fmt.Sprintf("%s\n%s\n%s", res, c, f)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
@@ -29,6 +30,8 @@ type round struct {
 	// freed are the facts of the world without its rules; nil where they are not what the
 	// library is to have seen through, or it saw through them.
 	freed []fact
+	// missed is how late this process was while the oracle asked.
+	missed time.Duration
 	// turned is false where what was named is lifted, and nothing turned.
 	lifted, turned bool
 }
@@ -128,7 +131,9 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 			o := w.oracle(s)
 			for _, r := range rounds {
 				if facts := which(r); facts != nil && r.needsFacts() {
+					handed, missed := o.hands.lateness(), pulse()
 					*facts = o.facts(ctx, w, r)
+					r.missed = max(r.missed, o.hands.lateness()-handed, pulse()-missed)
 				}
 			}
 			return nil
