@@ -165,10 +165,11 @@ func (o *oracle) opened(before count) (nodes []string) {
 }
 
 func (o *oracle) askStream(ctx context.Context, f *fact, token string) {
-	dialing, cancel := context.WithTimeout(ctx, o.bound+late)
+	bound := o.bound // the next try has its own, and this may not have begun by then
+	dialing, cancel := context.WithTimeout(ctx, bound+late)
 	defer cancel()
 	go func() {
-		turns(dialing, o.bound)
+		turns(dialing, bound)
 		settle(dialing, o.hands.idle)
 		if len(o.opened(f.before)) == 0 {
 			cancel()
