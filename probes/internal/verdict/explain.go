@@ -258,17 +258,15 @@ func (o Observation) Dropped() (evidence.Sighting, bool) {
 	return evidence.Sighting{}, false
 }
 
-// dataDropped is the last packet that a rule ended the way of, of a connection that was
-// made with who was asked: what came back over it, else what was sent. Copies do not count.
+// dataDropped is the first packet that a rule ended the way of, of a connection that was
+// made with who was asked: of what was sent over it, or came back. Copies do not count.
 func (o Observation) dataDropped() (evidence.Sighting, bool) {
 	if !o.Heard.Connected || !o.Account.Delivered() {
 		return evidence.Sighting{}, false
 	}
-	for _, role := range []evidence.Role{evidence.Answer, evidence.Request} {
-		for _, s := range slices.Backward(o.Timeline) {
-			if s.Role == role && s.Dropped() && o.passes(role, s.Node) {
-				return s, true
-			}
+	for _, s := range o.Timeline {
+		if (s.Role == evidence.Answer || s.Role == evidence.Request) && s.Dropped() && o.passes(s.Role, s.Node) {
+			return s, true
 		}
 	}
 	return evidence.Sighting{}, false
