@@ -130,9 +130,11 @@ func turns(ctx context.Context, r Result) error {
 
 // Lift takes away at a node what a policy that stopped a probe there is made of: the
 // rule, the chain's policy, the route, the isolation of the port. A route or
-// forwarding that a router lacks it gives. It is for a lab that is only there to show
-// what would be without it: see harness.Lab.Twin. The error is for a cause that is no
-// policy, and for one that cannot be lifted.
+// forwarding that a router lacks it gives. All nodes of the lab forget their neighbours:
+// the policy may have stopped their questions, and a kernel repeats one after a second.
+// It is for a lab that is only there to show what would be without it: see
+// harness.Lab.Twin. The error is for a cause that is no policy, and for one that cannot
+// be lifted.
 func Lift(node *harness.Node, c evidence.Cause) error { return watch.Lift(node, c) }
 
 // arrived says whether a probe got through to its target: it answered, or refused,

@@ -2,7 +2,6 @@ package truth_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -34,9 +33,6 @@ func (w *world) lift(ctx context.Context, lab *harness.Lab, b *book, h *hands, a
 		l := lift{cause: *cause, err: probes.Lift(lab.Node(cause.Node), *cause)}
 		if lifts = append(lifts, l); l.err != nil {
 			return lifts, false, nil
-		}
-		if err := forgetNeighbours(lab); err != nil {
-			return lifts, false, err
 		}
 		before, err := counted(lab)
 		if err != nil {
@@ -104,21 +100,4 @@ func causeAt(r probes.Result, addr netip.Addr) *evidence.Cause {
 		}
 	}
 	return nil
-}
-
-// forgetNeighbours has all nodes ask for their neighbours once more: what stopped a
-// probe may have stopped their questions and answers.
-func forgetNeighbours(lab *harness.Lab) error {
-	var errs []error
-	for _, node := range lab.Nodes() {
-		all, err := node.Netlink().NeighList(0, 0)
-		errs = append(errs, err)
-		for _, n := range all {
-			const learned = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x20 // NUD_INCOMPLETE to NUD_FAILED
-			if addr, ok := netip.AddrFromSlice(n.IP); ok && !addr.IsMulticast() && n.State&learned != 0 {
-				_ = node.Netlink().NeighDel(&n) // it may be gone
-			}
-		}
-	}
-	return errors.Join(errs...)
 }

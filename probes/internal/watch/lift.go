@@ -18,13 +18,17 @@ import (
 
 // Lift takes away at a node what a policy that stopped a probe there is made of: the
 // rule, the chain's policy, the route, the isolation of the port. A route or
-// forwarding that a router lacks it gives. It is for a lab that is only there to show
-// what would be without it: see harness.Lab.Twin. The error is for a cause that is no
-// policy, and for one that cannot be lifted.
+// forwarding that a router lacks it gives. All nodes of the lab forget their neighbours.
+// It is for a lab that is only there to show what would be without it: see
+// harness.Lab.Twin. The error is for a cause that is no policy, and for one that cannot
+// be lifted.
 func Lift(node *harness.Node, c evidence.Cause) error {
 	deed, err := verdict.LiftOf(c)
 	if err == nil {
 		err = do(node, deed)
+	}
+	if err == nil {
+		err = forgetNeighbours(node.Lab())
 	}
 	if err != nil {
 		return fmt.Errorf("lift %s: %w", c.Word(), err)

@@ -24,10 +24,29 @@ func TestLift(t *testing.T) {
 	}
 	neighbour := netip.MustParseAddr("10.0.1.2")
 	cause := ask(t, client, to(udp, neighbour, 53)).cause()
+	if waits(t, client) == 0 {
+		t.Error("the client does not wait for its neighbour")
+	}
 	must(t, watch.Lift(box, cause))
+	if n := waits(t, client); n > 0 {
+		t.Errorf("the client waits for %d neighbours, and will ask again after a second", n)
+	}
 	if by := ask(t, client, to(udp, neighbour, 53)).answered().Answerer(); by != "server" {
 		t.Errorf("%s; lifted, it was answered by %q", cause, by)
 	}
+}
+
+// waits counts the neighbours that a node has asked for in vain.
+func waits(t *testing.T, node *harness.Node) (n int) {
+	t.Helper()
+	entries, err := node.Netlink().NeighList(0, netlink.FAMILY_V4)
+	must(t, err)
+	for _, e := range entries {
+		if e.State&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func TestLiftIsAnErrorWhereThereIsNothingToLift(t *testing.T) {
