@@ -78,7 +78,7 @@ func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []l
 		if err != nil {
 			return fmt.Errorf("list links: %w", err)
 		}
-		if a.own, err = liveIn(ns, links); err != nil {
+		if a.own, _, err = liveIn(ns, links); err != nil {
 			return err
 		}
 		for _, addr := range nearest {
@@ -124,9 +124,9 @@ func sharedLink(from *harness.Node, to Target, link string) (string, bool) {
 	if node == nil || node.Lab() != from.Lab() {
 		return "", false
 	}
-	its, _ := node.Lab().Plan().Node(node.Name())
-	own, _ := from.Lab().Plan().Node(from.Name())
 	plan := node.Lab().Plan()
+	its, _ := plan.Node(node.Name())
+	own, _ := plan.Node(from.Name())
 	for _, theirs := range its.Devices {
 		for _, mine := range own.Devices {
 			if theirs.Name == link && mine.Master == "" && mine.Segment != "" && plan.Link(mine.Segment) == plan.Link(theirs.Segment) {
@@ -157,11 +157,10 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 		if err != nil {
 			return fmt.Errorf("list links: %w", err)
 		}
-		if live, err = liveIn(ns, links); err != nil || ofSegment {
-			return err
+		var local []inspect.Route
+		if live, local, err = liveIn(ns, links); !ofSegment {
+			live = append(live, routedIn(local)...)
 		}
-		further, err := routedIn(ns)
-		live = append(live, further...)
 		return err
 	})
 	if ofSegment {
@@ -185,32 +184,32 @@ func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
 		if err != nil {
 			return fmt.Errorf("list links: %w", err)
 		}
-		live, err = liveIn(ns, links)
+		live, _, err = liveIn(ns, links)
 		return err
 	})
 	return live, err
 }
 
-// liveIn is liveAddrs of a namespace with these links.
-func liveIn(ns inspect.Namespace, links []inspect.Link) (live []liveAddr, err error) {
+// liveIn is liveAddrs of a namespace with these links, and the routes of type local that it
+// comes from.
+func liveIn(ns inspect.Namespace, links []inspect.Link) (live []liveAddr, local []inspect.Route, err error) {
 	names := map[int]string{}
 	for _, link := range links {
 		names[link.Index] = link.Name
 	}
 	addrs, err := ns.Addrs()
 	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
+		return nil, nil, fmt.Errorf("list addresses: %w", err)
 	}
 	for _, a := range addrs {
 		if !a.Prefix.Addr().IsLoopback() {
 			live = append(live, liveAddr{a.Prefix.Addr(), names[a.Index]})
 		}
 	}
-	routes, err := ns.Local()
-	if err != nil {
-		return nil, fmt.Errorf("list routes of type local: %w", err)
+	if local, err = ns.Local(); err != nil {
+		return nil, nil, fmt.Errorf("list routes of type local: %w", err)
 	}
-	for _, r := range routes {
+	for _, r := range local {
 		addr := r.To.Addr()
 		if !r.To.IsSingleIP() {
 			addr = addr.Next()
@@ -220,23 +219,18 @@ func liveIn(ns inspect.Namespace, links []inspect.Link) (live []liveAddr, err er
 			live = append(live, liveAddr{addr, names[r.Index]})
 		}
 	}
-	return live, nil
+	return live, local, nil
 }
 
 // routedIn are the first addresses of prefixes that are a node's by a route alone (ip
 // route add local 10.0.50.0/24 dev lo): all of each is delivered there.
-func routedIn(ns inspect.Namespace) (live []liveAddr, err error) {
-	routes, err := ns.Routes()
-	if err != nil {
-		return nil, fmt.Errorf("list routes: %w", err)
-	}
-	for _, r := range routes {
-		known := r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN
-		if known && r.Type == unix.RTN_LOCAL && !r.To.IsSingleIP() && r.To.Bits() > 0 && !r.To.Addr().IsLoopback() {
+func routedIn(local []inspect.Route) (live []liveAddr) {
+	for _, r := range local {
+		if !r.To.IsSingleIP() && r.To.Bits() > 0 && !r.To.Addr().IsLoopback() {
 			live = append(live, liveAddr{addr: r.To.Masked().Addr().Next()})
 		}
 	}
-	return live, nil
+	return live
 }
 
 // look reads a node's namespace.
@@ -256,9 +250,6 @@ func sourceFor(addr netip.Addr, leads source) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("open socket: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := leads.set(fd, addr.Is6()); err != nil {
-		return netip.Addr{}, err
-	}
 	const discard = 9 // RFC 863; any port would do
 	a := asking{addr: addr.WithZone(""), probe: UDP(discard)}
 	if err := unix.Connect(fd, a.sockaddr()); err != nil {

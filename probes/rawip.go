@@ -72,7 +72,7 @@ func (p Probe) rawProtocol() int {
 func (a *asking) rawIP() error {
 	var fd int
 	err := a.from.Do(func() (err error) {
-		fd, err = openSocket(a.addr.Is6(), unix.SOCK_RAW, a.probe.rawProtocol())
+		fd, err = a.source.open(a.addr.Is6(), unix.SOCK_RAW, a.probe.rawProtocol())
 		return err
 	})
 	if err != nil {

@@ -71,10 +71,6 @@ func (a *asking) open() (int, error) {
 		if err != nil {
 			return -1, fmt.Errorf("open socket: %w", err)
 		}
-		if err := a.source.set(fd, a.addr.Is6()); err != nil {
-			_ = unix.Close(fd)
-			return -1, err
-		}
 		if a.probe.kind.socket != unix.SOCK_STREAM {
 			return fd, nil // it is bound right before it is connected
 		}

@@ -21,7 +21,14 @@ func (s source) open(v6 bool, kind, protocol int) (fd int, err error) {
 		}
 		defer func() { err = errors.Join(err, become(own)) }()
 	}
-	return openSocket(v6, kind, protocol)
+	if fd, err = openSocket(v6, kind, protocol); err != nil {
+		return -1, err
+	}
+	if err := s.set(fd, v6); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // become changes the user that this thread's next socket is of (setfsuid(2)).
