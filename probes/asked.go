@@ -53,15 +53,17 @@ func (m *IsolationMatcher) pair(q *question) (err error) {
 			return err
 		}
 		leads := w.source.leads()
-		if known[leads] == nil {
-			if known[leads], q.name, err = everyPair(q.from, q.to, leads); err != nil {
+		pairs, have := known[leads]
+		if !have {
+			if pairs, q.name, err = everyPair(q.from, q.to, leads); err != nil {
 				return err
 			}
 			if m.leg == evidence.Answer { // one that arrives is enough
-				known[leads] = slices.DeleteFunc(known[leads], func(p pair) bool { return p.aside })
+				pairs = slices.DeleteFunc(pairs, func(p pair) bool { return p.aside })
 			}
+			known[leads] = pairs
 		}
-		w.pairs = known[leads]
+		w.pairs = pairs
 	}
 	return nil
 }

@@ -29,10 +29,10 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair) {
 			pairs = append(pairs, p)
 		}
 	}
-	its, _ := node.Lab().Plan().Node(node.Name())
-	own, _ := from.Lab().Plan().Node(from.Name())
-	at, only := to.(harness.Endpoint)
 	plan := node.Lab().Plan()
+	its, _ := plan.Node(node.Name())
+	own, _ := plan.Node(from.Name())
+	at, only := to.(harness.Endpoint)
 	for _, theirs := range its.Devices {
 		for _, mine := range own.Devices {
 			if mine.Segment == "" || plan.Link(mine.Segment) != plan.Link(theirs.Segment) || only && at.Segment != theirs.Segment {

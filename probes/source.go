@@ -181,10 +181,17 @@ func addressesFor(from *harness.Node, to Target, p Probe) (addrs []netip.Addr, n
 	if addrs, name, err = addresses(from, to); err != nil {
 		return nil, "", err
 	}
-	if addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !p.speaks(a) }); len(addrs) == 0 {
-		return nil, "", fmt.Errorf("%s and %s have %w: the probe is sent from %s", from, name, errNoFamily, p.source.addr)
+	addrs, err = p.among(from, name, addrs)
+	return addrs, name, err
+}
+
+// among are those of a target's addresses that a node can ask with the probe.
+func (p Probe) among(from *harness.Node, name string, addrs []netip.Addr) ([]netip.Addr, error) {
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !p.speaks(a) })
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("%s and %s have %w: the probe is sent from %s", from, name, errNoFamily, p.source.addr)
 	}
-	return addrs, name, nil
+	return addrs, nil
 }
 
 // at is the probe at a pair of a check's; false where something else was chosen of it.

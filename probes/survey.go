@@ -164,12 +164,16 @@ type whose struct {
 
 // pair is what one node asks about one target.
 func (g Grid) pair(ctx context.Context, from *harness.Node, to Target) (tasks []*task, err error) {
+	addrs, name, err := addresses(from, to)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range g.Probes {
-		addrs, name, err := addressesFor(from, to, p)
+		mine, err := p.among(from, name, addrs)
 		if err != nil {
 			return nil, err
 		}
-		for _, addr := range addrs {
+		for _, addr := range mine {
 			t := new(task)
 			if t.asking, err = newAsking(ctx, from, to, name, addr, p); err != nil {
 				return nil, t.failure(err)

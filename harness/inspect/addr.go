@@ -51,10 +51,7 @@ func (s *State) Owns(addr netip.Addr) bool {
 	if _, has := s.Addr(addr); has {
 		return true
 	}
-	return slices.ContainsFunc(s.Routes, func(r Route) bool {
-		known := r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN
-		return known && r.Type == unix.RTN_LOCAL && r.To.Contains(addr.WithZone(""))
-	})
+	return slices.ContainsFunc(s.Routes, func(r Route) bool { return r.IsLocal() && r.To.Contains(addr.WithZone("")) })
 }
 
 func prefixOf(n net.IPNet) netip.Prefix {

@@ -73,12 +73,18 @@ func (ns Namespace) Local() (all []Route, err error) {
 		return ns.Handle.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
 	})
 	for _, r := range routes {
-		// Without a table, iproute2 takes local and busybox main. Programs can bind to either.
-		if r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN {
-			all = append(all, RouteOf(r))
+		if route := RouteOf(r); route.IsLocal() {
+			all = append(all, route)
 		}
 	}
 	return all, err
+}
+
+// IsLocal says whether the namespace takes packets that the route is for: of type local, in
+// a table that is asked about all. Without a table, iproute2 takes local and busybox main;
+// programs can bind to either.
+func (r Route) IsLocal() bool {
+	return r.Type == unix.RTN_LOCAL && (r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN)
 }
 
 // RouteOf is a route as netlink has it.
