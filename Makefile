@@ -32,7 +32,7 @@ help:
 	@echo 'make test     unit tests and suites, with the race detector, in random order'
 	@echo 'make check    formatting, modules, vet, linters'
 	@echo 'make truth    random networks, judged by plain sockets: N=10000 for the long run'
-	@echo 'make chaos   tests killed at random moments, and nothing left of them: N=1000 for the long run'
+	@echo 'make chaos    tests killed at random moments, and nothing left of them: N=1000 for the long run'
 	@echo 'make bench    benchmarks, each beside its floor (x-floor), in benchstat format'
 	@echo 'make vm       the suites on stock Debian kernels in QEMU: a table of suites and kernels'
 	@echo 'make vagrant  the suites in the Vagrant machine, as root and as an ordinary user; reports in vagrant/out'
@@ -103,7 +103,7 @@ rules:
 # Debian's firewalls and daemons are unpacked into the cache, never installed: one that
 # is installed runs.
 firewalls:
-	@.ci/unpack ufw firewalld shorewall6 ferm openssh-server nginx dnsmasq isc-dhcp-client keepalived bird2 frr haproxy bubblewrap containernetworking-plugins || echo 'going on: what needs them is skipped'
+	@.ci/unpack || echo 'going on: what needs them is skipped'
 
 # Guests have no unpacked packages; they load the rulesets that were made here.
 rulesets: rules firewalls
