@@ -141,12 +141,20 @@ func (p *Port) forget(segment *topo.SegmentPlan) error {
 		if peer == voice {
 			continue
 		}
-		for _, prefix := range lab.site.device(peer).Addrs {
-			b := new(batch)
-			b.forgetNeighbour(lab.site.indexes[voice], prefix.Addr(), describe("forget neighbour %s", prefix.Addr()))
-			if err := lab.site.grounds[voice.node].rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
-				return err
-			}
+		if err := lab.site.forget(voice, lab.site.device(peer).Addrs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget makes an interface forget its neighbour entries for addresses.
+func (s *site) forget(at spot, addrs []netip.Prefix) error {
+	for _, prefix := range addrs {
+		b := new(batch)
+		b.forgetNeighbour(s.indexes[at], prefix.Addr(), describe("forget neighbour %s of %s", prefix.Addr(), at.node))
+		if err := s.grounds[at.node].rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
 		}
 	}
 	return nil
@@ -156,18 +164,14 @@ func (p *Port) forget(segment *topo.SegmentPlan) error {
 // that is being asked for in vain fails later, although the port answers by now.
 // It says whether the peer is up.
 func (p *Port) remind(peer spot, addrs []netip.Prefix) (up bool, err error) {
-	lab, index := p.node.lab, p.node.lab.site.indexes[peer]
-	link, err := lab.byName[peer.node].Netlink().LinkByIndex(index)
+	lab := p.node.lab
+	link, err := lab.byName[peer.node].Netlink().LinkByIndex(lab.site.indexes[peer])
 	if err != nil {
 		return false, at(err, "look at port %s of %s", peer.port, peer.node)
 	}
 	const works = unix.IFF_UP | unix.IFF_LOWER_UP
-	for _, prefix := range addrs {
-		b := new(batch)
-		b.forgetNeighbour(index, prefix.Addr(), describe("forget neighbour %s of %s", prefix.Addr(), peer.node))
-		if err := lab.byName[peer.node].ground.rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
-			return false, err
-		}
+	if err := lab.site.forget(peer, addrs); err != nil {
+		return false, err
 	}
 	return link.Attrs().RawFlags&works == works, nil
 }

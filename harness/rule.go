@@ -25,8 +25,9 @@ func (b *batch) delRule(rule topo.RulePlan, what func() string) {
 	b.rule(unix.RTM_DELRULE, 0, rule, what)
 }
 
-func (b *batch) rule(kind, flags uint16, rule topo.RulePlan, what func() string) {
-	const invert = 2 // FIB_RULE_INVERT, linux/fib_rules.h
+// ruleHeader is a struct fib_rule_hdr, linux/fib_rules.h.
+func ruleHeader(rule topo.RulePlan) []byte {
+	const invert = 2 // FIB_RULE_INVERT
 	header := make([]byte, 12)
 	header[0] = unix.AF_INET
 	if rule.IPv6 {
@@ -42,7 +43,11 @@ func (b *batch) rule(kind, flags uint16, rule topo.RulePlan, what func() string)
 	if rule.Not {
 		binary.NativeEndian.PutUint32(header[8:], invert)
 	}
-	b.begin(kind, flags, header)
+	return header
+}
+
+func (b *batch) rule(kind, flags uint16, rule topo.RulePlan, what func() string) {
+	b.begin(kind, flags, ruleHeader(rule))
 	b.u32(unix.FRA_PRIORITY, uint32(rule.Priority))
 	for kind, prefix := range map[uint16]netip.Prefix{unix.FRA_DST: rule.To, unix.FRA_SRC: rule.From} {
 		if prefix.IsValid() && prefix.Bits() > 0 {

@@ -11,13 +11,8 @@ func (p *planner) planDevices(macs map[[6]byte]bool) {
 	p.master = map[end]int{}
 	for i, node := range p.network.nodes {
 		plan := &p.plan.Nodes[i]
-		plan.Devices = make([]DevicePlan, 0, len(node.ports)+len(node.devices))
-		for j := range plan.Ports {
-			port := &plan.Ports[j]
-			plan.Devices = append(plan.Devices, DevicePlan{
-				Name: port.Name, Kind: PortKind, Index: firstIndex + j, Segment: port.Segment, MAC: port.MAC, MTU: port.MTU,
-			})
-		}
+		plan.portDevices() // which have no addresses yet
+		plan.Devices = slices.Grow(plan.Devices, len(node.devices))
 		for _, d := range node.devices {
 			p.planDevice(i, d, macs)
 		}
@@ -34,7 +29,7 @@ const (
 // planDevice plans one, its addresses left out.
 func (p *planner) planDevice(node int, d *Device, macs map[[6]byte]bool) {
 	plan := &p.plan.Nodes[node]
-	where := "node " + p.nodeName(node) + ": " + d.kind.name + " " + shown(d.name)
+	where := "node " + p.nodeName(node) + ": " + titleOf(d)
 	made := DevicePlan{Name: d.name, Kind: d.kind.name, Index: firstIndex + len(plan.Devices), MTU: d.mtu}
 	if problem := nameProblem(d.name); problem != "" {
 		p.wrong("%s: %s", where, problem)
@@ -126,7 +121,7 @@ func (p *planner) deviceAddresses() {
 
 func (p *planner) chosenAddresses(at end, d *Device) {
 	plan := &p.plan.Nodes[at.node].Devices[at.port]
-	where := "node " + p.nodeName(at.node) + ": " + d.kind.name + " " + shown(d.name)
+	where := "node " + p.nodeName(at.node) + ": " + titleOf(d)
 	if len(d.addrs) > 0 && p.voice(at) != at {
 		p.wrong("%s: it is a port of %s, which has the addresses: give that one this", where, plan.Master)
 	}

@@ -23,13 +23,16 @@ func titleOf(of Interface) string {
 	return "no interface"
 }
 
+// noInterface is the problem of a reference to nothing.
+const noInterface = "there is no interface: give a segment, a named port or a device"
+
 // anUnknown is the problem of a reference to what was a mistake already.
 const anUnknown = "unknown"
 
 // interfaceOf finds what a declaration refers to among a node's interfaces.
 func (p *planner) interfaceOf(node int, of Interface) (index int, problem string) {
 	if of == nil {
-		return 0, "there is no interface: give a segment, a named port or a device"
+		return 0, noInterface
 	}
 	name, problem := of.on(p, node)
 	if problem != "" {
@@ -40,7 +43,7 @@ func (p *planner) interfaceOf(node int, of Interface) (index int, problem string
 
 func (s *Segment) on(p *planner, node int) (string, string) {
 	if s == nil {
-		return "", "there is no interface: give a segment, a named port or a device"
+		return "", noInterface
 	}
 	for j := range p.network.nodes[node].ports {
 		if p.network.nodes[node].ports[j].segment == s {
@@ -67,14 +70,14 @@ func (p Port) on(planner *planner, node int) (string, string) {
 
 func (d *Device) on(p *planner, node int) (string, string) {
 	if d == nil {
-		return "", "there is no interface: give a segment, a named port or a device"
+		return "", noInterface
 	}
 	at := slices.Index(p.network.nodes[node].devices, d)
 	switch {
 	case at < 0:
-		return "", "the node has no " + d.kind.name + " " + shown(d.name) + " of that declaration: choose one of its own"
+		return "", "the node has no " + titleOf(d) + " of that declaration: choose one of its own"
 	case len(p.network.nodes[node].ports)+at >= len(p.plan.Nodes[node].Devices):
-		return "", d.kind.name + " " + shown(d.name) + " is declared later: declare it first"
+		return "", titleOf(d) + " is declared later: declare it first"
 	}
 	return d.name, ""
 }

@@ -16,7 +16,12 @@ func (p *planner) joins(at end, member int) {
 		devices[at.port].Segment = segment
 		return
 	}
-	a, b := p.leader(p.segmentNamed(devices[at.port].Segment)), p.leader(p.segmentNamed(segment))
+	p.join(p.segmentNamed(devices[at.port].Segment), p.segmentNamed(segment))
+}
+
+// join makes two segments one.
+func (p *planner) join(a, b int) {
+	a, b = p.leader(a), p.leader(b)
 	p.domain[max(a, b)] = min(a, b)
 }
 
@@ -26,8 +31,7 @@ func (p *planner) joinOverlays() {
 		if segment.overlay == nil || !segment.overlay.joins || p.plan.Segments[i].Over == "" {
 			continue
 		}
-		a, b := p.leader(p.segments[segment.over]), p.leader(i)
-		p.domain[max(a, b)] = min(a, b)
+		p.join(p.segments[segment.over], i)
 	}
 }
 

@@ -168,7 +168,7 @@ func (p *planner) natText(node int, nat NAT) string {
 		return ""
 	}
 	if nat.dev == nil {
-		p.wrong("%s: there is no interface: give a segment, a named port or a device", where)
+		p.wrong("%s: %s", where, noInterface)
 		return ""
 	}
 	name := p.device(where, node, nat.dev)

@@ -1,10 +1,6 @@
 package device
 
-import (
-	"slices"
-
-	"github.com/nstest/nstest/topo"
-)
+import "github.com/nstest/nstest/topo"
 
 const (
 	bondMode   = 1 // IFLA_BOND_MODE, linux/if_link.h
@@ -14,9 +10,11 @@ const (
 	pollEvery = 10
 )
 
-var bondModes = []string{"balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"}
-
 var bond = &Kind{Name: "bond", Idle: true, Speaks: true, Data: func(a *Attributes, d *topo.DevicePlan) {
-	a.U8(bondMode, uint8(max(0, slices.Index(bondModes, d.Mode))))
+	for mode := topo.BalanceRR; mode <= topo.BalanceALB; mode++ { // the kernel's numbers
+		if mode.String() == d.Mode {
+			a.U8(bondMode, uint8(mode))
+		}
+	}
 	a.U32(bondMIIMon, pollEvery)
 }}

@@ -135,12 +135,14 @@ func (p Packet) free() Packet {
 		p.SrcPort = nil
 	}
 	p.Length, p.GID = nil, nil
-	for trait, forget := range map[Trait]func(){
-		TTL: func() { p.TTL = nil }, TOS: func() { p.TOS = nil }, User: func() { p.UID = nil },
-	} {
-		if p.Fixed&trait == 0 {
-			forget()
-		}
+	if p.Fixed&TTL == 0 {
+		p.TTL = nil
+	}
+	if p.Fixed&TOS == 0 {
+		p.TOS = nil
+	}
+	if p.Fixed&User == 0 {
+		p.UID = nil
 	}
 	if p.State == nil {
 		p.State = new(uint32(expr.CtStateBitNEW))

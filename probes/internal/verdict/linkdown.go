@@ -79,16 +79,19 @@ func linkIsDown(p spot, c *evidence.Cause) bool {
 
 // ownerIsDown is the end of who is to answer for an address.
 func ownerIsDown(p spot, c *evidence.Cause) bool {
+	if !p.unresolved() {
+		return false
+	}
 	for _, peer := range p.peers() {
-		if p.unresolved() && p.Planned(peer.End, p.next()) && peer.bondIsDown(c) {
+		planned := p.Planned(peer.End, p.next())
+		switch {
+		case planned && peer.bondIsDown(c):
 			return true
-		}
-		if p.unresolved() && p.Planned(peer.End, p.next()) && peer.link.Index != 0 && !peer.link.Up {
+		case planned && peer.link.Index != 0 && !peer.link.Up:
 			moves(c, peer.End)
 			c.Detail = isDown
 			return true
-		}
-		if p.unresolved() && p.bridgeOfPeerIsDown(peer, c) {
+		case p.bridgeOfPeerIsDown(peer, c):
 			return true
 		}
 	}

@@ -100,7 +100,7 @@ func to(p *point, t wire.Tuple) place {
 
 // nonceKeyOf is the part of its nonce that a flow is known by.
 func nonceKeyOf(f wire.Flow) uint32 {
-	if f.Protocol == wire.ICMP || f.Protocol == wire.Other {
+	if f.Protocol.Marked() {
 		return binary.BigEndian.Uint32(f.Nonce[wire.MarkSize:])
 	}
 	return binary.BigEndian.Uint32(f.Nonce[:])
@@ -116,7 +116,7 @@ func (b *book) find(p *point, packet *wire.Packet) (*Trail, role) {
 		return b.findError(p, packet)
 	case packet.Protocol == unix.IPPROTO_TCP:
 		return b.findSegment(p, packet)
-	case packet.ICMP && packet.IsEcho():
+	case packet.IsEcho():
 		return b.findEcho(packet)
 	case packet.Protocol == unix.IPPROTO_UDP:
 		return b.findDatagram(p, packet)
@@ -124,14 +124,14 @@ func (b *book) find(p *point, packet *wire.Packet) (*Trail, role) {
 	return b.findOther(packet), request
 }
 
-// findOther is the trail of a packet of a protocol that no probe speaks: it carries eight
-// bytes and an echo's nonce.
+// findOther is the trail of an echo, or of a packet of a protocol that has no probe of its own:
+// what follows the first eight bytes begins with the nonce.
 func (b *book) findOther(packet *wire.Packet) *Trail {
 	if len(packet.Payload) < wire.MarkSize+4 {
 		return nil
 	}
 	t := b.byNonce[binary.BigEndian.Uint32(packet.Payload[wire.MarkSize:])]
-	if t == nil || t.Flow.Protocol != wire.ICMP && t.Flow.Protocol != wire.Other || !begins(packet.Payload, t.Flow.Nonce[:]) {
+	if t == nil || !t.Flow.Protocol.Marked() || !begins(packet.Payload, t.Flow.Nonce[:]) {
 		return nil
 	}
 	return t
@@ -182,14 +182,11 @@ func (b *book) ofSequence(seq uint32) *Trail {
 }
 
 func (b *book) findEcho(packet *wire.Packet) (*Trail, role) {
-	if !packet.IsEcho() || len(packet.Payload) < wire.MarkSize+4 {
+	t := b.findOther(packet)
+	switch {
+	case t == nil:
 		return nil, 0
-	}
-	t := b.byNonce[binary.BigEndian.Uint32(packet.Payload[wire.MarkSize:])]
-	if t == nil || t.Flow.Protocol != wire.ICMP && t.Flow.Protocol != wire.Other || !begins(packet.Payload, t.Flow.Nonce[:]) {
-		return nil, 0
-	}
-	if packet.IsEchoRequest() {
+	case packet.IsEchoRequest():
 		return t, request
 	}
 	return t, answer

@@ -14,6 +14,10 @@ const (
 	Other
 )
 
+// Marked says whether a probe's nonce begins with the watch's mark: the payload has no word
+// before it by which others are told.
+func (p Protocol) Marked() bool { return p == ICMP || p == Other }
+
 // Flow is one probe: what it sends, and how to tell its packets from all others.
 // Translation may change every address and port on the way, so a request is known
 // by its nonce (ICMP, UDP) or its initial sequence number (TCP); what comes back

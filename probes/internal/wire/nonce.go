@@ -33,7 +33,7 @@ func NewMark() (m Mark) {
 func (m Mark) Nonce(protocol Protocol) (nonce [NonceSize]byte) {
 	binary.NativeEndian.PutUint64(nonce[:], rand.Uint64())
 	binary.NativeEndian.PutUint64(nonce[MarkSize:], rand.Uint64())
-	if protocol == ICMP || protocol == Other {
+	if protocol.Marked() {
 		copy(nonce[:], m[:])
 	}
 	return nonce
