@@ -51,10 +51,11 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // A rule that decides by what any program at the asker may choose isolates nobody. Where
 // that is the source port, the probe is asked again from other ports: the edges of the rules'
 // ranges, and what their masks tell apart, up to 12 more. Where it is the length, the traffic
-// class, the TTL, options or extension headers, the payload, or the user, also in policy routing,
-// and another choice could let the request in, it is an error that names the rule. What root
-// alone may choose is not doubted: a mark, ICMP's type and code, flags of TCP. Nor is what the
-// probe itself chose: From, FromInterface, FromPort, TTL, DSCP and UID.
+// class, the flow label, the TTL, options or extension headers, the TCP window, the payload, or
+// the user, also in policy routing, and another choice could let the request in, it is an error
+// that names the rule. What root alone may choose is not doubted: a mark, ICMP's type and code,
+// flags of TCP. Nor is what the probe itself chose: From, FromInterface, FromPort, TTL, DSCP and
+// UID.
 //
 // What looks like a mistake in the test (a link that is down, nobody listening, an
 // address that is missing) is an error that names it, unless Because expects just

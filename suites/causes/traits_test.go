@@ -125,6 +125,7 @@ var _ = Describe("a rule about what any program may choose", func() {
 		Entry("the ECN", server4, "ip ecn 0 drop", "by the traffic class", datagram{option: option(unix.IPPROTO_IP, unix.IP_TOS, 1)}),
 		Entry("what a router makes of the TOS", server4, "meta priority 0 drop", "by the traffic class", datagram{option: option(unix.IPPROTO_IP, unix.IP_TOS, 0x10)}),
 		Entry("the traffic class", server6, "ip6 dscp 0 drop", "by the traffic class", datagram{option: option(unix.IPPROTO_IPV6, unix.IPV6_TCLASS, 0x10)}),
+		Entry("the flow label", server6, "ip6 flowlabel != 0 drop", "by the flow label", datagram{option: option(unix.IPPROTO_IPV6, unix.IPV6_AUTOFLOWLABEL, 0)}),
 		Entry("the TTL", server4, "ip ttl 63 drop", "by the TTL", datagram{option: option(unix.IPPROTO_IP, unix.IP_TTL, 99)}),
 		Entry("a TTL before what drops", server4, "ip ttl > 64 accept; drop", `rule "ip ttl > 64 accept" of inet filter asked decides by the TTL`, datagram{option: option(unix.IPPROTO_IP, unix.IP_TTL, 99)}),
 		Entry("the hop limit", server6, "ip6 hoplimit <= 64 drop", "by the TTL", datagram{option: option(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, 99)}),

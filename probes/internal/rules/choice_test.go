@@ -79,6 +79,9 @@ func TestChoosing(t *testing.T) {
 		{"the protocol behind extension headers", open + "meta l4proto udp drop; };", "pass:1", six(probe()), ""},
 		{"a hop limit", open + "ip6 hoplimit 63 drop; };", "pass:1", six(probe()), "pass:1 the TTL"},
 		{"a traffic class", open + "ip6 dscp 0 drop; };", "pass:1", six(probe()), "pass:1 the traffic class (DSCP, ECN)"},
+		{"its low half", open + "ip6 ecn 0 drop; };", "pass:1", six(probe()), "pass:1 the traffic class (DSCP, ECN)"},
+		{"a flow label", open + "ip6 flowlabel != 0 drop; };", "pass:1", six(probe()), "pass:1 the flow label"},
+		{"a class and a label", open + "@nh,4,28 != 0 drop; };", "pass:1", six(probe()), "pass:1 the traffic class (DSCP, ECN) and the flow label"},
 		{"content", open + "@th,64,16 0x1234 drop; };", "pass:1", probe(), "pass:1 what is said (the payload)"},
 		{"fragments are let by", drop + "ip frag-off & 0x1fff != 0 accept; };", "pass:policy", probe(), "pass:1 the bits about fragments"},
 		{"fragments are dropped", open + "ip frag-off & 0x1fff != 0 drop; udp dport 53 drop; };", "pass:2", probe(), ""},
@@ -95,6 +98,8 @@ func TestChoosing(t *testing.T) {
 		{"an identifier of ICMP", drop + "icmp id 7 accept; };", "pass:policy", ping(), "pass:1 the ICMP identifier or sequence number"},
 		{"ICMP's type", open + "icmp type echo-request drop; };", "pass:1", ping(), ""},
 		{"a TCP option", open + "tcp option timestamp exists drop; };", "pass:1", tcp(443), "pass:1 options or extension headers"},
+		{"a window", open + "tcp window > 10000 drop; };", "pass:1", tcp(443), "pass:1 the TCP window"},
+		{"a TCP header's length", open + "tcp doff > 5 drop; };", "pass:1", tcp(443), "pass:1 options or extension headers"},
 		{"a SYN", open + "tcp flags & (fin|syn|rst|ack) == syn drop; };", "pass:1", with(tcp(443), func(p *rules.Packet) { p.Flags = new(uint8(2)) }), ""},
 	} {
 		if err := node.Nft("flush ruleset; table inet t { " + c.text + " }"); err != nil {

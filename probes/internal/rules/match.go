@@ -188,7 +188,12 @@ func (e *evaluation) step(x any) Answer {
 	case *expr.Bitwise:
 		traits := e.regs.traitsOf(x.SourceRegister, int(x.Len))
 		e.regs.load(x.DestRegister, e.regs.read(x.SourceRegister, int(x.Len)).masked(x.Mask, x.Xor))
-		e.regs.choose(x.DestRegister, int(x.Len), func(i int) Trait { return traits[i] })
+		e.regs.choose(x.DestRegister, int(x.Len), func(i int) Trait {
+			if i < len(x.Mask) {
+				return maskedTrait(traits[i], x.Mask[i])
+			}
+			return traits[i]
+		})
 	case *expr.Byteorder:
 		return e.byteorder(x)
 	case *expr.Immediate:

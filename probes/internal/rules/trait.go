@@ -16,12 +16,16 @@ const (
 	SourcePort Trait = 1 << iota
 	// Length is the packet's, or its parts'.
 	Length
-	// TOS is the traffic class: DSCP and ECN. A flow label counts as one.
+	// TOS is the traffic class: DSCP and ECN.
 	TOS
+	// FlowLabel is that of IPv6.
+	FlowLabel
 	// TTL is the hop limit.
 	TTL
 	// Headers are options of IP and TCP, and extension headers; a header's length with them.
 	Headers
+	// Window is how much a TCP socket says that it takes.
+	Window
 	// Fragments are the bits of IPv4 about fragments.
 	Fragments
 	// Content is what is said: all beyond the upper header.
@@ -38,7 +42,8 @@ const (
 )
 
 var traitWords = []string{
-	"the source port", "the packet's length", "the traffic class (DSCP, ECN)", "the TTL", "options or extension headers", "the bits about fragments",
+	"the source port", "the packet's length", "the traffic class (DSCP, ECN)", "the flow label", "the TTL", "options or extension headers",
+	"the TCP window", "the bits about fragments",
 	"what is said (the payload)", "a number that each packet has anew", "the ICMP identifier or sequence number", "the socket's priority", "the user that sends",
 }
 
@@ -86,11 +91,27 @@ func traitIn(header []Trait, at int, beyond Trait) Trait {
 // The traits of headers, byte by byte (RFC 791, 8200, 9293, 768, 792).
 var (
 	traits4    = append([]Trait{Headers, TOS, Length, Length, Numbers, Numbers, Fragments, Fragments, TTL, 0, Numbers, Numbers}, make([]Trait, 8)...)
-	traits6    = append([]Trait{TOS, TOS, TOS, TOS, Length, Length, Headers, TTL}, make([]Trait, 32)...)
-	traitsTCP  = []Trait{SourcePort, SourcePort, 0, 0, Numbers, Numbers, Numbers, Numbers, 0, 0, 0, 0, Headers, 0, Headers, Headers, Numbers, Numbers, 0, 0}
+	traits6    = append([]Trait{TOS, TOS | FlowLabel, FlowLabel, FlowLabel, Length, Length, Headers, TTL}, make([]Trait, 32)...)
+	traitsTCP  = []Trait{SourcePort, SourcePort, 0, 0, Numbers, Numbers, Numbers, Numbers, 0, 0, 0, 0, Headers, 0, Window, Window, Numbers, Numbers, 0, 0}
 	traitsUDP  = []Trait{SourcePort, SourcePort, 0, 0, Length, Length, Numbers, Numbers}
 	traitsICMP = []Trait{0, 0, Numbers, Numbers, ICMPID, ICMPID, ICMPID, ICMPID}
 )
+
+// maskedTrait is what is left of a byte under a mask: IPv6 has half of the traffic class and
+// a part of the flow label in one.
+func maskedTrait(t Trait, mask byte) Trait {
+	const class, label = 0xf0, 0x0f
+	if t != TOS|FlowLabel {
+		return t
+	}
+	if mask&class == 0 {
+		t &^= TOS
+	}
+	if mask&label == 0 {
+		t &^= FlowLabel
+	}
+	return t
+}
 
 // metaTrait is what a key of meta loads. The user of a socket is known, and its
 // priority kept, only where it sends.
