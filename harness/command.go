@@ -94,6 +94,9 @@ func (c *Cmd) start() error {
 	if c.command != nil {
 		return errors.New("the command was started already")
 	}
+	if c.ctx == nil {
+		return errNoContext
+	}
 	if c.Path == "" {
 		return errors.New("no program: Path is empty")
 	}

@@ -2,15 +2,21 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 )
 
+var errNoContext = errors.New("the context is nil: pass t.Context(), a SpecContext, or context.Background()")
+
 // Dial connects from the node's namespace. The network is tcp, tcp4, tcp6, udp,
 // udp4 or udp6. It takes an address and no name, so that none is resolved in the
 // wrong place. The connection may be used from anywhere; close it.
 func (n *Node) Dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	if ctx == nil {
+		return nil, at(errNoContext, "node %s: dial %s", n.name, to)
+	}
 	var conn net.Conn
 	err := n.Do(func() error {
 		var err error
@@ -26,6 +32,9 @@ func (n *Node) Dial(ctx context.Context, network string, to netip.AddrPort) (net
 // invalid address (netip.AddrPortFrom(netip.Addr{}, 80)) is every address of the
 // node. The listener may be used from anywhere; close it.
 func (n *Node) Listen(ctx context.Context, network string, on netip.AddrPort) (net.Listener, error) {
+	if ctx == nil {
+		return nil, at(errNoContext, "node %s: listen at %s", n.name, on)
+	}
 	var listener net.Listener
 	err := n.Do(func() error {
 		var err error
@@ -39,6 +48,9 @@ func (n *Node) Listen(ctx context.Context, network string, on netip.AddrPort) (n
 
 // ListenPacket is Listen for datagrams: udp, udp4 or udp6.
 func (n *Node) ListenPacket(ctx context.Context, network string, on netip.AddrPort) (net.PacketConn, error) {
+	if ctx == nil {
+		return nil, at(errNoContext, "node %s: listen at %s", n.name, on)
+	}
 	var conn net.PacketConn
 	err := n.Do(func() error {
 		var err error

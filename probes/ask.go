@@ -21,8 +21,8 @@ import (
 // A target with several addresses is asked at all of them at once; see
 // Result.Each. Any number of goroutines may ask at once.
 func Ask(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, error) {
-	if from == nil {
-		return Result{}, fmt.Errorf("ask: no node to ask from")
+	if err := asks(ctx, from); err != nil {
+		return Result{}, fmt.Errorf("ask: %w", err)
 	}
 	if err := p.checkAt(from); err != nil {
 		return Result{}, fmt.Errorf("ask: %w", err)

@@ -8,7 +8,10 @@ import (
 )
 
 // askerOf is the node that asks, of a matcher's actual: itself, or a Result of it.
-func askerOf(matcher string, actual any, target Target) (*harness.Node, error) {
+func askerOf(ctx context.Context, matcher string, actual any, target Target) (*harness.Node, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("%s: %w", matcher, errNoContext)
+	}
 	if _, err := nameOf(target); err != nil {
 		return nil, fmt.Errorf("%s: %w", matcher, err)
 	}

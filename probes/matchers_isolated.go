@@ -94,6 +94,7 @@ func (m *IsolationMatcher) By(names ...string) *IsolationMatcher {
 // them, and each of them occurs.
 func (m *IsolationMatcher) Because(kinds ...evidence.Kind) *IsolationMatcher {
 	addNames(&m.named, "Because", &m.named.because, kinds)
+	m.named.known(kinds)
 	return m
 }
 
@@ -111,7 +112,9 @@ func (m *IsolationMatcher) Except(probes ...Probe) *IsolationMatcher {
 // until it begins again, whatever is said here. It is no help against a rule that decides
 // by what a program may choose: no number of like probes shows that.
 func (m *IsolationMatcher) Sampled(n int) *IsolationMatcher {
-	m.sampled = n
+	if m.sampled = n; n < 1 {
+		m.named.mistake(fmt.Errorf("Sampled(%d): no number of probes below one shows anything; leave Sampled out for none", n))
+	}
 	return m
 }
 
@@ -123,8 +126,8 @@ func (m *IsolationMatcher) WithContext(ctx context.Context) *IsolationMatcher {
 
 // Match asks under watch, unless the actual is a Result.
 func (m *IsolationMatcher) Match(actual any) (bool, error) {
-	from, err := askerOf(m.name, actual, m.target)
-	if err == nil {
+	from, err := askerOf(m.ctx, m.name, actual, m.target)
+	if err == nil || m.named.wrong != nil {
 		err = m.named.check(m.name, from, m.target)
 	}
 	if err != nil {

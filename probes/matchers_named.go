@@ -7,6 +7,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/verdict"
 )
 
 // named is what At, By and Because say that a check must find: each result has one
@@ -14,15 +15,32 @@ import (
 type named struct {
 	at, by  []string
 	because []evidence.Kind
-	wrong   error // the first name that cannot be meant
+	wrong   error // the first that cannot be meant
 }
 
 // addNames appends names to a list; none, and one that is empty, would match anything.
 func addNames[T ~string](n *named, what string, list *[]T, names []T) {
-	if n.wrong == nil && (len(names) == 0 || slices.Contains(names, "")) {
-		n.wrong = fmt.Errorf("%s was given no name: name what is meant, or leave %s out", what, what)
+	if len(names) == 0 || slices.Contains(names, "") {
+		n.mistake(fmt.Errorf("%s was given no name: name what is meant, or leave %s out", what, what))
 	}
 	*list = append(*list, names...)
+}
+
+// mistake notes what is wrong with a check, unless something is already.
+func (n *named) mistake(err error) {
+	if n.wrong == nil {
+		n.wrong = err
+	}
+}
+
+// known notes a mistake when no cause is of one of the kinds.
+func (n *named) known(kinds []evidence.Kind) {
+	all := verdict.Kinds()
+	for _, kind := range kinds {
+		if !slices.Contains(all, kind) {
+			n.mistake(fmt.Errorf("Because: no cause is of the kind %q; there are: %s", kind, listed(all, " and ")))
+		}
+	}
 }
 
 // check is the error of names that could never occur.

@@ -54,7 +54,7 @@ func (m *ReachMatcher) AnsweredBy(node string) *ReachMatcher {
 // Match asks, unless the actual is a Result; it is true, or an error that says
 // what came instead.
 func (m *ReachMatcher) Match(actual any) (bool, error) {
-	from, err := askerOf("Reach", actual, m.target)
+	from, err := askerOf(m.ctx, "Reach", actual, m.target)
 	if err != nil {
 		return false, err
 	}

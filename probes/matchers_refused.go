@@ -59,8 +59,8 @@ func (m *RefusalMatcher) WithContext(ctx context.Context) *RefusalMatcher {
 
 // Match asks under watch, unless the actual is a Result.
 func (m *RefusalMatcher) Match(actual any) (bool, error) {
-	from, err := askerOf(m.name, actual, m.target)
-	if err == nil {
+	from, err := askerOf(m.ctx, m.name, actual, m.target)
+	if err == nil || m.named.wrong != nil {
 		err = m.named.check(m.name, from, m.target)
 	}
 	if err == nil && (m.node != "" || m.outcome == Rejected) {

@@ -49,6 +49,9 @@ func (s Stats) String() string {
 // given up and its interval is over. A context that is over ends it with an
 // error, and the statistics so far.
 func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (stats Stats, err error) {
+	if ctx == nil {
+		return stats, fmt.Errorf("ping: %w", errNoContext)
+	}
 	if train.Count <= 0 {
 		train.Count = 5
 	}

@@ -27,7 +27,8 @@ const (
 	maxSize = 65535 - 20 - 8
 )
 
-// Within bounds the wait for an answer. Zero or less is DefaultWithin, one second.
+// Within bounds the wait for an answer. Zero is DefaultWithin, one second; less is an error
+// of who asks.
 func (p Probe) Within(d time.Duration) Probe {
 	p.within = d
 	return p
@@ -67,7 +68,7 @@ func (p Probe) covers(other Probe) bool {
 
 // bound is how long to wait.
 func (p Probe) bound() time.Duration {
-	if p.within <= 0 {
+	if p.within == 0 {
 		return DefaultWithin
 	}
 	return p.within
@@ -86,6 +87,8 @@ func (p Probe) check() error {
 	switch {
 	case p.kind == nil:
 		return fmt.Errorf("the zero Probe asks nothing: use ICMP, TCP or UDP")
+	case p.within < 0:
+		return fmt.Errorf("probe %s: Within(%s): a wait is longer than nothing; leave Within out for %s", p, p.within, DefaultWithin)
 	case p.size != 0 && (p.size < requestSize || p.size > maxSize):
 		return fmt.Errorf("probe %s: a payload of %d bytes: it is between %d and %d", p, p.size, requestSize, maxSize)
 	case p.kind.protocol == wire.Other && !isPlain(p.upper):

@@ -16,9 +16,9 @@ import (
 // Survey asks every node of the lab about every other, all at once, and returns
 // who reached whom. Without probes it asks with ICMP. See Grid to choose.
 func Survey(ctx context.Context, lab *harness.Lab, probes ...Probe) (*Matrix, error) {
-	grid := Grid{From: lab.Nodes(), Probes: probes}
-	for _, node := range grid.From {
-		grid.To = append(grid.To, node)
+	grid, err := gridOf(lab, probes)
+	if err != nil {
+		return nil, err
 	}
 	return grid.Survey(ctx)
 }
@@ -50,6 +50,9 @@ func (t *task) failure(err error) error {
 // Survey asks, and returns the matrix. The error is for what could not be asked,
 // as with Ask; then there is no matrix.
 func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("survey: %w", errNoContext)
+	}
 	if len(g.Probes) == 0 {
 		g.Probes = []Probe{ICMP()}
 	}

@@ -27,8 +27,8 @@ import (
 // rules a table of the watch's own stands meanwhile, which nobody else can change
 // and goes with it.
 func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, error) {
-	if from == nil {
-		return Result{}, fmt.Errorf("watch: no node to ask from")
+	if err := asks(ctx, from); err != nil {
+		return Result{}, fmt.Errorf("watch: %w", err)
 	}
 	if err := p.checkAt(from); err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)

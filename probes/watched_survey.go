@@ -16,10 +16,11 @@ import (
 // WatchSurvey is Survey under watch: a cell that is not ok is the cause and where
 // it is, drop@fw, and the matrix ends with what the causes are.
 func WatchSurvey(ctx context.Context, lab *harness.Lab, probes ...Probe) (*Matrix, error) {
-	grid := Grid{From: lab.Nodes(), Probes: probes, Watch: true}
-	for _, node := range grid.From {
-		grid.To = append(grid.To, node)
+	grid, err := gridOf(lab, probes)
+	if err != nil {
+		return nil, err
 	}
+	grid.Watch = true
 	return grid.Survey(ctx)
 }
 

@@ -10,12 +10,16 @@ import (
 	"github.com/nstest/nstest/probes/internal/watch"
 )
 
+var errNoContext = errors.New("the context is nil: pass t.Context(), a SpecContext, or context.Background()")
+
 // Check tries every channel out of the sandbox, and says of each what became of it. The
 // error is for what could not be tried at all: a sandbox that sends nothing, no watch, a
 // context that is over. It is never a verdict.
 func Check(ctx context.Context, sandbox *harness.Node, world World) (Report, error) {
 	began := time.Now()
 	switch {
+	case ctx == nil:
+		return Report{}, fmt.Errorf("check a fence: %w", errNoContext)
 	case sandbox == nil:
 		return Report{}, errors.New("check a fence: the sandbox is nil")
 	case world.Outside == nil || world.Free == nil:

@@ -59,6 +59,9 @@ type Connection struct {
 // Connect opens one to the world's Outside, at its TCP port, and passes data both ways:
 // it is called before the fence closes. The caller closes it.
 func Connect(ctx context.Context, sandbox *harness.Node, world World) (*Connection, error) {
+	if ctx == nil {
+		return nil, fmt.Errorf("connect: %w", errNoContext)
+	}
 	if sandbox == nil || world.Outside == nil {
 		return nil, errors.New("connect: the sandbox, or World.Outside, is nil")
 	}

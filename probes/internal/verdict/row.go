@@ -119,6 +119,14 @@ func ConfirmingEnd(kind evidence.Kind) []string {
 	return nil
 }
 
+// Kinds are those that a cause may be of, Unknown at the end.
+func Kinds() (kinds []evidence.Kind) {
+	for _, r := range order {
+		kinds = append(kinds, r.kind)
+	}
+	return append(kinds, evidence.Unknown)
+}
+
 // Counted are the kinds that counters confirm.
 func Counted() (kinds []evidence.Kind) {
 	for _, r := range order {
