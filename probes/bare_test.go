@@ -148,6 +148,30 @@ func TestABareCheckReadsTheRulesOnTheWay(t *testing.T) {
 }
 
 // A ruleset that names more than is asked is told what was left out, as is what no probe
+// What arrives, and whose answer alone is dropped, is not isolated, and no riddle.
+func TestABareCheckSeesWhatBecomesOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]string{
+		"at the target": "type filter hook output priority 0; policy accept; icmp type timestamp-reply drop comment \"no clock\"",
+		"by its input":  "type filter hook input priority 0; policy drop; icmp type timestamp-request accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, server := filtered(t, "icmp type timestamp-request accept")
+			if err := server.Nft("table inet own { chain c { " + rule + "; }; }"); err != nil {
+				t.Fatal(err)
+			}
+			holds, err := probes.BeIsolatedFrom(server).Match(client)
+			if holds || err == nil || !strings.Contains(err.Error(), "icmp timestamp") || strings.Contains(err.Error(), "inconclusive") {
+				t.Error(holds, err)
+			}
+			if strings.Contains(rule, "no clock") && !strings.Contains(err.Error(), "no clock") {
+				t.Error("the rule that dropped the answer is not named:", err)
+			}
+		})
+	}
+}
+
 // speaks, and it takes no longer for that.
 func TestABareCheckHasABound(t *testing.T) {
 	t.Parallel()

@@ -35,10 +35,7 @@ var timestampKind = &kind{
 // nobodysProtocol is for experiments (RFC 3692): no kernel has it.
 const nobodysProtocol = 253
 
-const (
-	icmpTimestamp, icmpTimestampReply = 13, 14 // RFC 792
-	rawHeader                         = 8      // bytes before the nonce
-)
+const rawHeader = 8 // bytes before the nonce
 
 // isPlain says whether a number is one that Protocol asks with.
 func isPlain(number uint8) bool {
@@ -121,7 +118,7 @@ func (a *asking) rawPacket() []byte {
 		binary.BigEndian.PutUint16(packet[2:], a.probe.port) // of SCTP's and the like
 		return packet
 	}
-	packet[0] = icmpTimestamp
+	packet[0] = wire.Timestamp
 	binary.BigEndian.PutUint16(packet[4:], freshOf(a.from, wire.ICMP, false).next())
 	binary.BigEndian.PutUint16(packet[2:], wire.Checksum(packet))
 	return packet
@@ -166,5 +163,5 @@ func (a *asking) isTimestamp(packet, sent []byte) bool {
 		return false
 	}
 	packet = packet[min(int(packet[0]&15)*4, len(packet)):]
-	return len(packet) >= rawHeader && packet[0] == icmpTimestampReply && string(packet[4:6]) == string(sent[4:6])
+	return len(packet) >= rawHeader && packet[0] == wire.TimestampReply && string(packet[4:6]) == string(sent[4:6])
 }

@@ -312,6 +312,8 @@ func TestExplainMartians(t *testing.T) {
 			text: "the request was not accepted at fw/lan: 10.0.1.2 is the node's own address"},
 		"its own, that may": {happen: from(fwLan4, 0), kind: evidence.Unknown, word: "unknown@fw",
 			text: "inconclusive: the request was last seen at fw/lan: nothing there accounts for its end"},
+		"no address": {happen: from(netip.IPv4Unspecified(), 0), kind: evidence.Martian, word: "martian@fw",
+			text: "the request was not accepted at fw/lan: 0.0.0.0 is no address that a packet may come from"},
 		"its own at the loopback": {happen: func(s *scene) {
 			at := s.see(evidence.Request, "server/lo in")
 			at.Source, at.Destination = server4, server4

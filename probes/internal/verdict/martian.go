@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
@@ -16,7 +17,8 @@ var martian = row{
 }
 
 // isMartian says whether the packet's source is one that may not come from outside:
-// a loopback address, or the node's own. Both may be allowed (route_localnet,
+// nobody's (a socket that is bound to an interface without an address sends with 0.0.0.0;
+// RFC 1122, 3.2.1.3), a loopback address, or the node's own. The last two may be allowed (route_localnet,
 // accept_local): the kernel's lookup tells, but not for IPv6's loopback address.
 func isMartian(p spot, c *evidence.Cause) bool {
 	if p.in().Name == "lo" {
@@ -26,6 +28,8 @@ func isMartian(p spot, c *evidence.Cause) bool {
 	refuses := p.state.Lookups[onward(p.Flow, p.seen)].Errno == unix.EINVAL
 	_, own := p.state.Addr(source)
 	switch {
+	case isNobodys(source) && !p.to.IsMulticast() && p.to != everybody:
+		c.Detail = fmt.Sprintf("%s is no address that a packet may come from", source)
 	case source.IsLoopback() && (refuses || source.Is6()):
 		c.Detail = fmt.Sprintf("%s is a loopback address", source)
 	case own && refuses && source.Is4():
@@ -34,6 +38,15 @@ func isMartian(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	return true
+}
+
+// everybody is the address to which a host may send before it has one.
+var everybody = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// isNobodys says whether an address is none that a packet may come from (ip_route_input_slow
+// and ipv6_rcv of the kernel).
+func isNobodys(source netip.Addr) bool {
+	return source.IsMulticast() || source == everybody || source.Is4() && source.As4()[0] == 0
 }
 
 // isLocal says whether the packet's source is one of IPv6 that counts on a link alone,

@@ -118,6 +118,8 @@ func (b *book) find(p *point, packet *wire.Packet) (*Trail, role) {
 		return b.findSegment(p, packet)
 	case packet.IsEcho():
 		return b.findEcho(packet)
+	case packet.IsTimestamp():
+		return b.findTimestamp(p, packet)
 	case packet.Protocol == unix.IPPROTO_UDP:
 		return b.findDatagram(p, packet)
 	}
@@ -190,6 +192,25 @@ func (b *book) findEcho(packet *wire.Packet) (*Trail, role) {
 		return t, request
 	}
 	return t, answer
+}
+
+// findTimestamp is the trail of an ICMP timestamp request, or of the reply, which has but four
+// bytes of its own: it is the reverse of a request, here or at another node.
+func (b *book) findTimestamp(p *point, packet *wire.Packet) (*Trail, role) {
+	if packet.Type == wire.Timestamp {
+		t := b.findOther(packet)
+		if t != nil {
+			b.note(t, place{p, packet.Tuple()})
+		}
+		return t, request
+	}
+	back := packet.Tuple().Reverse()
+	for _, t := range []*Trail{b.byTuple[place{p, back}], b.byTuple[to(p, packet.Tuple())], b.anywhere[back]} {
+		if t != nil && t.Flow.Protocol == wire.ICMP {
+			return t, answer
+		}
+	}
+	return nil, 0
 }
 
 func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {

@@ -73,7 +73,7 @@ const (
 )
 
 // matches are the conditions of what is traced: echoes and connections with the
-// mark, datagrams that say so or have one of the set of ports, ICMP errors (what they
+// mark, replies to ICMP timestamps with as much of it as they send back, datagrams that say so or have one of the set of ports, ICMP errors (what they
 // quote a rule cannot compare), and all neighbour discovery: it is rare, and which
 // neighbour a probe will need is not known before.
 func (m mark) matches() [][]expr.Any {
@@ -94,6 +94,7 @@ func (m mark) matches() [][]expr.Any {
 		join(udp, inPorts(2)),
 		join(icmp, payloadIs(0, []byte{icmpUnreachable & icmpExceeded}, []byte{^byte(icmpUnreachable ^ icmpExceeded)})),
 		join(icmp, payloadIs(0, []byte{icmpParameter}, nil)),
+		join(icmp, payloadIs(0, []byte{wire.TimestampReply}, nil), payloadIs(8, m.echo[:4], nil)),
 		join(icmp6, typeBetween(icmp6FirstError, icmp6LastError)),
 		join(icmp6, typeBetween(icmp6Solicit, icmp6Advertise)),
 	}

@@ -14,6 +14,12 @@ const (
 	Other
 )
 
+// Types of ICMP messages (RFC 792).
+const (
+	Timestamp      = 13
+	TimestampReply = 14
+)
+
 // Marked says whether a probe's nonce begins with the watch's mark: the payload has no word
 // before it by which others are told.
 func (p Protocol) Marked() bool { return p == ICMP || p == Other }

@@ -124,8 +124,9 @@ func (p *Packet) parseTransport(data []byte) bool {
 			p.About, _ = Parse(data[8:])
 			return true
 		}
-		if timestamp := byte(13); p.Type == timestamp && !p.ICMPv6 { // RFC 792
-			p.Payload = data[8:]
+		if p.IsTimestamp() {
+			id := binary.BigEndian.Uint16(data[4:]) // the reply's is the same
+			p.SourcePort, p.DestinationPort, p.Payload = id, id, data[8:]
 		}
 	case unix.IPPROTO_FRAGMENT: // what it is a piece of is not told
 		return false
@@ -176,6 +177,11 @@ func (p *Packet) IsEchoRequest() bool {
 // IsEchoReply says whether it is an echo reply of ICMP or ICMPv6.
 func (p *Packet) IsEchoReply() bool {
 	return p.ICMP && (!p.ICMPv6 && p.Type == 0 || p.ICMPv6 && p.Type == 129)
+}
+
+// IsTimestamp says whether it is an ICMP timestamp request, or the reply to one (RFC 792).
+func (p *Packet) IsTimestamp() bool {
+	return p.ICMP && !p.ICMPv6 && (p.Type == Timestamp || p.Type == TimestampReply)
 }
 
 // IsError says whether it is an ICMP error, which quotes the packet it is about.
