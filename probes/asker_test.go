@@ -102,6 +102,21 @@ func TestAttachedNodesAsk(t *testing.T) {
 	}
 }
 
+// Another interface has a route for link-local addresses as well: it is not that one's.
+func TestALinkLocalAddressIsLostWithItsLink(t *testing.T) {
+	t.Parallel()
+	fw := harness.Up(t, office("")).Node("fw")
+	if err := fw.Port("lan").Down(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []probes.Probe{probes.UDP(53), probes.UDP(53).From(fw.On("dmz").Addrs()[1])} {
+		cause := watch(t, fw, netip.MustParseAddr("fe80::1%lan"), p).Cause
+		if want := "the request was lost at fw/lan: the link is down"; cause == nil || cause.String() != want {
+			t.Errorf("%v, want %s", cause, want)
+		}
+	}
+}
+
 // A link-local address is asked through an interface of the asker.
 func TestLinkLocalAddresses(t *testing.T) {
 	t.Parallel()

@@ -241,18 +241,30 @@ func (o Observation) unsent() evidence.Cause {
 }
 
 // Dropped is the last packet that a rule ended the way of: the answer's, if it
-// got that far. Of several copies it is the one that came nearest to where it was to go.
+// got that far. Of several copies it is the one that came nearest to where it was to go;
+// one that ended off its way counts where no other did.
 func (o Observation) Dropped() (evidence.Sighting, bool) {
 	for _, role := range []evidence.Role{evidence.Answer, evidence.Request} {
 		primary, known := o.Account.Primary(account.Role(role))
 		if known && primary.End.Kind == account.Delivered {
 			continue
 		}
-		known = known && primary.End.Kind == account.Dropped
+		var drops []evidence.Sighting
 		for _, s := range slices.Backward(o.Timeline) {
-			if s.Role == role && s.Dropped() && (!known || s.Node == primary.End.Node) {
-				return s, true
+			if s.Role == role && s.Dropped() {
+				drops = append(drops, s)
 			}
+		}
+		away := func(s evidence.Sighting) bool { return o.at(s, role).strayed() }
+		isPrimary := func(s evidence.Sighting) bool { return s.Node == primary.End.Node }
+		if known && primary.End.Kind == account.Dropped && slices.ContainsFunc(drops, func(s evidence.Sighting) bool { return isPrimary(s) && !away(s) }) {
+			drops = slices.DeleteFunc(drops, func(s evidence.Sighting) bool { return !isPrimary(s) })
+		}
+		if at := slices.IndexFunc(drops, func(s evidence.Sighting) bool { return !away(s) }); at >= 0 {
+			return drops[at], true
+		}
+		if len(drops) > 0 {
+			return drops[0], true
 		}
 	}
 	return evidence.Sighting{}, false

@@ -99,6 +99,10 @@ var ruleRows = map[string]example{
 	"one that only looks into packets": {happen: func(s *scene) {
 		s.sniffed("0").Rule = &commented
 	}, kind: evidence.Unknown, word: "unknown@ids", text: "inconclusive: the request was last seen at ids: a rule dropped it there, off its way"},
+	"a copy at one that looks into packets, and the request itself before": {happen: func(s *scene) {
+		s.rule(evidence.Request, "fw", &policy)
+		s.sniffed("0").Rule = &commented
+	}, kind: evidence.Drop, word: "drop@fw", policy: true, text: "the request was dropped at fw by policy drop of inet filter forward"},
 	"one that looks into packets on its way": {happen: func(s *scene) {
 		s.sniffed("1").Rule = &commented
 	}, kind: evidence.Drop, word: "drop@ids", policy: true, text: `the request was dropped at ids by rule "udp dport 53 drop" of inet filter forward ("no dns")`},

@@ -46,6 +46,11 @@ func bridgeIsDown(p spot, c *evidence.Cause) bool {
 // routeIsDown comes before a route that is missing: the kernel took the routes with
 // the link.
 func routeIsDown(p spot, c *evidence.Cause) bool {
+	link := p.state.Link(p.asked.Out) // that the socket is bound to, or a link-local address is on
+	if link.Index != 0 && !link.Up {
+		c.Interface, c.Detail = link.Name, isDown
+		return true
+	}
 	for _, port := range p.Ports[p.state.Name] {
 		leads := func(prefix netip.Prefix) bool { return prefix.Masked().Contains(p.to) }
 		if !slices.ContainsFunc(port.Addrs, leads) && !slices.ContainsFunc(port.Routes, leads) {

@@ -85,15 +85,24 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 	}
 	storms := t.storms
 	w.mu.Unlock()
-	s, dropped := o.Dropped()
-	switch {
+	switch _, dropped := o.Dropped(); {
 	case heard.Answered, storms: // nothing is concluded from it
 	case !dropped:
 		w.capture(&o, since)
-	case s.Node != o.Flow.From && s.Node != o.Flow.To && (!o.Account.Over(account.Request) || w.astray(t, s)): // had it any business there?
-		w.readState(&o, s.Node, since, inquiry{links: []int{s.Index}})
+	default:
+		w.readDropped(&o, t, since)
 	}
 	return o
+}
+
+// readDropped reads the node where a packet was dropped, if it may have had no business
+// there; and then that of the next drop, which counts.
+func (w *Watch) readDropped(o *verdict.Observation, t *Trail, since time.Time) {
+	read := map[string]bool{o.Flow.From: true, o.Flow.To: true}
+	for s, _ := o.Dropped(); !read[s.Node] && (!o.Account.Over(account.Request) || w.astray(t, s)); s, _ = o.Dropped() {
+		read[s.Node] = true
+		w.readState(o, s.Node, since, inquiry{links: []int{s.Index}})
+	}
 }
 
 // astray says whether a packet that a rule dropped at a node had not come there by the plan's

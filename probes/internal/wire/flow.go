@@ -42,7 +42,7 @@ type Flow struct {
 	// SourcePort is the asker's own, for TCP.
 	SourcePort uint16
 	// Source, Out, Mark, TOS and UID are what was chosen for the asker's socket: an address,
-	// the index of an interface, a mark, a type of service and a user. Zero values are the kernel's choice.
+	// the index of an interface (also a link-local target's), a mark, a type of service and a user. Zero values are the kernel's choice.
 	Source netip.Addr
 	Out    int
 	Mark   uint32
