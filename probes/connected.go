@@ -26,14 +26,14 @@ func (a *asking) connected(s *socket) error {
 	a.end(Answered, a.addr)
 	a.result.connected = true
 	a.result.detail = handshake // as long as nothing more is known
-	if !a.isDue() {
+	if !a.isDue() || a.probe.words != nil {
 		at, err := a.holder(s)
 		switch {
 		case err != nil:
 			return err
 		case (at == nil || at.node == nil) && a.mayBeOutside():
 			a.result.detail = ""
-			return nil // it may be of a network that no lab knows
+			return a.converse(s) // it may be of a network that no lab knows
 		case at == nil:
 			a.inVain(handshake)
 			return nil
@@ -43,7 +43,10 @@ func (a *asking) connected(s *socket) error {
 		case at.node == nil: // a watch will tell
 			r := &a.result
 			r.by, r.By, r.owners, r.detail = nil, "", nil, untold
-			return nil
+			return a.converse(s)
+		case a.probe.words != nil:
+			a.heldBy(at.node)
+			return a.converse(s)
 		case !a.signs(at):
 			a.heldBy(at.node)
 			return nil

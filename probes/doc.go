@@ -73,6 +73,13 @@
 //	Expect(client).To(probes.BeIsolatedFrom(server, probes.UDP(53).FromPort(5000)))
 //	Expect(client).To(probes.BeIsolatedFrom(server, probes.TCP(25).UID(1000)).By("only the mailer"))
 //
+// # What is said
+//
+// A TCP probe without words is answered by a connection, or by a signature. With words it is
+// answered where all comes that it awaits; what came instead is told.
+//
+//	Expect(client).To(probes.Reach(server, probes.TCP(25).Await("220").Send("EHLO x\r\n").Await("250 ")))
+//
 // # What would be without it
 //
 // A probe that is dropped by a rule might not have arrived without it either. With

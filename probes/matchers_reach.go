@@ -87,7 +87,7 @@ func (m *ReachMatcher) Match(actual any) (bool, error) {
 // ask asks one probe, and judges what came of it.
 func (m *ReachMatcher) ask(from *harness.Node, p Probe) error {
 	how := Ask
-	if p.kind != nil && (p.kind.serve == nil || !m.served(from, p)) {
+	if p.kind != nil && (p.kind.serve == nil || p.words != nil || !m.served(from, p)) {
 		how = Watch // nobody signs
 	}
 	result, err := how(m.ctx, from, m.target, p)
@@ -163,7 +163,7 @@ func (m *ReachMatcher) objection(r Result) string {
 	case len(wanted) == 0: // an address that somebody answers for, and nobody has
 	case !slices.ContainsFunc(wanted, func(n *harness.Node) bool { return sameNode(n, r.by) }):
 		return fmt.Sprintf("%s was answered by %s, not by %s", r.Addr, r.By, names(wanted))
-	case isServed(r.by, r.Probe) && !r.signed:
+	case isServed(r.by, r.Probe) && !r.signed && r.Probe.words == nil:
 		return fmt.Sprintf("%s has a responder for %s, which is to sign, and did not", r.By, r.Probe)
 	}
 	return ""
@@ -190,6 +190,9 @@ func (m *ReachMatcher) wanted(r Result) ([]*harness.Node, error) {
 func (r Result) explain() string {
 	switch r.Outcome {
 	case Silent:
+		if r.detail != "" && r.Probe.words != nil {
+			return "what was awaited did not come"
+		}
 		if r.detail != "" {
 			return "a handshake alone is no connection"
 		}

@@ -15,6 +15,7 @@ type Probe struct {
 	within time.Duration
 	size   int
 	source source
+	words  *words // nil for none
 }
 
 const (
@@ -63,7 +64,9 @@ func (p Probe) like(other Probe) bool { return p.covers(other) && other.covers(p
 // covers says whether another probe is one of those that are meant: where no source was
 // chosen, it may have any.
 func (p Probe) covers(other Probe) bool {
-	return p.kind == other.kind && p.port == other.port && p.upper == other.upper && (p.source == (source{}) || p.source == other.source)
+	return p.kind == other.kind && p.port == other.port && p.upper == other.upper &&
+		(p.source == (source{}) || p.source == other.source) &&
+		(p.words == nil || p.words.String() == other.words.String())
 }
 
 // bound is how long to wait.
@@ -97,6 +100,9 @@ func (p Probe) check() error {
 		return fmt.Errorf("probe %s: there is no port 0", p)
 	}
 	if err := p.source.check(p.kind.ports); err != nil {
+		return fmt.Errorf("probe %s: %w", p, err)
+	}
+	if err := p.words.check(p.kind); err != nil {
 		return fmt.Errorf("probe %s: %w", p, err)
 	}
 	return nil
