@@ -108,6 +108,9 @@ func (a *asking) holder(s *socket) (*holder, error) {
 		if told || err != nil || !time.Now().Before(a.deadline) {
 			return at, err
 		}
+		if a.probe.words != nil && ready(s.fd, unix.POLLRDHUP) {
+			return a.parted(), nil
+		}
 		if _, err := a.pause(s, pause, func() bool { return false }); err != nil {
 			return nil, err
 		}
@@ -115,6 +118,24 @@ func (a *asking) holder(s *socket) (*holder, error) {
 			return nil, err
 		}
 	}
+}
+
+// parted is who had a connection that the other end has reset already, perhaps with all said that
+// was to be said: under watch, the one node at which its handshake was seen to be made.
+func (a *asking) parted() (at *holder) {
+	if a.watched == nil {
+		return &holder{} // a watch will tell
+	}
+	for _, peer := range a.watched.watch.Peers(a.watched.trail) {
+		switch {
+		case !peer.Whole:
+		case at != nil && !sameNode(at.node, peer.Node):
+			return nil
+		default:
+			at = &holder{node: peer.Node, port: peer.Local.Port()}
+		}
+	}
+	return at
 }
 
 // pause is wait for a time, within the probe's bound.

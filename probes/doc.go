@@ -75,8 +75,10 @@
 //
 // # What is said
 //
-// A TCP probe without words is answered by a connection, or by a signature. With words it is
-// answered where all comes that it awaits; what came instead is told.
+// A TCP or UDP probe without words is answered by a connection, a signature or any datagram.
+// With words it is answered where all comes that it awaits, from who has the connection or has
+// sent the datagrams; what came instead is told. Over TCP it is no isolation either: what opens
+// the connection arrived.
 //
 //	Expect(client).To(probes.Reach(server, probes.TCP(25).Await("220").Send("EHLO x\r\n").Await("250 ")))
 //

@@ -132,17 +132,3 @@ func ExamplePing() {
 		t.Error(stats)
 	}
 }
-
-// What is to be said over a connection, and what is to come back.
-func ExampleProbe_Await() {
-	t, _, lab := given()
-	client, server := lab.Node("client"), lab.Node("server")
-	g := NewWithT(t)
-	g.Expect(client).To(probes.Reach(server, probes.TCP(80).Send("GET / HTTP/1.0\r\n\r\n").Await("200 OK")))
-	g.Expect(client).To(probes.Reach(server, probes.TCP(25).Await("220").Send("EHLO x\r\n").Await("250 ").Send("QUIT\r\n").Await("221")))
-
-	// DNS over TCP (RFC 1035): two bytes of length, a query for the name servers of the root
-	// with number 0x1234, and an answer that has the number.
-	query := "\x00\x11" + "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + "\x00\x00\x02\x00\x01"
-	g.Expect(client).To(probes.Reach(server, probes.TCP(53).Send(query).Await("\x12\x34")))
-}

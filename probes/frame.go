@@ -153,10 +153,17 @@ func (a *asking) packet(port uint16) ([]byte, error) {
 	}
 	nonce := a.nonce()
 	d.Payload = make([]byte, a.probe.payload())
-	if a.probe.kind.ports {
+	switch {
+	case a.probe.words != nil && a.probe.kind.socket == unix.SOCK_DGRAM:
+		said := a.probe.words.sent()
+		if err := a.watched.watch.Says(a.watched.trail, port, said); err != nil {
+			return nil, err
+		}
+		d.Payload = []byte(said[0])
+	case a.probe.kind.ports:
 		d.Sequence = a.watched.trail.ISN()
 		copy(d.Payload, makeRequest(nonce))
-	} else {
+	default:
 		copy(d.Payload, nonce[:])
 	}
 	return d.Build(a.probe.kind.protocol)

@@ -25,7 +25,7 @@ func (a *asking) late(cause evidence.Cause) evidence.Cause {
 		return cause
 	}
 	last, ok := a.arrived()
-	if !ok || !r.connected && (cause.Leg != evidence.Request || last.Node != cause.Node) {
+	if !ok || a.probe.words != nil || !r.connected && (cause.Leg != evidence.Request || last.Node != cause.Node) {
 		return cause
 	}
 	cause.Detail = fmt.Sprintf("its responder (Serve) has not answered in %s, perhaps since this machine is busy: give the probe more time (Within)", a.probe.bound())

@@ -32,6 +32,8 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 		return unclear, objection{fmt.Sprintf("%s was answered by %s", f.Addr, f.By), ""}
 	case f.Outcome == Answered && !f.noPath():
 		return fails, objection{f.To + " was reached", ""}
+	case f.reached && !f.noPath():
+		return fails, objection{fmt.Sprintf("%s was reached: %s", f.To, f.detail), ""}
 	case f.Cause == nil:
 		return unclear, objection{"the Result is not of a probe under watch: use probes.Watch", ""}
 	case f.Cause.Kind == evidence.Unknown:
@@ -69,7 +71,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 		where, comma = fmt.Sprintf("%s, asked by a socket bound to %s", where, f.Probe.source.device), ","
 	}
 	switch {
-	case f.Outcome == Answered && !f.wrongOwner():
+	case f.Outcome == Answered && !f.wrongOwner(), f.reached:
 		return unclear, objection{where + comma + " was reached", "close this way as well"}
 	case f.Cause != nil && slices.Contains(m.named.because, f.Cause.Kind):
 		return holds, objection{}

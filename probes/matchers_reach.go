@@ -27,7 +27,8 @@ var _ types.GomegaMatcher = (*ReachMatcher)(nil)
 // The target has answered when it signed (see Serve). What nobody signed is asked once
 // more, under watch: over TCP the target has answered when the probe's own packets were
 // followed to it and it has their connection, else when the answer was seen leaving it.
-// Where a responder is to sign, nothing less will do. An address is the node's that has it
+// Where a responder is to sign, nothing less will do, and of a probe with words (see
+// Probe.Await) all has to come that it awaits. An address is the node's that has it
 // when it is asked, whatever the plan says.
 //
 // Where it does not hold it is an error, not false: so NotTo(Reach(...)) fails

@@ -206,6 +206,8 @@ func (r Result) delivered() bool {
 		return false
 	case r.Outcome == Answered:
 		return !r.wrongOwner()
+	case r.reached:
+		return true
 	case r.Cause == nil:
 		return false
 	case r.Cause.Leg == evidence.Answer, r.Cause.Connected, r.Cause.Kind == evidence.NoAnswer:

@@ -102,7 +102,7 @@ func (p Probe) check() error {
 	if err := p.source.check(p.kind.ports); err != nil {
 		return fmt.Errorf("probe %s: %w", p, err)
 	}
-	if err := p.words.check(p.kind); err != nil {
+	if err := p.checkWords(); err != nil {
 		return fmt.Errorf("probe %s: %w", p, err)
 	}
 	return nil

@@ -20,7 +20,7 @@ const (
 	Answered Outcome = iota + 1 // an answer came; Result.By is who sent it
 	Refused                     // the target itself said no: a reset, or port unreachable
 	Rejected                    // somebody on the way said no, with an ICMP error
-	Silent                      // it left the source, and nothing came back in time
+	Silent                      // it left the source, and nothing came back in time, or not what was awaited
 	Unsent                      // it never left the source: no route, link down, forbidden, too large
 )
 
@@ -96,6 +96,8 @@ type Result struct {
 	held        bool            // By was seen to have got the request: the connection's, or the echo's
 	connected   bool            // a connection was made, whatever came of it
 	unsigned    bool            // By has the connection in whose place a responder was to sign
+	replied     bool            // something came by datagrams, and not all that was awaited
+	reached     bool            // under watch: the target itself was spoken to, and did not say what was awaited
 	detail      string          // of the outcome, in a few words; "" without any
 }
 

@@ -71,8 +71,11 @@ func (a *asking) settled(s *socket) error {
 		a.failed(q)
 		return nil
 	}
-	if errno != 0 {
-		return a.notConnected(unix.Errno(errno))
+	switch failure := unix.Errno(errno); {
+	case a.probe.words != nil && (failure == unix.ECONNRESET || failure == unix.EPIPE):
+		// It was made, and reset since; what came before can be read.
+	case errno != 0:
+		return a.notConnected(failure)
 	}
 	if metItself(s.fd) {
 		return a.notConnected(unix.ECONNREFUSED)

@@ -41,9 +41,6 @@ func (a *asking) udp() error {
 	if err := a.bindDatagrams(fd); err != nil {
 		return a.refusedLocally(err)
 	}
-	nonce := a.nonce()
-	request := make([]byte, a.probe.payload())
-	copy(request, makeRequest(nonce))
 	a.begin()
 	if err := unix.Connect(fd, a.sockaddr()); err != nil {
 		return a.refusedLocally(err)
@@ -51,6 +48,17 @@ func (a *asking) udp() error {
 	if metItself(fd) {
 		return a.notConnected(unix.ECONNREFUSED)
 	}
+	if a.probe.words != nil {
+		return a.converseByDatagrams(s)
+	}
+	return a.askByDatagram(s)
+}
+
+// askByDatagram sends a request, and waits for any answer.
+func (a *asking) askByDatagram(s *socket) error {
+	fd, nonce := s.fd, a.nonce()
+	request := make([]byte, a.probe.payload())
+	copy(request, makeRequest(nonce))
 	if err := unix.Send(fd, request, 0); err != nil {
 		if q, ok := readQueue(fd); ok {
 			a.failed(q)

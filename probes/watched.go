@@ -313,13 +313,16 @@ func (a *asking) prove() {
 	if r.ICMP != nil {
 		heard.ICMP, heard.Type, heard.Code = true, r.ICMP.Type, r.ICMP.Code
 	}
+	if by := a.watched.watch.Node(a.watched.watch.Answerer(trail)); r.replied && by != nil {
+		r.reached = a.isTarget(by)
+	}
 	cause := a.watched.watch.Explain(trail, heard)
-	if r.Outcome == Silent && cause.Kind == evidence.Unknown && a.watched.confirms && a.watched.watch.Reads(trail, a.again) {
+	if r.Outcome == Silent && cause.Kind == evidence.Unknown && !r.replied && a.watched.confirms && a.watched.watch.Reads(trail, a.again) {
 		heard.Read = true
 		cause = a.watched.watch.Explain(trail, heard)
 	}
 	a.tell() // not before: all that the cause rests on is told with it
-	cause = a.late(cause)
+	cause = a.unexpected(a.late(cause))
 	r.Cause = &cause
 	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && cause.Connected && cause.Kind == evidence.Reject && !a.isTarget(by) {
 		r.Outcome = Rejected // by a rule; its reset has no number that a tap knows it by

@@ -2,9 +2,11 @@ package probes
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
-	"time"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,21 +20,26 @@ type words struct {
 	match  *regexp.Regexp // nil where bytes say it
 }
 
-// Send sends bytes over a TCP probe's connection, after what was said before.
+// Send sends bytes to the target of a TCP or UDP probe, after what was said and awaited before:
+// over TCP at most 1,000 in all, over UDP a datagram each time. The last word is always one that
+// is awaited, since nothing else shows that what was sent arrived.
 func (p Probe) Send(text string) Probe {
 	p.words = &words{before: p.words, send: text}
 	return p
 }
 
-// Await waits for bytes from the target of a TCP probe, after those that were awaited before:
-// the probe is answered only where all come that it awaits, within its bound. Others may come
-// before them. What came instead is in the Result's text.
+// Await waits for bytes from the target of a TCP or UDP probe, after those that were awaited
+// before: the probe is answered only where all come that it awaits, within its bound. Others may
+// come before them; over UDP, one datagram has all of them. What came instead is in the
+// Result's text.
 func (p Probe) Await(text string) Probe {
 	p.words = &words{before: p.words, await: text}
 	return p
 }
 
-// AwaitMatch is Await for what an expression matches. It is tried whenever more has come.
+// AwaitMatch is Await for what an expression matches. It is tried whenever more has come: one
+// that ends in .* may match the beginning of what comes. Bytes that are no UTF-8 are one character
+// each, U+FFFD.
 func (p Probe) AwaitMatch(expression *regexp.Regexp) Probe {
 	p.words = &words{before: p.words, match: expression}
 	return p
@@ -41,41 +48,87 @@ func (p Probe) AwaitMatch(expression *regexp.Regexp) Probe {
 // inOrder are all of them, the first first.
 func (w *words) inOrder() (all []*words) {
 	for ; w != nil; w = w.before {
-		all = append([]*words{w}, all...)
+		all = append(all, w)
+	}
+	slices.Reverse(all)
+	return all
+}
+
+// sent are those that are sent.
+func (w *words) sent() (all []string) {
+	for _, w := range w.inOrder() {
+		if w.send != "" {
+			all = append(all, w.send)
+		}
 	}
 	return all
 }
 
 // String is what is said, as it would be declared.
-func (w *words) String() (text string) {
+func (w *words) String() string {
+	var text strings.Builder
 	for _, w := range w.inOrder() {
 		switch {
 		case w.send != "":
-			text += fmt.Sprintf(".Send(%q)", w.send)
+			fmt.Fprintf(&text, ".Send(%q)", w.send)
+		case w.match != nil:
+			fmt.Fprintf(&text, ".AwaitMatch(%q)", w.match)
 		default:
-			text += ".Await(" + w.wanted() + ")"
+			fmt.Fprintf(&text, ".Await(%q)", w.await)
 		}
 	}
-	return text
+	return text.String()
 }
 
-// wanted is what is awaited, for a message.
+// wanted is what was to come, or to be sent, for a message.
 func (w *words) wanted() string {
-	if w.match != nil {
-		return "a match of " + w.match.String()
+	switch {
+	case w.send != "":
+		return fmt.Sprintf("%q was to be sent", w.send)
+	case w.match != nil:
+		return fmt.Sprintf("a match of %q was awaited", w.match)
 	}
-	return fmt.Sprintf("%q", w.await)
+	return fmt.Sprintf("%q was awaited", w.await)
 }
+
+const (
+	// mostSent bounds what is sent over a connection, in bytes: a watch knows its packets by
+	// their sequence numbers, and has room for 1,024 of each.
+	mostSent = 1000
+	// mostHeard bounds what is read of an answer, in bytes.
+	mostHeard = 256 << 10
+)
 
 // check says what is wrong with them.
-func (w *words) check(k *kind) error {
-	for _, w := range w.inOrder() {
+func (p Probe) checkWords() error {
+	if p.words == nil {
+		return nil
+	}
+	all, size, most := p.words.inOrder(), 0, mostSent
+	for _, w := range all {
 		switch {
-		case k.socket != unix.SOCK_STREAM:
-			return fmt.Errorf("Send and Await are for TCP: %s has no connection to say something over", k.name)
 		case w.send == "" && w.await == "" && w.match == nil:
-			return fmt.Errorf("Send and Await of nothing: say what")
+			return errors.New("Send and Await of nothing: say what")
+		case w.match != nil && w.match.MatchString(""):
+			return fmt.Errorf("AwaitMatch(%q): it matches where nothing has come: say what is to come", w.match)
 		}
+		size += len(w.send)
+		if p.kind.socket == unix.SOCK_DGRAM {
+			size, most = len(w.send), maxSize
+		}
+		if size > most {
+			return fmt.Errorf("Send of %d bytes: there is room for %d", size, most)
+		}
+	}
+	switch {
+	case p.kind.socket == 0:
+		return fmt.Errorf("Send and Await are for TCP and UDP: a service has to say something, and %s has none", p.kind.name)
+	case p.size != 0:
+		return errors.New("Size and Send: what is sent has its own size")
+	case all[len(all)-1].send != "":
+		return errors.New("nothing is awaited after Send, so that nothing would show that it arrived: say what is to come back (Await)")
+	case p.kind.socket == unix.SOCK_DGRAM && all[0].send == "":
+		return errors.New("Await comes before Send, and over UDP nobody speaks who was not asked: say first what is sent (Send)")
 	}
 	return nil
 }
@@ -92,80 +145,4 @@ func (w *words) end(heard []byte) int {
 		return at + len(w.await)
 	}
 	return -1
-}
-
-// converse says what is to be said over a connection, and waits for what is awaited. Who has
-// it is known.
-func (a *asking) converse(s *socket) error {
-	if a.probe.words == nil {
-		return nil
-	}
-	c := conversation{fd: s.fd}
-	for _, w := range a.probe.words.inOrder() {
-		if w.send != "" {
-			if n, err := unix.SendmsgN(s.fd, []byte(w.send), nil, nil, unix.MSG_NOSIGNAL); err != nil {
-				return a.hungUp(err)
-			} else if n < len(w.send) {
-				return fmt.Errorf("send %d bytes: there is room for %d: say less at once", len(w.send), n)
-			}
-			continue
-		}
-		done, err := a.wait(s, false, func() bool { return c.hear(w) })
-		switch {
-		case err != nil || a.ctx.Err() != nil:
-			return firstError(a.ctx.Err(), err)
-		case done && !c.ended:
-			continue
-		case c.failure != nil && len(c.heard) == 0:
-			return a.hungUp(c.failure)
-		}
-		a.inVain(fmt.Sprintf("the connection was made, %s, where %s was awaited", c.instead(), w.wanted()))
-		return nil
-	}
-	a.result.RTT = time.Since(a.start)
-	return nil
-}
-
-// conversation is what has come over a connection since what was awaited last.
-type conversation struct {
-	fd      int
-	heard   []byte
-	ended   bool
-	failure error
-}
-
-// hear takes what is there, up to the end of what is awaited, and says whether that has come, or
-// no more is to come.
-func (c *conversation) hear(w *words) bool {
-	var buf [4096]byte
-	for {
-		if end := w.end(c.heard); end >= 0 {
-			c.heard = c.heard[end:]
-			return true
-		}
-		n, _, err := unix.Recvfrom(c.fd, buf[:], unix.MSG_DONTWAIT)
-		switch {
-		case err == unix.EAGAIN:
-			return false
-		case err == unix.EINTR:
-			continue
-		case err != nil || n == 0:
-			c.ended, c.failure = true, err
-			return true
-		}
-		c.heard = append(c.heard, buf[:n]...)
-	}
-}
-
-// instead says what came.
-func (c *conversation) instead() string {
-	const most = 200
-	text := "nothing came"
-	if len(c.heard) > 0 {
-		text = fmt.Sprintf("%q came", c.heard[:min(len(c.heard), most)])
-	}
-	if c.ended {
-		text += ", and its end"
-	}
-	return text
 }

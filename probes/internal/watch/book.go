@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
@@ -22,6 +24,7 @@ type book struct {
 	// anywhere is byTuple at any node: an answer may go another way than its request. A tuple
 	// of several trails is nobody's.
 	anywhere map[wire.Tuple]*Trail
+	says     map[*Trail]bool // whose datagrams are known by what they say
 }
 
 // place is a tuple seen at a node.
@@ -31,7 +34,7 @@ type place struct {
 }
 
 func newBook() book {
-	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}, anywhere: map[wire.Tuple]*Trail{}}
+	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}, anywhere: map[wire.Tuple]*Trail{}, says: map[*Trail]bool{}}
 }
 
 // add gives a trail what its packets are known by.
@@ -64,6 +67,7 @@ func (b *book) remove(t *Trail) {
 		return
 	}
 	delete(b.trails, t)
+	delete(b.says, t)
 	if b.byNonce[t.key] == t {
 		delete(b.byNonce, t.key)
 	}
@@ -235,6 +239,13 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 		}
 		return nil, 0
 	}
+	if t := b.ofWords(packet); t != nil {
+		if b.goesBack(t, p, packet.Tuple()) {
+			return t, answer
+		}
+		b.note(t, place{p, packet.Tuple()})
+		return t, request
+	}
 	if t := b.byTuple[place{p, packet.Tuple().Reverse()}]; t != nil && t.Flow.Protocol == wire.UDP {
 		return t, answer
 	}
@@ -253,6 +264,33 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 		}
 	}
 	return nil, 0
+}
+
+// ofWords is the trail whose words a datagram is; nil where it may be of several. Those that say
+// the same at once are told by their source ports, which few routers change.
+func (b *book) ofWords(packet *wire.Packet) (found *Trail) {
+	several := false
+	for t := range b.says {
+		if !t.said(packet) {
+			continue
+		}
+		if t.Flow.SourcePort == packet.SourcePort {
+			return t
+		}
+		several = several || found != nil
+		found = t
+	}
+	if several {
+		return nil
+	}
+	return found
+}
+
+// said says whether a datagram, which may be cut off, has words of the trail's.
+func (t *Trail) said(packet *wire.Packet) bool {
+	return len(packet.Payload) > 0 && t.Flow.Addr.Is4() == packet.Destination.Is4() && slices.ContainsFunc(t.says, func(text string) bool {
+		return strings.HasPrefix(text, string(packet.Payload))
+	})
 }
 
 // goesBack says whether what carries a trail's words goes back to who asked: it comes from

@@ -38,6 +38,7 @@ type Watch struct {
 	told     []told          // read, not yet heard
 	quoted   []byte          // what they have of packets
 	ports    map[uint16]bool // of datagrams
+	wide     bool            // taps hear those of all ports
 	down     bool
 
 	book   book
@@ -271,6 +272,9 @@ func (w *Watch) hearPort(f wire.Flow) error {
 }
 
 func (w *Watch) filter() ([]unix.SockFilter, error) {
+	if w.wide {
+		return w.mark.filter(make([]uint16, maxPorts+1))
+	}
 	var ports []uint16
 	for port := range w.ports {
 		ports = append(ports, port)

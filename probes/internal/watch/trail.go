@@ -24,8 +24,9 @@ type Trail struct {
 	// Flow is the probe, with the nonce that its packets carry.
 	Flow wire.Flow
 
-	key     uint32 // of the nonce
-	slot    int    // of the sequence numbers
+	key     uint32   // of the nonce
+	says    []string // what it sends by datagrams, where that is not a nonce; see Says
+	slot    int      // of the sequence numbers
 	isn     uint32
 	places  []place
 	changed chan struct{} // has room for one: something new was seen
@@ -91,6 +92,17 @@ func (w *Watch) FollowAll(flows ...wire.Flow) ([]*Trail, error) {
 	}
 	w.active += len(trails)
 	return trails, nil
+}
+
+// Says tells what a probe by datagrams is to send from a port, where that carries no nonce: its
+// packets are known by that then. It is to be called before the probe sends.
+func (w *Watch) Says(t *Trail, port uint16, datagrams []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t.says, t.Flow.SourcePort = datagrams, port
+	w.book.says[t] = true
+	w.wide = true // translation may change both ports
+	return w.hearPort(wire.Flow{Protocol: wire.UDP, Port: port})
 }
 
 // Done ends trails: what comes later is not theirs.
