@@ -148,6 +148,9 @@ func TestAnUnexpectedAnswerIsShown(t *testing.T) {
 		if result.Outcome == probes.Answered || !strings.HasSuffix(result.String(), want) {
 			t.Errorf("%s, want %s", result, want)
 		}
+		if refused := strings.Contains(want, "a reset"); refused != (result.Outcome == probes.Refused) {
+			t.Errorf("%s: refused is what is reset", result)
+		}
 		for name, matcher := range map[string]gomega.OmegaMatcher{"Reach": probes.Reach(server, p), "BeIsolatedFrom": probes.BeIsolatedFrom(server, p)} {
 			said := failures(func(g gomega.Gomega) { g.Expect(client).To(matcher) })
 			if len(said) != 1 || !strings.Contains(said[0], want) {
