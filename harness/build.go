@@ -224,12 +224,13 @@ func (s *site) lab() *Lab {
 	return lab
 }
 
-// settle does what needs a working network: the sysctls of ports, and the rules.
+// settle does what needs a working network: the sysctls of ports, the rules, and
+// what was chosen of the switches' ports.
 func (l *Lab) settle(s *site) error {
 	for _, node := range l.nodes {
 		if err := node.settle(); err != nil {
 			return at(err, "%s", title(node.plan))
 		}
 	}
-	return nil
+	return l.giveSwitches()
 }

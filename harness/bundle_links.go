@@ -24,9 +24,7 @@ func (s *state) links(w io.Writer) error {
 		if l.Table != 0 {
 			fmt.Fprintf(w, " table %d", l.Table)
 		}
-		if l.Isolated {
-			fmt.Fprint(w, " isolated on")
-		}
+		fmt.Fprint(w, bridgePortText(l.BridgePort))
 		fmt.Fprintf(w, " state %s\n", l.State)
 		fmt.Fprintf(w, "    link %s\n", orDash(l.MAC))
 		for _, addr := range addrs {
@@ -64,6 +62,19 @@ func (s *state) title(l inspect.Link) string {
 		return fmt.Sprintf("%s@if%d (netnsid %d)", l.Name, l.Peer, l.PeerNamespace)
 	}
 	return l.Name + "@" + s.name(l.Peer)
+}
+
+// bridgePortText is what a bridge's port does that is not plain, as bridge(8) has it.
+func bridgePortText(p inspect.BridgePort) (text string) {
+	for _, word := range []struct {
+		is   bool
+		text string
+	}{{p.Isolated, " isolated on"}, {p.Locked, " locked on"}, {p.NoLearning, " learning off"}, {p.NoFlood, " flood off"}} {
+		if word.is {
+			text += word.text
+		}
+	}
+	return text
 }
 
 type flagName struct {

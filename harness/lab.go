@@ -23,13 +23,15 @@ type Lab struct {
 	traced   map[string]bool // those of them that allow a trace table, by node
 	found    *found          // what was read of several; nil of one that was attached alone
 
+	switching sync.Mutex // held while a switch's end is changed
 	mu        sync.Mutex
 	isEnding  bool     // Down was called
 	lacking   []string // what its commands do without, told
 	isDown    bool     // and nothing may be left for it to do
 	onDown    []func()
 	onFailure []record
-	done      []deed // what was done to it since it is up
+	done      []deed                   // what was done to it since it is up
+	switched  map[spot]topo.SwitchPort // what was chosen of switches' ends since
 	kept      map[any]*keptValue
 }
 

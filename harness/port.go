@@ -49,7 +49,8 @@ func (p *Port) Name() string { return p.plan.Name }
 func (p *Port) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), p.plan.Addrs...) }
 
 // Up brings the interface up, and returns when it passes packets again, both
-// ways, to those on the segment that are up themselves. The kernel dropped the
+// ways, to those on the segment that are up themselves, and that a switch lets it talk to
+// as it is: see Switch. The kernel dropped the
 // port's IPv6 addresses and the routes through it at Down; addresses come back
 // with Up, routes through a gateway do not.
 func (p *Port) Up() error {
@@ -110,7 +111,7 @@ func (p *Port) relink() error {
 		if err != nil {
 			return err
 		}
-		if up && asker == nil {
+		if up && asker == nil && lab.bridges(own, spot{ref.Node, ref.Port}) {
 			asker = &peer
 		}
 	}

@@ -87,8 +87,8 @@ func (s *state) lastingLinks(w io.Writer) error {
 		if l.Kind == "bridge" || l.Master != 0 {
 			l.MAC = "" // by chance, and nobody sends to it
 		}
-		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s isolated %v table %d\n",
-			l.Name, l.Up, l.Flags&unix.IFF_NOARP == 0, l.MTU, l.Kind, orDash(l.MAC), s.name(l.Master), l.Isolated, l.Table)
+		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s %s table %d\n",
+			l.Name, l.Up, l.Flags&unix.IFF_NOARP == 0, l.MTU, l.Kind, orDash(l.MAC), s.name(l.Master), bridgePortText(l.BridgePort), l.Table)
 		for _, addr := range addrs {
 			if addr.Index == l.Index && !addr.Prefix.Addr().IsLinkLocalUnicast() {
 				fmt.Fprintf(w, "%s %s\n", l.Name, addrText(addr))
@@ -108,7 +108,7 @@ func (s *state) lastingRoutes(w io.Writer) error {
 	return err
 }
 
-// permanentNeighbours writes the entries that somebody made.
+// permanentNeighbours writes the entries that somebody made, of neighbours and of bridges.
 func (s *state) permanentNeighbours(w io.Writer) error {
 	neighbours, err := s.in.Neighbours()
 	if err != nil {
@@ -117,6 +117,15 @@ func (s *state) permanentNeighbours(w io.Writer) error {
 	for _, n := range neighbours {
 		if n.State&netlink.NUD_PERMANENT != 0 {
 			fmt.Fprintf(w, "%s dev %s %s\n", n.Addr, s.name(n.Index), n.MAC)
+		}
+	}
+	learnt, err := s.in.Learnt()
+	if whole(err) != nil {
+		return err
+	}
+	for _, entry := range learnt {
+		if entry.State&netlink.NUD_NOARP != 0 {
+			fmt.Fprintf(w, "bridge %s: %s dev %s static\n", s.name(entry.Bridge), entry.MAC, s.name(entry.Index))
 		}
 	}
 	return nil

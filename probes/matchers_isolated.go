@@ -29,7 +29,7 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // BeIsolatedFrom says no: of every probe no request, nor a copy of one, was delivered in
 // the target, and a policy, which the evidence names, ended the request on its way: a
 // rule, a chain's policy, a blackhole, unreachable or prohibit route, a route or
-// forwarding that a router was declared not to have, an isolated port of a bridge.
+// forwarding that a router was declared not to have, an isolated or locked port of a bridge.
 // Delivered means to a socket or to the kernel's own reply; the target's own input rules
 // stand before that. The actual is the node that asks, or a Result of Watch.
 //

@@ -135,7 +135,7 @@ func turns(ctx context.Context, r Result) error {
 }
 
 // Lift takes away at a node what a policy that stopped a probe there is made of: the
-// rule, the chain's policy, the route, the isolation of the port. A route or
+// rule, the chain's policy, the route, what a bridge's port does. A route or
 // forwarding that a router lacks it gives. All nodes of the lab forget their neighbours:
 // the policy may have stopped their questions, and a kernel repeats one after a second.
 // It is for a lab that is only there to show what would be without it: see

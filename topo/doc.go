@@ -38,6 +38,14 @@
 // another it gets a route to neither, and the plan's Notes say so; a route that
 // the declaration gives it settles which is meant.
 //
+// # Ports of switches
+//
+// Of a switch's end of a port may be chosen what bridge(8) calls isolated, locked, learning,
+// flood and static entries:
+//
+//	network.Host("guest", lan.Isolated())
+//	network.Host("printer", lan.Locked().Static()) // its own MAC alone
+//
 // # Devices
 //
 // A port's interface may be given any name (Segment.As), and a node has interfaces of its

@@ -65,6 +65,7 @@ type PortPlan struct {
 	MAC     [6]byte
 	MTU     int            // bytes; 0 is 1,500
 	Addrs   []netip.Prefix // addresses with their prefix lengths, the primary ones first
+	Switch  SwitchPort     // what was chosen of a switch's end
 }
 
 // RoutePlan is a route.

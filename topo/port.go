@@ -17,6 +17,8 @@ type Port struct {
 	duplicate bool
 	bare      bool
 	named     bool
+	choice    SwitchPort // of the switch's end; of its static entries only that of the port's own MAC, not known yet
+	static    []string   // the others
 }
 
 func (s *Segment) port() Port { return Port{segment: s} }

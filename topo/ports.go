@@ -56,6 +56,7 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 	} else {
 		plan.MAC = makeMAC(macs, p.network.name, node.name, segment.Name)
 	}
+	plan.Switch = p.planSwitchPort(at, segment.Name, segment.Kind, plan.MAC)
 	ref := PortRef{Node: node.name, Port: plan.Name}
 	if segment.Kind == KindSwitch {
 		ref.Outer = outer.name(node.name)

@@ -107,6 +107,9 @@ func writePorts(w io.Writer, n *NodePlan) {
 		if name != port.Segment {
 			name += " (" + port.Segment + ")"
 		}
+		if chosen := port.Switch.String(); chosen != "" {
+			name += " [" + chosen + "]"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, name, effectiveMTU(port.MTU), net.HardwareAddr(port.MAC[:]), list(port.Addrs))
 	}
 	for _, device := range n.ownDevices() {

@@ -24,9 +24,17 @@ type Link struct {
 	// for none. PeerNamespace is -1 where that is here, and else the kernel's number of
 	// where it is.
 	Peer, PeerNamespace int
-	Isolated            bool // a bridge's port that talks to no other isolated one
-	Table               int  // of a VRF
+	BridgePort              // of one that is a bridge's port
+	Table               int // of a VRF
 	Counters            Counters
+}
+
+// BridgePort is what a bridge's port does that is not plain (bridge(8)).
+type BridgePort struct {
+	Isolated   bool // it talks to no other isolated one
+	Locked     bool // it takes frames from those alone whose MAC has an entry there
+	NoLearning bool // what comes in there makes no entries
+	NoFlood    bool // frames to a MAC without an entry are not sent there
 }
 
 // Counters are what an interface has received and sent.
@@ -51,9 +59,9 @@ func (ns Namespace) Links() ([]Link, error) {
 		return all, failed
 	}
 	err := ns.ask(func(c conn) error {
-		isolated, err := c.isolatedPorts()
+		ports, err := c.bridgePorts()
 		for i := range all {
-			all[i].Isolated = isolated[all[i].Index]
+			all[i].BridgePort = ports[all[i].Index]
 		}
 		return err
 	})
@@ -76,14 +84,12 @@ func linkOf(link netlink.Link) Link {
 	return l
 }
 
-// isolatedPorts are the ports of bridges that reach no other isolated one, by index:
-// one dump for all of them.
-func (c conn) isolatedPorts() (map[int]bool, error) {
-	const portIsolated = 33 // IFLA_BRPORT_ISOLATED, linux/if_link.h
+// bridgePorts are the ports of bridges, by index: one dump for all of them.
+func (c conn) bridgePorts() (map[int]BridgePort, error) {
 	header := make([]byte, unix.SizeofIfInfomsg)
 	header[0] = unix.AF_BRIDGE
 	answers, err := c.ask(unix.RTM_GETLINK, mdlayher.Dump, header, nil)
-	isolated := map[int]bool{}
+	ports := map[int]BridgePort{}
 	for _, answer := range answers {
 		if len(answer.Data) < unix.SizeofIfInfomsg {
 			continue
@@ -91,23 +97,34 @@ func (c conn) isolatedPorts() (map[int]bool, error) {
 		index := int(binary.NativeEndian.Uint32(answer.Data[4:]))
 		attributes, err := mdlayher.NewAttributeDecoder(answer.Data[unix.SizeofIfInfomsg:])
 		if err != nil {
-			return isolated, err
+			return ports, err
 		}
 		for attributes.Next() {
-			if attributes.Type() != unix.IFLA_PROTINFO {
-				continue
+			if attributes.Type() == unix.IFLA_PROTINFO {
+				attributes.Nested(func(port *mdlayher.AttributeDecoder) error {
+					ports[index] = bridgePortOf(port)
+					return nil
+				})
 			}
-			attributes.Nested(func(port *mdlayher.AttributeDecoder) error {
-				for port.Next() {
-					if port.Type() == portIsolated {
-						isolated[index] = port.Uint8() != 0
-					}
-				}
-				return nil
-			})
 		}
 	}
-	return isolated, err
+	return ports, err
+}
+
+func bridgePortOf(attributes *mdlayher.AttributeDecoder) (p BridgePort) {
+	for attributes.Next() {
+		switch attributes.Type() {
+		case unix.IFLA_BRPORT_ISOLATED:
+			p.Isolated = attributes.Uint8() != 0
+		case unix.IFLA_BRPORT_LOCKED:
+			p.Locked = attributes.Uint8() != 0
+		case unix.IFLA_BRPORT_LEARNING:
+			p.NoLearning = attributes.Uint8() == 0
+		case unix.IFLA_BRPORT_UNICAST_FLOOD:
+			p.NoFlood = attributes.Uint8() == 0
+		}
+	}
+	return p
 }
 
 // Link is the interface of an index; the zero Link when there is none.

@@ -15,7 +15,7 @@ type Cause struct {
 	// Verb is what became of the packet, as the sentence has it: "dropped".
 	Verb string
 	// Policy is true where somebody wants it so: a rule, a chain's policy, a
-	// blackhole, unreachable or prohibit route or policy routing rule, an isolated
+	// blackhole, unreachable or prohibit route or policy routing rule, an isolated or locked
 	// port, no path; and forwarding or a route whose absence was declared (topo's
 	// NoForward and NoRoutes), or that was taken away through the lab (harness's
 	// SetSysctl and DelRoute). All else looks like a mistake.
@@ -32,6 +32,9 @@ type Cause struct {
 	Connected bool
 	// Rule is the rule or policy of Drop and Reject; nil otherwise.
 	Rule *Rule
+	// Switch is the segment whose switch did it, at its port for that interface; "" where it
+	// was the node itself.
+	Switch string
 	// Router is true when the node had the packet to hand on: not its source, nor
 	// where it was to go.
 	Router bool

@@ -13,6 +13,8 @@ const (
 	NoForward    Kind = "noforward"   // a router whose forwarding is off
 	NoRoute      Kind = "noroute"     // no route leads there; a policy where somebody took it away, or wants none
 	PortIsolated Kind = "isolated"    // two isolated ports of a bridge
+	PortLocked   Kind = "locked"      // a locked port of a switch, which has no entry for the sender
+	NotFlooded   Kind = "notflooded"  // a switch has no entry for the MAC, and floods nothing there; a policy where it learns none either
 	NoPath       Kind = "nopath"      // no chain of links joins the two
 	XFRM         Kind = "xfrm"        // a policy of xfrm (IPsec) that blocks
 

@@ -31,8 +31,17 @@ type (
 // DeletePolicyRule deletes a policy routing rule.
 type DeletePolicyRule struct{ Rule *inspect.PolicyRule }
 
-// Unisolate lets a bridge's port talk to isolated ones.
-type Unisolate struct{ Interface string }
+// Unisolate lets a bridge's port talk to isolated ones: an interface's, or the end that a
+// switch has of it. Unlock and Flood have a switch take everybody's frames from it, and send
+// it those to MACs that it has no entry for.
+type (
+	Unisolate struct {
+		Interface string
+		Switch    bool
+	}
+	Unlock struct{ Interface string }
+	Flood  struct{ Interface string }
+)
 
 func (DeleteRule) deed()   {}
 func (AcceptPolicy) deed() {}
@@ -40,5 +49,7 @@ func (SetSysctl) deed()    {}
 func (DeleteRoute) deed()  {}
 func (GiveRoute) deed()    {}
 func (Unisolate) deed()    {}
+func (Unlock) deed()       {}
+func (Flood) deed()        {}
 
 func (DeletePolicyRule) deed() {}

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
@@ -214,9 +215,15 @@ func (p spot) receivers() []peer {
 	at := End{p.seen.Node, p.seen.Interface}
 	peers := p.peersOf(at)
 	if len(p.Peers[at]) > 1 {
-		peers = slices.DeleteFunc(peers, func(peer peer) bool { return !p.Planned(peer.End, p.next()) })
+		peers = slices.DeleteFunc(peers, func(peer peer) bool { return !p.has(peer, p.next()) })
 	}
 	return peers
+}
+
+// has says whether an address is meant to be at an end, or is.
+func (o Observation) has(peer peer, addr netip.Addr) bool {
+	own, is := peer.state.Addr(addr)
+	return o.Planned(peer.End, addr) || is && own.Index == peer.link.Index
 }
 
 // unsent explains a probe of which nothing was seen: the asker's own kernel kept

@@ -220,7 +220,7 @@ var bridgeRows = map[string]example{
 	"two isolated ports, and the one it was for is none": {happen: func(s *scene) {
 		s.bridged().arrived("fw")
 		s.on("fw", "lan").Isolated = true
-		s.States["fw"].Links = append(s.States["fw"].Links, inspect.Link{Index: 5, Name: "spare", Master: 4, Up: true, Isolated: true})
+		s.States["fw"].Links = append(s.States["fw"].Links, inspect.Link{Index: 5, Name: "spare", Master: 4, Up: true, BridgePort: inspect.BridgePort{Isolated: true}})
 	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: the bridge did not hand it on"},
 	"isolated ports, and nobody knows which it was for": {happen: func(s *scene) {
 		s.bridged().arrived("fw").Destination = away

@@ -36,6 +36,7 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 	default:
 		c.Detail = fmt.Sprintf("nobody answers for %s", next)
 	}
+	c.Detail += p.unheard()
 	if kind := p.link().Kind; slices.Contains(overlays, kind) {
 		c.Detail += fmt.Sprintf("; %s is a %s: what carries it may have been lost below", c.Interface, kind)
 	}

@@ -73,6 +73,8 @@ type Observation struct {
 	Ports map[string][]PortState
 	// Peers are the other ends of a link.
 	Peers map[End][]End
+	// Switches are those at the ends that matter of which something was chosen.
+	Switches []*Switch
 	// Nodes are what the nodes were declared to be, by name; without those that were
 	// attached.
 	Nodes map[string]Declared

@@ -11,6 +11,7 @@ var order = []*row{
 	&loop,
 	&martian,
 	&portIsolated,
+	&portLocked,
 	&linkDown,
 	&noCarrier,
 	&tentative,
@@ -30,6 +31,7 @@ var order = []*row{
 	&noListener,
 	&backlog,
 	&noAnswer,
+	&notFlooded,
 	&wrongMAC,
 	&neighbour,
 }

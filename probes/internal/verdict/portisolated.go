@@ -16,8 +16,12 @@ var portIsolated = row{
 			c.Detail = isolatedText(p.in())
 			return p.isolates(p.state, p.in(), p.to)
 		},
+		onLink: func(p spot, c *evidence.Cause) bool { return p.isolatedOnSwitch(p.sentBy(), p.next(), c) },
 		// The question for the neighbour is what two isolated ports keep first.
 		resolving: func(p spot, c *evidence.Cause) bool {
+			if p.unresolved() && p.isolatedOnSwitch(p.askedBy(), p.next(), c) {
+				return true
+			}
 			for _, peer := range p.peers() {
 				if p.unresolved() && p.isolates(peer.state, peer.link, p.next()) {
 					moves(c, peer.End)
@@ -29,7 +33,7 @@ var portIsolated = row{
 		},
 	},
 	confirmed: confirmation{otherwise: "the kernel counts no frame that a bridge's flag keeps"},
-	lift:      func(c evidence.Cause) Deed { return Unisolate{c.Interface} },
+	lift:      func(c evidence.Cause) Deed { return Unisolate{c.Interface, c.Switch != ""} },
 }
 
 func isolatedText(in inspect.Link) string {

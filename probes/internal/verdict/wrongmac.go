@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/nstest/nstest/probes/evidence"
@@ -16,6 +17,13 @@ var wrongMAC = row{
 					moves(c, peer.End)
 					c.Detail = "it was addressed to another MAC"
 					return true
+				}
+				if s := p.switchAt(p.sentBy()); s != nil {
+					if behind, known := s.Entries[peer.link.MAC]; known && behind != peer.End {
+						moves(c, peer.End)
+						c.Detail = fmt.Sprintf("switch %s has an entry by which the MAC is behind port %s", s.Name, behind.Node)
+						return true
+					}
 				}
 			}
 			return false

@@ -184,6 +184,7 @@ const mostPeers = 8
 // readPeers reads the states of the other ends of a link; where there are many, of
 // those that have the address.
 func (w *Watch) readPeers(o *verdict.Observation, at verdict.End, next netip.Addr, since time.Time) {
+	w.readSwitch(o, at, since)
 	peers := o.Peers[at]
 	for _, peer := range peers {
 		if len(peers) <= mostPeers || o.Planned(peer, next) {

@@ -17,7 +17,7 @@ import (
 )
 
 // Lift takes away at a node what a policy that stopped a probe there is made of: the
-// rule, the chain's policy, the route, the isolation of the port. A route or
+// rule, the chain's policy, the route, what a bridge's port does. A route or
 // forwarding that a router lacks it gives. All nodes of the lab forget their neighbours.
 // It is for a lab that is only there to show what would be without it: see
 // harness.Lab.Twin. The error is for a cause that is no policy, and for one that cannot
@@ -57,11 +57,18 @@ func do(node *harness.Node, deed verdict.Deed) error {
 	case verdict.DeletePolicyRule:
 		return liftPolicyRule(node, deed.Rule)
 	case verdict.Unisolate:
+		if deed.Switch {
+			return node.Port(deed.Interface).SetIsolated(false)
+		}
 		port, err := node.Netlink().LinkByName(deed.Interface)
 		if err != nil {
 			return err
 		}
 		return node.Netlink().LinkSetIsolated(port, false)
+	case verdict.Unlock:
+		return node.Port(deed.Interface).SetLocked(false)
+	case verdict.Flood:
+		return node.Port(deed.Interface).SetFlood(true)
 	}
 	return fmt.Errorf("nobody knows how to do %T", deed)
 }

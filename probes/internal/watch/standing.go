@@ -56,6 +56,8 @@ type Watch struct {
 	storms string    // why more comes than can be read; "" where all is read
 	looked time.Time // when it was last looked whether that is over
 	states stateBook
+
+	switches switchBook
 }
 
 // source is a socket, and what reads it.

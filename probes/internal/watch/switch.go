@@ -1,0 +1,99 @@
+package watch
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/topo"
+	"github.com/vishvananda/netlink"
+)
+
+// switchBook remembers the switches that were read: hundreds of probes may ask for one at
+// once.
+type switchBook struct {
+	mu    sync.Mutex
+	known map[switchKey]switchEntry
+}
+
+type switchKey struct {
+	lab     *harness.Lab
+	segment string
+}
+
+type switchEntry struct {
+	at    time.Time // it was read then or later
+	ports []harness.SwitchPort
+}
+
+// of are the ports of a segment's switch, read at since or later; none of one of which
+// nothing was chosen, or that cannot be read.
+func (b *switchBook) of(key switchKey, since time.Time) []harness.SwitchPort {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	entry, known := b.known[key]
+	if known && !entry.at.Before(since) {
+		return entry.ports
+	}
+	at := time.Now()
+	ports, err := key.lab.Switch(key.segment)
+	if err != nil {
+		return nil
+	}
+	if b.known == nil {
+		b.known = map[switchKey]switchEntry{}
+	}
+	b.known[key] = switchEntry{at, ports}
+	return ports
+}
+
+// readSwitch reads the switch that a node's end is at, if it is at one.
+func (w *Watch) readSwitch(o *verdict.Observation, at verdict.End, since time.Time) {
+	if slices.ContainsFunc(o.Switches, func(s *verdict.Switch) bool { _, is := s.Ports[at]; return is }) {
+		return
+	}
+	p := w.pointOf(at.Node)
+	if p == nil || p.node.Attached() {
+		return
+	}
+	plan, known := p.node.Lab().Plan().Node(p.node.Name())
+	if !known {
+		return
+	}
+	own := slices.IndexFunc(plan.Ports, func(port topo.PortPlan) bool { return port.Name == at.Interface })
+	if own < 0 {
+		return
+	}
+	ports := w.switches.of(switchKey{p.node.Lab(), plan.Ports[own].Segment}, since)
+	if len(ports) == 0 {
+		return
+	}
+	s := &verdict.Switch{Name: plan.Ports[own].Segment, Ports: map[verdict.End]inspect.BridgePort{}, Entries: map[string]verdict.End{}}
+	labels := w.labelsOf(p.node.Lab())
+	for _, port := range ports {
+		end := verdict.End{Node: labels[port.Node], Interface: port.Port}
+		s.Ports[end] = port.Link.BridgePort
+		for _, entry := range port.Entries {
+			if entry.State&netlink.NUD_PERMANENT == 0 { // else it is the bridge's own
+				s.Entries[entry.MAC] = end
+			}
+		}
+	}
+	o.Switches = append(o.Switches, s)
+}
+
+// labelsOf are what the nodes of a lab are called in the watch, by name.
+func (w *Watch) labelsOf(lab *harness.Lab) map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	labels := map[string]string{}
+	for _, p := range w.points {
+		if p.node.Lab() == lab {
+			labels[p.node.Name()] = p.label
+		}
+	}
+	return labels
+}
