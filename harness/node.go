@@ -60,6 +60,10 @@ func (n *Node) Attached() bool { return n.lab.attached }
 // stay in the namespace and may be used from anywhere; goroutines that f starts
 // are not in it. Do may nest, and f may block: the node's own thread does one
 // piece of work at a time, and a throw-away thread does what comes meanwhile.
+//
+// These threads end, at the latest with the lab. A program that a test started by itself
+// with Pdeathsig (prctl(2)) is killed when the thread that started it ends, which may be one
+// of them; programs of Command and Start are not.
 func (n *Node) Do(f func() error) error {
 	if f == nil {
 		return at(errNoFunction, "node %s: do", n.name)

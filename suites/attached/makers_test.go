@@ -89,7 +89,8 @@ var _ = Describe("what CNI's plugins made", func() {
 })
 
 // bubble starts bubblewrap around a program that only waits. It is the number of a process
-// in there.
+// in there. (With --die-with-parent it would end with the thread that started it, and threads
+// of Go end.)
 func bubble() (pid int) {
 	GinkgoHelper()
 	harness.Require(GinkgoTB(), harness.Unpacked("bubblewrap"))
@@ -98,15 +99,15 @@ func bubble() (pid int) {
 	read, write, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
 	defer read.Close()
-	cmd := exec.Command(filepath.Join(root, "usr/bin/bwrap"), "--unshare-net", "--unshare-pid", "--die-with-parent", "--dev-bind", "/", "/", "--info-fd", "3", "cat")
+	cmd := exec.Command(filepath.Join(root, "usr/bin/bwrap"), "--unshare-net", "--unshare-pid", "--dev-bind", "/", "/", "--info-fd", "3", "cat")
 	cmd.ExtraFiles = []*os.File{write}
 	input, err := cmd.StdinPipe()
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cmd.Start()).To(Succeed())
 	Expect(write.Close()).To(Succeed())
 	DeferCleanup(func() {
-		_ = input.Close()
-		_ = cmd.Wait()
+		Expect(input.Close()).To(Succeed())
+		Expect(cmd.Wait()).To(Succeed())
 	})
 	var info struct {
 		Pid int `json:"child-pid"`
