@@ -109,7 +109,10 @@ func (g *generator) round(side, some string) bool {
 	if !strings.HasPrefix(some, "udp ") {
 		some = "meta l4proto { udp, icmp, icmpv6 } " + some
 	}
-	g.nft("fw", g.table(word(v6), chain("c", "filter", "prerouting", -300, "accept", fmt.Sprintf("iifname %q %s dup to %s device %q", side, some, via, side)),
+	// A copy that goes to a group comes back to who is in it, for ever: ip6_finish_output2 loops
+	// it back, and nf_dup_ipv6 takes one from a hop limit of 0.
+	one := map[bool]string{false: "ip daddr != 224.0.0.0/4", true: "ip6 daddr != ff00::/8"}[v6]
+	g.nft("fw", g.table(word(v6), chain("c", "filter", "prerouting", -300, "accept", fmt.Sprintf("iifname %q %s %s dup to %s device %q", side, one, some, via, side)),
 		chain("f", "filter", "forward", 0, "accept", fmt.Sprintf("iifname %q counter drop", side))))
 	return true
 }
