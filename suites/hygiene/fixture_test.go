@@ -164,7 +164,7 @@ func waitForRelease() <-chan struct{} {
 const (
 	// patience is how long what is ending may take: the kernel clears up behind a
 	// process, and other labs with it.
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 	// lifetime is how long a run may take; its own parts are bounded by patience.
 	lifetime = 5 * time.Minute
 )

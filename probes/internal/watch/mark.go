@@ -73,9 +73,10 @@ const (
 )
 
 // matches are the conditions of what is traced: echoes and connections with the
-// mark, replies to ICMP timestamps with as much of it as they send back, datagrams that say so or have one of the set of ports, ICMP errors (what they
-// quote a rule cannot compare), and all neighbour discovery: it is rare, and which
-// neighbour a probe will need is not known before.
+// mark, replies to ICMP timestamps with as much of it as they send back, datagrams that
+// say so or have one of the set of ports, ICMP errors (what they quote a rule cannot
+// compare), and all neighbour discovery: it is rare, and which neighbour a probe will
+// need is not known before.
 func (m mark) matches() [][]expr.Any {
 	isn := binary.BigEndian.AppendUint32(nil, m.isn)
 	mask := binary.BigEndian.AppendUint32(nil, isnMask)
