@@ -40,18 +40,22 @@ func (s source) hops() uint8 {
 // frameFor is the frame for a request that waits for a neighbour; false for another end,
 // and where the lab does not know the MAC.
 func frameFor(r Result) (f frame, ok bool) {
-	if r.Cause == nil || r.Cause.Kind != evidence.Neighbour || r.Cause.Leg != evidence.Request || r.from == nil {
+	if r.Cause == nil || kindOf(*r.Cause) != evidence.Neighbour || r.Cause.Leg != evidence.Request || r.from == nil {
 		return frame{}, false
 	}
+	where, link := r.Cause.Node, r.Cause.Interface
+	if d := r.Cause.Discovery; d != nil {
+		where, link = d.Node, d.Interface
+	}
 	lab := r.from.Lab()
-	at := slices.IndexFunc(lab.Nodes(), func(n *harness.Node) bool { return n.Name() == r.Cause.Node })
+	at := slices.IndexFunc(lab.Nodes(), func(n *harness.Node) bool { return n.Name() == where })
 	if at < 0 || lab.Nodes()[at].Alone() {
 		return frame{}, false
 	}
 	f = frame{node: lab.Nodes()[at], from: r.Probe.source.addr.WithZone(""), ttl: r.Probe.source.hops(), tos: r.Probe.source.tos()}
 	came := f.node == r.from
 	for _, s := range r.Timeline {
-		if s.Node != r.Cause.Node || s.Role != evidence.Request {
+		if s.Node != where || s.Role != evidence.Request {
 			continue
 		}
 		if s.Destination != r.Addr.WithZone("") {
@@ -61,10 +65,10 @@ func frameFor(r Result) (f frame, ok bool) {
 			f.ttl, came = uint8(s.TTL-1), true
 		}
 	}
-	if !came || !f.lookUp(r, r.Cause.Interface) {
+	if !came || !f.lookUp(r, link) {
 		return frame{}, false
 	}
-	return f, f.know(r.Cause.Interface)
+	return f, f.know(link)
 }
 
 // lookUp asks the node's kernel for the next one on the way.

@@ -73,7 +73,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	switch {
 	case f.Outcome == Answered && !f.wrongOwner(), f.reached:
 		return unclear, objection{where + comma + " was reached", "close this way as well"}
-	case f.Cause != nil && slices.Contains(m.named.because, f.Cause.Kind):
+	case f.Cause != nil && slices.Contains(m.named.because, kindOf(*f.Cause)):
 		return holds, objection{}
 	case f.group && f.cameIn():
 		return unclear, objection{fmt.Sprintf("%s let in what was sent to all on the link, at %s", f.To, f.Addr),
@@ -121,8 +121,10 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 
 // mistake is the objection to a cause that nobody seems to have wanted.
 func mistake(c evidence.Cause) objection {
-	advice := fmt.Sprintf("expect it with Because(%q)", string(c.Kind))
-	if mend := verdict.Mend(c.Kind); mend != "" {
+	advice := fmt.Sprintf("expect it with Because(%q)", string(kindOf(c)))
+	if c.Discovery != nil {
+		advice = "stop the request itself, for a static neighbour entry lets it in; or let neighbour discovery pass, or " + advice
+	} else if mend := verdict.Mend(c.Kind); mend != "" {
 		advice = mend + ", or " + advice
 	}
 	return objection{

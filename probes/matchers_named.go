@@ -70,10 +70,19 @@ func knownNode(what, name string, from *harness.Node, target Target) error {
 	return fmt.Errorf("%s: lab %s has no node %q; it has: %s", what, from.Lab().Name(), name, strings.Join(names, ", "))
 }
 
+// kindOf is what a cause is expected as: a rule that drops but neighbour discovery drops no
+// request.
+func kindOf(c evidence.Cause) evidence.Kind {
+	if c.Discovery != nil {
+		return evidence.Neighbour
+	}
+	return c.Kind
+}
+
 // objection is why a cause is none of those named; "" when it is one.
 func (n *named) objection(c evidence.Cause) string {
 	switch {
-	case len(n.because) > 0 && !slices.Contains(n.because, c.Kind):
+	case len(n.because) > 0 && !slices.Contains(n.because, kindOf(c)):
 		return "not because of " + anyOf(n.because)
 	case len(n.at) > 0 && !slices.Contains(n.at, c.Node):
 		return "not at " + anyOf(n.at)
@@ -97,7 +106,7 @@ func (n *named) missing(causes []evidence.Cause) (names []string) {
 		}
 	}
 	for _, kind := range n.because {
-		if !occurs(func(c evidence.Cause) bool { return c.Kind == kind }) {
+		if !occurs(func(c evidence.Cause) bool { return kindOf(c) == kind }) {
 			names = append(names, "because of "+string(kind))
 		}
 	}

@@ -284,7 +284,7 @@ func (r Result) mayBeDelivered() bool {
 		return false
 	}
 	targets := r.targets()
-	there := slices.Contains(targets, r.Cause.Node) && r.Cause.Kind != evidence.Unknown
+	there := slices.Contains(targets, r.Cause.Node) && r.Cause.Kind != evidence.Unknown && r.Cause.Discovery == nil
 	if len(r.Packets) > 0 {
 		return slices.ContainsFunc(r.Packets, func(p evidence.Packet) bool {
 			if p.Role != evidence.Request || p.Stray || p.Fate != evidence.Delivered || !slices.Contains(targets, p.Node) {

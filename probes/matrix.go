@@ -14,7 +14,8 @@ import (
 // refused, rejected@NODE, wrong@NODE when another node answered, silent, or
 // unsent; of a survey under watch the cause and its node, drop@fw, or answer:drop@fw
 // where the request arrived, and its answer was stopped, data:drop@fw where a connection
-// was made and what was sent over it was stopped, or nopath where nothing joins
+// was made and what was sent over it was stopped, neighbour:drop@fw where a rule drops but
+// the questions for a neighbour, or the answers, or nopath where nothing joins
 // the two, whoever answered. "." was not asked, and "n/a" could not be: the two have no
 // family of addresses in common. An answer that nobody signed, from an address of
 // several nodes, counts as the target's: to tell them apart, ask with probes that Serve

@@ -95,7 +95,7 @@ const mostLifted = 32
 // that stopped it.
 func turns(ctx context.Context, r Result) error {
 	switch {
-	case r.Cause == nil || !r.Cause.Policy:
+	case !canBeLifted(r.Cause):
 		return notChecked{errors.New("what stopped it is no policy")}
 	case r.noPath():
 		return notChecked{errors.New("nothing joins the two, so that there is nothing to take away")}
@@ -126,7 +126,7 @@ func turns(ctx context.Context, r Result) error {
 		if arrived(now.Result) || now.leaks != "" || r.Cause.Leg == evidence.Request && now.delivered() {
 			return nil
 		}
-		if now.Cause == nil || !now.Cause.Policy {
+		if !canBeLifted(now.Cause) {
 			break
 		}
 	}
@@ -163,9 +163,12 @@ func endOf(r Result) string {
 	return r.Outcome.String()
 }
 
+// canBeLifted says whether a cause is a policy, or a rule that drops but neighbour discovery.
+func canBeLifted(c *evidence.Cause) bool { return c != nil && (c.Policy || c.Discovery != nil) }
+
 // same says whether two causes are the same in two labs: handles may differ.
 func same(a, b evidence.Cause) bool {
-	if a.Kind != b.Kind || a.Node != b.Node || a.Leg != b.Leg || (a.Rule == nil) != (b.Rule == nil) {
+	if a.Kind != b.Kind || a.Node != b.Node || a.Leg != b.Leg || (a.Rule == nil) != (b.Rule == nil) || (a.Discovery == nil) != (b.Discovery == nil) {
 		return false
 	}
 	if a.Rule != nil {

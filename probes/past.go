@@ -3,10 +3,8 @@ package probes
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
-	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // pastNeighbours sends requests that neighbour discovery kept once more, as frames to the MAC that
@@ -36,32 +34,20 @@ func pastNeighbours(ctx context.Context, to Target, found []finding) error {
 	if err := watchTasks(name, watchedLabs(from, to), tasks); err != nil {
 		return err
 	}
-	seen, err := watch.Of(watchedLabs(from, to)...)
-	if err != nil {
-		return err
-	}
 	for i, t := range tasks {
 		f := &found[of[i]]
-		f.takeFrame(t.result, t.frame, whyUnresolved(seen, f.Result, t.frame))
+		f.takeFrame(t.result, t.frame, whyUnresolved(*f.Cause))
 	}
 	return nil
 }
 
-// whyUnresolved is the rule that dropped a question for the neighbour, or its answer; where
-// none was seen to, the cause's own words.
-func whyUnresolved(w *watch.Watch, r Result, sent *frame) string {
-	const before = time.Second // an earlier probe may have asked for it
-	for _, d := range w.Discoveries(sent.next, time.Now().Add(-r.RTT-before)) {
-		if d.Rule == nil {
-			continue
-		}
-		what := map[bool]string{false: "neighbour solicitation", true: "neighbour advertisement"}[d.Advertises]
-		if sent.next.Is4() {
-			what = map[bool]string{false: "ARP request", true: "ARP reply"}[d.Advertises]
-		}
-		return fmt.Sprintf("the %s was dropped at %s by %s", what, d.Node, d.Rule)
+// whyUnresolved is why a request waits: the rule that dropped a question for the neighbour, or
+// its answer; where none was seen to, the cause's own words.
+func whyUnresolved(c evidence.Cause) string {
+	if c.Discovery == nil {
+		return c.Detail
 	}
-	return r.Cause.Detail
+	return fmt.Sprintf("the %s was dropped at %s by %s", c.Discovery.Packet, c.Node, c.Rule)
 }
 
 // takeFrame takes the end of the frame for the request's, where it has one that says more
@@ -71,7 +57,7 @@ func (f *finding) takeFrame(r Result, sent *frame, why string) {
 	case r.Cause == nil || by != "" || r.delivered() || r.mayBeDelivered() || r.refusedByKernel():
 		f.leaks = fmt.Sprintf("only neighbour discovery stops the request: %s; sent to the MAC of %s it arrives", why, sent.next)
 		f.Timeline = append(f.Timeline, r.Timeline...)
-	case r.Cause.Kind == evidence.Unknown || r.Cause.Kind == evidence.Neighbour:
+	case r.Cause.Kind == evidence.Unknown || kindOf(*r.Cause) == evidence.Neighbour:
 	default:
 		cause := *r.Cause
 		cause.Detail = fmt.Sprintf("%s, so it was sent once more, to the MAC of %s", why, sent.next)

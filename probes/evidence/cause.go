@@ -35,6 +35,9 @@ type Cause struct {
 	// Switch is the segment whose switch did it, at its port for that interface; "" where it
 	// was the node itself.
 	Switch string
+	// Discovery is what the Rule dropped at the Node, where that is not the packet itself but
+	// what it waits for: then the rule is no Policy. It is nil otherwise.
+	Discovery *Discovery
 	// Router is true when the node had the packet to hand on: not its source, nor
 	// where it was to go.
 	Router bool
@@ -77,8 +80,11 @@ func (c Cause) Is(given string) bool {
 	return slices.Contains(own, name)
 }
 
-// Word is the cause as a matrix has it: drop@fw.
+// Word is the cause as a matrix has it: drop@fw, or neighbour:drop@fw of its Discovery.
 func (c Cause) Word() string {
+	if c.Discovery != nil {
+		return fmt.Sprintf("%s:%s@%s", Neighbour, c.Kind, c.Node)
+	}
 	if c.Node == "" {
 		return string(c.Kind)
 	}
@@ -102,6 +108,9 @@ func (c Cause) String() string {
 			return "inconclusive: " + c.Detail
 		}
 		return fmt.Sprintf("inconclusive: %s was last seen at %s: %s", what, c.place(), c.Detail)
+	}
+	if c.Discovery != nil {
+		return fmt.Sprintf("%s was %s at %s: %s at %s by %s", what, c.Verb, c.Discovery.place(), c.Detail, c.Node, c.Rule)
 	}
 	text := fmt.Sprintf("%s was %s", what, c.Verb)
 	if c.Node != "" {

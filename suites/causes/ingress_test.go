@@ -62,8 +62,11 @@ var _ = Describe("a rule of an interface", func() {
 			meta protocol arp drop
 			icmpv6 type nd-neighbor-solicit drop
 		}; }`)
-		results := broken(ctx, o.client, o.server, "client", evidence.Neighbour, all...)
-		Expect(results).To(HaveEach(HaveField("Cause.Detail", Or(HaveSuffix("and does not answer for it"), HaveSuffix("and has not answered for it yet")))))
+		results := broken(ctx, o.client, o.server, "fw", evidence.Neighbour, all...)
+		Expect(results).To(HaveEach(HaveField("Cause.Discovery", HaveValue(And(HaveField("Node", "client"), HaveField("Interface", "lan"))))))
+		Expect(results).To(HaveEach(WithTransform(causeOf, Or(
+			HaveSuffix(`the ARP request for it was dropped at fw by rule "meta protocol arp drop" of netdev filter in`),
+			HaveSuffix(`the neighbour solicitation for it was dropped at fw by rule "icmpv6 type nd-neighbor-solicit drop" of netdev filter in`)))))
 
 		lift(o.fw)
 		forget(o.client, "lan", gateways...)

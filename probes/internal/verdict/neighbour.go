@@ -21,11 +21,19 @@ var neighbour = row{
 func nobodyAnswers(p spot, c *evidence.Cause) bool {
 	c.Interface = p.link().Name
 	next := p.next()
-	if !p.unresolved() {
-		c.Detail = fmt.Sprintf("nobody answered for %s in time", next)
-		return p.asksFor() && !p.state.Legacy && p.reachedNoHost()
-	}
 	owner := p.ownerOf(next)
+	late := !p.unresolved()
+	if late && (!p.asksFor() || p.state.Legacy || !p.reachedNoHost()) {
+		return false
+	}
+	if d, dropped := p.undiscovered(owner); dropped {
+		p.blame(c, d, owner)
+		return true
+	}
+	if late {
+		c.Detail = fmt.Sprintf("nobody answered for %s in time", next)
+		return true
+	}
 	switch asks := p.isAsking(); {
 	case asks && owner != "":
 		c.Detail = fmt.Sprintf("%s has %s, and has not answered for it yet", owner, next)

@@ -82,6 +82,9 @@ type Observation struct {
 	Way []string
 	// Account is what became of every packet of the probe, as far as it was seen.
 	Account account.Account
+	// Discoveries are packets of neighbour discovery, of this probe's time and somewhat before;
+	// needed where a neighbour did not answer.
+	Discoveries []Discovered
 	// Lost says what was not seen for want of space; "" when nothing was lost.
 	Lost string
 	// Untraced are the nodes, by name, that have rules of nftables which a watch may not

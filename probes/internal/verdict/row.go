@@ -150,7 +150,7 @@ func Mend(kind evidence.Kind) string {
 func LiftOf(c evidence.Cause) (Deed, error) {
 	r := rowOf(c.Kind)
 	switch {
-	case r == nil || !c.Policy:
+	case r == nil || !c.Policy && c.Discovery == nil:
 		return nil, errors.New("it is no policy")
 	case r.lift == nil:
 		return nil, errors.New(r.unliftable)

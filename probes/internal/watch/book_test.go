@@ -119,28 +119,33 @@ func TestDiscovery(t *testing.T) {
 	arp := make([]byte, 28)
 	arp[7] = 2
 	copy(arp[14:], client4.AsSlice())
+	copy(arp[24:], server4.AsSlice())
 	for name, c := range map[string]struct {
 		protocol   uint16
 		data       []byte
 		want       netip.Addr
 		advertises bool
+		asker      netip.Addr
 	}{
-		"a solicitation":          {0x86dd, solicit(135, client6, node), target, false},
-		"an advertisement":        {0x86dd, solicit(136, target, client6), target, true},
-		"an advertisement cut":    {0x86dd, solicit(136, target, client6)[:60], target, true},
-		"one that is sent to it":  {0x86dd, solicit(135, client6, target)[:60], target, false},
-		"an answer of ARP":        {0x0806, arp, client4, true},
-		"half of an ARP":          {0x0806, arp[:20], netip.Addr{}, false},
-		"another message":         {0x86dd, solicit(133, client6, node), netip.Addr{}, false},
-		"what is cut off too far": {0x86dd, solicit(135, client6, node)[:44], netip.Addr{}, false},
+		"a solicitation":          {0x86dd, solicit(135, client6, node), target, false, client6},
+		"an advertisement":        {0x86dd, solicit(136, target, client6), target, true, client6},
+		"an advertisement cut":    {0x86dd, solicit(136, target, client6)[:60], target, true, client6},
+		"one that is sent to it":  {0x86dd, solicit(135, client6, target)[:60], target, false, client6},
+		"an answer of ARP":        {0x0806, arp, client4, true, server4},
+		"half of an ARP":          {0x0806, arp[:20], netip.Addr{}, false, netip.Addr{}},
+		"another message":         {0x86dd, solicit(133, client6, node), netip.Addr{}, false, netip.Addr{}},
+		"what is cut off too far": {0x86dd, solicit(135, client6, node)[:44], netip.Addr{}, false, netip.Addr{}},
 	} {
-		got, advertises, ok := discovery(c.protocol, c.data)
-		if got != c.want || advertises != c.advertises || ok != c.want.IsValid() {
-			t.Errorf("%s: %s, %v, %v", name, got, advertises, ok)
+		got, ok := discovery(c.protocol, c.data)
+		if got.Target != c.want || got.Advertises != c.advertises || got.Cut || ok != c.want.IsValid() {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+		if ok && got.Asker != c.asker {
+			t.Errorf("%s: asked by %s", name, got.Asker)
 		}
 	}
 	// A trace has twelve bytes of the address: the rest is in the group's.
-	if got, _, _ := discovery(0x86dd, solicit(135, client6, node)[:60]); got.As16()[13] != 0x34 || got.As16()[15] != 0x78 {
+	if got, _ := discovery(0x86dd, solicit(135, client6, node)[:60]); got.Target.As16()[13] != 0x34 || got.Target.As16()[15] != 0x78 || !got.Cut {
 		t.Error(got)
 	}
 }

@@ -30,7 +30,7 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 		case <-ctx.Done():
 		case <-news:
 		case <-time.After(betweenLooks):
-			if c := w.Explain(t, Heard{}); c.Kind != evidence.Unknown && c.Kind != evidence.Reject && c.Rule == nil && !c.Passing {
+			if c := w.Explain(t, Heard{}); c.Kind != evidence.Unknown && c.Kind != evidence.Reject && (c.Rule == nil || c.Discovery != nil) && !c.Passing {
 				stop()
 				return c
 			}
@@ -44,12 +44,22 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 // the kernels' that matter. That was read since the last of it was seen; of what may
 // pass by itself it is read again.
 func (w *Watch) Explain(t *Trail, heard Heard) evidence.Cause {
-	c := verdict.Explain(w.Observation(t, heard))
+	o := w.Observation(t, heard)
+	c := verdict.Explain(o)
 	if c.Passing {
-		c = verdict.Explain(w.observe(t, heard, time.Now().Add(-stale)))
+		o = w.observe(t, heard, time.Now().Add(-stale))
+		c = verdict.Explain(o)
+	}
+	if c.Kind == evidence.Neighbour { // one that did not answer: did a rule drop the question?
+		o.Discoveries = w.discoveries(t.begun.Add(-askedFor))
+		c = verdict.Explain(o)
 	}
 	return c
 }
+
+// askedFor is how long before a probe its neighbour may have been asked for, by a probe
+// before it: three times, a second apart (mcast_solicit, retrans_time_ms).
+const askedFor = 3 * time.Second
 
 // stale is how old the state may be of what may be over by now: hundreds of probes may
 // ask for it at once.

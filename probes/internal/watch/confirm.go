@@ -17,12 +17,12 @@ import (
 // neighbour that was waited for and then given up needs no second try: what waited is gone.
 func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 	first := w.Explain(t, Heard{})
-	at := verdict.End{Node: first.Node, Interface: first.Interface}
+	at, waits := awaiting(first)
 	switch {
-	case first.Kind == evidence.Neighbour && first.Passing:
+	case waits && first.Passing:
 		t.awaits = at
 		return false
-	case first.Kind == evidence.Neighbour && t.awaits == at:
+	case waits && t.awaits == at:
 		requests, answers := w.Waiting(t)
 		return requests == "" && answers == "" && w.shut(w.mayArrive(first, t), t)
 	case first.Kind == evidence.Unknown || first.Passing || first.Rule != nil:
@@ -36,6 +36,14 @@ func (w *Watch) Confirm(t *Trail, again func() (*Trail, error)) bool {
 	return w.tryAgain(&try{trail: t, first: first, again: again, moved: moved, mayArrive: func(second *Trail) bool {
 		return w.mayArrive(first, t, second) || ends && w.endsAt(first, t, second)
 	}})
+}
+
+// awaiting is where a packet waits for a neighbour; false of another cause.
+func awaiting(c evidence.Cause) (at verdict.End, waits bool) {
+	if c.Discovery != nil {
+		return verdict.End{Node: c.Discovery.Node, Interface: c.Discovery.Interface}, true
+	}
+	return verdict.End{Node: c.Node, Interface: c.Interface}, c.Kind == evidence.Neighbour
 }
 
 // moves says whether counters show that the cause of each of so many tries is so, by how

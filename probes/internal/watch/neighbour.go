@@ -7,27 +7,14 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/verdict"
 	"golang.org/x/sys/unix"
 )
 
-// Discovery is a packet of neighbour discovery (ARP, ND), seen at a node.
-type Discovery struct {
-	At        time.Time
-	Node      string
-	Interface string // "" for what a rule did
-	Direction evidence.Direction
-	// Advertises is true of an answer.
-	Advertises bool
-	// Target is the address that is asked for.
-	Target netip.Addr
-	// Rule is what dropped it; nil otherwise.
-	Rule *evidence.Rule
-}
-
 // sightedNeighbours are the last discoveries.
 type sightedNeighbours struct {
-	last   []Discovery
-	traced map[tracedID]Discovery
+	last   []verdict.Discovered
+	traced map[tracedID]verdict.Discovered
 }
 
 type tracedID struct {
@@ -38,7 +25,7 @@ type tracedID struct {
 // mostNearby bounds how many are kept.
 const mostNearby = 4096
 
-func (s *sightedNeighbours) add(d Discovery) {
+func (s *sightedNeighbours) add(d verdict.Discovered) {
 	if len(s.last) >= mostNearby {
 		s.last = slices.Delete(s.last, 0, mostNearby/2)
 	}
@@ -47,17 +34,15 @@ func (s *sightedNeighbours) add(d Discovery) {
 
 // hearNeighbour notes a frame of neighbour discovery.
 func (w *Watch) hearNeighbour(p *point, f *frame) {
-	target, advertises, ok := discovery(f.protocol, f.data)
+	d, ok := discovery(f.protocol, f.data)
 	if !ok {
 		return
 	}
-	direction := evidence.In
+	d.At, d.Node, d.Direction = f.at, p.label, evidence.In
 	if f.out() {
-		direction = evidence.Out
+		d.Direction = evidence.Out
 	}
-	w.nearby.add(Discovery{
-		At: f.at, Node: p.label, Interface: p.device(f.index).Name, Direction: direction, Target: target, Advertises: advertises,
-	})
+	w.nearby.add(d)
 }
 
 // hearNeighbourEvent notes what a packet of neighbour discovery is that rules have, so
@@ -70,19 +55,20 @@ func (w *Watch) hearNeighbourEvent(p *point, e *traceEvent) {
 	if e.network[0]>>4 != 6 {
 		protocol = unix.ETH_P_ARP
 	}
-	target, advertises, ok := discovery(protocol, data)
+	d, ok := discovery(protocol, data)
 	key := tracedID{p, e.id}
 	if !ok {
 		delete(w.nearby.traced, key)
 		return
 	}
 	if w.nearby.traced == nil {
-		w.nearby.traced = map[tracedID]Discovery{}
+		w.nearby.traced = map[tracedID]verdict.Discovered{}
 	}
 	if len(w.nearby.traced) >= mostNearby {
 		clear(w.nearby.traced)
 	}
-	w.nearby.traced[key] = Discovery{Node: p.label, Target: target, Advertises: advertises}
+	d.Node = p.label
+	w.nearby.traced[key] = d
 }
 
 // dropNeighbour notes that a rule dropped one.
@@ -111,51 +97,55 @@ var solicited = netip.MustParsePrefix(solicitedNodeAddresses)
 // discovery reads a question or an answer about a neighbour, from the network header
 // on. A trace cuts the address off that it is about: its end is then known from where
 // it goes to, or comes from.
-func discovery(protocol uint16, data []byte) (target netip.Addr, advertises, ok bool) {
+func discovery(protocol uint16, data []byte) (d verdict.Discovered, ok bool) {
 	if protocol == unix.ETH_P_ARP {
 		if len(data) < arpLength {
-			return target, false, false
+			return d, false
 		}
+		sender, target := netip.AddrFrom4([4]byte(data[arpSender:])), netip.AddrFrom4([4]byte(data[arpTarget:]))
 		switch binary.BigEndian.Uint16(data[6:]) {
 		case arpRequest:
-			return netip.AddrFrom4([4]byte(data[arpTarget:])), false, true
+			return verdict.Discovered{Target: target, Asker: sender}, true
 		case arpReply:
-			return netip.AddrFrom4([4]byte(data[arpSender:])), true, true
+			return verdict.Discovered{Target: sender, Asker: target, Advertises: true}, true
 		}
-		return target, false, false
+		return d, false
 	}
 	if len(data) < discoveryTarget || data[0]>>4 != 6 || data[6] != unix.IPPROTO_ICMPV6 {
-		return target, false, false
+		return d, false
 	}
 	kind := data[ipv6Header]
 	if kind != icmp6Solicit && kind != icmp6Advertise {
-		return target, false, false
-	}
-	advertises = kind == icmp6Advertise
-	if len(data) >= discoveryTarget+addrSize6 {
-		return netip.AddrFrom16([addrSize6]byte(data[discoveryTarget:])), advertises, true
+		return d, false
 	}
 	from, to := netip.AddrFrom16([addrSize6]byte(data[8:])), netip.AddrFrom16([addrSize6]byte(data[24:]))
-	switch {
-	case advertises:
-		return from, true, true
-	case !solicited.Contains(to):
-		return to, false, true
+	d = verdict.Discovered{Asker: from}
+	if d.Advertises = kind == icmp6Advertise; d.Advertises {
+		d.Asker = to
 	}
-	var whole [addrSize6]byte
-	n := copy(whole[:], data[discoveryTarget:])
-	end := to.As16()
-	copy(whole[13:], end[13:])
-	_ = n
-	return netip.AddrFrom16(whole), false, true
+	switch {
+	case len(data) >= discoveryTarget+addrSize6:
+		d.Target = netip.AddrFrom16([addrSize6]byte(data[discoveryTarget:]))
+	case d.Advertises:
+		d.Target = from
+	case !solicited.Contains(to):
+		d.Target = to
+	default:
+		var whole [addrSize6]byte
+		copy(whole[:], data[discoveryTarget:])
+		end := to.As16()
+		copy(whole[13:], end[13:])
+		d.Target, d.Cut = netip.AddrFrom16(whole), true
+	}
+	return d, true
 }
 
-// Discoveries are the packets of neighbour discovery for an address since a time.
-func (w *Watch) Discoveries(target netip.Addr, since time.Time) (found []Discovery) {
+// discoveries are the packets of neighbour discovery since a time.
+func (w *Watch) discoveries(since time.Time) (found []verdict.Discovered) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range w.nearby.last {
-		if d.Target == target && !d.At.Before(since) {
+		if !d.At.Before(since) {
 			found = append(found, d)
 		}
 	}
