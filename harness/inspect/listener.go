@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -41,18 +42,36 @@ func (s *State) Takes(l Listener, to netip.Addr, in int) bool {
 	return l.Addr.Is6() == to.Is6() || l.Addr.Is6() && !l.V6Only
 }
 
-// Only says what keeps a socket from taking everything: "listens at 127.0.0.1 only";
-// "" where nothing does.
-func (s *State) Only(l Listener) string {
+// Only says what keeps the sockets of a port from taking everything: "listens at
+// 127.0.0.1 and at interface lan only"; "" where nothing keeps one.
+func (s *State) Only(all ...Listener) string {
+	var wheres []string
+	for _, l := range all {
+		where := s.only(l)
+		if where == "" {
+			return ""
+		}
+		if !slices.Contains(wheres, where) {
+			wheres = append(wheres, where)
+		}
+	}
+	if len(wheres) == 0 {
+		return ""
+	}
+	return "listens " + strings.Join(wheres, " and ") + " only"
+}
+
+// only is where one of them listens; "" is everywhere.
+func (s *State) only(l Listener) string {
 	switch {
 	case !l.Addr.IsUnspecified():
-		return fmt.Sprintf("listens at %s only", l.Addr.Unmap())
+		return fmt.Sprintf("at %s", l.Addr.Unmap())
 	case l.Device != 0:
-		return fmt.Sprintf("listens at interface %s only", s.Link(l.Device).Name)
+		return fmt.Sprintf("at interface %s", s.Link(l.Device).Name)
 	case l.Addr.Is4():
-		return "listens for IPv4 only"
+		return "for IPv4"
 	case l.V6Only:
-		return "listens for IPv6 only"
+		return "for IPv6"
 	}
 	return ""
 }

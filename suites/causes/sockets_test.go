@@ -3,6 +3,7 @@ package causes_test
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/nstest/nstest/harness"
@@ -27,6 +28,35 @@ func listen(node *harness.Node, port int) (fd int) {
 		return unix.Listen(fd, 0)
 	})).To(Succeed())
 	return fd
+}
+
+// listenAt makes a listener of TCP, with an option, at an address and port, until end.
+func listenAt(node *harness.Node, at netip.AddrPort, option func(fd int) error) (end func()) {
+	GinkgoHelper()
+	Expect(node.Do(func() error {
+		family, addr := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(at.Port())})
+		if at.Addr().Is4() {
+			addr.(*unix.SockaddrInet4).Addr = at.Addr().As4()
+		} else {
+			family, addr = unix.AF_INET6, &unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()}
+		}
+		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		end = sync.OnceFunc(func() { Expect(unix.Close(fd)).To(Succeed()) })
+		DeferCleanup(end)
+		if option != nil {
+			if err := option(fd); err != nil {
+				return err
+			}
+		}
+		if err := unix.Bind(fd, addr); err != nil {
+			return err
+		}
+		return unix.Listen(fd, 9)
+	})).To(Succeed())
+	return end
 }
 
 var _ = Describe("a socket", func() {
@@ -58,6 +88,52 @@ var _ = Describe("a socket", func() {
 		Expect(local.Close()).To(Succeed())
 		probes.Serve(GinkgoTB(), o.server, probes.TCP(81))
 		o.reaches(ctx, probes.TCP(81))
+	})
+
+	DescribeTable("that somebody has elsewhere refuses, and where is told", func(ctx SpecContext, to netip.Addr, where, there string, option func(fd int) error, others ...string) {
+		o := up()
+		var ends []func()
+		for _, at := range append(others, where) {
+			ends = append(ends, listenAt(o.server, netip.MustParseAddrPort(at), option))
+		}
+		for _, r := range broken(ctx, o.client, to, "server", evidence.NoListener, probes.TCP(81)) {
+			Expect(r.Cause.Detail).To(Equal("port 81 " + there))
+		}
+
+		By("connecting plainly, as the judge")
+		_, err := o.client.Dial(ctx, "tcp", netip.AddrPortFrom(to, 81))
+		Expect(err).To(MatchError(unix.ECONNREFUSED))
+		if option == nil {
+			conn, err := o.server.Dial(ctx, "tcp", netip.MustParseAddrPort(where))
+			Expect(err).NotTo(HaveOccurred(), "where it listens")
+			Expect(conn.Close()).To(Succeed())
+		}
+
+		By("listening there, as the control")
+		for _, end := range ends {
+			end()
+		}
+		listenAt(o.server, netip.AddrPortFrom(to, 81), nil)
+		Expect(o.client).To(probes.Reach(to, patient(probes.TCP(81))...).WithContext(ctx))
+	},
+		Entry("at ::1", server6, "[::1]:81", "listens at ::1 only", nil),
+		Entry("at the address of the other family", server4, "[fd00:2::1]:81", "listens at fd00:2::1 only", nil),
+		Entry("at two addresses", server4, "[::1]:81", "listens at 127.0.0.1 and at ::1 only", nil, "127.0.0.1:81"),
+		Entry("at a device", server4, "[::]:81", "listens at interface lo only", func(fd int) error { return unix.BindToDevice(fd, "lo") }),
+		Entry("for IPv6", server4, "[::]:81", "listens for IPv6 only", option(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)),
+	)
+
+	It("that nobody has at the port that a rule makes of another is named", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		o := ruled(atServer, `table inet n { chain pre { type nat hook prerouting priority -100;
+			tcp dport 80 counter redirect to :81; udp dport 53 counter redirect to :54; }; }`)
+		for _, r := range broken(ctx, o.client, o.server, "server", evidence.NoListener, web, dns) {
+			Expect(r.Cause.Detail).To(Or(Equal("nobody has port 81, to which port 80 was translated"), Equal("nobody has port 54, to which port 53 was translated")))
+		}
+		Expect(countedBy(o.server)).To(BeNumerically(">=", 4), "the judge: it was redirected")
+
+		lift(o.server)
+		o.reaches(ctx, web, dns)
 	})
 
 	It("whose queue is full is named", func(ctx SpecContext) {

@@ -29,8 +29,11 @@ func nobodyListens(p spot, c *evidence.Cause) bool {
 	at, elsewhere := p.listeners()
 	port := p.port()
 	c.Detail = fmt.Sprintf("nobody has port %d", port)
-	if len(elsewhere) > 0 {
-		c.Detail = fmt.Sprintf("port %d %s", port, p.state.Only(elsewhere[0]))
+	if only := p.state.Only(elsewhere...); only != "" {
+		c.Detail = fmt.Sprintf("port %d %s", port, only)
+	}
+	if p.leg == evidence.Request && port != p.Flow.Port {
+		c.Detail += fmt.Sprintf(", to which port %d was translated", p.Flow.Port)
 	}
 	return len(at) == 0
 }
