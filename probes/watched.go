@@ -317,8 +317,7 @@ func (a *asking) prove() {
 		r.reached = a.isTarget(by)
 	}
 	cause := a.watched.watch.Explain(trail, heard)
-	if r.Outcome == Silent && cause.Kind == evidence.Unknown && !r.replied && a.watched.confirms && a.watched.watch.Reads(trail, a.again) {
-		heard.Read = true
+	if r.Outcome == Silent && cause.Kind == evidence.Unknown && !r.replied && a.watched.confirms && a.tookIt(trail, &heard) {
 		cause = a.watched.watch.Explain(trail, heard)
 	}
 	a.tell() // not before: all that the cause rests on is told with it

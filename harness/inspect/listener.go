@@ -28,6 +28,9 @@ type Listener struct {
 	Waiting, Most uint32
 	// Unread are the bytes, as the kernel counts them, that wait to be read; 0 of TCP.
 	Unread uint32
+	// Drops are the packets that the socket itself has dropped: that its filter or a limit of
+	// it keeps out, or that it has no room for. 0 where the kernel does not tell.
+	Drops uint32
 }
 
 // Takes says whether the socket takes what is sent to an address of the namespace, and
@@ -115,11 +118,11 @@ func (s *State) readListeners() (err error) {
 // diagnose asks for the sockets of a protocol that are in some states, of both
 // families.
 func diagnose(protocol byte, states uint32) ([]Listener, error) {
-	const requestSize = 56 // struct inet_diag_req_v2
+	const requestSize = 56 // struct inet_diag_req_v2: its third byte asks for attributes
 	found := []Listener{}
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		request := make([]byte, requestSize)
-		request[0], request[1] = family, protocol
+		request[0], request[1], request[2] = family, protocol, 1<<(memory-1)
 		binary.NativeEndian.PutUint32(request[4:], states)
 		r := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 		r.AddRawData(request)
@@ -136,12 +139,16 @@ func diagnose(protocol byte, states uint32) ([]Listener, error) {
 	return found, nil
 }
 
-// listenerOf reads struct inet_diag_msg and the attribute that tells whether it takes
-// IPv6 alone.
+// memory is INET_DIAG_SKMEMINFO.
+const memory = 7
+
+// listenerOf reads struct inet_diag_msg and the attributes that tell whether it takes
+// IPv6 alone, and what it has dropped.
 func listenerOf(m []byte) (Listener, bool) {
 	const (
 		messageSize = 72
 		v6Only      = 11 // INET_DIAG_SKV6ONLY
+		drops       = 32 // SK_MEMINFO_DROPS, in numbers of 32 bits
 	)
 	if len(m) < messageSize {
 		return Listener{}, false
@@ -161,8 +168,11 @@ func listenerOf(m []byte) (Listener, bool) {
 		return Listener{}, false
 	}
 	for _, a := range attributes {
-		if a.Attr.Type == v6Only && len(a.Value) > 0 {
+		switch {
+		case a.Attr.Type == v6Only && len(a.Value) > 0:
 			l.V6Only = a.Value[0] != 0
+		case a.Attr.Type == memory && len(a.Value) >= drops+4:
+			l.Drops = binary.NativeEndian.Uint32(a.Value[drops:])
 		}
 	}
 	return l, true

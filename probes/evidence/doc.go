@@ -46,6 +46,7 @@
 //	rpfilter     not accepted   the source may not come in there
 //	nolistener   refused        nobody has the port
 //	backlog      not accepted   the listener's queue is full
+//	nottaken     not taken      the socket that it was for dropped it
 //	noanswer     delivered      delivered to a program, which said nothing
 //	ignored      ignored        echo requests are ignored
 //	wrongmac     lost           sent to a MAC that nobody on the link has

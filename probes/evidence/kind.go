@@ -30,6 +30,7 @@ const (
 	RPFilter   Kind = "rpfilter"   // the source may not come in there
 	NoListener Kind = "nolistener" // nobody has the port
 	Backlog    Kind = "backlog"    // the listener's queue is full
+	NotTaken   Kind = "nottaken"   // the socket that it was for dropped it
 	NoAnswer   Kind = "noanswer"   // delivered to a program, which said nothing
 	Ignored    Kind = "ignored"    // echo requests are ignored
 	WrongMAC   Kind = "wrongmac"   // sent to a MAC that nobody on the link has

@@ -76,10 +76,10 @@ var _ = Describe("a service that says nothing", func() {
 		}
 	})
 
-	It("has not got what its socket's filter drops, which nobody sees", func(ctx SpecContext) {
+	It("has not got what its socket's filter drops, and it is no isolation", func(ctx SpecContext) {
 		f := unserved("")
 		judge := mute(ctx, f.server, 514, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K})
-		noVerdict(probes.BeIsolatedFrom(f.server, log).WithContext(ctx), f.client, "inconclusive")
+		noVerdict(probes.BeIsolatedFrom(f.server, log).WithContext(ctx), f.client, "was not taken at server", "no policy isolates here")
 		Expect(judge.came()).To(BeZero())
 	})
 })

@@ -17,6 +17,8 @@ type Heard struct {
 	Answered bool
 	// Read is true when a program was seen to read such a request, and nothing came back.
 	Read bool
+	// Untaken says why the socket that a request was for was seen to drop it; "" where none was.
+	Untaken string
 	// Connected is true when a connection was made, and nothing came of it.
 	Connected bool
 	// Errno is the error of connect, send or the socket; 0 for none.

@@ -30,6 +30,7 @@ var order = []*row{
 	&ignored,
 	&noListener,
 	&backlog,
+	&notTaken,
 	&noAnswer,
 	&notFlooded,
 	&wrongMAC,

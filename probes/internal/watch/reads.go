@@ -26,23 +26,24 @@ func (w *Watch) Reads(t *Trail, again func() (*Trail, error)) bool {
 // batch can have sent.
 func (w *Watch) waits(t *try, batch []*try, before, after counts) bool {
 	port := w.portAt(t.second, t.first.Node)
-	return after.unread[t.at][port] > before.unread[t.at][port] && !slices.ContainsFunc(batch, func(u *try) bool {
+	return t.heard.Read && after.unread[t.at][port] > before.unread[t.at][port] && !slices.ContainsFunc(batch, func(u *try) bool {
 		return u != t && u.at == t.at && (u.second == nil || w.portAt(u.second, u.first.Node) == port)
 	})
 }
 
-// unread are the bytes that wait at the UDP ports of the node for whoever is to read them: on a
-// busy machine a program may take long to get its turn.
-func (p *point) unread() (map[uint16]uint32, error) {
+// listens are the bytes that wait at the UDP ports of the node for whoever is to read them, for on
+// a busy machine a program may take long to get its turn, and what its sockets have dropped.
+func (p *point) listens() (unread, dropped map[uint16]uint32, err error) {
 	var state inspect.State
-	if err := namespaceOf(p.node).Fill(&state, inspect.Want{Datagrams: true}); err != nil {
-		return nil, fmt.Errorf("list UDP sockets of %s: %w", p.node.Name(), err)
+	if err := namespaceOf(p.node).Fill(&state, inspect.Want{Datagrams: true, Listeners: true}); err != nil {
+		return nil, nil, fmt.Errorf("list sockets of %s: %w", p.node.Name(), err)
 	}
-	unread := map[uint16]uint32{}
-	for _, l := range state.UDP {
+	unread, dropped = map[uint16]uint32{}, map[uint16]uint32{}
+	for _, l := range slices.Concat(state.UDP, state.Listeners) {
 		unread[l.Port] += l.Unread
+		dropped[l.Port] += l.Drops
 	}
-	return unread, nil
+	return unread, dropped, nil
 }
 
 // portAt is the port that the request was for where it came in at a node.

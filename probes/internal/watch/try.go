@@ -99,7 +99,7 @@ func (w *Watch) make(batch []*try) {
 		alike := slices.DeleteFunc(slices.Clone(batch), func(u *try) bool { return !t.like(u) })
 		was, is := before.of[t.at], after.of[t.at]
 		t.made, t.shown = true, t.second != nil && was != nil && is != nil &&
-			(t.moved(func(name string) uint64 { return is[name] - was[name] }, uint64(len(alike))) || w.waits(t, batch, before, after)) &&
+			(t.moved(func(name string) uint64 { return is[name] - was[name] }, uint64(len(alike))) || w.waits(t, batch, before, after) || t.heard.Untaken != "" && w.drops(t, batch, before, after)) &&
 			w.isAgain(t) && w.alone(t.at, alike, begun) && w.shut(t.mayArrive(t.second), t.trail, t.second)
 		t.trail.apart = !t.shown && len(alike) > 1
 	}
@@ -115,23 +115,23 @@ func (w *Watch) judging(trying bool, blinds map[string]bool) {
 	w.trying, w.blinds = trying, blinds
 }
 
-// counts are the counters of nodes, and what waits to be read at their UDP ports, where
-// that is wanted; none of a node that cannot be read.
+// counts are the counters of nodes, and what waits to be read at their UDP ports and what
+// sockets dropped at ports, where that is wanted; none of a node that cannot be read.
 type counts struct {
-	of     map[*point]map[string]uint64
-	unread map[*point]map[uint16]uint32
+	of              map[*point]map[string]uint64
+	unread, dropped map[*point]map[uint16]uint32
 }
 
 // count reads what the tries need of their nodes.
 func count(batch []*try) counts {
-	c := counts{map[*point]map[string]uint64{}, map[*point]map[uint16]uint32{}}
+	c := counts{map[*point]map[string]uint64{}, map[*point]map[uint16]uint32{}, map[*point]map[uint16]uint32{}}
 	for _, t := range batch {
 		if _, known := c.of[t.at]; known {
 			continue
 		}
 		var err error
-		if t.heard.Read {
-			c.unread[t.at], err = t.at.unread()
+		if t.heard.Read || t.heard.Untaken != "" {
+			c.unread[t.at], c.dropped[t.at], err = t.at.listens()
 		}
 		if c.of[t.at] = nil; err == nil {
 			c.of[t.at], _ = t.at.count()

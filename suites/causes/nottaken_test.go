@@ -1,0 +1,90 @@
+package causes_test
+
+import (
+	"net/netip"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
+)
+
+// picky makes a socket at a port of a node, in a family, that is set up by option; of a stream
+// it listens.
+func picky(node *harness.Node, family, kind, port int, option func(fd int) error) (fd int) {
+	GinkgoHelper()
+	Expect(node.Do(func() error {
+		var err error
+		if fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		DeferCleanup(func() { Expect(unix.Close(fd)).To(Succeed()) })
+		if err := option(fd); err != nil {
+			return err
+		}
+		at := unix.Sockaddr(&unix.SockaddrInet4{Port: port})
+		if family == unix.AF_INET6 {
+			at = &unix.SockaddrInet6{Port: port}
+		}
+		if err := unix.Bind(fd, at); err != nil || kind == unix.SOCK_DGRAM {
+			return err
+		}
+		return unix.Listen(fd, 9)
+	})).To(Succeed())
+	return fd
+}
+
+// droppedBy is what a socket itself says that it has dropped (SO_MEMINFO, SK_MEMINFO_DROPS).
+func droppedBy(fd int) uint32 {
+	GinkgoHelper()
+	numbers, err := unix.GetsockoptTCPInfo(fd, unix.SOL_SOCKET, unix.SO_MEMINFO)
+	Expect(err).NotTo(HaveOccurred())
+	return numbers.Lost // 32 bytes from the begin, as the ninth of SO_MEMINFO's numbers
+}
+
+var _ = Describe("a socket of its own mind", func() {
+	none := func(fd int) error {
+		refuse := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &refuse})
+	}
+	all := func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) }
+
+	DescribeTable("is named where it drops a request, and does not isolate", func(ctx SpecContext, to netip.Addr, kind int, probe probes.Probe, why string, option, undo func(fd int) error) {
+		o := up()
+		family := unix.AF_INET
+		if to.Is6() {
+			family = unix.AF_INET6
+		}
+		fd := picky(o.server, family, kind, 81, option)
+		results := watch(ctx, o.client, to, probe.Within(silence))
+		Expect(droppedBy(fd)).To(BeNumerically(">", 0), "the judge: the socket has dropped some")
+		for _, r := range results {
+			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.NotTaken), HaveField("Node", "server"), HaveField("Policy", false),
+				HaveField("Leg", evidence.Request), HaveField("Detail", ContainSubstring(why)))), "%s", causeOf(r))
+			Expect(r).To(probes.BeIsolatedFrom(to).At("server").Because(evidence.NotTaken))
+			noVerdict(probes.BeIsolatedFrom(to), r, "no policy isolates here", `Because("nottaken")`)
+			noVerdict(probes.BeUnansweredBy(to), r, "the request did not arrive")
+		}
+
+		By("having it take all, as the control")
+		Expect(undo(fd)).To(Succeed())
+		if kind == unix.SOCK_STREAM {
+			Expect(o.client).To(probes.Reach(to, patient(probe)...).WithContext(ctx))
+			return
+		}
+		for _, r := range watch(ctx, o.client, to, probe) {
+			Expect(r.Cause).To(HaveValue(HaveField("Kind", evidence.NoAnswer)), "%s", causeOf(r))
+		}
+	},
+		Entry("UDP, by a filter", server4, unix.SOCK_DGRAM, probes.UDP(81), "a filter of its own", none, all),
+		Entry("UDP over IPv6, by a filter", server6, unix.SOCK_DGRAM, probes.UDP(81), "a filter of its own", none, all),
+		Entry("TCP, by a filter", server4, unix.SOCK_STREAM, probes.TCP(81), "a filter of its own", none, all),
+		Entry("TCP over IPv6, by a filter", server6, unix.SOCK_STREAM, probes.TCP(81), "a filter of its own", none, all),
+		Entry("TCP, by the TTL", server4, unix.SOCK_STREAM, probes.TCP(81), "IP_MINTTL",
+			option(unix.IPPROTO_IP, unix.IP_MINTTL, 255), option(unix.IPPROTO_IP, unix.IP_MINTTL, 0)),
+		Entry("TCP, by the hop limit", server6, unix.SOCK_STREAM, probes.TCP(81), "IPV6_MINHOPCOUNT",
+			option(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, 255), option(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, 0)),
+	)
+})
