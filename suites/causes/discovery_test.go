@@ -26,6 +26,21 @@ func countedBy(node *harness.Node) (packets int) {
 	return packets
 }
 
+// ignores sets how a node answers to ARP.
+func ignores(name, mode string) func(*harness.Node) error {
+	return func(node *harness.Node) error { return node.SetSysctl("net.ipv4.conf."+name+".arp_ignore", mode) }
+}
+
+// answers has a node's interface ask for neighbours and answer them, or not.
+func answers(yes bool) func(*harness.Node) error {
+	return func(node *harness.Node) error {
+		if yes {
+			return node.Netlink().LinkSetARPOn(link(node, "dmz"))
+		}
+		return node.Netlink().LinkSetARPOff(link(node, "dmz"))
+	}
+}
+
 // undiscovered says that a request waits for a neighbour at the client, since a rule at a node drops
 // the question or its answer: the rule is named, and isolates nobody.
 func undiscovered(ctx SpecContext, o office, link, at, packet, rule string, to netip.Addr, asked probes.Probe) {
@@ -94,6 +109,24 @@ var _ = Describe("a rule that drops neighbour discovery", func() {
 		o := ruled(atServer, `table inet f { chain c { type filter hook input priority 0; policy drop; }; }`)
 		Expect(o.client).To(probes.MustMatter(probes.BeIsolatedFrom(server6, dns.Within(silence))).At("server").By("policy drop of inet f c").WithContext(ctx))
 	})
+
+	DescribeTable("is none where a node answers nobody, and why is told", func(ctx SpecContext, to netip.Addr, why string, begin, end func(server *harness.Node) error) {
+		o := up()
+		Expect(begin(o.server)).To(Succeed())
+		for _, r := range waits(ctx, o.client, to, "fw", evidence.Neighbour, dns) {
+			Expect(r.Cause.Detail).To(And(HavePrefix("server has "), HaveSuffix(why)))
+		}
+
+		By("having it answer, as the control")
+		Expect(end(o.server)).To(Succeed())
+		forget(o.fw, "dmz", to)
+		Expect(o.client).To(probes.Reach(to, patient(dns)...).WithContext(ctx))
+	},
+		Entry("by a sysctl", server4, ": net.ipv4.conf.dmz.arp_ignore=8", ignores("dmz", "8"), ignores("dmz", "0")),
+		Entry("by one for all", server4, ": net.ipv4.conf.all.arp_ignore=8", ignores("all", "8"), ignores("all", "0")),
+		Entry("by its interface", server4, ": its interface dmz asks and answers nobody (NOARP)", answers(false), answers(true)),
+		Entry("by its interface, IPv6", server6, ": its interface dmz asks and answers nobody (NOARP)", answers(false), answers(true)),
+	)
 
 	It("is not blamed for the copies that others get", func(ctx SpecContext) {
 		harness.Require(GinkgoTB(), harness.NftTool)

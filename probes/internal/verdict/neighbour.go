@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
@@ -45,10 +46,42 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 		c.Detail = fmt.Sprintf("nobody answers for %s", next)
 	}
 	c.Detail += p.unheard()
+	if why := p.deaf(owner); why != "" {
+		c.Detail += ": " + why
+	}
 	if kind := p.link().Kind; slices.Contains(overlays, kind) {
 		c.Detail += fmt.Sprintf("; %s is a %s: what carries it may have been lost below", c.Interface, kind)
 	}
 	return true
+}
+
+// AnswersARP are the sysctls that say whether an interface answers for an address.
+func AnswersARP(name string) []string {
+	return []string{"net/ipv4/conf/all/arp_ignore", "net/ipv4/conf/" + name + "/arp_ignore"}
+}
+
+// deaf is what keeps the owner of the next one's address from answering for it; "" where
+// nothing is known to.
+func (p spot) deaf(owner string) string {
+	next := p.next()
+	for _, peer := range p.peers() {
+		if peer.Node != owner {
+			continue
+		}
+		if peer.link.Flags&unix.IFF_NOARP != 0 {
+			return fmt.Sprintf("its interface %s asks and answers nobody (NOARP)", peer.link.Name)
+		}
+		addr, _ := peer.state.Addr(next)
+		for _, key := range AnswersARP(peer.link.Name) { // the higher counts (ip-sysctl.rst)
+			const nobody = "8"
+			value := peer.state.Sysctls[key]
+			elsewhere := (value == "1" || value == "2") && addr.Index != peer.link.Index
+			if next.Is4() && (value == nobody || elsewhere) {
+				return strings.ReplaceAll(key, "/", ".") + "=" + value
+			}
+		}
+	}
+	return ""
 }
 
 // overlays are the kinds of link whose frames others carry.

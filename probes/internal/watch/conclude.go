@@ -52,6 +52,7 @@ func (w *Watch) Explain(t *Trail, heard Heard) evidence.Cause {
 	}
 	if c.Kind == evidence.Neighbour { // one that did not answer: did a rule drop the question?
 		o.Discoveries = w.discoveries(t.begun.Add(-askedFor))
+		w.readAnswering(&o, verdict.End{Node: c.Node, Interface: c.Interface})
 		c = verdict.Explain(o)
 	}
 	return c

@@ -2,10 +2,12 @@ package watch
 
 import (
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"golang.org/x/sys/unix"
@@ -150,4 +152,22 @@ func (w *Watch) discoveries(since time.Time) (found []verdict.Discovered) {
 		}
 	}
 	return found
+}
+
+// readAnswering reads what says whether the other ends of a link answer for their addresses.
+func (w *Watch) readAnswering(o *verdict.Observation, at verdict.End) {
+	for _, peer := range o.Peers[at] {
+		p, state := w.pointOf(peer.Node), o.States[peer.Node]
+		if p == nil || state == nil {
+			continue
+		}
+		read := inspect.State{Sysctls: map[string]string{}}
+		if namespaceOf(p.node).Fill(&read, inspect.Want{Sysctls: verdict.AnswersARP(peer.Interface)}) != nil {
+			continue // what is there to be told of it stays untold
+		}
+		more := *state // others have that one as well
+		maps.Copy(read.Sysctls, state.Sysctls)
+		more.Sysctls = read.Sysctls
+		o.States[peer.Node] = &more
+	}
 }
