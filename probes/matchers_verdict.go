@@ -272,9 +272,9 @@ func (r Result) lost() bool {
 }
 
 // lostAtTarget says whether a request came to the target, and what became of it there is
-// not known.
+// not known, or a program's own socket dropped it, which may take another.
 func (r Result) lostAtTarget() bool {
-	return r.Cause != nil && r.Cause.Kind == evidence.Unknown && r.Cause.Leg == evidence.Request && slices.Contains(r.targets(), r.Cause.Node)
+	return r.Cause != nil && (r.Cause.Kind == evidence.Unknown || r.Cause.Kind == evidence.NotTaken) && r.Cause.Leg == evidence.Request && slices.Contains(r.targets(), r.Cause.Node)
 }
 
 // mayBeDelivered says whether a request, or a copy of one, was let in at the target, or may

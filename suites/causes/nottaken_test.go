@@ -87,4 +87,41 @@ var _ = Describe("a socket of its own mind", func() {
 		Entry("TCP, by the hop limit", server6, unix.SOCK_STREAM, probes.TCP(81), "IPV6_MINHOPCOUNT",
 			option(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, 255), option(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, 0)),
 	)
+
+	It("that has no room is named", func(ctx SpecContext) {
+		o := up()
+		fd := picky(o.server, unix.AF_INET, unix.SOCK_DGRAM, 81, option(unix.SOL_SOCKET, unix.SO_RCVBUF, 1)) // the least that there is
+		conn, err := o.client.Dial(ctx, "udp", netip.AddrPortFrom(server4, 81))
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(conn.Close)
+		Eventually(func() (uint32, error) {
+			_, err := conn.Write(make([]byte, 1000))
+			return droppedBy(fd), err
+		}, soon, "1ms").Should(BeNumerically(">", 0), "the judge: it is full")
+		for _, r := range watch(ctx, o.client, server4, probes.UDP(81).Within(silence)) {
+			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.NotTaken), HaveField("Detail", HaveSuffix("its receive buffer is full (SO_RCVBUF)")))), "%s", causeOf(r))
+		}
+
+		By("reading what is there, as the control")
+		for err = nil; err == nil; {
+			_, _, err = unix.Recvfrom(fd, make([]byte, 2048), unix.MSG_DONTWAIT)
+		}
+		Expect(err).To(MatchError(unix.EAGAIN))
+		for _, r := range watch(ctx, o.client, server4, probes.UDP(81)) {
+			Expect(r.Cause).To(HaveValue(HaveField("Kind", evidence.NoAnswer)), "%s", causeOf(r))
+		}
+	})
+
+	It("does not close another address, for it may take what else is sent there", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		o := ruled(atFw, `table inet f { chain c { type filter hook forward priority 0; ip daddr 10.0.2.1 drop; ip6 daddr fd00:2::1 drop; }; }`)
+		give(o.server, "dmz", "10.0.2.50/24")
+		fd := picky(o.server, unix.AF_INET6, unix.SOCK_DGRAM, 81, none)
+		noVerdict(probes.BeIsolatedFrom(o.server, probes.UDP(81).Within(silence)).WithContext(ctx), o.client, "server at 10.0.2.50", "the request was not taken at server/dmz")
+		Expect(droppedBy(fd)).To(BeNumerically(">", 0), "the judge: what was sent to the other address came to the socket")
+
+		By("dropping that as well, as the control")
+		Expect(o.fw.Nft(`add rule inet f c ip daddr 10.0.2.50 drop`)).To(Succeed())
+		Expect(o.client).To(probes.BeIsolatedFrom(o.server, probes.UDP(81).Within(silence)).WithContext(ctx))
+	})
 })
