@@ -157,6 +157,9 @@ func (a *asking) pause(s *socket, long time.Duration, try func() bool) (done boo
 // it, and where somebody had the connection who will not sign, that is the answer.
 func (a *asking) signature(s *socket) error {
 	nonce := newNonce()
+	if a.line != nil {
+		a.line.said += requestSize
+	}
 	if err := unix.Send(s.fd, makeRequest(nonce), unix.MSG_NOSIGNAL); err != nil {
 		return a.hungUp(err)
 	}
@@ -220,7 +223,10 @@ func (r *reading) read() bool {
 			r.ended, r.failure = true, err
 			return true
 		}
-		if r.answer = append(r.answer, buf[:n]...); r.signed(r.answer, r.nonce) {
+		if r.answer = append(r.answer, buf[:n]...); r.line != nil {
+			r.mine()
+		}
+		if r.signed(r.answer, r.nonce) {
 			r.result.detail = ""
 			return true
 		}

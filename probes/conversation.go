@@ -12,6 +12,7 @@ import (
 // conversation is what a probe says, and what has come.
 type conversation struct {
 	fd      int
+	again   bool // over a connection that lives: there is no greeting
 	asking  *asking
 	buf     []byte
 	heard   []byte // after what was awaited last; of datagrams, in the last one
@@ -59,6 +60,9 @@ func (a *asking) converseByDatagrams(s *socket) error {
 		}
 	}
 	c := conversation{fd: s.fd, asking: a, buf: make([]byte, maxSize)}
+	if a.line != nil {
+		c.drain()
+	}
 	missing, err := c.talk(s)
 	switch {
 	case err != nil:
@@ -84,7 +88,11 @@ func (a *asking) converseByDatagrams(s *socket) error {
 // not be sent, or has not come.
 func (c *conversation) talk(s *socket) (missing *words, err error) {
 	a := c.asking
+	greeted := !c.again
 	for _, w := range a.probe.words.inOrder() {
+		if greeted = greeted || w.send != ""; !greeted {
+			continue
+		}
 		if w.send != "" {
 			if !c.say(w.send) {
 				return w, nil
@@ -106,6 +114,9 @@ func (c *conversation) datagrams() bool { return c.asking.probe.kind.socket == u
 
 // say sends, and says whether that could be.
 func (c *conversation) say(text string) bool {
+	if l := c.asking.line; l != nil {
+		l.said += len(text)
+	}
 	n, err := unix.SendmsgN(c.fd, []byte(text), nil, nil, unix.MSG_NOSIGNAL)
 	switch {
 	case err == nil && n == len(text):

@@ -82,6 +82,16 @@
 //
 //	Expect(client).To(probes.Reach(server, probes.TCP(25).Await("220").Send("EHLO x\r\n").Await("250 ")))
 //
+// # Connections that live
+//
+// Each probe opens a connection, or has a source port or an id, of its own: what tracks
+// connections sees a new one. Connect keeps one, to be asked again when something has changed.
+//
+//	conn, err := probes.Connect(ctx, client, server, probes.TCP(22))
+//	Expect(fw.Nft(ban)).To(Succeed())
+//	Expect(client).To(probes.BeIsolatedFrom(server, probes.TCP(22)).By("banned"))
+//	Expect(conn.Watch(ctx)).To(probes.Reach(server, probes.TCP(22)), "the ban is for new connections")
+//
 // # What would be without it
 //
 // A probe that is dropped by a rule might not have arrived without it either. With

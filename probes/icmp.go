@@ -21,6 +21,9 @@ var icmpKind = &kind{
 
 // icmp asks with one echo request.
 func (a *asking) icmp() error {
+	if a.line != nil {
+		return a.echoOver(a.line)
+	}
 	shelf := shelfOf(a.from)
 	e, err := shelf.borrow(a.from, a.addr.Is6(), a.source)
 	if err != nil {
@@ -32,6 +35,16 @@ func (a *asking) icmp() error {
 	}
 	shelf.give(e)
 	return err
+}
+
+// echoOver asks with the id that a line keeps.
+func (a *asking) echoOver(l *line) (err error) {
+	if l.echoes == nil {
+		if l.echoes, err = shelfOf(a.from).borrow(a.from, a.addr.Is6(), a.source); err != nil {
+			return a.refusedLocally(err)
+		}
+	}
+	return a.echo(l.echoes)
 }
 
 // echo sends a request and waits for what comes of it. What an earlier one left

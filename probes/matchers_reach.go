@@ -116,7 +116,7 @@ func (m *ReachMatcher) served(from *harness.Node, p Probe) bool {
 // prove asks once more, under watch, for what was answered by nobody knows whom.
 func (m *ReachMatcher) prove(from *harness.Node, result Result) (Result, error) {
 	bare := func(r Result) bool { return r.Outcome == Answered && !r.sure() && len(r.Timeline) == 0 }
-	if !slices.ContainsFunc(result.All(), bare) {
+	if result.kept || !slices.ContainsFunc(result.All(), bare) {
 		return result, nil
 	}
 	return Watch(m.ctx, from, m.target, result.Probe)
@@ -155,6 +155,9 @@ func (m *ReachMatcher) objection(r Result) string {
 	case r.by == nil && r.By == "" && r.from.Attached() && m.by == nil && r.target == nil:
 		return "" // an address of no lab that is known
 	case !r.sure() || r.by == nil:
+		if r.kept && len(r.Timeline) == 0 {
+			return "who answered was not seen: use the connection's Watch"
+		}
 		return "who answered was not seen"
 	}
 	wanted, err := m.wanted(r)

@@ -97,6 +97,8 @@ func turns(ctx context.Context, r Result) error {
 	switch {
 	case !canBeLifted(r.Cause):
 		return notChecked{errors.New("what stopped it is no policy")}
+	case r.kept:
+		return notChecked{errors.New("a connection that lives has begun before what stopped it: there is none in a fresh lab")}
 	case r.noPath():
 		return notChecked{errors.New("nothing joins the two, so that there is nothing to take away")}
 	case r.from == nil || r.target != nil && r.target.Lab() != r.from.Lab():

@@ -98,6 +98,7 @@ type Result struct {
 	unsigned    bool            // By has the connection in whose place a responder was to sign
 	replied     bool            // something came by datagrams, and not all that was awaited
 	reached     bool            // under watch: the target itself was spoken to, and did not say what was awaited
+	kept        bool            // it was asked over a connection that lives
 	detail      string          // of the outcome, in a few words; "" without any
 }
 

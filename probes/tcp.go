@@ -31,6 +31,9 @@ var tcpKind = &kind{
 
 // tcp asks by connecting.
 func (a *asking) tcp() error {
+	if a.line != nil && a.line.socket != nil {
+		return a.speak()
+	}
 	fd, err := a.socket()
 	if err != nil {
 		return a.refusedLocally(err)
@@ -41,8 +44,8 @@ func (a *asking) tcp() error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if err := a.sequence(fd); err != nil {
+	defer a.release(s)
+	if err := firstError(a.sequence(fd), a.keep(fd)); err != nil {
 		return err
 	}
 	a.begin()
@@ -126,7 +129,7 @@ func serveTCP(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []f
 	return []func(){func() { _ = listener.Close(); stop() }}, nil
 }
 
-// streamBound is how long a connected asker may take over its request.
+// streamBound is how long a connected asker may take over its first request.
 const streamBound = 5 * time.Second
 
 // answerStreams answers until the listener is closed; connections that are
@@ -141,14 +144,20 @@ func answerStreams(ctx context.Context, listener net.Listener, name string, runn
 			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(streamBound))
-			request := make([]byte, requestSize)
-			if _, err := io.ReadFull(conn, request); err != nil {
-				return
+			for request := make([]byte, requestSize); ; { // the asker hangs up first
+				if _, err := io.ReadFull(conn, request); err != nil {
+					return
+				}
+				answer, ok := answerTo(request, name)
+				if !ok {
+					_, _ = io.Copy(io.Discard, conn)
+					return
+				}
+				if _, err := conn.Write(answer); err != nil {
+					return
+				}
+				_ = conn.SetDeadline(time.Time{}) // it may be one that lives: see Connect
 			}
-			if answer, ok := answerTo(request, name); ok {
-				_, _ = conn.Write(answer)
-			}
-			_, _ = io.Copy(io.Discard, conn) // the asker hangs up first
 		})
 	}
 }

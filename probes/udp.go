@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/netip"
@@ -29,6 +30,11 @@ var udpKind = &kind{
 
 // udp asks with a datagram.
 func (a *asking) udp() error {
+	if a.line != nil && a.line.socket != nil {
+		a.port = a.line.port
+		a.begin()
+		return a.sayByDatagrams(a.line.socket)
+	}
 	fd, err := a.socket()
 	if err != nil {
 		return a.refusedLocally(err)
@@ -37,7 +43,7 @@ func (a *asking) udp() error {
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer a.release(s)
 	if err := a.bindDatagrams(fd); err != nil {
 		return a.refusedLocally(err)
 	}
@@ -48,8 +54,17 @@ func (a *asking) udp() error {
 	if metItself(fd) {
 		return a.notConnected(unix.ECONNREFUSED)
 	}
+	return a.sayByDatagrams(s)
+}
+
+// sayByDatagrams says what is to be said from a socket that is connected.
+func (a *asking) sayByDatagrams(s *socket) error {
 	if a.probe.words != nil {
 		return a.converseByDatagrams(s)
+	}
+	if a.line != nil {
+		c := conversation{fd: s.fd, asking: a, buf: make([]byte, maxSize)}
+		c.drain()
 	}
 	return a.askByDatagram(s)
 }
@@ -87,6 +102,9 @@ func (a *asking) udpAnswer(s *socket, nonce [nonceSize]byte) (done bool, err err
 	for {
 		n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
 		if err == nil {
+			if _, ours := signer(buf[:n], nonce); a.line != nil && !ours && bytes.HasPrefix(buf[:n], []byte(answerWord)) {
+				continue // to an earlier request
+			}
 			a.end(Answered, a.addr)
 			a.signed(buf[:n], nonce)
 			return true, nil

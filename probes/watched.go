@@ -250,12 +250,26 @@ func (a *asking) flow(w *watch.Watch) wire.Flow {
 	return f
 }
 
+// follow begins a trail: that of a connection which lives goes on with its numbers.
+func (a *asking) follow(w *watch.Watch) (*watch.Trail, error) {
+	l := a.line
+	if l != nil && l.trail != nil {
+		return w.FollowOn(l.trail, a.flow(w))
+	}
+	trail, err := w.Follow(a.flow(w))
+	if err == nil && l != nil && a.probe.kind.protocol == wire.TCP {
+		w.Keep(trail)
+		l.trail = trail
+	}
+	return trail, err
+}
+
 // askUnder asks under a watch, until the probe ends or its end is seen. It calls passed once,
 // unless that is nil, when the probe's first packets have gone all their way.
 func (a *asking) askUnder(w *watch.Watch, passed func()) error {
-	a.watched = &watched{watch: w, confirms: a.frame == nil, passed: passed}
+	a.watched = &watched{watch: w, confirms: a.frame == nil && a.line == nil, passed: passed}
 	defer a.watched.pass()
-	trail, err := w.Follow(a.flow(w))
+	trail, err := a.follow(w)
 	if err != nil {
 		return err
 	}
@@ -323,7 +337,7 @@ func (a *asking) prove() {
 	a.tell() // not before: all that the cause rests on is told with it
 	cause = a.unexpected(a.late(cause))
 	r.Cause = &cause
-	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && cause.Connected && cause.Kind == evidence.Reject && !a.isTarget(by) {
+	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && (cause.Connected || a.line != nil) && cause.Kind == evidence.Reject && !a.isTarget(by) {
 		r.Outcome = Rejected // by a rule; its reset has no number that a tap knows it by
 		a.proven(by, cause.Node)
 	}

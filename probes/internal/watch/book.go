@@ -19,7 +19,8 @@ type book struct {
 	trails  map[*Trail]bool
 	byNonce map[uint32]*Trail
 	bySlot  [isnFollowed]*Trail
-	slot    int // that was given last
+	slot    int               // that was given last
+	kept    [isnFollowed]bool // of connections that live; see Keep
 	byTuple map[place]*Trail
 	// anywhere is byTuple at any node: an answer may go another way than its request. A tuple
 	// of several trails is nobody's.
@@ -37,8 +38,9 @@ func newBook() book {
 	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}, anywhere: map[wire.Tuple]*Trail{}, says: map[*Trail]bool{}}
 }
 
-// add gives a trail what its packets are known by.
-func (b *book) add(t *Trail, m mark) {
+// add gives a trail what its packets are known by; the numbers of an earlier one, unless that
+// is nil.
+func (b *book) add(t *Trail, m mark, on *Trail) {
 	b.trails[t] = true
 	for {
 		t.Flow.Nonce = m.nonce(t.Flow.Protocol)
@@ -51,9 +53,14 @@ func (b *book) add(t *Trail, m mark) {
 	if t.Flow.Protocol != wire.TCP {
 		return
 	}
+	if on != nil {
+		t.slot, t.isn = on.slot, on.isn
+		b.bySlot[t.slot] = t
+		return
+	}
 	for range b.bySlot {
 		b.slot = (b.slot + 1) % isnFollowed
-		if b.bySlot[b.slot] == nil {
+		if b.bySlot[b.slot] == nil && !b.kept[b.slot] {
 			break
 		}
 	}

@@ -13,7 +13,7 @@ func followed() (b book, trails map[wire.Protocol]*Trail, p *point) {
 	b, trails = newBook(), map[wire.Protocol]*Trail{}
 	for _, protocol := range []wire.Protocol{wire.ICMP, wire.TCP, wire.UDP} {
 		t := &Trail{Flow: wire.Flow{Protocol: protocol}}
-		b.add(t, testMark)
+		b.add(t, testMark, nil)
 		trails[protocol] = t
 	}
 	return b, trails, &point{}
@@ -90,7 +90,7 @@ func TestBookGivesEachConnectionItsNumbers(t *testing.T) {
 	var first *Trail
 	for i := range isnFollowed {
 		trail := &Trail{Flow: wire.Flow{Protocol: wire.TCP}}
-		if b.add(trail, testMark); had[trail.isn] || trail.isn&isnMask != testMark.isn {
+		if b.add(trail, testMark, nil); had[trail.isn] || trail.isn&isnMask != testMark.isn {
 			t.Fatalf("the %dth begins with %#x", i, trail.isn)
 		}
 		had[trail.isn] = true
@@ -100,7 +100,7 @@ func TestBookGivesEachConnectionItsNumbers(t *testing.T) {
 	}
 	b.remove(first)
 	again := &Trail{Flow: wire.Flow{Protocol: wire.TCP}}
-	if b.add(again, testMark); again.isn != first.isn {
+	if b.add(again, testMark, nil); again.isn != first.isn {
 		t.Errorf("the slot of %#x is not given again", first.isn)
 	}
 	if n := Sequence(); int(n&^isnMask/isnRoom) < isnFollowed || n&isnMask != ours().isn {
@@ -147,5 +147,28 @@ func TestDiscovery(t *testing.T) {
 	// A trace has twelve bytes of the address: the rest is in the group's.
 	if got, _ := discovery(0x86dd, solicit(135, client6, node)[:60]); got.Target.As16()[13] != 0x34 || got.Target.As16()[15] != 0x78 || !got.Cut {
 		t.Error(got)
+	}
+}
+
+// The numbers of a connection that lives are nobody else's, and are those of its next trail.
+func TestBookKeepsNumbers(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	first := &Trail{Flow: wire.Flow{Protocol: wire.TCP}}
+	b.add(first, testMark, nil)
+	b.kept[first.slot] = true
+	b.remove(first)
+	for range 2 * isnFollowed {
+		other := &Trail{Flow: wire.Flow{Protocol: wire.TCP}}
+		if b.add(other, testMark, nil); other.slot == first.slot {
+			t.Fatal("another has its numbers")
+		}
+		b.remove(other)
+	}
+	next := &Trail{Flow: wire.Flow{Protocol: wire.TCP}}
+	b.add(next, testMark, first)
+	data := parsed(tcp(ap(client4, 40000), ap(server4, 80), wire.ACK, first.isn+100, 5))
+	if found, role := b.find(&point{}, data); found != next || role != request {
+		t.Error("what is sent over it is not its next trail's")
 	}
 }

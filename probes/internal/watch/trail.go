@@ -68,7 +68,31 @@ func (w *Watch) Follow(f wire.Flow) (*Trail, error) {
 }
 
 // FollowAll begins many trails, for probes that are sent together.
-func (w *Watch) FollowAll(flows ...wire.Flow) ([]*Trail, error) {
+func (w *Watch) FollowAll(flows ...wire.Flow) ([]*Trail, error) { return w.follow(nil, flows) }
+
+// FollowOn begins a trail of a connection that was begun in an earlier one, of which Keep has
+// kept the numbers.
+func (w *Watch) FollowOn(on *Trail, f wire.Flow) (*Trail, error) {
+	trails, err := w.follow(on, []wire.Flow{f})
+	if err != nil {
+		return nil, err
+	}
+	return trails[0], nil
+}
+
+// Keep keeps a connection's numbers for it when its trail is done, until Release.
+func (w *Watch) Keep(t *Trail) { w.reserve(t, true) }
+
+// Release gives a connection's numbers up.
+func (w *Watch) Release(t *Trail) { w.reserve(t, false) }
+
+func (w *Watch) reserve(t *Trail, is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.book.kept[t.slot] = is
+}
+
+func (w *Watch) follow(on *Trail, flows []wire.Flow) ([]*Trail, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.begin(); err != nil {
@@ -84,7 +108,7 @@ func (w *Watch) FollowAll(flows ...wire.Flow) ([]*Trail, error) {
 			Flow: f, changed: make(chan struct{}, 1), begun: now, last: now,
 			timeline: make(evidence.Timeline, 0, mostly), sightings: make([]account.Sighting, 0, mostly),
 		}
-		w.book.add(t, w.mark)
+		w.book.add(t, w.mark, on)
 		if w.storms != "" {
 			t.storm(w.storms)
 		}
