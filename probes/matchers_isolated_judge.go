@@ -82,6 +82,8 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 		return unclear, objection{where + ": what is sent there does arrive", "close this way as well"}
 	case f.delivered() || f.refusedByKernel():
 		return unclear, objection{fmt.Sprintf("%s: what is sent there does arrive: %s", where, *f.Cause), "close this way as well"}
+	case f.Cause != nil && f.Cause.Kind == evidence.Queue:
+		return unclear, objection{fmt.Sprintf("%s: %s: it may let another through", where, *f.Cause), ""}
 	case f.lostAtTarget():
 		return unclear, objection{fmt.Sprintf("%s: %s", where, *f.Cause), ""}
 	case f.mayBeDelivered():

@@ -1,13 +1,55 @@
 package probes
 
-import "github.com/nstest/nstest/probes/internal/watch"
+import (
+	"errors"
+	"fmt"
+	"time"
 
-// tookIt says, of a request that nobody accounts for the silence of, whether the target's socket
-// took it, or dropped it, and puts that into what was heard. It asks once or twice more.
-func (a *asking) tookIt(trail *watch.Trail, heard *watch.Heard) bool {
-	w := a.watched.watch
-	if heard.Read = w.Reads(trail, a.again); !heard.Read {
-		heard.Untaken = w.Untaken(trail, a.again)
+	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/probes/internal/watch"
+	"golang.org/x/sys/unix"
+)
+
+// tookIt says, of a request that nothing accounts for the end of at a node, whether a queue there
+// drops such a packet, or the target's socket took it, or dropped it, and puts that into what was
+// heard. It asks some more times.
+func (a *asking) tookIt(trail *watch.Trail, node string, heard *watch.Heard) bool {
+	w, r := a.watched.watch, &a.result
+	if node != "" && (r.Outcome == Silent || r.Errno == unix.ENOBUFS) {
+		for _, within := range []time.Duration{quiet, a.probe.bound()} { // a program's answer takes its time to come to a queue
+			if heard.Queue == (verdict.End{}) {
+				heard.Queue = w.Queued(trail, node, func() (*watch.Trail, error) { return a.askAgain(within, true) })
+			}
+		}
 	}
-	return heard.Read || heard.Untaken != ""
+	if heard.Queue == (verdict.End{}) && r.Outcome == Silent {
+		if heard.Read = w.Reads(trail, a.again); !heard.Read {
+			heard.Untaken = w.Untaken(trail, a.again)
+		}
+	}
+	return heard.Queue != (verdict.End{}) || heard.Read || heard.Untaken != ""
+}
+
+// again asks once more, with an id and a port of its own, for as long as a packet takes.
+func (a *asking) again() (*watch.Trail, error) { return a.askAgain(quiet, false) }
+
+// askAgain is again; what a queue at the asker drops counts as sent where that is asked for.
+func (a *asking) askAgain(within time.Duration, queued bool) (*watch.Trail, error) {
+	b := a.afresh()
+	b.probe = a.probe.Within(within)
+	trail, err := a.watched.watch.Follow(b.flow(a.watched.watch))
+	if err != nil {
+		return nil, err
+	}
+	b.watched = &watched{watch: a.watched.watch, trail: trail}
+	err = b.ask()
+	a.watched.watch.Done(trail)
+	switch {
+	case queued && errors.Is(err, unix.ENOBUFS):
+	case err != nil:
+		return nil, err
+	case b.result.Outcome != Silent:
+		return nil, fmt.Errorf("asked again it is %s", b.result.Outcome)
+	}
+	return trail, nil
 }

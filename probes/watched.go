@@ -201,26 +201,6 @@ func (a *asking) afresh() asking {
 	return b
 }
 
-// again asks once more, with an id and a port of its own, for as long as a packet takes.
-func (a *asking) again() (*watch.Trail, error) {
-	b := a.afresh()
-	b.probe = a.probe.Within(quiet)
-	trail, err := a.watched.watch.Follow(b.flow(a.watched.watch))
-	if err != nil {
-		return nil, err
-	}
-	b.watched = &watched{watch: a.watched.watch, trail: trail}
-	err = b.ask()
-	a.watched.watch.Done(trail)
-	switch {
-	case err != nil:
-		return nil, err
-	case b.result.Outcome != Silent:
-		return nil, fmt.Errorf("asked again it is %s", b.result.Outcome)
-	}
-	return trail, nil
-}
-
 func watchAddr(ctx context.Context, watch *watch.Watch, from *harness.Node, to Target, name string, addr netip.Addr, p Probe) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -331,7 +311,7 @@ func (a *asking) prove() {
 		r.reached = a.isTarget(by)
 	}
 	cause := a.watched.watch.Explain(trail, heard)
-	if r.Outcome == Silent && cause.Kind == evidence.Unknown && !r.replied && a.watched.confirms && a.tookIt(trail, &heard) {
+	if cause.Kind == evidence.Unknown && !r.replied && a.watched.confirms && a.tookIt(trail, cause.Node, &heard) {
 		cause = a.watched.watch.Explain(trail, heard)
 	}
 	a.tell() // not before: all that the cause rests on is told with it

@@ -41,6 +41,7 @@
 //	tentative    not delivered  an IPv6 address that is not settled
 //	noaddress    not delivered  nobody has the address
 //	neighbour    not sent on    nobody answers for the address on the link
+//	queue        dropped        a queue of an interface (tc) dropped it
 //	mtu          too large      the packet is too large
 //	ttl          dropped        the TTL expired
 //	rpfilter     not accepted   the source may not come in there

@@ -25,6 +25,7 @@ const (
 	Tentative  Kind = "tentative"  // an IPv6 address that is not settled
 	NoAddress  Kind = "noaddress"  // nobody has the address
 	Neighbour  Kind = "neighbour"  // nobody answers for the address on the link
+	Queue      Kind = "queue"      // a queue of an interface (tc) dropped it
 	MTU        Kind = "mtu"        // the packet is too large
 	TTL        Kind = "ttl"        // the TTL expired
 	RPFilter   Kind = "rpfilter"   // the source may not come in there

@@ -19,6 +19,8 @@ type Heard struct {
 	Read bool
 	// Untaken says why the socket that a request was for was seen to drop it; "" where none was.
 	Untaken string
+	// Queue is an interface whose queue was seen to drop such a packet; the zero End is none.
+	Queue End
 	// Connected is true when a connection was made, and nothing came of it.
 	Connected bool
 	// Errno is the error of connect, send or the socket; 0 for none.

@@ -27,6 +27,7 @@ var order = []*row{
 	&xfrm,
 	&otherAddr,
 	&mtu,
+	&queue,
 	&ignored,
 	&noListener,
 	&backlog,

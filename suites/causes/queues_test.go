@@ -1,0 +1,70 @@
+package causes_test
+
+import (
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// narrow gives an interface a queue that has room for nothing; dropped is its own count.
+func narrow(node *harness.Node, name string) (dropped func() uint32, widen func() error) {
+	GinkgoHelper()
+	on := link(node, name)
+	attrs := netlink.QdiscAttrs{LinkIndex: on.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}
+	queue := &netlink.GenericQdisc{QdiscAttrs: attrs, QdiscType: "bfifo"} // every kernel has that one
+	Expect(node.Do(func() error {
+		r := nl.NewNetlinkRequest(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+		r.AddData(&nl.TcMsg{Ifindex: int32(attrs.LinkIndex), Handle: attrs.Handle, Parent: attrs.Parent})
+		r.AddData(nl.NewRtAttr(nl.TCA_KIND, nl.ZeroTerminated(queue.QdiscType)))
+		r.AddData(nl.NewRtAttr(nl.TCA_OPTIONS, nl.Uint32Attr(1))) // bytes
+		_, err := r.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	})).To(Succeed())
+	dropped = func() (n uint32) {
+		queues, err := node.Netlink().QdiscList(on)
+		Expect(err).NotTo(HaveOccurred())
+		for _, q := range queues {
+			if q.Type() == queue.QdiscType {
+				n += q.Attrs().Statistics.Queue.Drops
+			}
+		}
+		return n
+	}
+	return dropped, func() error { return node.Netlink().QdiscDel(queue) }
+}
+
+var _ = Describe("a queue of an interface that drops", func() {
+	DescribeTable("is named, and does not isolate", func(ctx SpecContext, at func(office) *harness.Node, name string, leg evidence.Role, outcome OmegaMatcher) {
+		o := warm(ctx)
+		dropped, widen := narrow(at(o), name)
+		var results []probes.Result
+		for _, p := range []probes.Probe{icmp.Within(silence), web.Within(silence), dns.Within(2 * time.Second)} { // a program answers the last
+			results = append(results, watch(ctx, o.client, o.server, p)...)
+		}
+		Expect(dropped()).To(BeNumerically(">=", len(results)), "the judge: the queue's own count")
+		Expect(results).To(HaveEach(HaveField("Outcome", outcome)))
+		for _, r := range results {
+			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.Queue), HaveField("Node", at(o).Name()), HaveField("Interface", name),
+				HaveField("Leg", leg), HaveField("Policy", false))), "%s", causeOf(r))
+			no, _ := halves(r)
+			Expect(r).To(no(o.server).At(at(o).Name()).Because(evidence.Queue))
+			noVerdict(no(o.server), r, "no policy isolates here", `Because("queue")`)
+		}
+
+		By("taking it away, as the control")
+		Expect(widen()).To(Succeed())
+		o.reaches(ctx, all...)
+	},
+		Entry("at the asker, also where the kernel calls it a lack of buffers", atClient, "lan", evidence.Request, BeElementOf(probes.Silent, probes.Unsent)),
+		Entry("on the way", atFw, "dmz", evidence.Request, Equal(probes.Silent)),
+		Entry("on the way back", atFw, "lan", evidence.Answer, Equal(probes.Silent)),
+		Entry("at the target, of its answers", atServer, "dmz", evidence.Answer, Equal(probes.Silent)),
+	)
+})
