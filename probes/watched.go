@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -255,7 +256,24 @@ func (a *asking) askUnder(w *watch.Watch, passed func()) error {
 	}
 	a.watched.trail = trail
 	defer w.Done(trail)
-	return a.conclude(a.ask())
+	if err := a.conclude(a.ask()); err != nil || a.result.Outcome != Answered || a.result.signed || a.line != nil {
+		return err
+	}
+	return a.askWider()
+}
+
+// askWider asks once more where a probe's datagrams were led to ports that were not heard: its
+// answer may have begun where nobody listened.
+func (a *asking) askWider() error {
+	wider, err := a.watched.watch.Widen(a.watched.trail)
+	if !wider || err != nil {
+		return err
+	}
+	b := a.afresh()
+	err = b.askUnder(a.watched.watch, nil)
+	b.result.detail = strings.TrimPrefix(b.result.detail+", asked once more, since its ports were translated", ", ")
+	a.result, a.watched = b.result, b.watched
+	return err
 }
 
 // conclude says what was seen of a probe that was asked under watch; err is asking's.

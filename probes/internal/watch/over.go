@@ -1,11 +1,14 @@
 package watch
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // accountOf is the account of what was seen of a trail, made anew when there is more. The
@@ -55,6 +58,30 @@ func (w *Watch) Answerer(t *Trail) string {
 		return ""
 	}
 	return a.Origin()
+}
+
+// Widen says whether a probe's datagrams were led to ports that the taps do not hear, so that its
+// answer may have begun at a node where it was not heard; from then on they hear all.
+func (w *Watch) Widen(t *Trail) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	unheard := func(s evidence.Sighting) bool {
+		return s.Role == request && !w.ports[s.SourcePort] && !w.ports[s.DestinationPort]
+	}
+	if w.down || w.wide || t.Flow.Protocol != wire.UDP || !slices.ContainsFunc(t.timeline, unheard) {
+		return false, nil
+	}
+	w.wide = true
+	program, err := w.filter()
+	if err != nil {
+		return true, err
+	}
+	for _, p := range w.points {
+		if err := setFilter(p.tap, program); err != nil {
+			return true, fmt.Errorf("node %s: hear all ports: %w", p.node, err)
+		}
+	}
+	return true, nil
 }
 
 // Refuser is the node at which the refusal began that the asker has got from an address;

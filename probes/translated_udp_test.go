@@ -1,0 +1,36 @@
+package probes_test
+
+import (
+	"testing"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/onsi/gomega"
+)
+
+// A plain service by UDP behind a forwarder that changes the ports is who answers, from the
+// first probe on.
+func TestPlainDatagramsThroughChangedPorts(t *testing.T) {
+	harness.Require(t, harness.NftTool)
+	for name, post := range map[string]string{"one": "", "both": `oifname "dmz" masquerade random;`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lab := harness.Up(t, office(`table ip nat {
+				chain pre { type nat hook prerouting priority -100; ip daddr 10.0.1.2 udp dport 123 dnat to 10.0.2.1:1123; }
+				chain post { type nat hook postrouting priority 100; `+post+` }
+			}`))
+			client, fw := lab.Node("client"), lab.Node("fw")
+			answerBy(t, lab.Node("server"), 1123, func(string) []string { return []string{"hello"} })
+			to := fw.On("lan").Addrs()[0]
+			p := probes.UDP(123).Within(long)
+			g := gomega.NewWithT(t)
+			if name == "one" { // whoever asks first
+				g.Expect(probes.Grid{From: []*harness.Node{client}, To: []probes.Target{fw.On("lan")}, Probes: []probes.Probe{p}, Watch: true}.Survey(t.Context())).
+					To(probes.MatchMatrix("       fw/lan\nclient wrong@server,refused\n"))
+			}
+			g.Expect(client).To(probes.Reach(to, p).AnsweredBy("server"))
+			said := failures(func(g gomega.Gomega) { g.Expect(client).To(probes.Reach(to, p)) })
+			g.Expect(said).To(gomega.ConsistOf(gomega.ContainSubstring("10.0.1.2 was answered by server, not by fw")))
+		})
+	}
+}
