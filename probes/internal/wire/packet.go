@@ -37,7 +37,7 @@ const (
 	FIN = 1 << iota
 	SYN
 	RST
-	_
+	psh
 	ACK
 )
 
@@ -158,12 +158,16 @@ func stampOf(data []byte) uint32 {
 }
 
 // Identity is the same for a packet and its copies on their whole way, and another for
-// one that was sent again: IPv4's identification, else TCP's timestamp; 0 is unknown.
+// one that was sent again: IPv4's identification, else TCP's timestamp, of which what opens a
+// connection and what follows in the same millisecond are told by their flags; 0 is unknown.
 func (p *Packet) Identity() uint64 {
-	if p.ID != 0 {
+	switch {
+	case p.ID != 0:
 		return uint64(p.ID)
+	case p.Stamp == 0:
+		return 0
 	}
-	return uint64(p.Stamp) << 16
+	return uint64(p.Stamp)<<16 | uint64(p.Flags&(FIN|SYN|RST|psh|ACK)) // others are the network's
 }
 
 // IsEcho says whether it is an echo request or a reply to one.
