@@ -64,6 +64,27 @@
 //
 //	Eventually(probes.Ask).WithContext(ctx).WithArguments(client, server, probes.TCP(80)).Should(probes.Reach(server))
 //
+// # What let it pass
+//
+// Result.Hops tells of a probe under watch, node by node, what it met: the rules that accepted,
+// marked, translated or counted it, and the route that led it on; of its own packets, and not of
+// copies. It is put together when it is asked for, and printed a line a hop:
+//
+//	result, err := probes.Watch(ctx, client, server, probes.TCP(80))
+//	...
+//	fmt.Print(result.Hops())
+//	// request at client: sent, out at lan; by the default route via 10.0.1.2
+//	// request at fw: in at lan, out at dmz; accepted by rule "tcp dport 80 accept" of inet filter forward; by the route 10.0.2.0/24
+//	// request at server: in at dmz, delivered
+//	// answer at server: sent, out at dmz; by the default route via 10.0.2.2
+//	// ...
+//
+// Where rules are not traced, the hop says so. Through and TranslatedBy have Reach hold only
+// where the request went that way:
+//
+//	Expect(client).To(probes.Reach(server, probes.TCP(80)).Through("fw", "inner"))
+//	Expect(client).To(probes.Reach(fw.On("lan"), probes.TCP(8080)).AnsweredBy("web").TranslatedBy("fw", "dnat to 10.0.2.1:80"))
+//
 // # What a probe is sent from
 //
 // The kernel chooses, unless the probe says: From an address, an interface or a port, with

@@ -16,6 +16,8 @@ type ReachMatcher struct {
 	probes []Probe
 	ctx    context.Context
 	by     *string // who is to answer; nil is the target
+	// passage is what is asked of the request's way.
+	passage passage
 }
 
 var _ types.GomegaMatcher = (*ReachMatcher)(nil)
@@ -64,6 +66,9 @@ func (m *ReachMatcher) Match(actual any) (bool, error) {
 			return false, err
 		}
 	}
+	if err := m.passage.check(from, m.target); err != nil {
+		return false, err
+	}
 	if result, ok := actual.(Result); ok {
 		if err := concerns(result, m.target, m.probes); err != nil {
 			return false, fmt.Errorf("Reach: %w", err)
@@ -88,8 +93,8 @@ func (m *ReachMatcher) Match(actual any) (bool, error) {
 // ask asks one probe, and judges what came of it.
 func (m *ReachMatcher) ask(from *harness.Node, p Probe) error {
 	how := Ask
-	if p.kind != nil && (p.kind.serve == nil || p.words != nil || !m.served(from, p)) {
-		how = Watch // nobody signs
+	if p.kind != nil && (p.kind.serve == nil || p.words != nil || !m.served(from, p)) || m.passage.asked() {
+		how = Watch // nobody signs, or its way is asked for
 	}
 	result, err := how(m.ctx, from, m.target, p)
 	if err != nil {
@@ -153,7 +158,7 @@ func (m *ReachMatcher) objection(r Result) string {
 	case r.Outcome != Answered:
 		return r.explain()
 	case r.by == nil && r.By == "" && r.from.Attached() && m.by == nil && r.target == nil:
-		return "" // an address of no lab that is known
+		return m.passage.objection(r) // an address of no lab that is known
 	case !r.sure() || r.by == nil:
 		if r.kept && len(r.Timeline) == 0 {
 			return "who answered was not seen: use the connection's Watch"
@@ -170,7 +175,7 @@ func (m *ReachMatcher) objection(r Result) string {
 	case isServed(r.by, r.Probe) && !r.signed && r.Probe.words == nil:
 		return fmt.Sprintf("%s has a responder for %s, which is to sign, and did not", r.By, r.Probe)
 	}
-	return ""
+	return m.passage.objection(r)
 }
 
 // wanted are the nodes of which one is to answer; none is whoever does.

@@ -100,6 +100,8 @@ type Result struct {
 	reached     bool            // under watch: the target itself was spoken to, and did not say what was awaited
 	kept        bool            // it was asked over a connection that lives
 	detail      string          // of the outcome, in a few words; "" without any
+	watch       *watch.Watch    // that followed it, and by which trail
+	trail       *watch.Trail
 }
 
 // All are the results of every address that was asked: Each, or the Result itself
@@ -109,6 +111,23 @@ func (r Result) All() []Result {
 		return r.Each
 	}
 	return []Result{r}
+}
+
+// Hops are where a probe under watch has gone, node by node: what it met there, and what let it
+// pass. What is printed of them is a line for each:
+//
+//	request at client: sent, out at lan; by the default route via 10.0.1.254
+//	request at fw: in at lan, out at dmz; accepted by rule "tcp dport 80 accept" of inet filter forward
+//	request at server: in at dmz, delivered
+//	answer at server: ...
+//
+// They are put together when they are first asked for, and rules and routes are read then. Of a
+// Result with several addresses they are the Result's own: those of Each have theirs.
+func (r Result) Hops() evidence.Hops {
+	if r.watch == nil {
+		return nil
+	}
+	return r.watch.Hops(r.trail)
 }
 
 // String says in one line who asked whom with what, and what came of it.

@@ -298,6 +298,7 @@ func (a *asking) conclude(err error) error {
 // prove puts into the result what was seen.
 func (a *asking) prove() {
 	r, trail := &a.result, a.watched.trail
+	r.watch, r.trail = a.watched.watch, trail
 	r.met, r.metBack = a.watched.watch.Passages(trail)
 	r.waits, r.answerWaits = a.watched.watch.Waiting(trail)
 	refuser := ""

@@ -13,7 +13,8 @@
 // up to. Its Kind says in a word what stopped the packet, and Policy whether
 // somebody wants it so. Where something was not seen, or nothing accounts for the
 // packet's end, the kind is Unknown, and the cause says what is known: never that a
-// packet was dropped because it was not seen.
+// packet was dropped because it was not seen. Hops are what a probe met on its way, node by node:
+// what let it pass.
 //
 // # Kinds
 //

@@ -75,6 +75,28 @@ var _ = Describe("a lab of attached namespaces", func() {
 		Expect(t.gw.tables()).To(Equal([]string{"inet", "filter"}))
 	})
 
+	DescribeTable("tells of the hops which rules let them pass", func(ctx SpecContext, rules OmegaMatcher, traced ...string) {
+		Expect(t.gw.Nft(noSSH + `
+			table ip nat { chain out { type nat hook postrouting priority 100; oifname "wan" masquerade comment "hide"; }; }`)).To(Succeed())
+		lab := t.attach(traced...)
+		r, err := probes.Watch(ctx, lab.Node("web"), site4, icmp)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(r.Hops()).To(HaveLen(8), "with the host, which bridges")
+		Expect(r.Hops()[2]).To(HaveField("Node", "gw"))
+		Expect(r.Hops()[2].String()).To(rules)
+		Expect(r).To(probes.Reach(site4, icmp).Through("host", "gw").TranslatedBy("gw"))
+		ok, err := probes.Reach(site4, icmp).TranslatedBy("gw", "hide").Match(r)
+		if len(traced) > 0 {
+			Expect(ok, err).To(BeTrue())
+			return
+		}
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("by which rule gw translated the request is not known: its rules are not traced")))
+	},
+		Entry("where they are traced", And(ContainSubstring("accepted by policy accept of"), Not(ContainSubstring("not told"))), "gw"),
+		Entry("and says where they are not", HaveSuffix("rules may have met it that are not told: its rules are not traced")),
+	)
+
 	It("takes no route that is missing for a policy, and a rule for one", func(ctx SpecContext) {
 		lab := t.attach()
 		nowhere := &netlink.Route{Dst: all4, Gw: netip.MustParseAddr("10.0.1.254").AsSlice()}

@@ -4,13 +4,19 @@ import "slices"
 
 // Of follows the packets of a probe. It takes time in the number of sightings and
 // records, whatever loops they went.
-func Of(in Input) Account {
+func Of(in Input) Account { return of(in, false) }
+
+// Detailed is the account with the Stops of packets.
+func (a Account) Detailed() Account { return of(a.in, true) }
+
+func of(in Input, stops bool) Account {
 	a := Account{Lost: in.Lost, in: in}
 	for role := Request; role <= Undone; role++ {
 		if role != Request && !in.tells(role) {
 			continue
 		}
 		b := newBook(&in, role)
+		b.stops = stops
 		b.trace()
 		b.depart()
 		b.carry()

@@ -22,6 +22,7 @@ func (b *book) branches(v *visit) (all []branch) {
 		all = append(all, branch{end: b.cameAndStayed(v), gap: v.gap})
 	case len(exits) > 0 && main.escaped():
 		all = append(all, take())
+		all[0].of = main
 	default:
 		all = append(all, b.lineBranch(v, main))
 	}
@@ -73,9 +74,9 @@ func group(h Header) bool {
 func (b *book) lineBranch(v *visit, l *line) branch {
 	switch {
 	case l.exit != nil:
-		return branch{exit: l.exit}
+		return branch{exit: l.exit, of: l}
 	case l.gap != nil:
-		return branch{gap: l.gap}
+		return branch{gap: l.gap, of: l}
 	}
 	end := b.endAt(v)
 	end.Hook, end.Layer = l.lastHook()
@@ -94,9 +95,9 @@ func (b *book) lineBranch(v *visit, l *line) branch {
 	case l.came(IP, InputHook):
 		end.Kind, end.Seen = Delivered, true
 	case !b.reads(v, l):
-		return branch{end: b.cameAndStayed(v), gap: v.gap}
+		return branch{end: b.cameAndStayed(v), gap: v.gap, of: l}
 	}
-	return branch{end: end}
+	return branch{end: end, of: l}
 }
 
 // reads says whether a line tells that a packet did not come to the input rules.

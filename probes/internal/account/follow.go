@@ -27,6 +27,7 @@ type branch struct {
 	copy     bool
 	relayed  string // see Packet
 	mirrored bool   // perhaps: see Packet.Gap
+	of       *line  // what rules did with it; nil of what came to none
 }
 
 // packets are those of the role, each followed to its end.
@@ -93,6 +94,9 @@ func (b *book) follow(v *visit, p Packet) []Packet {
 // on leads a packet along a branch.
 func (b *book) on(v *visit, br branch, p Packet) []Packet {
 	p.Gap = p.Gap || br.mirrored
+	if b.stops && !br.copy {
+		p.Stops = append(p.Stops, b.stop(v, br))
+	}
 	if br.relayed != "" {
 		p.Relayed = br.relayed
 	}

@@ -32,7 +32,10 @@ type Packet struct {
 	Relayed string
 	// Way are the places that it was seen at.
 	Way []Place
-	End End
+	// Stops are where it was on its way, in order, where the account is Detailed; a copy's
+	// begin after the station that made it.
+	Stops []Stop
+	End   End
 }
 
 // Place is where a packet was seen by a tap, or by rules alone: then Direction is 0.

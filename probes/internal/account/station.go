@@ -76,6 +76,7 @@ type book struct {
 	visits []*visit
 	exits  []*exit
 	turns  int
+	stops  bool             // packets have their Stops
 	reach  map[*exit]int    // see reachExit
 	count  map[string]count // of packets that passed a node's rules, and left
 }

@@ -70,6 +70,8 @@ type record struct {
 	packet, first *wire.Packet
 	mark          uint32
 	steps         []rules.Step
+	old           []legacyEvent      // what iptables-legacy told of it
+	tables        map[ruleKey]uint64 // the node's, by which the steps' rules are known again
 }
 
 // hearEvent notes what rules do with a packet.
@@ -124,7 +126,7 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 	if r == nil || r.trail != t || r.role != role || begins || layer != r.Layer {
 		fresh := r == nil || r.trail != t || r.role != role || begins && layer <= account.IP
 		before := r
-		r = &record{trail: t, role: role, packet: packet, first: packet, mark: e.mark, Record: account.Record{
+		r = &record{trail: t, role: role, packet: packet, first: packet, mark: e.mark, tables: p.tableIDs, Record: account.Record{
 			Node: p.label, ID: e.id, Layer: layer, Role: account.Role(role), In: e.iif, Before: headerOf(packet),
 		}}
 		if !fresh && before != nil {

@@ -190,7 +190,8 @@ func (w *Watch) readLegacy(p *point) (more bool) {
 			}
 			if binary.NativeEndian.Uint16(rest[4:]) == ulogPacket {
 				if event, ok := parseLegacy(slices.Clone(rest[unix.NLMSG_HDRLEN:length])); ok {
-					event.drops = p.legacy.dropper(event)
+					event.chain = p.legacy.chain(event)
+					event.drops = event.chain.dropper(event)
 					w.told = append(w.told, told{p: p, legacy: &event})
 				}
 			}
@@ -214,6 +215,7 @@ func (w *Watch) hearLegacy(p *point, e legacyEvent) {
 		t.see(s)
 	}
 	if !s.Dropped() {
+		t.meets(p, role, e)
 		return
 	}
 	drop := &account.Rule{Family: s.Rule.Family, Table: s.Rule.Table, Chain: s.Rule.Chain, Handle: s.Rule.Handle, Text: s.Rule.Text}
@@ -229,16 +231,13 @@ func (w *Watch) hearLegacy(p *point, e legacyEvent) {
 	}})
 }
 
-// dropper is the rule or policy that ended the packet's way; nil where it goes on.
-func (t *legacyTracer) dropper(e legacyEvent) *evidence.Rule {
+// chain is the chain that an event is of; nil where it was not read.
+func (t *legacyTracer) chain(e legacyEvent) *legacyChain {
 	program := "iptables-legacy "
 	if e.packet.Destination.Is6() {
 		program = "ip6tables-legacy "
 	}
-	if chain := t.rules[program+e.place]; chain != nil {
-		return chain.dropper(e)
-	}
-	return nil
+	return t.rules[program+e.place]
 }
 
 // legacyEvent is one rule, or a chain's end, that a packet met.
@@ -249,6 +248,7 @@ type legacyEvent struct {
 	packet *wire.Packet
 	in     int
 	mark   uint32
+	chain  *legacyChain   // that it is of
 	drops  *evidence.Rule // what ended the packet's way; nil where it goes on
 }
 

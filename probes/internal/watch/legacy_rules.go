@@ -64,6 +64,9 @@ var (
 // dropper is the rule, or the policy, that an event says a packet's end is; nil where
 // the packet goes on.
 func (c *legacyChain) dropper(e legacyEvent) *evidence.Rule {
+	if c == nil {
+		return nil
+	}
 	r := &evidence.Rule{Family: c.program, Table: c.table, Chain: c.name}
 	if e.kind != "rule" && e.number >= 1 && e.number <= len(c.rules) {
 		e.kind = "rule" // one without conditions: the kernel takes it for the chain's end
@@ -82,10 +85,16 @@ func (c *legacyChain) dropper(e legacyEvent) *evidence.Rule {
 	if target == nil || target[1] != "DROP" && target[1] != "REJECT" {
 		return nil
 	}
-	if comment := legacyComment.FindStringSubmatch(text); comment != nil {
-		r.Comment = strings.ReplaceAll(comment[1]+comment[2], `\"`, `"`)
-		text = strings.TrimSpace(legacyComment.ReplaceAllString(text, ""))
-	}
-	r.Handle, r.Text, r.Rejects = uint64(e.number), text, target[1] == "REJECT"
+	r.Handle, r.Rejects = uint64(e.number), target[1] == "REJECT"
+	r.Comment, r.Text = legacyText(text)
 	return r
+}
+
+// legacyText is a rule without its comment, and that.
+func legacyText(text string) (comment, rest string) {
+	found := legacyComment.FindStringSubmatch(text)
+	if found == nil {
+		return "", text
+	}
+	return strings.ReplaceAll(found[1]+found[2], `\"`, `"`), strings.TrimSpace(legacyComment.ReplaceAllString(text, ""))
 }

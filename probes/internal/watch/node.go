@@ -33,6 +33,7 @@ type point struct {
 	legacy     *legacyTracer
 	oldNames   []*os.File // of legacyNames
 	byHandle   map[ruleKey]*ruleEntry
+	tableIDs   map[ruleKey]uint64      // the kernel's numbers of the tables; never changed, but replaced
 	traced     map[uint32]*record      // the packets that are in the rules' hands, by the kernel's number
 	blind      *inspect.BlindSpots     // opened when it is first wanted
 	still      bool                    // standing and queues are as they were read
@@ -123,21 +124,43 @@ func silence(fd int, buf []byte) (told bool) {
 // an interface among them.
 func (p *point) tables() (families map[byte]bool, own bool, err error) {
 	families = map[byte]bool{}
-	err = p.rules.ask(nftMessage(unix.NFT_MSG_GETTABLE), unix.NLM_F_DUMP, unix.AF_UNSPEC, nil, func(family byte, attrs []byte) {
-		for kind, value := range attributes(attrs) {
-			switch {
-			case kind != unix.NFTA_TABLE_NAME:
-			case p.table != nil && stringOf(value) == p.table.name:
-				own = true
-			case !IsOwn(stringOf(value)):
-				families[family] = true
-			}
+	if p.tableIDs, err = p.rules.tables(); err != nil {
+		return families, false, err
+	}
+	for key := range p.tableIDs {
+		switch {
+		case p.table != nil && key.table == p.table.name:
+			own = true
+		case !IsOwn(key.table):
+			families[key.family] = true
 		}
-	})
-	if err == nil && families[familyINet] && !families[familyNetdev] {
+	}
+	if families[familyINet] && !families[familyNetdev] {
 		families[familyNetdev], err = p.hasIngress()
 	}
 	return families, own, err
+}
+
+// tableHandle is NFTA_TABLE_HANDLE (linux/netfilter/nf_tables.h).
+const tableHandle = 4
+
+// tables are the kernel's numbers of the tables. A number is given once: another table of the
+// name has another, while the numbers of its rules begin anew.
+func (s *nfnl) tables() (map[ruleKey]uint64, error) {
+	ids := map[ruleKey]uint64{}
+	err := s.ask(nftMessage(unix.NFT_MSG_GETTABLE), unix.NLM_F_DUMP, unix.AF_UNSPEC, nil, func(family byte, attrs []byte) {
+		key, id := ruleKey{family: family}, uint64(0)
+		for kind, value := range attributes(attrs) {
+			switch {
+			case kind == unix.NFTA_TABLE_NAME:
+				key.table = stringOf(value)
+			case kind == tableHandle && len(value) == 8:
+				id = binary.BigEndian.Uint64(value)
+			}
+		}
+		ids[key] = id
+	})
+	return ids, err
 }
 
 // inetIngress is the hook of an interface as family inet numbers it: NF_INET_INGRESS,

@@ -68,6 +68,7 @@ type readRule struct {
 	comment     string
 	rejects     bool
 	expressions []string
+	effects     []evidence.Effect
 }
 
 // rule reads one rule, by its handle.
@@ -125,6 +126,9 @@ func (r *readRule) read(expression []byte) {
 			r.comment = stringOf(info)
 		}
 		name += " " + extension
+	}
+	if effect, ok := effectOf(name, data); ok && !slices.Contains(r.effects, effect) {
+		r.effects = append(r.effects, effect)
 	}
 	r.rejects = r.rejects || name == "reject"
 	r.expressions = append(r.expressions, name)

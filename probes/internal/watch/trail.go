@@ -2,6 +2,7 @@ package watch
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
@@ -47,6 +48,8 @@ type Trail struct {
 	told      int         // how often rules told of its packets
 	counted   bool
 	sent      int // requests that the asker's kernel took; 0 is unknown
+	hopping   sync.Once
+	hops      evidence.Hops // see Watch.Hops
 	done      bool
 }
 
