@@ -2,7 +2,6 @@ package watch
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,16 +26,17 @@ func askForStamps() (s stamps, err error) {
 	}()
 	<-done
 	if err != nil {
-		return s, fmt.Errorf("ask for packets to be stamped: %w", err)
+		return s, fmt.Errorf("ask for packets to be stamped: open a socket: %w", err)
 	}
-	err = errors.Join(
-		unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
-		unix.Bind(s.fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	if err = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
+		err = fmt.Errorf("ask for packets to be stamped: SO_TIMESTAMPNS: %w", err)
+	} else if err = unix.Bind(s.fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		err = fmt.Errorf("ask for packets to be stamped: bind to 127.0.0.1: %w", err)
+	}
 	if err != nil {
 		s.close()
-		return s, fmt.Errorf("ask for packets to be stamped: %w", err)
 	}
-	return s, nil
+	return s, err
 }
 
 func (s stamps) close() { _ = unix.Close(s.fd) }
