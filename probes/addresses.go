@@ -74,9 +74,9 @@ type asker struct {
 func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []liveAddr) (*asker, error) {
 	a := &asker{binding: binding{from: from, leads: leads}, chosen: map[netip.Addr]netip.Addr{}}
 	err := look(from, func(ns inspect.Namespace) (err error) {
-		links, err := ns.Links()
+		links, err := linksOf(from, ns)
 		if err != nil {
-			return fmt.Errorf("list links: %w", err)
+			return err
 		}
 		if a.own, _, err = liveIn(ns, links); err != nil {
 			return err
@@ -153,9 +153,9 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 	at, ofSegment := to.(harness.Endpoint)
 	var live []liveAddr
 	err := look(node, func(ns inspect.Namespace) error {
-		links, err := ns.Links()
+		links, err := linksOf(node, ns)
 		if err != nil {
-			return fmt.Errorf("list links: %w", err)
+			return err
 		}
 		var local []inspect.Route
 		if live, local, err = liveIn(ns, links); !ofSegment {
@@ -180,9 +180,9 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 // route stands for all of its addresses with one.
 func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
 	err = look(node, func(ns inspect.Namespace) error {
-		links, err := ns.Links()
+		links, err := linksOf(node, ns)
 		if err != nil {
-			return fmt.Errorf("list links: %w", err)
+			return err
 		}
 		live, _, err = liveIn(ns, links)
 		return err
