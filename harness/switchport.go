@@ -258,7 +258,7 @@ func (l *Lab) bridges(a, b spot) bool {
 	defer l.mu.Unlock()
 	one, other := l.switchPort(a), l.switchPort(b)
 	open := func(s topo.SwitchPort) bool { return !s.Locked && !s.NoFlood }
-	return open(one) && open(other) && !(one.Isolated && other.Isolated)
+	return open(one) && open(other) && (!one.Isolated || !other.Isolated)
 }
 
 // chosenOf says whether anything was chosen of a switch's ports, in the declaration or

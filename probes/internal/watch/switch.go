@@ -8,7 +8,6 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/verdict"
-	"github.com/nstest/nstest/topo"
 	"github.com/vishvananda/netlink"
 )
 
@@ -59,19 +58,15 @@ func (w *Watch) readSwitch(o *verdict.Observation, at verdict.End, since time.Ti
 	if p == nil || p.node.Attached() {
 		return
 	}
-	plan, known := p.node.Lab().Plan().Node(p.node.Name())
-	if !known {
+	segment := segmentOf(p.node, at.Interface)
+	if segment == "" {
 		return
 	}
-	own := slices.IndexFunc(plan.Ports, func(port topo.PortPlan) bool { return port.Name == at.Interface })
-	if own < 0 {
-		return
-	}
-	ports := w.switches.of(switchKey{p.node.Lab(), plan.Ports[own].Segment}, since)
+	ports := w.switches.of(switchKey{p.node.Lab(), segment}, since)
 	if len(ports) == 0 {
 		return
 	}
-	s := &verdict.Switch{Name: plan.Ports[own].Segment, Ports: map[verdict.End]inspect.BridgePort{}, Entries: map[string]verdict.End{}}
+	s := &verdict.Switch{Name: segment, Ports: map[verdict.End]inspect.BridgePort{}, Entries: map[string]verdict.End{}}
 	labels := w.labelsOf(p.node.Lab())
 	for _, port := range ports {
 		end := verdict.End{Node: labels[port.Node], Interface: port.Port}
@@ -83,6 +78,20 @@ func (w *Watch) readSwitch(o *verdict.Observation, at verdict.End, since time.Ti
 		}
 	}
 	o.Switches = append(o.Switches, s)
+}
+
+// segmentOf is the segment that a port of a node is on, in the plan; "" for none.
+func segmentOf(node *harness.Node, port string) string {
+	plan, known := node.Lab().Plan().Node(node.Name())
+	if !known {
+		return ""
+	}
+	for i := range plan.Ports {
+		if plan.Ports[i].Name == port {
+			return plan.Ports[i].Segment
+		}
+	}
+	return ""
 }
 
 // labelsOf are what the nodes of a lab are called in the watch, by name.
