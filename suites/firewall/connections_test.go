@@ -1,8 +1,10 @@
 package firewall_test
 
 import (
+	"context"
 	"io"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/nstest/nstest/harness"
@@ -58,13 +60,22 @@ func dialEcho(ctx SpecContext, o office) func(string, time.Duration) error {
 	GinkgoHelper()
 	listener, err := o.inet.Listen(ctx, "tcp", netip.MustParseAddrPort("0.0.0.0:7"))
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(listener.Close)
-	go func() {
-		if conn, err := listener.Accept(); err == nil {
-			_, _ = io.Copy(conn, conn)
-			_ = conn.Close()
+	over, end := context.WithCancel(context.Background())
+	var echoing sync.WaitGroup
+	DeferCleanup(func() {
+		end() // the asker's own end may never be heard of
+		Expect(listener.Close()).To(Succeed())
+		echoing.Wait()
+	})
+	echoing.Go(func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
 		}
-	}()
+		defer context.AfterFunc(over, func() { _ = conn.Close() })()
+		_, _ = io.Copy(conn, conn)
+		_ = conn.Close()
+	})
 	conn, err := o.desk.Dial(ctx, "tcp", netip.AddrPortFrom(ipv4Of(o.inet), 7))
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(conn.Close)
