@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/nstest/nstest/topo"
@@ -228,9 +227,8 @@ func (l *Lab) Cable(node, port string) (cable string, outside bool) {
 	if plan == nil {
 		return "", false
 	}
-	at := slices.IndexFunc(plan.Ports, func(p topo.PortPlan) bool { return p.Name == port })
-	if at < 0 {
-		return "", false
+	if found, has := plan.Port(port); has {
+		return found.Segment, false
 	}
-	return plan.Ports[at].Segment, false
+	return "", false
 }

@@ -91,19 +91,11 @@ func (p place) in(g func() error) error {
 }
 
 func (f *found) listen() error {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	fd, err := inspect.Hear(unix.NETLINK_ROUTE, tellers...)
 	if err != nil {
 		return err
 	}
 	f.news = append(f.news, fd)
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	for _, group := range tellers {
-		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
-			return at(err, "join group %d", group)
-		}
-	}
 	return unix.EpollCtl(f.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
@@ -173,18 +165,7 @@ func (f *found) told() (told bool) {
 		}
 		told = true
 		for _, event := range ready[:n] {
-			drainNews(int(event.Fd))
-		}
-	}
-}
-
-// drainNews empties a socket, whatever it says: that it overflowed (ENOBUFS) is news too.
-func drainNews(fd int) {
-	var buf [4096]byte
-	for {
-		_, _, err := unix.Recvfrom(fd, buf[:], unix.MSG_TRUNC)
-		if err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ENOBUFS) {
-			return
+			inspect.Drain(int(event.Fd))
 		}
 	}
 }

@@ -72,10 +72,8 @@ func (l *Lab) switchPort(at spot) topo.SwitchPort {
 		return chosen
 	}
 	if node := l.byName[at.node]; node != nil {
-		for i := range node.plan.Ports {
-			if port := &node.plan.Ports[i]; port.Name == at.port {
-				return port.Switch
-			}
+		if port, has := node.plan.Port(at.port); has {
+			return port.Switch
 		}
 	}
 	return topo.SwitchPort{}

@@ -26,8 +26,8 @@ func (n *Node) did(err error, again func(*Node) error) error {
 
 // Twin builds a second lab from the same plan, and does to it what was done to this
 // one with Node.Nft, Iptables, Ip6tables, SetSysctl and DelRoute and with Port.Up and Down
-// and what sets a switch's end (Port.SetIsolated and so on). Who wants to know what would be without a rule takes it away there. The caller calls
-// its Down; no bundle is written of it.
+// and what sets a switch's end (Port.SetIsolated and so on). Who wants to know what would be
+// without a rule takes it away there. The caller calls its Down; no bundle is written of it.
 //
 // What was changed by other means (a command, a netlink handle, Nftables) is not
 // known. Twin compares links, addresses, routes, permanent neighbours, rulesets and

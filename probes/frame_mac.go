@@ -60,11 +60,11 @@ func (f *frame) deviceAt(node *harness.Node, port string) (topo.DevicePlan, bool
 // portOf is a node's port of a name, in the plan.
 func portOf(node *harness.Node, name string) (topo.PortPlan, bool) {
 	plan, _ := node.Lab().Plan().Node(node.Name())
-	at := slices.IndexFunc(plan.Ports, func(p topo.PortPlan) bool { return p.Name == name })
-	if at < 0 {
+	port, has := plan.Port(name)
+	if !has {
 		return topo.PortPlan{}, false
 	}
-	return plan.Ports[at], true
+	return *port, true
 }
 
 // bridgedTo are the segments to which a bridge in a node joins that of a port.

@@ -143,6 +143,15 @@ func (n *NodePlan) HasIPv4() bool { _, ok := n.first(false); return ok }
 // HasIPv6 says whether the node has an IPv6 address.
 func (n *NodePlan) HasIPv6() bool { _, ok := n.first(true); return ok }
 
+// Port is the port whose interface has that name.
+func (n *NodePlan) Port(name string) (*PortPlan, bool) {
+	at := slices.IndexFunc(n.Ports, func(p PortPlan) bool { return p.Name == name })
+	if at < 0 {
+		return nil, false
+	}
+	return &n.Ports[at], true
+}
+
 // Device is the interface of that name.
 func (n *NodePlan) Device(name string) (*DevicePlan, bool) {
 	at := slices.IndexFunc(n.Devices, func(d DevicePlan) bool { return d.Name == name })

@@ -17,11 +17,10 @@ import (
 // What the kernel tells late, or not at all, may be old: Carrier, State and Counters.
 // The zero KeptLinks are ready, for one namespace.
 type KeptLinks struct {
-	mu     sync.Mutex
-	fd     int // that hears of changes; 0 until it is opened, -1 when it is closed
-	known  bool
-	links  []Link
-	buffer [1]byte
+	mu    sync.Mutex
+	fd    int // that hears of changes; 0 until it is opened, -1 when it is closed
+	known bool
+	links []Link
 }
 
 // errClosed is of links that nobody keeps any more.
@@ -41,7 +40,7 @@ func (k *KeptLinks) Read(ns Namespace) ([]Link, error) {
 		}
 	}
 	for tries := 0; ; tries++ {
-		if !k.changed() && k.known {
+		if !Drain(k.fd) && k.known {
 			return slices.Clone(k.links), nil
 		}
 		links, err := ns.Links()
@@ -57,34 +56,17 @@ func (k *KeptLinks) Read(ns Namespace) ([]Link, error) {
 
 // open opens the socket in the calling thread's namespace.
 func (k *KeptLinks) open() error {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	fd, err := Hear(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {
 		return err
 	}
 	const least = 4 << 10 // bytes: only whether something came counts
-	err = errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, least),
-		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (unix.RTNLGRP_LINK - 1)}))
-	if err != nil {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, least); err != nil {
 		_ = unix.Close(fd)
 		return err
 	}
 	k.fd = fd
 	return nil
-}
-
-// changed says whether the kernel has told of a change, or of too many to keep (ENOBUFS),
-// and takes note of it.
-func (k *KeptLinks) changed() (told bool) {
-	for {
-		switch _, _, err := unix.Recvfrom(k.fd, k.buffer[:], unix.MSG_TRUNC); {
-		case errors.Is(err, unix.EAGAIN):
-			return told
-		case errors.Is(err, unix.EINTR):
-		default:
-			told = true
-		}
-	}
 }
 
 // Close closes the socket.

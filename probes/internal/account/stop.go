@@ -55,8 +55,8 @@ func (b *book) indexOf(r *Record) int {
 }
 
 // Sent are the packets of a role themselves, without copies: those that arrived where they were
-// to go, or where a request was answered in the target's place; where none did, the one of them that came nearest. Copied is true where a copy did,
-// and none of them.
+// to go, or where a request was answered in the target's place; where none did, the one of them
+// that came nearest. Copied is true where a copy did, and none of them.
 func (a Account) Sent(role Role) (own []Packet, copied bool) {
 	arrived := func(p Packet) bool {
 		return p.End.Kind == Delivered && (a.in.isGoal(role, p.End.Node) || role == Request && a.made(Answer, p.End.Node))

@@ -18,8 +18,9 @@ var martian = row{
 
 // isMartian says whether the packet's source is one that may not come from outside:
 // nobody's (a socket that is bound to an interface without an address sends with 0.0.0.0;
-// RFC 1122, 3.2.1.3), a loopback address, or the node's own. The last two may be allowed (route_localnet,
-// accept_local): the kernel's lookup tells, but not for IPv6's loopback address.
+// RFC 1122, 3.2.1.3), a loopback address, or the node's own. The last two may be allowed
+// (route_localnet, accept_local): the kernel's lookup tells, but not for IPv6's loopback
+// address.
 func isMartian(p spot, c *evidence.Cause) bool {
 	if p.in().Name == "lo" {
 		return false

@@ -34,7 +34,7 @@ var notFlooded = row{
 
 // unflooded is the port of a switch to which the packet was not sent.
 func (p spot) unflooded() (s *Switch, port inspect.BridgePort, to peer, is bool) {
-	if s = p.switchAt(p.sentBy()); s == nil {
+	if s = p.SwitchAt(p.sentBy()); s == nil {
 		return nil, port, to, false
 	}
 	for _, to := range p.receivers() {

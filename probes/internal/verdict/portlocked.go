@@ -19,7 +19,7 @@ var portLocked = row{
 
 // locked says whether the switch's port keeps what is sent to it there.
 func (p spot) locked(at End, c *evidence.Cause) bool {
-	s := p.switchAt(at)
+	s := p.SwitchAt(at)
 	if s == nil || !s.keeps(at, p.state) {
 		return false
 	}

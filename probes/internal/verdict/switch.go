@@ -16,8 +16,8 @@ type Switch struct {
 	Entries map[string]End
 }
 
-// switchAt is the switch that a node's end is at, as far as it was read; nil for none.
-func (o Observation) switchAt(at End) *Switch {
+// SwitchAt is the switch that a node's end is at, as far as it was read; nil for none.
+func (o Observation) SwitchAt(at End) *Switch {
 	for _, s := range o.Switches {
 		if _, is := s.Ports[at]; is {
 			return s
@@ -34,7 +34,7 @@ func (p spot) askedBy() End { return End{p.state.Name, p.link().Name} }
 // isolatedOnSwitch says whether a switch hands nothing on from an end to the one that has
 // an address; where that is not known, to any.
 func (p spot) isolatedOnSwitch(at End, to netip.Addr, c *evidence.Cause) bool {
-	s := p.switchAt(at)
+	s := p.SwitchAt(at)
 	if s == nil || !s.Ports[at].Isolated {
 		return false
 	}
@@ -82,7 +82,7 @@ func (s *Switch) misses(at End, state *inspect.State) bool {
 // where that would not keep it.
 func (p spot) unheard() string {
 	own := p.askedBy()
-	s := p.switchAt(own)
+	s := p.SwitchAt(own)
 	if s == nil {
 		return ""
 	}

@@ -1,6 +1,9 @@
 package watch
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
@@ -38,7 +41,7 @@ var setters = map[string]struct {
 // effectOf is what an expression does, from its name and its data; false where that is to
 // match.
 func effectOf(name string, data []byte) (evidence.Effect, bool) {
-	if target, ok := cutTarget(name); ok {
+	if target, ok := strings.CutPrefix(name, "target "); ok {
 		effect, ok := targetEffects[target]
 		return effect, ok
 	}
@@ -64,25 +67,15 @@ func effectOf(name string, data []byte) (evidence.Effect, bool) {
 	return evidence.Marks, key == setter.mark
 }
 
-func cutTarget(name string) (string, bool) {
-	const prefix = "target "
-	if len(name) <= len(prefix) || name[:len(prefix)] != prefix {
-		return "", false
-	}
-	return name[len(prefix):], true
-}
-
 // effectsOf are what a rule did that matched, or a policy: its expressions' effects, and its
 // verdict. A translation says that it accepts.
 func effectsOf(s rules.Step, own []evidence.Effect) []evidence.Effect {
-	effects := append([]evidence.Effect(nil), own...)
+	effects := slices.Clone(own)
 	add := func(effect evidence.Effect) {
-		for _, has := range effects {
-			if has == effect || has == evidence.Translates && effect == evidence.Accepts {
-				return
-			}
+		said := slices.Contains(effects, effect) || effect == evidence.Accepts && slices.Contains(effects, evidence.Translates)
+		if !said {
+			effects = append(effects, effect)
 		}
-		effects = append(effects, effect)
 	}
 	switch {
 	case s.Handle == 0:

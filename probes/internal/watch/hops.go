@@ -154,7 +154,7 @@ func (h *hopping) tuple(header account.Header) evidence.Tuple {
 // untold is why rules of a node may have met a packet of which nothing tells.
 func (h *hopping) untold(stops []account.Stop) string {
 	node := h.account.SeenInto(stops[0].Node)
-	switch p := h.point(stops[0].Node); {
+	switch p := h.pointOf(stops[0].Node); {
 	case h.lost != "":
 		return h.lost
 	case node.Opaque != "":
@@ -169,12 +169,6 @@ func (h *hopping) untold(stops []account.Stop) string {
 	return ""
 }
 
-func (h *hopping) point(label string) *point {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.byLabel[label]
-}
-
 func (h *hopping) hasLegacy(p *point) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -183,7 +177,7 @@ func (h *hopping) hasLegacy(p *point) bool {
 
 // route puts the route in that leads such a packet out where it went out.
 func (h *hopping) route(hop *evidence.Hop, stops []account.Stop) {
-	p := h.point(hop.Node)
+	p := h.pointOf(hop.Node)
 	if p == nil {
 		return
 	}

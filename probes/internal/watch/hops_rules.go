@@ -18,7 +18,7 @@ type met struct {
 
 // met are the rules that a record tells of, in order.
 func (h *hopping) met(r *record) (all []evidence.Passed) {
-	p := h.point(r.Node)
+	p := h.pointOf(r.Node)
 	for i, s := range r.steps {
 		m := h.read(p, r, s)
 		passed := evidence.Passed{Rule: m.rule, Effects: effectsOf(s, m.effects), Packets: 1}
@@ -79,8 +79,8 @@ type hopRule struct {
 	ruleKey
 }
 
-// meets keeps what iptables-legacy tells of a packet that goes on, with the packet's record, which
-// the flag's trace has made: the first that is of such a packet and has not got it.
+// meets keeps what iptables-legacy tells of a packet that goes on, with the packet's record,
+// which the flag's trace has made: the first that is of such a packet and has not got it.
 func (t *Trail) meets(p *point, role role, e legacyEvent) {
 	for _, r := range t.records {
 		if r.Node == p.label && r.role == role && r.is(e.packet) && !slices.ContainsFunc(r.old, e.same) {

@@ -69,10 +69,10 @@ func openPoint(node *harness.Node, label string, filter []unix.SockFilter) (p *p
 	if p.tap, err = openTap(filter); err != nil {
 		return p, fmt.Errorf("open tap: %w", err)
 	}
-	if p.links, err = openGroup(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_TC); err != nil {
+	if p.links, err = inspect.Hear(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_TC); err != nil {
 		return p, fmt.Errorf("listen for changed links: %w", err)
 	}
-	if p.alerts, err = openGroup(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES); err != nil {
+	if p.alerts, err = inspect.Hear(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES); err != nil {
 		return p, fmt.Errorf("listen for changed rules: %w", err)
 	}
 	p.changed = true

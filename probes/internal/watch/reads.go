@@ -25,8 +25,15 @@ func (w *Watch) Reads(t *Trail, again func() (*Trail, error)) bool {
 // waits says whether more waits to be read at a try's port than before, which no other of the
 // batch can have sent.
 func (w *Watch) waits(t *try, batch []*try, before, after counts) bool {
-	port := w.portAt(t.second, t.first.Node)
-	return t.heard.Read && after.unread[t.at][port] > before.unread[t.at][port] && !slices.ContainsFunc(batch, func(u *try) bool {
+	port, own := w.ownPort(t, batch)
+	return t.heard.Read && after.unread[t.at][port] > before.unread[t.at][port] && own
+}
+
+// ownPort is the port that a try's request was for, and whether no other of the batch can have
+// sent anything there.
+func (w *Watch) ownPort(t *try, batch []*try) (port uint16, own bool) {
+	port = w.portAt(t.second, t.first.Node)
+	return port, !slices.ContainsFunc(batch, func(u *try) bool {
 		return u != t && u.at == t.at && (u.second == nil || w.portAt(u.second, u.first.Node) == port)
 	})
 }

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"slices"
 	"sync"
 	"time"
 
@@ -51,14 +50,14 @@ func (b *switchBook) of(key switchKey, since time.Time) []harness.SwitchPort {
 
 // readSwitch reads the switch that a node's end is at, if it is at one.
 func (w *Watch) readSwitch(o *verdict.Observation, at verdict.End, since time.Time) {
-	if slices.ContainsFunc(o.Switches, func(s *verdict.Switch) bool { _, is := s.Ports[at]; return is }) {
+	if o.SwitchAt(at) != nil {
 		return
 	}
 	p := w.pointOf(at.Node)
 	if p == nil || p.node.Attached() {
 		return
 	}
-	segment := segmentOf(p.node, at.Interface)
+	segment, _ := p.node.Lab().Cable(p.node.Name(), at.Interface)
 	if segment == "" {
 		return
 	}
@@ -78,20 +77,6 @@ func (w *Watch) readSwitch(o *verdict.Observation, at verdict.End, since time.Ti
 		}
 	}
 	o.Switches = append(o.Switches, s)
-}
-
-// segmentOf is the segment that a port of a node is on, in the plan; "" for none.
-func segmentOf(node *harness.Node, port string) string {
-	plan, known := node.Lab().Plan().Node(node.Name())
-	if !known {
-		return ""
-	}
-	for i := range plan.Ports {
-		if plan.Ports[i].Name == port {
-			return plan.Ports[i].Segment
-		}
-	}
-	return ""
 }
 
 // labelsOf are what the nodes of a lab are called in the watch, by name.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,29 +26,11 @@ const wantedBuffer = 8 << 20
 // a packet meets, also those that only lead it on: whether it would fare alike another time
 // is told from them.
 func openTracer() (*tracer, error) {
-	fd, err := openGroup(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTRACE)
+	fd, err := inspect.Hear(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTRACE)
 	if err != nil {
 		return nil, err
 	}
 	return &tracer{fd: fd, buf: make([]byte, 64<<10), known: names{}, room: enlarge(fd)}, nil
-}
-
-// openGroup opens a socket in the calling thread's namespace that hears groups.
-func openGroup(protocol int, groups ...int) (int, error) {
-	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
-	fd, err := unix.Socket(unix.AF_NETLINK, kind, protocol)
-	if err != nil {
-		return -1, err
-	}
-	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-	for _, group := range groups {
-		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group))
-	}
-	if err != nil {
-		_ = unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }
 
 // enlarge makes a socket's buffer as large as may be, and says how large that is.

@@ -1,10 +1,6 @@
 package watch
 
-import (
-	"slices"
-
-	"github.com/nstest/nstest/probes/evidence"
-)
+import "github.com/nstest/nstest/probes/evidence"
 
 // Untaken says why the target's own socket drops a request like the trail's, which again asks
 // once more: the kernel counts for each socket what that drops. It is "" where none does.
@@ -47,8 +43,6 @@ func dropReason(by func(string) uint64) string {
 // drops says whether the sockets at a try's port have dropped more than before, which no
 // other of the batch can have sent.
 func (w *Watch) drops(t *try, batch []*try, before, after counts) bool {
-	port := w.portAt(t.second, t.first.Node)
-	return after.of[t.at] != nil && after.dropped[t.at][port] > before.dropped[t.at][port] && !slices.ContainsFunc(batch, func(u *try) bool {
-		return u != t && u.at == t.at && (u.second == nil || w.portAt(u.second, u.first.Node) == port)
-	})
+	port, own := w.ownPort(t, batch)
+	return after.of[t.at] != nil && after.dropped[t.at][port] > before.dropped[t.at][port] && own
 }

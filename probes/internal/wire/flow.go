@@ -27,7 +27,8 @@ func (p Protocol) Marked() bool { return p == ICMP || p == Other }
 // Flow is one probe: what it sends, and how to tell its packets from all others.
 // Translation may change every address and port on the way, so a request is known
 // by its nonce (ICMP, UDP) or its initial sequence number (TCP); what comes back
-// by the same, or by being the reverse of a request seen at the same place. A datagram that carries none is known by its own words.
+// by the same, or by being the reverse of a request seen at the same place. A datagram that
+// carries none is known by its own words.
 type Flow struct {
 	// From is the asking node's name.
 	From string
@@ -42,7 +43,8 @@ type Flow struct {
 	// SourcePort is the asker's own, for TCP, and for UDP where datagrams carry no nonce.
 	SourcePort uint16
 	// Source, Out, Mark, TOS and UID are what was chosen for the asker's socket: an address,
-	// the index of an interface (also a link-local target's), a mark, a type of service and a user. Zero values are the kernel's choice.
+	// the index of an interface (also a link-local target's), a mark, a type of service and a
+	// user. Zero values are the kernel's choice.
 	Source netip.Addr
 	Out    int
 	Mark   uint32
