@@ -18,7 +18,7 @@ import (
 const (
 	worlds = 0  // how many networks without a word; their seeds are 1 to that
 	share  = 25 // of them in a spec, so that specs spread over processes
-	atOnce = 20 // how many of a spec are up at once: most of the time they wait
+	atOnce = 10 // how many of a spec are up at once: most of the time they wait
 
 	long = 1000 // a run of so many tells how far it is
 )
