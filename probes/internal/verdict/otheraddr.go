@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
 )
@@ -23,9 +24,9 @@ func fromElsewhere(p spot, c *evidence.Cause) bool {
 	if p.leg != evidence.Answer || p.seen.Node != p.Flow.From || p.seen.ByRule() {
 		return false
 	}
-	asked := false
+	asked, first := false, p.firstFromThere()
 	for _, s := range p.Timeline {
-		if s.Role != evidence.Request || s.Node != p.Flow.From || s.Direction != evidence.Out || s.At.After(p.seen.At) {
+		if s.Role != evidence.Request || s.Node != p.Flow.From || s.Direction != evidence.Out || s.At.After(first) {
 			continue // what it sends afterwards may be the refusal
 		}
 		if s.Destination == p.seen.Source && s.DestinationPort == p.seen.SourcePort {
@@ -38,6 +39,19 @@ func fromElsewhere(p spot, c *evidence.Cause) bool {
 		}
 	}
 	return asked
+}
+
+// firstFromThere is when the first answer came to the asker from where this one did. A
+// request that is sent again is answered again.
+func (p spot) firstFromThere() time.Time {
+	first := p.seen.At
+	for _, s := range p.Timeline {
+		if s.Role == evidence.Answer && s.Node == p.seen.Node && s.Direction == evidence.In && s.Source == p.seen.Source &&
+			s.SourcePort == p.seen.SourcePort && s.At.Before(first) {
+			first = s.At
+		}
+	}
+	return first
 }
 
 // declined says whether it is the asker that refuses what it got as an answer.

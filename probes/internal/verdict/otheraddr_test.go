@@ -31,6 +31,14 @@ func TestExplainAnswersFromElsewhere(t *testing.T) {
 			s.see(evidence.Refusal, "client/lan out", "fw/lan in")
 		}, kind: evidence.OtherAddr, word: "otheraddr@client",
 			text: "the request arrived; the answer was not accepted at client/lan: it came from 10.0.2.2, which was not asked"},
+		"which the asker resets, and gets once more when it asks again": {protocol: wire.TCP, happen: func(s *scene) {
+			elsewhere(s)
+			s.see(evidence.Request, "client/lan out").Destination = fwDmz4
+			s.again()
+			elsewhere(s)
+			s.see(evidence.Request, "client/lan out").Destination = fwDmz4
+		}, kind: evidence.OtherAddr, word: "otheraddr@client",
+			text: "the request arrived; the answer was not accepted at client/lan: it came from 10.0.2.2, which was not asked"},
 		"of an echo": {protocol: wire.ICMP, happen: elsewhere, kind: evidence.OtherAddr, word: "otheraddr@client",
 			text: "the request arrived; the answer was not accepted at client/lan: it came from 10.0.2.2, which was not asked"},
 		"from where it was asked": {happen: func(s *scene) { s.came("client") }, kind: evidence.Unknown, word: "unknown@client", text: unheard},
