@@ -3,6 +3,7 @@ package causes_test
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,6 +49,28 @@ func counted(node *harness.Node, name string) (n int) {
 	return n
 }
 
+// blockFor gives a node policies that block what comes for the server, for a time that
+// package netlink cannot say.
+func blockFor(node *harness.Node, limit time.Duration) {
+	GinkgoHelper()
+	for _, to := range []netip.Addr{server4, server6} {
+		msg := &nl.XfrmUserpolicyInfo{Dir: uint8(netlink.XFRM_DIR_FWD), Action: uint8(netlink.XFRM_POLICY_BLOCK)}
+		msg.Sel.Family, msg.Sel.PrefixlenD = uint16(nl.GetIPFamily(to.AsSlice())), uint8(to.BitLen())
+		msg.Sel.Daddr.FromIP(to.AsSlice())
+		lifetime := &msg.Lft
+		for _, never := range []*uint64{&lifetime.SoftByteLimit, &lifetime.HardByteLimit, &lifetime.SoftPacketLimit, &lifetime.HardPacketLimit} {
+			*never = nl.XFRM_INF
+		}
+		lifetime.HardAddExpiresSeconds = uint64(limit.Seconds())
+		req := nl.NewNetlinkRequest(nl.XFRM_MSG_NEWPOLICY, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+		req.AddData(msg)
+		Expect(node.Do(func() error {
+			_, err := req.Execute(unix.NETLINK_XFRM, 0)
+			return err
+		})).To(Succeed())
+	}
+}
+
 // encrypting has a policy want a tunnel from fw to the server, which nobody has set up.
 func encrypting(p *netlink.XfrmPolicy) {
 	ends := []string{"10.0.2.2", "10.0.2.1"}
@@ -63,10 +87,7 @@ var _ = Describe("a policy of xfrm", func() {
 	It("that blocks for a time does not isolate", func(ctx SpecContext) {
 		o := warm(ctx)
 		secured(o.fw, func(p *netlink.XfrmPolicy) { p.Priority = 9 }) // or it is skipped
-		for _, to := range []string{server4.String(), server6.String()} {
-			out, err := o.fw.Command("ip", "xfrm", "policy", "update", "dst", to, "dir", "fwd", "action", "block", "limit", "time-hard", "600").CombinedOutput()
-			Expect(err).NotTo(HaveOccurred(), "%s", out)
-		}
+		blockFor(o.fw, 10*time.Minute)
 		before := counted(o.fw, "XfrmFwdHdrError") + counted(o.fw, "XfrmInPolBlock")
 		inconclusive(ctx, o.client, o.server, "until that expires", dns.Within(silence))
 		Expect(counted(o.fw, "XfrmFwdHdrError")+counted(o.fw, "XfrmInPolBlock")).To(BeNumerically(">", before), "the judge")
