@@ -182,7 +182,7 @@ func chosen(f finding) (objection, bool) {
 		return objection{}, false
 	}
 	who := f.choice.Rule.String()
-	if f.Cause.Rule != nil && f.Cause.Rule.String() == who {
+	if by := f.rule(); by != nil && by.String() == who {
 		who = "this rule"
 	}
 	why := fmt.Sprintf("%s decides by %s, which any program may choose", who, f.choice.Traits)

@@ -59,16 +59,24 @@ func (f *finding) metLegacy(set *inspect.Ruleset, p rules.Packet) (met []*inspec
 	return met
 }
 
+// rule is the one that ended the request; nil where none did: what is answered has no cause.
+func (f *finding) rule() *evidence.Rule {
+	if f.Cause == nil {
+		return nil
+	}
+	return f.Cause.Rule
+}
+
 // endedBy says whether a rule ended the request.
 func (f *finding) endedBy(rule *inspect.LegacyRule) bool {
-	by := f.Cause.Rule
+	by := f.rule()
 	return by != nil && by.Family == rule.Chain.Table.Program && by.Table == rule.Chain.Table.Name && by.Chain == rule.Chain.Name &&
 		uint64(rule.Number) == by.Handle
 }
 
 // endedBefore says whether a rule before this one, in its chain, ended the request.
 func (f *finding) endedBefore(rule *inspect.LegacyRule) bool {
-	by := f.Cause.Rule
+	by := f.rule()
 	return by != nil && !by.IsPolicy() && by.Family == rule.Chain.Table.Program && by.Table == rule.Chain.Table.Name &&
 		by.Chain == rule.Chain.Name && uint64(rule.Number) > by.Handle
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/topo"
 	"github.com/onsi/gomega"
 )
 
@@ -169,4 +170,33 @@ func TestALegacyRuleThatRemembers(t *testing.T) {
 	}
 	g.Expect(client).To(probes.BeIsolatedFrom(to, dns).Sampled(2))
 	g.Expect(client).To(probes.BeIsolatedFrom(to, web).At("fw"), "what is behind the rule that drops does not count")
+}
+
+// What is answered, or by somebody else, has no cause, and no rule that ended it.
+func TestALegacyRuleAndWhatIsAnswered(t *testing.T) {
+	harness.Require(t, harness.Tool("iptables-legacy"), harness.NftTool)
+	t.Parallel()
+	network := topo.New("answered")
+	lan, dmz := network.Switch("lan", "10.0.1.0/24"), network.Switch("dmz", "10.0.2.0/24")
+	network.Host("client", lan)
+	network.Host("server", dmz.At("10.0.2.1").Also("10.0.2.9/24"))
+	network.Router("fw", lan, dmz).Nft(`table ip nat { chain pre { type nat hook prerouting priority -100; ip daddr 10.0.2.9 udp dport 53 redirect; }; }`)
+	lab := harness.Up(t, network)
+	client, server, fw := lab.Node("client"), lab.Node("server"), lab.Node("fw")
+	probes.Serve(t, server, web)
+	probes.Serve(t, fw, dns)
+	for _, rule := range []string{"-A FORWARD -p tcp --dport 80 -j ACCEPT", "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT", "-A FORWARD -j DROP"} {
+		if out, err := fw.Command("iptables-legacy", strings.Fields(rule)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	g := gomega.NewWithT(t)
+	g.Expect(client).To(probes.BeIsolatedFrom(server).Except(web).At("fw"))
+	g.Expect(client).To(probes.BeIsolatedFrom(server, dns).At("fw"), "fw answers at the second address")
+	if out, err := fw.Command("iptables-legacy", strings.Fields("-I FORWARD -m ttl --ttl-gt 100 -j ACCEPT")...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if holds, err := probes.BeIsolatedFrom(server).Except(web).Match(client); holds || err == nil || !strings.Contains(err.Error(), "which any program may choose") {
+		t.Error(holds, err)
+	}
 }
