@@ -16,8 +16,7 @@ import (
 // late for it; where nothing is known to have, the cause stays as it is.
 func (a *asking) late(cause evidence.Cause) evidence.Cause {
 	r := &a.result
-	open := cause.Kind == evidence.Unknown || cause.Kind == evidence.NoAnswer
-	if r.Outcome != Silent || !open || cause.Node == "" { // without a node something was lost from sight
+	if r.Outcome != Silent || !isOpen(cause) || cause.Node == "" { // without a node something was lost from sight
 		return cause
 	}
 	if what := overdue(r.Timeline, cause.Node, a.deadline); what != "" {
@@ -33,6 +32,11 @@ func (a *asking) late(cause evidence.Cause) evidence.Cause {
 		cause.Node, cause.Interface, cause.Leg, cause.Connected = last.Node, last.Interface, evidence.Request, true
 	}
 	return cause
+}
+
+// isOpen says whether a cause leaves open why nothing came back.
+func isOpen(cause evidence.Cause) bool {
+	return cause.Kind == evidence.Unknown || cause.Kind == evidence.NoAnswer
 }
 
 // arrived is where the last request came in that was let in at a node with a responder for

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -237,6 +236,13 @@ func (a *asking) follow(w *watch.Watch) (*watch.Trail, error) {
 // askUnder asks under a watch, until the probe ends or its end is seen. It calls passed once,
 // unless that is nil, when the probe's first packets have gone all their way.
 func (a *asking) askUnder(w *watch.Watch, passed func()) error {
+	if err := a.askOnceUnder(w, passed); err != nil || a.line != nil {
+		return err
+	}
+	return a.askWider()
+}
+
+func (a *asking) askOnceUnder(w *watch.Watch, passed func()) error {
 	a.watched = &watched{watch: w, confirms: a.frame == nil && a.line == nil, passed: passed}
 	defer a.watched.pass()
 	trail, err := a.follow(w)
@@ -245,24 +251,7 @@ func (a *asking) askUnder(w *watch.Watch, passed func()) error {
 	}
 	a.watched.trail = trail
 	defer w.Done(trail)
-	if err := a.conclude(a.ask()); err != nil || a.result.Outcome != Answered || a.result.signed || a.line != nil {
-		return err
-	}
-	return a.askWider()
-}
-
-// askWider asks once more where a probe's datagrams were led to ports that were not heard: its
-// answer may have begun where nobody listened.
-func (a *asking) askWider() error {
-	wider, err := a.watched.watch.Widen(a.watched.trail)
-	if !wider || err != nil {
-		return err
-	}
-	b := a.afresh()
-	err = b.askUnder(a.watched.watch, nil)
-	b.result.detail = strings.TrimPrefix(b.result.detail+", asked once more, since its ports were translated", ", ")
-	a.result, a.watched = b.result, b.watched
-	return err
+	return a.conclude(a.ask())
 }
 
 // conclude says what was seen of a probe that was asked under watch; err is asking's.

@@ -1,12 +1,10 @@
 package watch
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
-	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/account"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
@@ -60,28 +58,29 @@ func (w *Watch) Answerer(t *Trail) string {
 	return a.Origin()
 }
 
-// Widen says whether a probe's datagrams were led to ports that the taps do not hear, so that its
-// answer may have begun at a node where it was not heard; from then on they hear all.
-func (w *Watch) Widen(t *Trail) (bool, error) {
+// Widen says whether a probe's datagrams were led to ports that were not heard as it began, so
+// that its answer may have gone where nobody listened; from then on taps hear all ports, and
+// where rules are traced these. Of one that was answered, what rules have done does not matter.
+func (w *Watch) Widen(t *Trail, answered bool) (wider bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	unheard := func(s evidence.Sighting) bool {
-		return s.Role == request && !w.ports[s.SourcePort] && !w.ports[s.DestinationPort]
-	}
-	if w.down || w.wide || t.Flow.Protocol != wire.UDP || !slices.ContainsFunc(t.timeline, unheard) {
+	if w.down || t.Flow.Protocol != wire.UDP || answered && t.wide {
 		return false, nil
 	}
-	w.wide = true
-	program, err := w.filter()
-	if err != nil {
-		return true, err
-	}
-	for _, p := range w.points {
-		if err := setFilter(p.tap, program); err != nil {
-			return true, fmt.Errorf("node %s: hear all ports: %w", p.node, err)
+	isHeard := func(port uint16) bool { return w.ports[port] > 0 && w.ports[port] <= t.ports }
+	for _, s := range t.timeline {
+		if s.Role != request || isHeard(s.SourcePort) || isHeard(s.DestinationPort) {
+			continue
 		}
+		if err := w.hearPort(wire.Flow{Protocol: wire.UDP, Port: s.DestinationPort}); err != nil {
+			return false, err
+		}
+		wider = true
 	}
-	return true, nil
+	if !wider {
+		return false, nil
+	}
+	return true, w.hearAll()
 }
 
 // Refuser is the node at which the refusal began that the asker has got from an address;

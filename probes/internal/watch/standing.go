@@ -35,10 +35,10 @@ type Watch struct {
 	ready    [64]unix.EpollEvent
 	slots    *slots
 	scratch  []byte
-	told     []told          // read, not yet heard
-	quoted   []byte          // what they have of packets
-	ports    map[uint16]bool // of datagrams
-	wide     bool            // taps hear those of all ports
+	told     []told         // read, not yet heard
+	quoted   []byte         // what they have of packets
+	ports    map[uint16]int // of datagrams: which in order they were heard as, from 1
+	wide     bool           // taps hear those of all ports
 	down     bool
 
 	book   book
@@ -107,7 +107,7 @@ func open(lab *harness.Lab) (*Watch, error) {
 	w := &Watch{
 		lab: lab, mark: ours(), of: map[*harness.Node]*point{}, byLabel: map[string]*point{}, labs: map[*harness.Lab]any{},
 		plan: newWiring(), sources: map[int32]source{}, slots: newSlots(snapLength), scratch: make([]byte, 64<<10),
-		ports: map[uint16]bool{}, book: newBook(), ways: map[wayKey][]string{},
+		ports: map[uint16]int{}, book: newBook(), ways: map[wayKey][]string{},
 	}
 	var err error
 	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -251,10 +251,10 @@ func (w *Watch) begin() error {
 
 // hear has more protocols and ports heard.
 func (w *Watch) hearPort(f wire.Flow) error {
-	if f.Protocol != wire.UDP || w.ports[f.Port] {
+	if f.Protocol != wire.UDP || w.ports[f.Port] > 0 {
 		return nil
 	}
-	w.ports[f.Port] = true
+	w.ports[f.Port] = len(w.ports) + 1
 	program, err := w.filter()
 	if err != nil {
 		return err
@@ -268,6 +268,25 @@ func (w *Watch) hearPort(f wire.Flow) error {
 		}
 		if err := p.table.addPorts([]uint16{f.Port}); err != nil {
 			return fmt.Errorf("node %s: trace port %d: %w", p.node, f.Port, err)
+		}
+	}
+	return nil
+}
+
+// hearAll has datagrams of all ports heard.
+func (w *Watch) hearAll() error {
+	if w.wide {
+		return nil
+	}
+	w.wide = true
+	program, err := w.filter()
+	for _, p := range w.points {
+		if err == nil {
+			err = setFilter(p.tap, program)
+		}
+		if err != nil {
+			w.wide = false
+			return fmt.Errorf("node %s: hear all ports: %w", p.node, err)
 		}
 	}
 	return nil

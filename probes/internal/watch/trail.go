@@ -51,6 +51,8 @@ type Trail struct {
 	hopping   sync.Once
 	hops      evidence.Hops // see Watch.Hops
 	done      bool
+	ports     int  // how many were heard as it began
+	wide      bool // taps heard all then
 }
 
 // ISN is the sequence number that a TCP probe is to begin with, so that its packets
@@ -108,7 +110,7 @@ func (w *Watch) follow(on *Trail, flows []wire.Flow) ([]*Trail, error) {
 			return nil, err
 		}
 		t := &Trail{
-			Flow: f, changed: make(chan struct{}, 1), begun: now, last: now,
+			Flow: f, changed: make(chan struct{}, 1), begun: now, last: now, ports: len(w.ports), wide: w.wide,
 			timeline: make(evidence.Timeline, 0, mostly), sightings: make([]account.Sighting, 0, mostly),
 		}
 		w.book.add(t, w.mark, on)
@@ -128,8 +130,12 @@ func (w *Watch) Says(t *Trail, port uint16, datagrams []string) error {
 	defer w.mu.Unlock()
 	t.says, t.Flow.SourcePort = datagrams, port
 	w.book.says[t] = true
-	w.wide = true // translation may change both ports
-	return w.hearPort(wire.Flow{Protocol: wire.UDP, Port: port})
+	if err := w.hearAll(); err != nil { // translation may change both ports
+		return err
+	}
+	err := w.hearPort(wire.Flow{Protocol: wire.UDP, Port: port})
+	t.ports, t.wide = len(w.ports), true
+	return err
 }
 
 // Done ends trails: what comes later is not theirs.

@@ -38,13 +38,13 @@ func (e *traceEvent) use() (ruleKey, use) {
 type uses struct {
 	*ledger
 	mark  mark
-	ports map[uint16]bool
+	ports map[uint16]int
 	rules *ruleset        // as they were read last
 	ours  map[uint32]bool // packets of probes, by what the kernel calls them
 	heard map[ruleKey]use // of rules that were not read
 }
 
-func newUses(l *ledger, m mark, ports map[uint16]bool) *uses {
+func newUses(l *ledger, m mark, ports map[uint16]int) *uses {
 	return &uses{ledger: l, mark: m, ports: ports, ours: map[uint32]bool{}, heard: map[ruleKey]use{}}
 }
 
@@ -114,7 +114,7 @@ func (u *uses) isProbes(p *wire.Packet) bool {
 		return bytes.HasPrefix(p.Payload, u.mark.echo[:])
 	case p.Protocol == unix.IPPROTO_UDP:
 		return bytes.HasPrefix(p.Payload, []byte(wire.RequestWord)) || bytes.HasPrefix(p.Payload, []byte(wire.AnswerWord)) ||
-			u.ports[p.SourcePort] || u.ports[p.DestinationPort]
+			u.ports[p.SourcePort] > 0 || u.ports[p.DestinationPort] > 0
 	case p.Protocol == unix.IPPROTO_TCP:
 		return p.Seq&isnMask == u.mark.isn || p.Ack&isnMask == u.mark.isn
 	}
