@@ -39,57 +39,71 @@ func receive(conn net.PacketConn) (text string, from netip.AddrPort) {
 	return string(buf[:n]), netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 }
 
+// talk is a conversation from web to the site's address: the judge's, and a probe's.
+type talk struct {
+	plain net.Conn
+	asked *probes.Connection
+	reach func() *probes.ReachMatcher
+	peer  netip.Addr // that the site sees
+}
+
+// begun are conversations of every protocol and family, which the site sees come from these
+// addresses.
+func begun(ctx SpecContext, h home, seen []netip.Addr) (talks []talk) {
+	GinkgoHelper()
+	for i, addr := range of(h.site, "wan") {
+		for protocol, p := range map[string]probes.Probe{"tcp": probes.TCP(80), "udp": probes.UDP(80)} {
+			plain := connect(h.web, protocol, netip.AddrPortFrom(addr, 80), comes)
+			Expect(plain).NotTo(BeNil())
+			p = p.Send("who?").Await(answer(h.site, seen[i])).Within(comes)
+			asked, err := probes.Connect(ctx, h.web, addr, p)
+			Expect(err).NotTo(HaveOccurred())
+			talks = append(talks, talk{plain, asked, func() *probes.ReachMatcher { return probes.Reach(addr, p).AnsweredBy("site").Through("r") }, seen[i]})
+		}
+	}
+	goesOn(ctx, h, talks)
+	return talks
+}
+
+// goesOn says that conversations are what they were.
+func goesOn(ctx SpecContext, h home, talks []talk) {
+	GinkgoHelper()
+	for _, t := range talks {
+		Expect(ask(t.plain, comes)).To(Equal(answer(h.site, t.peer)))
+		Expect(t.asked.Watch(ctx)).To(t.reach().TranslatedBy("r"))
+	}
+}
+
 var _ = Describe("a connection that was made", func() {
-	// begun are connections of every protocol and family from web to the site, which sees them
-	// come from these addresses.
-	begun := func(h home, seen []netip.Addr) (conns []net.Conn) {
-		GinkgoHelper()
-		for i, addr := range of(h.site, "wan") {
-			for _, protocol := range protocols {
-				conn := connect(h.web, protocol, netip.AddrPortFrom(addr, 80), comes)
-				Expect(conn).NotTo(BeNil())
-				Expect(ask(conn, comes)).To(Equal(answer(h.site, seen[i])))
-				conns = append(conns, conn)
-			}
-		}
-		return conns
-	}
-	// goesOn says that these are what they were: two of each family.
-	goesOn := func(h home, conns []net.Conn, seen []netip.Addr) {
-		GinkgoHelper()
-		for i, conn := range conns {
-			Expect(ask(conn, comes)).To(Equal(answer(h.site, seen[i/2])))
-		}
-	}
 	masquerade := func(_, wan *topo.Segment) []topo.NAT { return []topo.NAT{topo.Masquerade(wan)} }
 
-	It("keeps its translation when the rule is gone, while another rule has connections tracked", func() {
+	It("keeps its translation when the rule is gone, while another rule has connections tracked", func(ctx SpecContext) {
 		h := homeOf(masquerade)
 		Expect(h.r.Nft(`table inet filter { chain forward { type filter hook forward priority 0; policy accept; ct state established counter; }; }`)).To(Succeed())
 		seen := of(h.r, "wan")
-		conns := begun(h, seen)
+		talks := begun(ctx, h, seen)
 		Expect(h.r.Nft("flush chain inet nat postrouting")).To(Succeed())
-		goesOn(h, conns, seen)
+		goesOn(ctx, h, talks)
 		for _, addr := range of(h.site, "wan") {
 			unanswered(h.web, addr, 80)
 		}
 
 		By("taking that rule away as well: the kernel tracks no more than rules ask for")
 		Expect(h.r.Nft("flush chain inet filter forward")).To(Succeed())
-		for _, conn := range conns {
-			Expect(ask(conn, stays)).To(BeEmpty())
+		for _, t := range talks {
+			Expect(ask(t.plain, stays)).To(BeEmpty())
 		}
 	})
 
-	It("keeps its translation when another is given to those that come", func() {
+	It("keeps its translation when another is given to those that come", func(ctx SpecContext) {
 		h := homeWith(append([]string{"10.0.9.78/32", "fd00:9::78/128"}, extras...), func(_, wan *topo.Segment) []topo.NAT {
 			return []topo.NAT{topo.SNAT(wan, extra[0].String()), topo.SNAT(wan, extra[1].String())}
 		})
-		conns := begun(h, extra)
+		talks := begun(ctx, h, extra)
 		Expect(h.r.Nft(`flush chain inet nat postrouting
 			add rule inet nat postrouting oifname "wan" meta nfproto ipv4 snat ip to 10.0.9.78
 			add rule inet nat postrouting oifname "wan" meta nfproto ipv6 snat ip6 to fd00:9::78`)).To(Succeed())
-		goesOn(h, conns, extra)
+		goesOn(ctx, h, talks)
 		for i, addr := range of(h.site, "wan") {
 			Expect(says(h.web, addr, 80)).To(Equal(answer(h.site, []netip.Addr{netip.MustParseAddr("10.0.9.78"), netip.MustParseAddr("fd00:9::78")}[i])))
 		}
@@ -98,12 +112,12 @@ var _ = Describe("a connection that was made", func() {
 	It("goes on where new ones are dropped", func(ctx SpecContext) {
 		h := homeOf(masquerade)
 		seen := of(h.r, "wan")
-		conns := begun(h, seen)
+		talks := begun(ctx, h, seen)
 		Expect(h.r.Nft(`table inet filter { chain forward { type filter hook forward priority 0; policy accept;
 			ct state established accept
 			drop comment "nothing new"
 		}; }`)).To(Succeed())
-		goesOn(h, conns, seen)
+		goesOn(ctx, h, talks)
 		for _, addr := range of(h.site, "wan") {
 			unanswered(h.web, addr, 80)
 		}

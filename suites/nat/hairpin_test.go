@@ -40,7 +40,7 @@ var _ = Describe("a hairpin", func() {
 		h := homeOf(func(lan, _ *topo.Segment) []topo.NAT { return append(forward(lan), topo.Masquerade(lan)) })
 		for i, addr := range of(h.r, "lan") {
 			By(families[i])
-			Expect(says(h.pc, addr, 8080)).To(Equal(answer(h.web, addr)), "the web sees the router")
+			reaches(ctx, h.pc, addr, 8080, h.web, addr, onTheWayIn, onTheWayOut) // the web sees the router
 			Expect(says(h.web, addr, 8080)).To(Equal(answer(h.web, addr)), "also when it asks for itself")
 			Expect(says(h.pc, of(h.web, "lan")[i], 80)).To(Equal(answer(h.web, of(h.pc, "lan")[i])), "asked by its own address it does not")
 		}

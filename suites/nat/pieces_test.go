@@ -69,8 +69,8 @@ var _ = Describe("masquerading", func() {
 		h := homeOf(masquerade)
 		for i, addr := range of(h.site, "wan") {
 			By(families[i])
-			Expect(says(h.web, addr, 80)).To(Equal(answer(h.site, of(h.r, "wan")[i])))
-			Expect(says(h.pc, addr, 80)).To(Equal(answer(h.site, of(h.r, "wan")[i])))
+			reaches(ctx, h.web, addr, 80, h.site, of(h.r, "wan")[i], onTheWayOut)
+			reaches(ctx, h.pc, addr, 80, h.site, of(h.r, "wan")[i], onTheWayOut)
 		}
 		Expect(h.web).To(probes.Reach(h.site, probes.ICMP(), probes.TCP(80)).WithContext(ctx))
 	})
@@ -117,9 +117,9 @@ var _ = Describe("a source that was chosen", func() {
 		})
 		for i, addr := range of(h.site, "wan") {
 			By(families[i])
-			Expect(says(h.web, addr, 80)).To(Equal(answer(h.site, extra[i])))
+			reaches(ctx, h.web, addr, 80, h.site, extra[i], onTheWayOut)
 		}
-		Expect(h.web).To(probes.Reach(h.site, probes.ICMP(), probes.TCP(80)).WithContext(ctx))
+		Expect(h.web).To(probes.Reach(h.site, probes.ICMP()).TranslatedBy("r").WithContext(ctx))
 	})
 
 	It("leaves the other family as it is", func() {
@@ -141,14 +141,14 @@ var _ = Describe("a forwarded port", func() {
 		return append(all, topo.Masquerade(wan))
 	}
 
-	It("is answered by whom it leads to, who sees who asks", func() {
+	It("is answered by whom it leads to, who sees who asks", func(ctx SpecContext) {
 		h := homeOf(forward)
 		for i, addr := range of(h.r, "wan") {
 			By(families[i])
 			asker := of(h.site, "wan")[i]
-			Expect(says(h.site, addr, 8080)).To(Equal(answer(h.web, asker)))
+			reaches(ctx, h.site, addr, 8080, h.web, asker, onTheWayIn)
 			Expect(says(h.site, addr, 8081)).To(Equal(answer(h.pc, asker)))
-			Expect(says(h.site, addr, 8082)).To(Equal(answer(h.pc, asker)))
+			reaches(ctx, h.site, addr, 8082, h.pc, asker, onTheWayIn)
 			Expect(says(h.site, addr, 81)).To(Equal(answer(h.web, asker)), "the same port")
 			Expect(says(h.site, addr, 80)).To(Equal(answer(h.r, asker)), "another port is the router's")
 			unanswered(h.site, addr, 8083)
@@ -194,8 +194,8 @@ var _ = Describe("one address for one", func() {
 		})
 		for i, addr := range of(h.site, "wan") {
 			By(families[i])
-			Expect(says(h.site, extra[i], 80)).To(Equal(answer(h.web, addr)))
-			Expect(says(h.web, addr, 80)).To(Equal(answer(h.site, extra[i])))
+			reaches(ctx, h.site, extra[i], 80, h.web, addr, onTheWayIn)
+			reaches(ctx, h.web, addr, 80, h.site, extra[i], onTheWayOut)
 			unanswered(h.pc, addr, 80)
 			own := connect(h.site, "tcp", netip.AddrPortFrom(of(h.r, "wan")[i], 80), comes)
 			Expect(own).NotTo(BeNil())
@@ -214,9 +214,9 @@ var _ = Describe("a redirect", func() {
 		h := homeOf(redirect)
 		for i, addr := range of(h.site, "wan") {
 			By(families[i])
-			Expect(says(h.web, addr, 80)).To(Equal(answer(h.r, of(h.web, "lan")[i])))
+			reaches(ctx, h.web, addr, 80, h.r, of(h.web, "lan")[i], onTheWayIn)
 			Expect(says(h.web, of(h.other, "wan")[i], 80)).To(Equal(answer(h.r, of(h.web, "lan")[i])))
-			Expect(says(h.web, addr, 81)).To(Equal(answer(h.site, of(h.r, "wan")[i])), "another port is the site's")
+			reaches(ctx, h.web, addr, 81, h.site, of(h.r, "wan")[i], onTheWayOut) // another port is the site's
 			Expect(says(h.web, of(h.pc, "lan")[i], 80)).To(Equal(answer(h.pc, of(h.web, "lan")[i])), "a neighbour is not behind it")
 		}
 		holds, err := probes.Reach(h.site, probes.TCP(80)).WithContext(ctx).Match(h.web)

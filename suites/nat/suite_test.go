@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -155,6 +156,29 @@ func says(from *harness.Node, to netip.Addr, port uint16) string {
 	}
 	Expect(answers).To(HaveEach(answers[0]))
 	return answers[0]
+}
+
+// Chains of the translations, as the plan has them.
+const (
+	onTheWayIn  = "inet nat prerouting"
+	onTheWayOut = "inet nat postrouting"
+)
+
+// reaches says that who asks at an address and a port is answered by a node that sees a peer: by
+// the judge, and by probes with the same words, which these of the router's chains have translated.
+func reaches(ctx SpecContext, from *harness.Node, to netip.Addr, port uint16, by *harness.Node, peer netip.Addr, chains ...string) {
+	GinkgoHelper()
+	Expect(says(from, to, port)).To(Equal(answer(by, peer)))
+	for _, p := range []probes.Probe{probes.TCP(port), probes.UDP(port)} {
+		reach := probes.Reach(to, p.Send("who?").Await(answer(by, peer)).Within(comes)).AnsweredBy(by.Name()).WithContext(ctx)
+		if by.Name() != "r" {
+			reach = reach.Through("r")
+		}
+		for _, chain := range chains {
+			reach = reach.TranslatedBy("r", chain)
+		}
+		Expect(from).To(reach)
+	}
 }
 
 // unanswered says that nobody answers there, by any protocol.
