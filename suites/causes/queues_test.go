@@ -40,9 +40,26 @@ func narrow(node *harness.Node, name string) (dropped func() uint32, widen func(
 	return dropped, func() error { return node.Netlink().QdiscDel(queue) }
 }
 
+// settle makes what the nodes know of their neighbours stay: the queue drops their questions
+// as well, and a slow machine forgets in the midst of a spec.
+func (o office) settle() {
+	GinkgoHelper()
+	for _, node := range []*harness.Node{o.client, o.fw, o.server} {
+		known, err := node.Netlink().NeighList(0, netlink.FAMILY_ALL)
+		Expect(err).NotTo(HaveOccurred())
+		for _, n := range known {
+			if n.State&(netlink.NUD_REACHABLE|netlink.NUD_STALE|netlink.NUD_DELAY|netlink.NUD_PROBE) != 0 {
+				n.State = netlink.NUD_PERMANENT
+				Expect(node.Netlink().NeighSet(&n)).To(Succeed())
+			}
+		}
+	}
+}
+
 var _ = Describe("a queue of an interface that drops", func() {
 	DescribeTable("is named, and does not isolate", func(ctx SpecContext, at func(office) *harness.Node, name string, leg evidence.Role, outcome OmegaMatcher) {
 		o := warm(ctx)
+		o.settle()
 		dropped, widen := narrow(at(o), name)
 		var results []probes.Result
 		for _, p := range []probes.Probe{icmp.Within(silence), web.Within(silence), dns.Within(2 * time.Second)} { // a program answers the last
