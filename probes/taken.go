@@ -10,16 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tookIt says, of a request that nothing accounts for the end of at a node, whether a queue there
+// tookIt says, of a request that nothing accounts for the end of at a node, whether a filter or a queue
 // drops such a packet, or the target's socket took it, or dropped it, and puts that into what was
 // heard. It asks some more times.
 func (a *asking) tookIt(trail *watch.Trail, node string, heard *watch.Heard) bool {
 	w, r := a.watched.watch, &a.result
-	if node != "" && (r.Outcome == Silent || r.Errno == unix.ENOBUFS) {
-		for _, within := range []time.Duration{quiet, a.probe.bound()} { // a program's answer takes its time to come to a queue
-			if heard.Queue == (verdict.End{}) {
-				heard.Queue = w.Queued(trail, node, func() (*watch.Trail, error) { return a.askAgain(within, true) })
-			}
+	unsent := r.Outcome == Silent || r.Errno == unix.ENOBUFS
+	for _, within := range []time.Duration{quiet, a.probe.bound()} { // a program's answer takes its time to come there
+		again := func() (*watch.Trail, error) { return a.askAgain(within, true) }
+		if unsent && heard.Filter == (verdict.Filter{}) {
+			heard.Filter = w.Filtered(trail, *heard, again)
+		}
+		if heard.Filter != (verdict.Filter{}) {
+			return true
+		}
+		if unsent && node != "" && heard.Queue == (verdict.End{}) {
+			heard.Queue = w.Queued(trail, node, again)
 		}
 	}
 	if heard.Queue == (verdict.End{}) && r.Outcome == Silent {

@@ -24,8 +24,9 @@ type Link struct {
 	// for none. PeerNamespace is -1 where that is here, and else the kernel's number of
 	// where it is.
 	Peer, PeerNamespace int
-	BridgePort              // of one that is a bridge's port
-	Table               int // of a VRF
+	BridgePort               // of one that is a bridge's port
+	Table               int  // of a VRF
+	XDP                 bool // a program gets its frames before all else
 	Counters            Counters
 }
 
@@ -74,6 +75,7 @@ func linkOf(link netlink.Link) Link {
 		Index: a.Index, Master: a.MasterIndex, Name: a.Name, Kind: link.Type(), MTU: a.MTU, Flags: a.RawFlags,
 		Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, MAC: a.HardwareAddr.String(),
 		State: strings.ToUpper(a.OperState.String()), Peer: a.ParentIndex, PeerNamespace: a.NetNsID,
+		XDP: a.Xdp != nil && a.Xdp.Attached,
 	}
 	if vrf, ok := link.(*netlink.Vrf); ok {
 		l.Table = int(vrf.Table)

@@ -35,6 +35,7 @@
 //	notflooded   not bridged    a switch has no entry for the MAC, and floods nothing there; a policy where it learns none either
 //	nopath       kept apart     no chain of links joins the two
 //	xfrm         dropped        a policy of xfrm (IPsec) that blocks
+//	filter       dropped        a filter of tc dropped it; a policy where that drops whatever comes
 //	notrouter    not forwarded  a host that others take for their gateway
 //	loop         sent back      a route leads back to where the packet came from
 //	linkdown     lost           an interface is down
@@ -43,6 +44,7 @@
 //	noaddress    not delivered  nobody has the address
 //	neighbour    not sent on    nobody answers for the address on the link
 //	queue        dropped        a queue of an interface (tc) dropped it
+//	xdp          taken          an XDP program took it
 //	mtu          too large      the packet is too large
 //	ttl          dropped        the TTL expired
 //	rpfilter     not accepted   the source may not come in there

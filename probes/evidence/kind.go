@@ -17,6 +17,7 @@ const (
 	NotFlooded   Kind = "notflooded"  // a switch has no entry for the MAC, and floods nothing there; a policy where it learns none either
 	NoPath       Kind = "nopath"      // no chain of links joins the two
 	XFRM         Kind = "xfrm"        // a policy of xfrm (IPsec) that blocks
+	Filter       Kind = "filter"      // a filter of tc dropped it; a policy where that drops whatever comes
 
 	NotRouter  Kind = "notrouter"  // a host that others take for their gateway
 	Loop       Kind = "loop"       // a route leads back to where the packet came from
@@ -26,6 +27,7 @@ const (
 	NoAddress  Kind = "noaddress"  // nobody has the address
 	Neighbour  Kind = "neighbour"  // nobody answers for the address on the link
 	Queue      Kind = "queue"      // a queue of an interface (tc) dropped it
+	XDP        Kind = "xdp"        // an XDP program took it
 	MTU        Kind = "mtu"        // the packet is too large
 	TTL        Kind = "ttl"        // the TTL expired
 	RPFilter   Kind = "rpfilter"   // the source may not come in there

@@ -71,6 +71,9 @@ func (p spot) deaf(owner string) string {
 		if peer.link.Flags&unix.IFF_NOARP != 0 {
 			return fmt.Sprintf("its interface %s asks and answers nobody (NOARP)", peer.link.Name)
 		}
+		if peer.link.XDP {
+			return fmt.Sprintf("an XDP program at its interface %s gets each frame first", peer.link.Name)
+		}
 		addr, _ := peer.state.Addr(next)
 		for _, key := range AnswersARP(peer.link.Name) { // the higher counts (ip-sysctl.rst)
 			const nobody = "8"

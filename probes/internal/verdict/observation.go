@@ -21,6 +21,8 @@ type Heard struct {
 	Untaken string
 	// Queue is an interface whose queue was seen to drop such a packet; the zero End is none.
 	Queue End
+	// Filter is a filter of tc that was seen to drop such a packet; the zero Filter is none.
+	Filter Filter
 	// Connected is true when a connection was made, and nothing came of it.
 	Connected bool
 	// Errno is the error of connect, send or the socket; 0 for none.
@@ -30,6 +32,16 @@ type Heard struct {
 	Type, Code uint8
 	// Refuser is the node whose refusal came back; "" where none did, or that is not known.
 	Refuser string
+}
+
+// Filter is a filter of tc at an interface, or those of one direction there.
+type Filter struct {
+	At        End
+	Direction evidence.Direction
+	// Words are what tc says of them.
+	Words string
+	// All is true of one that drops whatever comes.
+	All bool
 }
 
 // End is a node's end of a link.

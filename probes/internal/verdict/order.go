@@ -27,6 +27,7 @@ var order = []*row{
 	&xfrm,
 	&otherAddr,
 	&mtu,
+	&filter,
 	&queue,
 	&ignored,
 	&noListener,
@@ -34,6 +35,7 @@ var order = []*row{
 	&notTaken,
 	&noAnswer,
 	&notFlooded,
+	&xdp,
 	&wrongMAC,
 	&neighbour,
 }

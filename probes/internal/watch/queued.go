@@ -50,7 +50,7 @@ func (p *point) queued() (map[string]uint32, error) {
 	dropped := map[string]uint32{}
 	for _, q := range queues {
 		a := q.Attrs()
-		if q.Type() == "noqueue" || a.Statistics == nil || a.Statistics.Queue == nil {
+		if isFilters(q.Type()) || q.Type() == "noqueue" || a.Statistics == nil || a.Statistics.Queue == nil {
 			continue
 		}
 		if link, err := p.node.Netlink().LinkByIndex(a.LinkIndex); err == nil {
