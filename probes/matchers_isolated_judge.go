@@ -24,8 +24,8 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 		return holds, objection{}
 	case f.excepted:
 		return unclear, objection{endOf(f.Result) + ": it is one of those that Except has answered", ""}
-	case f.leaks != "":
-		return unclear, objection{f.leaks, "stop the request by a rule; a static neighbour entry lets it in"}
+	case f.leaks.why != "":
+		return unclear, f.leaks
 	case f.aside:
 		return m.judgeAside(f)
 	case f.Outcome == Answered && f.wrongOwner() && !f.noPath():

@@ -23,9 +23,9 @@ type finding struct {
 	// closed is true of a port that nobody has: that the target refuses it shows that
 	// it arrives.
 	closed bool
-	// leaks says that the request arrives where neighbour discovery does not keep it; ""
-	// where it was not tried, or does not.
-	leaks string
+	// leaks says that the request arrives where neighbour discovery does not keep it, or by
+	// a shorter way; nothing where it was not tried, or does not.
+	leaks objection
 	// doubt is what might have decided otherwise; its kind is 0 where nothing would.
 	doubt rules.Memory
 	// choice is a rule that decides by what any program may choose; nil for none.

@@ -67,7 +67,7 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 		if enough {
 			continue
 		}
-		for _, ask := range []func(question, *recall, *finding) ([]finding, error){m.branches, m.otherPorts} {
+		for _, ask := range []func(question, *recall, *finding) ([]finding, error){m.branches, m.otherPorts, m.shorterWay} {
 			if m.leg == evidence.Answer { // what may be chosen of an answer is the service's to choose
 				break
 			}

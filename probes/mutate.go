@@ -125,7 +125,7 @@ func turns(ctx context.Context, r Result) error {
 		if now, err = copied.ask(ctx); err != nil {
 			return err
 		}
-		if arrived(now.Result) || now.leaks != "" || r.Cause.Leg == evidence.Request && now.delivered() {
+		if arrived(now.Result) || now.leaks.why != "" || r.Cause.Leg == evidence.Request && now.delivered() {
 			return nil
 		}
 		if !canBeLifted(now.Cause) {

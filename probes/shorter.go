@@ -1,0 +1,124 @@
+package probes
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+)
+
+// shorterWay sends a request once more where a node that it came by was to send it back by the
+// link that it came in by: straight to who is next on that link. Before its rules see the packet
+// forwarded, such a node tells who sent it of the shorter way (an ICMP redirect: ip_forward,
+// net/ipv4/ip_forward.c; ip6_forward, net/ipv6/ip6_output.c), and who takes redirects sends
+// there what follows, once it has the MAC of who is next.
+func (m *IsolationMatcher) shorterWay(q question, c *recall, f *finding) ([]finding, error) {
+	if f.from == nil || f.Probe.kind.unserved {
+		return nil, nil
+	}
+	sent, came, at := f.firstHop()
+	if at < 0 {
+		return nil, nil
+	}
+	node := f.nodeNamed(came.Node)
+	if node == nil || node.Alone() {
+		return nil, nil
+	}
+	routing, err := c.routingOf(node)
+	if err != nil {
+		return nil, err
+	}
+	next, back := routing.sendsBack(questionOf(f, node, at), came)
+	if !back {
+		return nil, nil
+	}
+	takes, err := takesShorter(f.from, sent.Interface, questionOf(f, f.from, -1), next)
+	if err != nil || !takes {
+		return nil, err
+	}
+	straight := &frame{node: f.from, index: sent.Index, from: came.Source, ttl: f.Probe.source.hops(), tos: f.Probe.source.tos(), next: next}
+	if !straight.know(sent.Interface) {
+		return nil, nil
+	}
+	results, err := sendFrames(m.ctx, q.to, []*finding{f}, []*frame{straight})
+	if err != nil || !results[0].gotThrough() {
+		return nil, err
+	}
+	f.leaks = objection{
+		fmt.Sprintf("%s; but %s tells %s of a shorter way, by %s on %s (ICMP redirect), which %s takes: the next request arrives", endOf(f.Result), node, f.from, next, sent.Interface, f.from),
+		fmt.Sprintf("stop the request on that way as well, or set accept_redirects=0 at %s", f.from),
+	}
+	f.Timeline = append(f.Timeline, results[0].Timeline...)
+	return nil, nil
+}
+
+// firstHop is where the asker sent the request, and where that came in first, as the timeline has
+// it, with its place there: -1 where it was not seen, or was sent to another address.
+func (f *finding) firstHop() (sent, came evidence.Sighting, at int) {
+	out := slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool {
+		return s.Role == evidence.Request && s.Direction == evidence.Out && s.Node == f.from.Name() && s.Index != 0
+	})
+	at = slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool {
+		return s.Role == evidence.Request && s.Direction == evidence.In && s.Node != f.from.Name() && !s.Foreign
+	})
+	if out < 0 || at < 0 || f.Timeline[at].Destination != f.Addr.WithZone("") {
+		return sent, came, -1
+	}
+	return f.Timeline[out], f.Timeline[at], at
+}
+
+func (f *finding) nodeNamed(name string) *harness.Node {
+	for _, node := range f.from.Lab().Nodes() {
+		if node.Name() == name {
+			return node
+		}
+	}
+	return nil
+}
+
+// sendsBack says whether a node's routes lead a request back by the link that it came in by, and
+// to whom.
+func (r *routing) sendsBack(q inspect.Question, came evidence.Sighting) (next netip.Addr, back bool) {
+	d, ok := r.Decide(q)
+	if !ok || d.Route == nil || d.Errno() != 0 || d.Route.Index != came.Index || d.Route.Via.IsValid() && d.Route.Via.Is6() != q.To.Is6() {
+		return next, false
+	}
+	if d.Route.Via.IsValid() {
+		return d.Route.Via, true
+	}
+	return q.To, true
+}
+
+// takesShorter says whether a node sends by a shorter way from now on: it does already, or, over
+// IPv4, was told of one, accepts that, and does it once it has the MAC of who is next
+// (__ip_do_redirect, net/ipv4/route.c); over IPv6 that is told with it.
+func takesShorter(node *harness.Node, link string, q inspect.Question, next netip.Addr) (takes bool, err error) {
+	err = look(node, func(ns inspect.Namespace) error {
+		way, err := ns.Lookup(q)
+		if takes = err == nil && way.Next(q.To) == next; err != nil || takes || q.To.Is6() {
+			return err
+		}
+		read := func(where, name string) bool {
+			value, _ := os.ReadFile("/proc/sys/net/ipv4/conf/" + where + "/" + name)
+			return strings.TrimSpace(string(value)) != "0"
+		}
+		all, own := read("all", "accept_redirects"), read(link, "accept_redirects")
+		if !all && !own || read(link, "forwarding") && !(all && own) { // Documentation/networking/ip-sysctl.rst
+			return nil
+		}
+		counters, err := inspect.OpenKernelCounters()
+		if err != nil {
+			return err
+		}
+		defer counters.Close()
+		counted, err := counters.Read()
+		takes = counted["Icmp.InRedirects"] > 0
+		return err
+	})
+	return takes, err
+}
