@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"time"
@@ -46,6 +47,7 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 	s := sightingOf(packet)
 	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, p.label, d.Name, f.index, direction
 	s.Role, s.Foreign = role, f.foreign() && !d.ofBridge
+	t.goesOn = t.goesOn || role == answer && packet.Protocol == unix.IPPROTO_UDP && !bytes.HasPrefix(packet.Payload, []byte(wire.AnswerWord))
 	t.see(s)
 	w.sees(t, seen)
 }
