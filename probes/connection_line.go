@@ -105,7 +105,8 @@ func (a *asking) speakWords(s *socket) error {
 }
 
 // acknowledged says whether the other end has acknowledged all that was sent, and waits for that.
-// What comes may be the answer to an earlier question, which was lost on its way till now.
+// What comes may be the answer to an earlier question, which was lost on its way till now, or what
+// a service says before it is asked.
 func (a *asking) acknowledged(s *socket) (bool, error) {
 	for pause := firstLook; ; pause *= 2 {
 		left, err := unix.IoctlGetInt(s.fd, unix.SIOCOUTQ)

@@ -36,11 +36,16 @@ func (a *asking) converse(s *socket) error {
 		return err
 	case missing == nil:
 		a.result.RTT = time.Since(a.start)
-		return nil
+		if arrived, err := a.acknowledged(s); arrived || err != nil {
+			return err
+		}
 	}
 	r := &a.result
 	r.reached = r.held && a.isTarget(r.by)
-	what := fmt.Sprintf("the connection was made, %s, where %s", c.instead(), missing.wanted())
+	what := "the connection was made, and what was awaited came, but what was sent was not acknowledged: it was said before it was asked for"
+	if missing != nil {
+		what = fmt.Sprintf("the connection was made, %s, where %s", c.instead(), missing.wanted())
+	}
 	a.inVain(what)
 	switch {
 	case c.queued != nil:

@@ -22,7 +22,8 @@ type words struct {
 
 // Send sends bytes to the target of a TCP or UDP probe, after what was said and awaited before:
 // over TCP at most 1,000 in all, over UDP a datagram each time. The last word is always one that
-// is awaited, since nothing else shows that what was sent arrived.
+// is awaited, since nothing else shows that what was sent arrived; over TCP the target has to
+// acknowledge it as well, for a service may say what is awaited before it is asked.
 func (p Probe) Send(text string) Probe {
 	p.words = &words{before: p.words, send: text}
 	return p

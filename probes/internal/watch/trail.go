@@ -47,8 +47,8 @@ type Trail struct {
 	apart     bool        // to be tried again alone
 	told      int         // how often rules told of its packets
 	counted   bool
-	goesOn    bool        // some program answers by datagrams: it may say more
-	sent      int // requests that the asker's kernel took; 0 is unknown
+	goesOn    bool // some program answers by datagrams: it may say more
+	sent      int  // requests that the asker's kernel took; 0 is unknown
 	hopping   sync.Once
 	hops      evidence.Hops // see Watch.Hops
 	done      bool
