@@ -25,6 +25,7 @@ type frame struct {
 	from  netip.Addr // the request's source there
 	ttl   uint8
 	tos   uint8
+	label uint32     // the flow label, of IPv6
 	next  netip.Addr // whose MAC it is
 }
 
@@ -153,7 +154,7 @@ func (a *asking) askFrame() error {
 // packet is the probe's first packet.
 func (a *asking) packet(port uint16) ([]byte, error) {
 	d := wire.Datagram{
-		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl, TOS: a.frame.tos,
+		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl, TOS: a.frame.tos, Label: a.frame.label,
 	}
 	nonce := a.nonce()
 	d.Payload = make([]byte, a.probe.payload())

@@ -2,8 +2,10 @@ package probes
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -11,14 +13,22 @@ import (
 	"github.com/nstest/nstest/probes/internal/rules"
 )
 
-// multipathTries bounds how often a probe is asked until it has gone every way of a
-// multipath route that chooses by ports.
-const multipathTries = 64
+const (
+	// multipathTries bounds how often a probe is asked until it has gone every way of a
+	// multipath route that chooses by ports.
+	multipathTries = 64
+	// labelTries bounds how many frames are sent, so many at once, until one has gone every way
+	// of one that chooses by flow labels.
+	labelTries, labelsAtOnce = 256, 32
+)
 
 // branch is one way of a multipath route, known by who gets what takes it.
 type branch struct {
 	at, to string
 	route  string
+	by     rules.Trait // what chooses it, of what a program may choose: SourcePort, FlowLabel
+	hop    inspect.Hop
+	own    bool // the route is the asker's
 }
 
 // String says it: by gw2 of multipath route 10.0.9.0/24 at fw.
@@ -29,74 +39,208 @@ func (b branch) String() string {
 // branches asks about a finding until every way of the multipath routes that it came by
 // was taken. What was never taken is a doubt.
 func (m *IsolationMatcher) branches(q question, c *recall, f *finding) (more []finding, err error) {
-	if !f.Probe.kind.ports || f.from == nil {
-		return nil, nil // these routes tell only ports apart
+	if f.from == nil {
+		return nil, nil
 	}
 	var left []branch
 	for _, node := range f.from.Lab().Nodes() {
 		if !slices.ContainsFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Node == node.Name() && s.Role == evidence.Request }) {
 			continue
 		}
-		ways, err := c.branchesAt(node, f.Addr)
+		ways, err := c.branchesAt(node, f)
 		if err != nil {
 			return nil, err
 		}
 		left = append(left, ways...)
 	}
-	if len(left) == 0 {
-		return nil, nil
-	}
-	seen := func(r Result) {
-		left = slices.DeleteFunc(left, func(b branch) bool {
-			return slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {
-				return s.Role == evidence.Request && s.Direction == evidence.In && !s.Foreign && s.Node == b.to
-			})
-		})
-	}
-	seen(f.Result)
-	for try := 0; len(left) > 0 && try < multipathTries; try++ {
-		again, err := q.once(m.ctx, *f)
-		if err != nil {
-			return nil, err
-		}
-		more = append(more, again...)
-		for _, a := range again {
-			if is, _ := m.judge(a); is != holds {
-				return more, nil // that is enough
-			}
-			seen(a.Result)
+	w := &ways{m: m, q: q, of: f, left: left}
+	w.sees(f.Result)
+	for _, ask := range []func() error{w.byPorts, w.byHops, w.byLabels} {
+		if err := ask(); err != nil || w.over {
+			return w.more, err
 		}
 	}
-	if len(left) > 0 {
-		f.doubt = rules.Memory{Kind: rules.Chance, Text: fmt.Sprintf("%s, which none of %d probes took", left[0], multipathTries+1)}
+	if len(w.left) > 0 {
+		f.doubt = rules.Memory{Kind: rules.Chance, Text: fmt.Sprintf("%s, which none of %d probes took", w.left[0], 1+w.tries)}
 	}
-	return more, nil
+	return w.more, nil
 }
 
-// branchesAt are the ways of a node's multipath routes to an address, where it chooses by
-// ports.
-func (c *recall) branchesAt(node *harness.Node, to netip.Addr) (ways []branch, err error) {
+// ways are those of multipath routes that a finding's request has not gone yet.
+type ways struct {
+	m     *IsolationMatcher
+	q     question
+	of    *finding
+	left  []branch
+	more  []finding // of what was asked meanwhile
+	tries int
+	over  bool // one of them shows something else
+}
+
+// leftBy are those that are left which something chooses.
+func (w *ways) leftBy(chooses func(branch) bool) []branch {
+	return slices.DeleteFunc(slices.Clone(w.left), func(b branch) bool { return !chooses(b) })
+}
+
+// sees takes the ways that a result's request has gone from those that are left.
+func (w *ways) sees(r Result) {
+	w.left = slices.DeleteFunc(w.left, func(b branch) bool {
+		return slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {
+			return s.Role == evidence.Request && s.Direction == evidence.In && !s.Foreign && s.Node == b.to
+		})
+	})
+}
+
+// byPorts asks from other ports.
+func (w *ways) byPorts() error {
+	for try := 0; try < multipathTries; try++ {
+		if len(w.leftBy(func(b branch) bool { return b.by == rules.SourcePort })) == 0 {
+			return nil
+		}
+		again, err := w.q.once(w.m.ctx, *w.of)
+		if err != nil {
+			return err
+		}
+		w.tries++
+		w.more = append(w.more, again...)
+		for _, a := range again {
+			if is, _ := w.m.judge(a); is != holds {
+				w.over = true // that is enough
+				return nil
+			}
+			w.sees(a.Result)
+		}
+	}
+	return nil
+}
+
+// byHops sends frames to each next one of the asker's own route whom no probe was sent to, as the
+// label is the program's to choose.
+func (w *ways) byHops() error {
+	var frames []*frame
+	for _, b := range w.leftBy(func(b branch) bool { return b.own && b.by == rules.FlowLabel }) {
+		if sent, ok := w.of.straight(b.hop.Index, b.hop.Via); ok {
+			frames = append(frames, sent)
+		}
+	}
+	return w.send(frames)
+}
+
+// byLabels sends frames with other flow labels to whom the request was sent.
+func (w *ways) byLabels() error {
+	sent, _, at := w.of.firstHop()
+	for try := 0; try < labelTries && at >= 0 && !w.over; try += labelsAtOnce {
+		if len(w.leftBy(func(b branch) bool { return !b.own && b.by == rules.FlowLabel })) == 0 {
+			return nil
+		}
+		next, ok := w.of.nextHop()
+		if !ok {
+			return nil
+		}
+		var frames []*frame
+		for range labelsAtOnce {
+			if one, ok := w.of.straight(sent.Index, next); ok {
+				const labels = 1 << 20 // RFC 6437
+				one.label = rand.Uint32N(labels)
+				frames = append(frames, one)
+			}
+		}
+		if err := w.send(frames); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends frames, and takes what comes of them.
+func (w *ways) send(frames []*frame) error {
+	f := w.of
+	results, err := sendFrames(w.m.ctx, w.q.to, slices.Repeat([]*finding{f}, len(frames)), frames)
+	if err != nil {
+		return err
+	}
+	w.tries += len(frames)
+	for _, r := range results {
+		if r.gotThrough() {
+			f.leaks = objection{
+				fmt.Sprintf("%s; but a multipath route on the way chooses by the flow label, which any program may choose: with another one the request arrives", endOf(f.Result)),
+				"stop the request on each way of it",
+			}
+			f.Timeline = append(f.Timeline, r.Timeline...)
+			w.over = true
+			return nil
+		}
+		again := finding{Result: r, fixed: f.fixed, aside: f.aside, group: f.group, closed: f.closed}
+		if is, _ := w.m.judge(again); is != holds {
+			w.more, w.over = append(w.more, again), true
+			return nil
+		}
+		w.sees(r)
+	}
+	return nil
+}
+
+// branchesAt are the ways of a node's multipath routes to a finding's address, where it chooses by
+// what a program may choose of such a probe.
+func (c *recall) branchesAt(node *harness.Node, f *finding) (ways []branch, err error) {
 	state, err := c.routingOf(node)
 	if err != nil {
 		return nil, err
 	}
-	routes := slices.DeleteFunc(slices.Clone(state.Routes), func(r inspect.Route) bool { return len(r.Hops) < 2 || !r.To.Contains(to.WithZone("")) })
+	to := f.Addr.WithZone("")
+	routes := slices.DeleteFunc(slices.Clone(state.Routes), func(r inspect.Route) bool { return len(r.Hops) < 2 || !r.To.Contains(to) })
 	if len(routes) == 0 {
 		return nil, nil
 	}
-	policy := "net.ipv4.fib_multipath_hash_policy"
-	if to.Is6() {
-		policy = "net.ipv6.fib_multipath_hash_policy"
+	by := hashed(node, to)
+	if !f.Probe.kind.ports {
+		by &^= rules.SourcePort
 	}
-	if value, err := node.Sysctl(policy); err != nil || value == "0" {
-		return nil, nil // by addresses, which are the same for all ports
+	if by&rules.SourcePort != 0 {
+		by = rules.SourcePort // each probe has another label as well
+	}
+	if by == 0 {
+		return nil, nil
 	}
 	for _, r := range routes {
 		for _, hop := range r.Hops {
 			for _, owner := range node.Lab().Plan().Owners(hop.Via) {
-				ways = append(ways, branch{node.Name(), owner, r.To.String()})
+				ways = append(ways, branch{node.Name(), owner, r.To.String(), by, hop, node == f.from})
 			}
 		}
 	}
 	return ways, nil
+}
+
+// hashed are what a program may choose of that by which a node's multipath routes choose:
+// fib_multipath_hash_policy and _fields of ip-sysctl.rst.
+func hashed(node *harness.Node, to netip.Addr) (by rules.Trait) {
+	family := "net.ipv4."
+	if to.Is6() {
+		family = "net.ipv6."
+	}
+	policy, err := node.Sysctl(family + "fib_multipath_hash_policy")
+	if err != nil {
+		return 0 // its kernel has no multipath routes
+	}
+	const addresses, transport, inner, fields = "0", "1", "2", "3"
+	switch policy {
+	case transport:
+		return rules.SourcePort
+	case fields:
+		const label, sourcePort = 0x8, 0x10
+		text, _ := node.Sysctl(family + "fib_multipath_hash_fields")
+		set, _ := strconv.ParseUint(text, 0, 32)
+		if set&sourcePort != 0 {
+			by |= rules.SourcePort
+		}
+		if set&label != 0 && to.Is6() {
+			by |= rules.FlowLabel
+		}
+	case addresses, inner: // of what is in no tunnel they are the same
+		if to.Is6() {
+			by = rules.FlowLabel
+		}
+	}
+	return by
 }

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -18,7 +19,7 @@ import (
 // net/ipv4/ip_forward.c; ip6_forward, net/ipv6/ip6_output.c), and who takes redirects sends
 // there what follows, once it has the MAC of who is next.
 func (m *IsolationMatcher) shorterWay(q question, c *recall, f *finding) ([]finding, error) {
-	if f.from == nil || f.Probe.kind.unserved {
+	if f.from == nil || f.Probe.kind.unserved || f.Outcome == Answered {
 		return nil, nil
 	}
 	sent, came, at := f.firstHop()
@@ -41,8 +42,8 @@ func (m *IsolationMatcher) shorterWay(q question, c *recall, f *finding) ([]find
 	if err != nil || !takes {
 		return nil, err
 	}
-	straight := &frame{node: f.from, index: sent.Index, from: came.Source, ttl: f.Probe.source.hops(), tos: f.Probe.source.tos(), next: next}
-	if !straight.know(sent.Interface) {
+	straight, ok := f.straight(sent.Index, next)
+	if !ok {
 		return nil, nil
 	}
 	results, err := sendFrames(m.ctx, q.to, []*finding{f}, []*frame{straight})
@@ -72,6 +73,41 @@ func (f *finding) firstHop() (sent, came evidence.Sighting, at int) {
 	return f.Timeline[out], f.Timeline[at], at
 }
 
+// straight is a frame with the finding's request, from the asker to somebody on one of its links;
+// false where that one's MAC is not known.
+func (f *finding) straight(index int, next netip.Addr) (*frame, bool) {
+	sent, _, at := f.firstHop()
+	if at < 0 {
+		return nil, false
+	}
+	frame := &frame{node: f.from, index: index, from: sent.Source, ttl: f.Probe.source.hops(), tos: f.Probe.source.tos(), next: next}
+	link := sent.Interface
+	if index != sent.Index {
+		err := look(f.from, func(ns inspect.Namespace) error {
+			out, err := net.InterfaceByIndex(index)
+			if err == nil {
+				link = out.Name
+			}
+			return err
+		})
+		if err != nil {
+			return nil, false
+		}
+	}
+	return frame, frame.know(link)
+}
+
+// nextHop is whom the asker's kernel hands the finding's request to.
+func (f *finding) nextHop() (next netip.Addr, ok bool) {
+	q := questionOf(f, f.from, -1)
+	err := look(f.from, func(ns inspect.Namespace) error {
+		way, err := ns.Lookup(q)
+		next, ok = way.Next(q.To), err == nil && way.Errno == 0
+		return err
+	})
+	return next, ok && err == nil
+}
+
 func (f *finding) nodeNamed(name string) *harness.Node {
 	for _, node := range f.from.Lab().Nodes() {
 		if node.Name() == name {
@@ -94,11 +130,20 @@ func (r *routing) sendsBack(q inspect.Question, came evidence.Sighting) (next ne
 	return q.To, true
 }
 
-// takesShorter says whether a node sends by a shorter way from now on: it does already, or, over
-// IPv4, was told of one, accepts that, and does it once it has the MAC of who is next
-// (__ip_do_redirect, net/ipv4/route.c); over IPv6 that is told with it.
+// takesShorter says whether a node was told of a shorter way and takes it: its routes have it
+// already; or, over IPv4, it accepts what it is told, and has it once it knows the MAC of who is next
+// (__ip_do_redirect, net/ipv4/route.c).
 func takesShorter(node *harness.Node, link string, q inspect.Question, next netip.Addr) (takes bool, err error) {
 	err = look(node, func(ns inspect.Namespace) error {
+		counters, err := inspect.OpenKernelCounters()
+		if err != nil {
+			return err
+		}
+		defer counters.Close()
+		counted, err := counters.Read()
+		if err != nil || counted["Icmp.InRedirects"]+counted["Icmp6.InRedirects"] == 0 {
+			return err
+		}
 		way, err := ns.Lookup(q)
 		if takes = err == nil && way.Next(q.To) == next; err != nil || takes || q.To.Is6() {
 			return err
@@ -108,17 +153,8 @@ func takesShorter(node *harness.Node, link string, q inspect.Question, next neti
 			return strings.TrimSpace(string(value)) != "0"
 		}
 		all, own := read("all", "accept_redirects"), read(link, "accept_redirects")
-		if !all && !own || read(link, "forwarding") && !(all && own) { // Documentation/networking/ip-sysctl.rst
-			return nil
-		}
-		counters, err := inspect.OpenKernelCounters()
-		if err != nil {
-			return err
-		}
-		defer counters.Close()
-		counted, err := counters.Read()
-		takes = counted["Icmp.InRedirects"] > 0
-		return err
+		takes = all && own || !read(link, "forwarding") && (all || own) // ip-sysctl.rst
+		return nil
 	})
 	return takes, err
 }

@@ -20,6 +20,8 @@ type Datagram struct {
 	TTL uint8
 	// TOS is the type of service, or traffic class: DSCP and ECN.
 	TOS uint8
+	// Label is the flow label of IPv6: 20 bits (RFC 6437).
+	Label uint32
 	// Sequence is a TCP connection's first number.
 	Sequence uint32
 	// Payload is what an echo request or a datagram carries.
@@ -115,7 +117,8 @@ func (d Datagram) ip(next uint8, carried []byte) []byte {
 	}
 	const header = 40
 	b := make([]byte, header, header+len(carried))
-	b[0], b[1], b[6], b[7] = 6<<4|d.TOS>>4, d.TOS<<4, next, d.TTL
+	binary.BigEndian.PutUint32(b, 6<<28|uint32(d.TOS)<<20|d.Label&0xfffff)
+	b[6], b[7] = next, d.TTL
 	binary.BigEndian.PutUint16(b[4:], uint16(len(carried)))
 	copy(b[8:], d.Source.Addr().AsSlice())
 	copy(b[24:], d.Destination.Addr().AsSlice())
