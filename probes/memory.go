@@ -67,10 +67,11 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 		if enough {
 			continue
 		}
-		for _, ask := range []func(question, *recall, *finding) ([]finding, error){m.branches, m.otherPorts, m.shorterWay} {
-			if m.leg == evidence.Answer { // what may be chosen of an answer is the service's to choose
-				break
-			}
+		ways := []func(question, *recall, *finding) ([]finding, error){m.branches, m.otherPorts, m.shorterWay}
+		if m.leg == evidence.Answer { // what else may be chosen of an answer is the service's to choose
+			ways = []func(question, *recall, *finding) ([]finding, error){m.branches, m.answeredTo}
+		}
+		for _, ask := range ways {
 			if is, _ := m.judge(found[i]); is != holds {
 				break
 			}

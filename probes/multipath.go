@@ -44,7 +44,7 @@ func (m *IsolationMatcher) branches(q question, c *recall, f *finding) (more []f
 	}
 	var left []branch
 	for _, node := range f.from.Lab().Nodes() {
-		if !slices.ContainsFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Node == node.Name() && s.Role == evidence.Request }) {
+		if !slices.ContainsFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Node == node.Name() && s.Role == m.leg }) {
 			continue
 		}
 		ways, err := c.branchesAt(node, f)
@@ -86,7 +86,7 @@ func (w *ways) leftBy(chooses func(branch) bool) []branch {
 func (w *ways) sees(r Result) {
 	w.left = slices.DeleteFunc(w.left, func(b branch) bool {
 		return slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {
-			return s.Role == evidence.Request && s.Direction == evidence.In && !s.Foreign && s.Node == b.to
+			return s.Role == w.m.leg && s.Direction == evidence.In && !s.Foreign && s.Node == b.to
 		})
 	})
 }
@@ -187,7 +187,10 @@ func (c *recall) branchesAt(node *harness.Node, f *finding) (ways []branch, err 
 	if err != nil {
 		return nil, err
 	}
-	to := f.Addr.WithZone("")
+	to, ok := f.goesTo(c.leg)
+	if !ok {
+		return nil, nil
+	}
 	routes := slices.DeleteFunc(slices.Clone(state.Routes), func(r inspect.Route) bool { return len(r.Hops) < 2 || !r.To.Contains(to) })
 	if len(routes) == 0 {
 		return nil, nil
@@ -196,8 +199,8 @@ func (c *recall) branchesAt(node *harness.Node, f *finding) (ways []branch, err 
 	if !f.Probe.kind.ports {
 		by &^= rules.SourcePort
 	}
-	if by&rules.SourcePort != 0 {
-		by = rules.SourcePort // each probe has another label as well
+	if by&rules.SourcePort != 0 || by != 0 && c.leg == evidence.Answer {
+		by = rules.SourcePort // each probe has another label as well, and each answer
 	}
 	if by == 0 {
 		return nil, nil
@@ -210,6 +213,18 @@ func (c *recall) branchesAt(node *harness.Node, f *finding) (ways []branch, err 
 		}
 	}
 	return ways, nil
+}
+
+// goesTo is where a finding's requests go, or its answers.
+func (f *finding) goesTo(leg evidence.Role) (to netip.Addr, ok bool) {
+	if leg == evidence.Request {
+		return f.Addr.WithZone(""), true
+	}
+	at := slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == leg })
+	if at < 0 {
+		return to, false
+	}
+	return f.Timeline[at].Destination, true
 }
 
 // hashed are what a program may choose of that by which a node's multipath routes choose:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nstest/nstest/harness/inspect"
 )
@@ -65,6 +66,45 @@ func Named(set *inspect.Ruleset) []Port {
 		}
 	}
 	return n.all()
+}
+
+// DestinationPorts are destination ports for such a packet, one for each way in which the rules
+// tell them apart, but for the packet's own.
+func DestinationPorts(set *inspect.Ruleset, p Packet) (ports []uint16) {
+	if p.DstPort == nil || p.Protocol == nil {
+		return nil
+	}
+	seen := []string{matching(set, p)}
+	for _, named := range Named(set) {
+		if named.Number == 0 || named.Source || named.Protocol != *p.Protocol {
+			continue
+		}
+		p.DstPort = &named.Number
+		if does := matching(set, p); !slices.Contains(seen, does) {
+			seen, ports = append(seen, does), append(ports, named.Number)
+		}
+	}
+	return ports
+}
+
+// matching is which rules match a packet.
+func matching(set *inspect.Ruleset, p Packet) string {
+	var does strings.Builder
+	for _, table := range set.Tables {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				does.WriteString(Match(rule, p).String())
+			}
+		}
+	}
+	for _, table := range set.Legacy {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				does.WriteString(MatchLegacy(rule, p).String())
+			}
+		}
+	}
+	return does.String()
 }
 
 // names are those found so far.
