@@ -15,7 +15,8 @@ type demand struct {
 	name  string
 	check func(r *round) string
 	// timely is true of what is right within a time alone: where the network's programs and
-	// services were late, which are of this process, the library's bound was over.
+	// services were late, which are of this process, the library's bound was over; and where a
+	// plain socket's answer took longer than that.
 	timely bool
 	// absent is true of what rests on the oracle's having seen nothing: where this process was
 	// late meanwhile, that is not known.
@@ -27,7 +28,18 @@ const tooLate = bound / 2
 
 // moot says whether nothing follows from what was not met.
 func (d demand) moot(r *round) bool {
-	return d.timely && r.said.late > tooLate || d.absent && r.missed > tooLate
+	return d.timely && (r.said.late > tooLate || r.tardy()) || d.absent && r.missed > tooLate
+}
+
+// tardy says whether an answer to a plain socket took longer than the library waits for one.
+func (r *round) tardy() bool {
+	return slices.ContainsFunc(r.facts, func(f fact) bool { return f.plain() && f.answered && f.took > r.w.within(r.ask) })
+}
+
+// leftOpen says whether the library says of a silence that it does not know what it is of: it
+// claims nothing then. How often it does is counted.
+func leftOpen(res probes.Result) bool {
+	return res.Outcome == probes.Silent && res.Cause != nil && res.Cause.Kind == evidence.Unknown
 }
 
 // demands are all. They know of the library what it said, and nothing of how.
@@ -118,7 +130,7 @@ var demands = []demand{
 	}},
 	{name: "not reached, but the target answers", check: func(r *round) string {
 		v := r.said.reached
-		if !v.asked || v.holds || r.w.remembers() || r.each(r.said.bare, func(_ probes.Result, f fact) string {
+		if !v.asked || v.holds || v.inconclusive() != "" || r.w.remembers() || r.each(r.said.bare, func(_ probes.Result, f fact) string {
 			if r.reached(f) != yes {
 				return "not"
 			}
@@ -133,7 +145,7 @@ var demands = []demand{
 			return ""
 		}
 		return r.each(slices.Concat(r.said.bare, r.said.watched, r.said.surveyed), func(res probes.Result, f fact) string {
-			if res.Outcome != probes.Answered && f.answered {
+			if res.Outcome != probes.Answered && f.answered && !leftOpen(res) {
 				return fmt.Sprintf("%s (%s)\n%s", res, causeOf(res), f)
 			}
 			return ""

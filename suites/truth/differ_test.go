@@ -34,6 +34,8 @@ func apart(bare, watched probes.Result) bool {
 	switch {
 	case bare.From != watched.From || bare.To != watched.To || bare.Addr != watched.Addr || bare.Probe.String() != watched.Probe.String():
 		return true
+	case leftOpen(watched):
+		return false
 	case bare.Outcome == watched.Outcome:
 		return bare.Proven && watched.By != "" && bare.By != watched.By
 	case said(probes.Answered):

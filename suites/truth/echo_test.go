@@ -58,7 +58,7 @@ func (o *oracle) askEcho(ctx context.Context, f *fact, token string) {
 			return
 		}
 		if n > 8 && buf[0] == reply && strings.Contains(string(buf[:n]), token) {
-			f.answered = true
+			f.answered, f.took = true, time.Since(f.began)
 			return
 		}
 	}

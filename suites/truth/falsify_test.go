@@ -177,24 +177,42 @@ var _ = Describe("the judge", func() {
 		Expect(complaints(rounds[1])).To(BeEmpty())
 	})
 
-	It("makes nothing of an answer that this very process was too late to hand on", func(ctx SpecContext) {
+	It("makes nothing of an answer that was too late, by this very process or to a plain socket", func(ctx SpecContext) {
 		rounds, err := known(answers).examine(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		r := rounds[0]
-		results(&r.said.watched, func(r *probes.Result) { r.Outcome, r.Cause = probes.Silent, &evidence.Cause{Kind: evidence.Unknown} })
-		missed := func() (names []string) {
-			for _, d := range demands {
-				if d.check(r) != "" && !d.moot(r) {
-					names = append(names, d.name)
-				}
-			}
-			return names
-		}
-		Expect(missed()).To(ContainElement("no answer is said to come, but one comes"))
-		r.said.late = tooLate + 1
-		Expect(missed()).To(BeEmpty())
+		r.said.late = 0 // whatever else this machine does
+		results(&r.said.watched, func(r *probes.Result) { r.Outcome, r.Cause = probes.Silent, &evidence.Cause{Kind: evidence.NoAnswer} })
+		r.facts[0].took = r.w.within(r.ask)
+		Expect(missed(r)).To(ContainElements("no answer is said to come, but one comes", "watched and unwatched differ"))
+		r.facts[0].took++
+		Expect(missed(r)).To(BeEmpty())
+		r.facts[0].took, r.said.late = 0, tooLate+1
+		Expect(missed(r)).To(BeEmpty())
 		r.said.isolated = verdict{asked: true, holds: true}
-		Expect(missed()).To(ContainElement("isolated, but what a plain socket sends is delivered"))
+		Expect(missed(r)).To(ContainElement("isolated, but what a plain socket sends is delivered"))
+	})
+
+	It("takes for no claim what the library leaves open, and counts it", func(ctx SpecContext) {
+		rounds, err := known(answers).examine(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		r := rounds[0]
+		r.said.late = 0
+		open := evidence.Cause{Kind: evidence.Unknown, Node: "site", Detail: "its responder has not answered: give it more time (Within)"}
+		results(&r.said.watched, func(r *probes.Result) { r.Outcome, r.Cause = probes.Silent, &open })
+		r.said.reached = verdict{asked: true, err: errors.New("site was not reached: " + open.String())}
+		Expect(missed(r)).To(BeEmpty())
+		t := newTally()
+		t.count(r)
+		Expect(t.Verdicts["inconclusive"]).To(Equal(2))
+
+		// The same, where one of them is said to be sure.
+		r.said.reached.err = errors.New("site was not reached: it is silent")
+		Expect(missed(r)).To(ContainElement("not reached, but the target answers"))
+		results(&r.said.surveyed, func(r *probes.Result) { r.Outcome, r.Cause = probes.Silent, &evidence.Cause{Kind: evidence.Drop} })
+		Expect(missed(r)).To(ContainElement("no answer is said to come, but one comes"))
+		results(&r.said.surveyed, func(r *probes.Result) { r.Outcome, r.Cause = probes.Unsent, &evidence.Cause{Kind: evidence.Unknown} })
+		Expect(missed(r)).To(ContainElement("no answer is said to come, but one comes"))
 	})
 
 	It("catches what is said about another lab", func(ctx SpecContext) {
@@ -303,6 +321,16 @@ lab := harness.Up(t, network)
 		}
 	})
 })
+
+// missed are the demands that a round does not meet, unless nothing follows from that.
+func missed(r *round) (names []string) {
+	for _, d := range demands {
+		if d.check(r) != "" && !d.moot(r) {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}
 
 // complaints are the demands that a round does not meet.
 func complaints(r *round) (names []string) {

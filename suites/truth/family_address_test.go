@@ -15,14 +15,24 @@ var addresses = family{"address", []row{
 	{name: "a second address on the link", add: func(g *generator) {
 		n := g.node(pick(g.r, g.ends()...))
 		p := &n.ports[0]
+		if len(p.also) > 0 {
+			return // it has one
+		}
 		for _, prefix := range g.prefixesOf(p.segment) {
 			a := netip.MustParsePrefix(prefix)
-			p.also = append(p.also, fmt.Sprintf("%s/%d", plus(a.Addr(), 77), a.Bits()))
+			addr := plus(a.Addr(), 77)
+			for g.taken(p.segment, addr.String()) {
+				addr = addr.Next()
+			}
+			p.also = append(p.also, fmt.Sprintf("%s/%d", addr, a.Bits()))
 		}
 		g.closeNearest(n.name)
 	}},
 	{name: "an address on the loopback", add: func(g *generator) {
 		n := g.node(pick(g.r, g.ends()...))
+		if g.has(n.name) {
+			return
+		}
 		for _, text := range []string{"192.0.2.9/32", "2001:db8::9/128"} {
 			if netip.MustParsePrefix(text).Addr().Is6() && g.v6 || netip.MustParsePrefix(text).Addr().Is4() && g.v4 {
 				g.loopback(n.name, text)
@@ -33,6 +43,9 @@ var addresses = family{"address", []row{
 	{name: "an address that came later", add: func(g *generator) {
 		name := pick(g.r, g.ends()...)
 		device, v6 := g.port(name), g.family()
+		if g.has(name) {
+			return
+		}
 		text := "192.0.2.77/32"
 		if v6 {
 			text = "2001:db8::77/128"

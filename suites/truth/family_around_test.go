@@ -43,7 +43,7 @@ var arounds = family{"around", []row{
 		_, to := g.wonder(pick(g.r, udp, every))
 		router, v6 := g.nextTo(to), g.family()
 		via := g.addr(to, v6)
-		if router == "" || via == "" || g.has(to) {
+		if router == "" || via == "" || g.again() {
 			return
 		}
 		prefix, own := "192.0.2.0/24", "192.0.2.50"
@@ -61,7 +61,7 @@ var arounds = family{"around", []row{
 	}},
 	{name: "a way of a higher metric by another device", weight: 2, add: func(g *generator) {
 		for _, n := range g.nodes {
-			if n.router || len(n.ports) < 2 || n.name == "br" {
+			if n.router || len(n.ports) < 2 || n.name == "br" || g.has(n.name) {
 				continue
 			}
 			g.otherDevice(n)
@@ -117,13 +117,13 @@ func (g *generator) round(side, some string) bool {
 	return true
 }
 
-// nextTo is a router on the link of an end.
+// nextTo is another router on the link of an end.
 func (g *generator) nextTo(end string) string {
 	if end == "" {
 		return ""
 	}
 	for _, router := range g.routers() {
-		if g.isOn(router, g.node(end).ports[0].segment) {
+		if router != end && g.isOn(router, g.node(end).ports[0].segment) {
 			return router
 		}
 	}

@@ -34,7 +34,10 @@ var chosen = family{"chosen", []row{
 	{name: "policy routing by what a program may choose", weight: 2, add: func(g *generator) {
 		from, to := g.wonder(pick(g.r, udp, udp, tcp))
 		v6 := g.family()
-		if addr := g.addr(to, v6); from != "" && addr != "" {
+		if from == "" || g.has(from) {
+			return
+		}
+		if addr := g.addr(to, v6); addr != "" {
 			g.routeChosen(from, addr, v6)
 		}
 	}},

@@ -173,6 +173,7 @@ func askInVain(at, to *harness.Node, device string, addr netip.Addr) error {
 	err = to.Netlink().AddrAdd(link, prefix)
 	for _, r := range routes {
 		if r.Gw != nil {
+			r.SetFlag(netlink.FLAG_ONLINK) // whatever rules say of the gateway
 			err = errors.Join(err, to.Netlink().RouteReplace(&r))
 		}
 	}

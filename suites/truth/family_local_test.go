@@ -39,7 +39,7 @@ var locals = family{"local", []row{
 	}},
 	{name: "a source that is only a route's", weight: 2, add: func(g *generator) {
 		from, to := g.wonder(pick(g.r, udp, udp, icmp, tcp))
-		if from == "" || g.has(from) {
+		if from == "" || g.again() {
 			return
 		}
 		v6 := g.family()

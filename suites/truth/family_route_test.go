@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/topo"
@@ -35,8 +37,8 @@ var routings = family{"routing", []row{
 			g.put(part{node: at, source: at + ".NoRoutes()", declare: func(n *topo.Node, _ string) { n.NoRoutes() }})
 		}
 	}},
-	{name: "policy routing by protocol and port, to a good route", weight: 2, add: func(g *generator) { g.policyRouting(true) }},
-	{name: "policy routing by protocol and port, to none", weight: 2, add: func(g *generator) { g.policyRouting(false) }},
+	{name: byProtocol + ", to a good route", weight: 2, add: func(g *generator) { g.policyRouting(true) }},
+	{name: byProtocol + ", to none", weight: 2, add: func(g *generator) { g.policyRouting(false) }},
 	{name: "policy routing rule that ends it", add: func(g *generator) {
 		at := g.anyRouter()
 		if g.has(at) {
@@ -106,6 +108,9 @@ func (g *generator) selector() (proto int, port uint16) {
 	return unix.IPPROTO_UDP, 53
 }
 
+// byProtocol begins the names of rows that fill one table: a node has one of them.
+const byProtocol = "policy routing by protocol and port"
+
 // policyRouting has a protocol and port take a table of its own: one that has the
 // good route while main has a blackhole, or the other way round.
 func (g *generator) policyRouting(good bool) {
@@ -120,7 +125,7 @@ func (g *generator) policyRouting(good bool) {
 			}
 		}
 	}
-	if at == "" {
+	if at == "" || slices.ContainsFunc(g.parts, func(p part) bool { return p.node == at && strings.HasPrefix(p.feature, byProtocol) }) {
 		return
 	}
 	addr, device := g.addr(to, v6), near(g.node(to).ports[0].segment)

@@ -33,6 +33,15 @@ var listeners = family{"listener", []row{
 	}},
 }}
 
+// bound says whether a service of a node is on an address of its devices: it could not
+// begin where that is gone.
+func (g *generator) bound(name string) bool {
+	return slices.ContainsFunc(g.services, func(s service) bool {
+		addr, err := netip.ParseAddr(s.on)
+		return s.node == name && err == nil && !addr.IsLoopback()
+	})
+}
+
 // listener changes a service into a plain one of another kind.
 func (g *generator) listener(change func(*service)) {
 	if len(g.services) == 0 {
@@ -51,13 +60,13 @@ func (g *generator) loopback(name, prefix string) {
 
 // programs forward what they are sent, as plain programs do.
 var programs = family{"program", []row{
-	{name: "proxy for a port", weight: 2, add: func(g *generator) {
+	{name: forPort, weight: 2, add: func(g *generator) {
 		at, to := g.anyRouter(), pick(g.r, g.ends()...)
-		if at == to || !g.addressed(at) || g.has(at) {
-			return
-		}
 		v6 := g.family()
 		addr := g.addr(to, v6)
+		if at == to || !g.addressed(at) || g.proxied() || g.owns(at, addr) {
+			return
+		}
 		g.services = slices.DeleteFunc(g.services, func(s service) bool { return s.node == at && s.network == tcp && s.port == 80 })
 		g.does(at, fmt.Sprintf("// a program at %s hands what comes to its TCP port 80 on to [%s]:80", at, addr), func(s *scope, node *harness.Node) error {
 			return proxy(s, node, 80, netip.AddrPortFrom(netip.MustParseAddr(addr), 80))
@@ -67,13 +76,13 @@ var programs = family{"program", []row{
 			g.asks = g.asks[:len(g.asks)-1]
 		}
 	}},
-	{name: "transparent proxy", weight: 2, add: func(g *generator) {
+	{name: transparent, weight: 2, add: func(g *generator) {
 		at, to := g.anyRouter(), pick(g.r, g.ends()...)
-		if at == to || !g.node(at).router || g.has(at) {
-			return
-		}
 		v6 := g.family()
 		addr := g.addr(to, v6)
+		if at == to || !g.node(at).router || g.proxied() || g.owns(at, addr) {
+			return
+		}
 		g.nft(at, g.table(word(v6), chain("in", "nat", "prerouting", -100, "accept", "tcp dport 80 counter redirect to :3128")))
 		g.does(at, fmt.Sprintf("// a program at %s hands what comes to its TCP port 3128 on to [%s]:80", at, addr), func(s *scope, node *harness.Node) error {
 			return proxy(s, node, 3128, netip.AddrPortFrom(netip.MustParseAddr(addr), 80))
@@ -91,6 +100,25 @@ var programs = family{"program", []row{
 	}},
 }}
 
+const (
+	forPort     = "proxy for a port"
+	transparent = "transparent proxy"
+)
+
+// proxied says whether a proxy is there: of two, each may hand on to the other, for ever.
+func (g *generator) proxied() bool {
+	return slices.ContainsFunc(g.parts, func(p part) bool { return p.feature == forPort || p.feature == transparent })
+}
+
+// owns says whether an address is one of a node's, though it may be another's as well.
+func (g *generator) owns(name, addr string) bool {
+	return slices.ContainsFunc(g.node(name).ports, func(p port) bool { return slices.Contains(p.at, addr) })
+}
+
+// mostProxied is how many connections a proxy hands on at once. Rules may lead what it
+// sends back to it, for ever.
+const mostProxied = 32
+
 // proxy accepts at a port, and copies both ways to another.
 func proxy(s *scope, node *harness.Node, port uint16, to netip.AddrPort) error {
 	ctx, stop := context.WithCancel(context.Background())
@@ -101,12 +129,21 @@ func proxy(s *scope, node *harness.Node, port uint16, to netip.AddrPort) error {
 	}
 	s.Cleanup(func() { stop(); _ = listener.Close() })
 	go func() {
+		room := make(chan struct{}, mostProxied)
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			go handOn(ctx, node, conn, to)
+			select {
+			case room <- struct{}{}:
+				go func() {
+					defer func() { <-room }()
+					handOn(ctx, node, conn, to)
+				}()
+			default:
+				_ = conn.Close()
+			}
 		}
 	}()
 	return nil

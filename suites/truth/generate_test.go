@@ -270,6 +270,11 @@ func (g *generator) has(name string) bool {
 	return slices.ContainsFunc(g.parts, func(p part) bool { return p.node == name && p.feature == g.naming })
 }
 
+// again says whether the world has the row that is put in already.
+func (g *generator) again() bool {
+	return slices.ContainsFunc(g.parts, func(p part) bool { return p.feature == g.naming })
+}
+
 // does adds what is done to the lab once it is up.
 func (g *generator) does(name, source string, do func(s *scope, node *harness.Node) error) *part {
 	return g.put(part{node: name, source: source, do: func(s *scope, lab *harness.Lab, _ string) error { return do(s, lab.Node(name)) }})

@@ -1,9 +1,9 @@
 package truth_test
 
 import (
+	"context"
 	"encoding/binary"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -86,6 +86,16 @@ func (h *hands) idle() bool {
 	return true
 }
 
+// done waits until what was read is handed on: how late it is is not known before.
+func (h *hands) done(ctx context.Context) {
+	h.mu.Lock()
+	some := len(h.fds) > 0
+	h.mu.Unlock()
+	if some {
+		settle(ctx, h.idle)
+	}
+}
+
 // lateness is how late all packets were so far, in sum.
 func (h *hands) lateness() time.Duration {
 	h.mu.Lock()
@@ -94,27 +104,60 @@ func (h *hands) lateness() time.Duration {
 }
 
 // pulse is how long this process had no turn, in sum, since it began: what its services
-// and the library's own did not do meanwhile, no network is to blame for.
+// and the library's own did not do meanwhile, no network is to blame for. A time without
+// one that is not over counts as well.
 func pulse() time.Duration {
-	beat.Do(func() {
+	beat.once.Do(func() {
+		beat.last = time.Now()
 		go func() {
-			const every = 5 * time.Millisecond
-			last := time.Now()
-			for range time.NewTicker(every).C {
-				if gap := time.Since(last); gap > 2*every {
-					missed.Add(int64(gap - every))
-				}
-				last = time.Now()
+			for range time.NewTicker(beats).C {
+				beat.mu.Lock()
+				beat.missed += beat.gap()
+				beat.last = time.Now()
+				beat.mu.Unlock()
 			}
 		}()
 	})
-	return time.Duration(missed.Load())
+	beat.mu.Lock()
+	defer beat.mu.Unlock()
+	return beat.missed + beat.gap()
 }
 
-var (
-	beat   sync.Once
-	missed atomic.Int64
-)
+const beats = 5 * time.Millisecond
+
+var beat heart
+
+type heart struct {
+	once   sync.Once
+	mu     sync.Mutex
+	last   time.Time
+	missed time.Duration // before that
+}
+
+// gap is how long the next beat is overdue.
+func (h *heart) gap() time.Duration {
+	if d := time.Since(h.last); d > 2*beats {
+		return d - beats
+	}
+	return 0
+}
+
+// lap is how late programs and this process were since the last one, in sum.
+type lap struct {
+	hands         *hands
+	handed, pulse time.Duration
+}
+
+func newLap(h *hands) *lap { return &lap{h, h.lateness(), pulse()} }
+
+// late ends it, and begins another.
+func (l *lap) late(ctx context.Context) time.Duration {
+	l.hands.done(ctx)
+	handed, missed := l.hands.lateness(), pulse()
+	d := max(handed-l.handed, missed-l.pulse)
+	l.handed, l.pulse = handed, missed
+	return d
+}
 
 // came is when the kernel says that a packet came, or now.
 func came(control []byte) time.Time {
@@ -149,7 +192,19 @@ var _ = Describe("a program that hands on packets", func() {
 		Expect(h.idle()).To(BeTrue())
 		Expect(h.lateness()).To(BeNumerically(">=", time.Second))
 		h.add(1)
+		since := newLap(h)
+		go h.give(time.Now().Add(-time.Minute)) // it is late, and has not handed it on yet
+		Expect(since.late(context.Background())).To(BeNumerically(">=", time.Minute))
+		Expect(since.late(context.Background())).To(BeNumerically("<", time.Minute))
+		h.add(1)
 		h.give(time.Now().Add(time.Hour)) // before its time
-		Expect(h.lateness()).To(BeNumerically("<", 2*time.Second))
+		Expect(h.lateness()).To(BeNumerically("<", 2*time.Minute))
+	})
+
+	It("counts a time without a turn that is not over", func() {
+		h := &heart{last: time.Now().Add(-time.Second)}
+		Expect(h.gap()).To(BeNumerically(">=", time.Second-beats))
+		h.last = time.Now().Add(time.Second)
+		Expect(h.gap()).To(BeZero())
 	})
 })

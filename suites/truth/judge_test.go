@@ -103,7 +103,9 @@ func (w *world) interview(ctx context.Context, s *scope, rounds []*round, change
 		}
 		var err error
 		var why lost
+		since := newLap(&s.hands)
 		r.said.lifts, r.turned, err = w.lift(ctx, lab, b, &s.hands, askedOf(of), of)
+		r.said.late = max(r.said.late, since.late(ctx))
 		if r.lifted = true; errors.As(err, &why) {
 			r.lifted, r.said.lost = false, err.Error()
 		} else if err != nil {
@@ -131,9 +133,9 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 			o := w.oracle(s)
 			for _, r := range rounds {
 				if facts := which(r); facts != nil && r.needsFacts() {
-					handed, missed := o.hands.lateness(), pulse()
+					since := newLap(o.hands)
 					*facts = o.facts(ctx, w, r)
-					r.missed = max(r.missed, o.hands.lateness()-handed, pulse()-missed)
+					r.missed = max(r.missed, since.late(ctx))
 				}
 			}
 			return nil

@@ -1,6 +1,7 @@
 package truth_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -37,8 +38,9 @@ var mistakes = family{"mistake", []row{
 			for _, a := range g.node(to).ports[0].at {
 				v6 := netip.MustParseAddr(a).Is6()
 				back := g.addr(at, v6)
+				device := g.deviceTo(router, back)
 				g.mistake(router, fmt.Sprintf("ip route replace %s via %s // at %s", a, back, router), func(node *harness.Node) error {
-					return node.Netlink().RouteReplace(&netlink.Route{Dst: host(a), Gw: net.ParseIP(back)})
+					return routeBy(node, host(a), back, device)
 				})
 			}
 			return
@@ -46,13 +48,16 @@ var mistakes = family{"mistake", []row{
 	}},
 	{name: "link down", weight: 2, add: func(g *generator) {
 		at := pick(g.r, g.nodes...).name
-		if device := g.port(at); device != "lo" {
+		if device := g.port(at); device != "lo" && !g.bound(at) {
 			g.mistake(at, fmt.Sprintf("lab.Node(%q).Port(%q).Down()", at, device), func(node *harness.Node) error { return node.Port(device).Down() })
 		}
 	}},
 	{name: "missing address", weight: 2, add: func(g *generator) {
 		at := pick(g.r, g.ends()...)
 		device := g.node(at).ports[0].segment
+		if g.bound(at) {
+			return
+		}
 		g.mistake(at, fmt.Sprintf("ip addr flush dev %s // at %s", device, at), func(node *harness.Node) error {
 			link, err := node.Netlink().LinkByName(device)
 			if err != nil {
@@ -60,8 +65,12 @@ var mistakes = family{"mistake", []row{
 			}
 			all, err := node.Netlink().AddrList(link, 0)
 			for _, a := range all {
-				if a.Scope != unix.RT_SCOPE_LINK {
-					err = node.Netlink().AddrDel(link, &a)
+				if a.Scope == unix.RT_SCOPE_LINK {
+					continue
+				}
+				// A second one of a prefix goes with its first.
+				if e := node.Netlink().AddrDel(link, &a); !errors.Is(e, unix.EADDRNOTAVAIL) {
+					err = errors.Join(err, e)
 				}
 			}
 			return err
@@ -113,7 +122,7 @@ func (g *generator) mistake(at, source string, do func(*harness.Node) error) {
 
 // gateway has a node send everything to an address.
 func (g *generator) gateway(at, via string) {
-	v6 := netip.MustParseAddr(via).Is6()
+	v6, device := netip.MustParseAddr(via).Is6(), g.deviceTo(at, via)
 	g.mistake(at, fmt.Sprintf("ip route replace default via %s // at %s, and no other route with a gateway", via, at), func(node *harness.Node) error {
 		all, err := node.Netlink().RouteList(nil, familyOf(v6))
 		if err != nil {
@@ -124,8 +133,28 @@ func (g *generator) gateway(at, via string) {
 				_ = node.Netlink().RouteDel(&r)
 			}
 		}
-		return node.Netlink().RouteReplace(&netlink.Route{Dst: everything(v6), Gw: net.ParseIP(via)})
+		return routeBy(node, everything(v6), via, device)
 	})
+}
+
+// routeBy has a node send by a gateway, whatever its rules and other routes say of that:
+// who does not name the device has the kernel look the gateway up.
+func routeBy(node *harness.Node, dst *net.IPNet, via, device string) error {
+	link, err := node.Netlink().LinkByName(device)
+	if err != nil {
+		return err
+	}
+	return node.Netlink().RouteReplace(&netlink.Route{Dst: dst, Gw: net.ParseIP(via), LinkIndex: link.Attrs().Index, Flags: int(netlink.FLAG_ONLINK)})
+}
+
+// deviceTo is a node's device on whose link an address is.
+func (g *generator) deviceTo(at, addr string) string {
+	for _, p := range g.node(at).ports {
+		if len(p.at) > 0 && g.onPrefix(p.segment, netip.MustParseAddr(addr)) {
+			return p.segment
+		}
+	}
+	return ""
 }
 
 // facing are two ends on different links of a router.

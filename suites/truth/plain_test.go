@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,6 +51,8 @@ type fact struct {
 	accepted  map[string]bool // whose plain service had the connection, or read the datagram
 	by        string          // who says in the answer that it is
 	answered  bool            // an answer came from the address that was asked
+	began     time.Time       // when it was asked
+	took      time.Duration   // until the answer was read
 	opened    bool            // of TCP: connected
 	before    count           // the kernels' counters, before it was asked
 }
@@ -74,7 +77,7 @@ func (f fact) String() string {
 	text := fmt.Sprintf("%s%s asks %s %s/%d: ", f.from, source, f.to, f.kind, f.port)
 	switch {
 	case f.answered:
-		text += "answered by " + f.by
+		text += fmt.Sprintf("answered by %s after %v", f.by, f.took.Round(time.Millisecond))
 	case f.opened:
 		text += "connected, but no answer"
 	case f.unsent != nil:

@@ -68,14 +68,7 @@ const (
 )
 
 func (w *world) probe(a ask) probes.Probe {
-	d := bound
-	if a.kind != icmp {
-		d = serviceBound
-	}
-	if w.remembers() && a.kind == tcp || w.stopsDiscovery() {
-		d = retransmits
-	}
-	d += w.slow()
+	d := w.within(a)
 	switch a.kind {
 	case tcp:
 		return probes.TCP(a.port).Within(d)
@@ -83,6 +76,18 @@ func (w *world) probe(a ask) probes.Probe {
 		return probes.UDP(a.port).Within(d)
 	}
 	return probes.ICMP().Within(d)
+}
+
+// within is how long a probe may take.
+func (w *world) within(a ask) time.Duration {
+	d := bound
+	if a.kind != icmp {
+		d = serviceBound
+	}
+	if w.remembers() && a.kind == tcp || w.stopsDiscovery() {
+		d = retransmits
+	}
+	return d + w.slow()
 }
 
 func target(lab *harness.Lab, a ask) probes.Target {
@@ -95,12 +100,8 @@ func target(lab *harness.Lab, a ask) probes.Target {
 // consult asks the library one question in all its ways.
 func (w *world) consult(ctx context.Context, lab *harness.Lab, hands *hands, a ask, survey bool) (s said, err error) {
 	from, to, p := lab.Node(a.from), target(lab, a), w.probe(a)
-	before, missed := hands.lateness(), pulse()
-	lap := func() {
-		now, missing := hands.lateness(), pulse()
-		s.late = max(s.late, now-before, missing-missed)
-		before, missed = now, missing
-	}
+	since := newLap(hands)
+	lap := func() { s.late = max(s.late, since.late(ctx)) }
 	defer lap()
 	if a.kind == every {
 		s.isolated, err = w.match(ctx, lab, hands, a, func() (bool, error) { return probes.BeIsolatedFrom(to).WithContext(ctx).Match(from) })

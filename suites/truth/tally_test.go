@@ -101,6 +101,9 @@ func (t *tally) count(r *round) {
 		t.Verdicts["not unanswered"]++
 	}
 	for _, res := range r.said.watched {
+		if f, ok := r.fact(res.Addr); ok && f.answered && leftOpen(res) {
+			t.leaves(r, "a watched probe that could be answered: "+res.Cause.String())
+		}
 		if res.Cause != nil {
 			t.Verdicts["cause "+string(res.Cause.Kind)]++
 		} else {
@@ -110,8 +113,11 @@ func (t *tally) count(r *round) {
 }
 
 // open counts a verdict that is none.
-func (t *tally) open(r *round, v verdict) {
-	reason := shape(v.inconclusive())
+func (t *tally) open(r *round, v verdict) { t.leaves(r, v.inconclusive()) }
+
+// leaves counts what is left open, for a reason.
+func (t *tally) leaves(r *round, why string) {
+	reason := shape(why)
 	if r.said.late > tooLate {
 		reason += " (this process had no turn in time)"
 	}

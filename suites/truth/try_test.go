@@ -78,7 +78,7 @@ func (o *oracle) ask(ctx context.Context, t try) fact {
 	_, first := o.book.since(0)
 	o.ears.heard(t, token) // nothing of an earlier one
 	before, err := counted(o.lab)
-	f := fact{try: t, arrived: map[string]int{}, accepted: map[string]bool{}, before: before}
+	f := fact{try: t, arrived: map[string]int{}, accepted: map[string]bool{}, before: before, began: time.Now()}
 	if err != nil {
 		f.unsent = err
 		return f
@@ -218,7 +218,7 @@ func (o *oracle) hear(ctx context.Context, f *fact, conn net.Conn, read func(byt
 		_ = conn.SetReadDeadline(time.Now().Add(bound))
 		line, err := read('\n')
 		if name, ok := strings.CutSuffix(strings.TrimSpace(line), ": "+token); ok {
-			f.by, f.answered = strings.TrimPrefix(name, "I am "), true
+			f.by, f.answered, f.took = strings.TrimPrefix(name, "I am "), true, time.Since(f.began)
 			return
 		}
 		switch {
