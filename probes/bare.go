@@ -72,7 +72,11 @@ func bareProbes(from *harness.Node, to Target) (*bare, error) {
 		if err != nil {
 			return nil, err
 		}
-		named = append(named, rules.Named(set)...)
+		routed, err := routedPorts(node)
+		if err != nil {
+			return nil, err
+		}
+		named = append(append(named, rules.Named(set)...), routed...)
 	}
 	b.fill(named)
 	return b, nil

@@ -212,3 +212,32 @@ func BenchmarkBeIsolatedFromBare(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N), "ms/bare")
 }
+
+// A rule of policy routing lets in what it leads to another table, whatever the rest comes to.
+func TestABareCheckReadsPolicyRouting(t *testing.T) {
+	t.Parallel()
+	for name, way := range map[string]topo.Rule{
+		"by the port":              {Protocol: "udp", Port: "4444"},
+		"by a range of ports":      {Protocol: "udp", Port: "4444-4450"},
+		"by a port of TCP":         {Protocol: "tcp", Port: "4444"},
+		"by a source port":         {Protocol: "udp", SourcePort: "53"},
+		"by the protocol":          {Protocol: "udp"},
+		"by a protocol of its own": {Protocol: "47"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			network := topo.New("routed")
+			lan, dmz := network.Switch("lan", "10.0.1.0/24"), network.Switch("dmz", "10.0.2.0/24")
+			network.Host("client", lan)
+			network.Host("server", dmz.At("10.0.2.1"))
+			way.Table, way.Priority = 100, 100
+			network.Router("fw", lan, dmz).Rule(way).Route(topo.Route{To: "10.0.2.1/32", Type: topo.Blackhole}).Route(topo.Route{To: "10.0.2.1/32", Dev: dmz, Table: 100})
+			lab := harness.Up(t, network)
+			if holds, err := probes.BeIsolatedFrom(lab.Node("server")).Match(lab.Node("client")); holds {
+				t.Error("it is isolated, and what the rule leads on arrives", err)
+			}
+			g := gomega.NewWithT(t)
+			g.Expect(lab.Node("client")).To(probes.BeIsolatedFrom(lab.Node("server"), probes.TCP(80)).At("fw"))
+		})
+	}
+}
