@@ -101,6 +101,9 @@ type Observation struct {
 	// Discoveries are packets of neighbour discovery, of this probe's time and somewhat before;
 	// needed where a neighbour did not answer.
 	Discoveries []Discovered
+	// Awaited is where a packet of the probe was seen to wait for a neighbour; the zero End is
+	// nowhere. It was given up where nothing is left of the entry.
+	Awaited End
 	// Lost says what was not seen for want of space; "" when nothing was lost.
 	Lost string
 	// Untraced are the nodes, by name, that have rules of nftables which a watch may not

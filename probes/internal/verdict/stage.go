@@ -87,10 +87,12 @@ func (p spot) unroutable() string {
 }
 
 // unresolved says whether the node is asking for the next one's MAC, or gave up. The entry of
-// one that it gave up on is forgotten soon (neigh_periodic_work, net/core/neighbour.c): then its
-// word for it is what is left.
+// one that it gave up on is forgotten soon, at once where the machine has many (neigh_periodic_work,
+// neigh_forced_gc, net/core/neighbour.c): then its word for it is what is left, or that it was
+// seen to ask, for what waited went with the entry.
 func (p spot) unresolved() bool {
 	state := p.state.Neighbour(p.way.Out, p.next())
-	forgot := state == 0 && p.link().Flags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0 && !p.state.Legacy && p.reachedNoHost()
+	asked := p.Awaited == End{Node: p.state.Name, Interface: p.link().Name}
+	forgot := state == 0 && p.link().Flags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0 && !p.state.Legacy && (asked || p.reachedNoHost())
 	return state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) != 0 || forgot
 }
