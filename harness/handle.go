@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -101,6 +102,7 @@ func deaden(socket *nl.SocketHandle) {
 	if err != nil { // no descriptors
 		socket.Close()
 	}
+	runtime.KeepAlive(socket) // else its descriptor is closed meanwhile, and the number another's
 }
 
 // socketsOf is a handle's own map of sockets, which it does not show.

@@ -146,6 +146,7 @@ var _ = Describe("it proves no isolation", func() {
 
 	It("that an address is not settled, or lost, or that nobody has it", func(ctx SpecContext) {
 		o := up()
+		asks(o.fw, "dmz")
 		provesNothing(ctx, o.client, netip.MustParseAddr("10.0.2.99"), icmp, "nobody has answered for 10.0.2.99 yet", `Because("neighbour")`)
 		unsettle(o.server, "dmz", "fd00:2::1/64")
 		provesNothing(ctx, o.client, server6, web, "fd00:2::1 is tentative", `Because("tentative")`)

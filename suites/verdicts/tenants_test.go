@@ -74,7 +74,7 @@ var _ = Describe("two tenants with the same addresses, and a host on both", func
 		Entry("where one link of it does", func(s *site) { Expect(s.node("both").SetSysctl("net.ipv4.conf.a.forwarding", "1")).To(Succeed()) }),
 		Entry("where a program there gets all packets", func(s *site) {
 			w := tapped(s.node("both"), "a", unix.ETH_P_ALL)
-			DeferCleanup(func() { _ = unix.Close(w.fd) })
+			DeferCleanup(w.close)
 		}),
 		Entry("where a bridge joins its links", func(s *site) { bridged(s.node("both"), "a", "b") }),
 		Entry("where a rule makes copies", func(s *site) {

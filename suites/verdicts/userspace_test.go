@@ -3,6 +3,7 @@ package verdicts_test
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/nstest/nstest/harness"
@@ -13,7 +14,10 @@ import (
 
 // wire is a packet socket of one interface: whole frames in and out, each behind what
 // the kernel has left to do of it (checksums): struct virtio_net_hdr.
-type wire struct{ fd int }
+type wire struct {
+	mu sync.Mutex
+	fd int
+}
 
 // leftToDo is the size of struct virtio_net_hdr (packet(7), PACKET_VNET_HDR).
 const leftToDo = 10
@@ -47,7 +51,7 @@ func (w *wire) each(f func(frame []byte)) {
 	DeferCleanup(func() {
 		close(over)
 		<-done
-		_ = unix.Close(w.fd)
+		w.close()
 	})
 	go func() {
 		defer close(done)
@@ -66,7 +70,21 @@ func (w *wire) each(f func(frame []byte)) {
 	}()
 }
 
-func (w *wire) send(frame []byte) { _, _ = unix.Write(w.fd, frame) }
+// send sends a frame, unless the socket is closed: its number may be another's by then.
+func (w *wire) send(frame []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fd >= 0 {
+		_, _ = unix.Write(w.fd, frame)
+	}
+}
+
+func (w *wire) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = unix.Close(w.fd)
+	w.fd = -1
+}
 
 // mac is a node's on a segment.
 func mac(node *harness.Node, device string) []byte {
@@ -81,7 +99,7 @@ func mac(node *harness.Node, device string) []byte {
 func forwarder(node *harness.Node, from, to string, neighbour []byte, after time.Duration) {
 	GinkgoHelper()
 	in, out := tapped(node, from, unix.ETH_P_IP), tapped(node, to, unix.ETH_P_IP)
-	DeferCleanup(func() { _ = unix.Close(out.fd) })
+	DeferCleanup(out.close)
 	own := map[netip.Addr]bool{}
 	for _, addr := range node.Addrs() {
 		own[addr] = true
