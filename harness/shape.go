@@ -29,14 +29,16 @@ func shapeOf(g *ground) (shape, error) {
 			write func(io.Writer) error
 		}{
 			{"links", s.lastingLinks}, {"routes", s.lastingRoutes}, {"policy routing rules", s.rules}, {"neighbours", s.permanentNeighbours},
-			{"nftables", s.lastingRules}, {"iptables", s.legacyRules}, {"sysctls", s.decisiveSysctls},
+			{"neighbours answered for", s.proxies}, {"bridges", s.bridges}, {"xfrm", s.xfrm}, {"traffic control", s.traffic},
+			{"IPVS", s.balancing}, {"sets of ipset", s.sets}, {"nftables", s.lastingRules}, {"iptables", s.legacyRules},
+			{"sysctls", s.decisiveSysctls},
 		} {
 			text := new(bytes.Buffer)
 			if err := part.write(text); err != nil {
 				return at(err, "%s", part.title)
 			}
 			lines := strings.Split(strings.TrimSpace(text.String()), "\n")
-			if !strings.HasSuffix(part.title, "tables") { // where the order says nothing
+			if !strings.HasSuffix(part.title, "tables") && part.title != "sysctls" { // where the order says nothing
 				slices.Sort(lines)
 			}
 			made[part.title] = lines
@@ -180,30 +182,3 @@ func (s *state) legacyRules(w io.Writer) error {
 }
 
 var withoutCounters = regexp.MustCompile(`\[\d+:\d+\]`)
-
-// The sysctls that decide what becomes of a packet. All there are would be a thousand
-// files a node, and half a second.
-var (
-	decisive      = []string{"net/ipv4/ip_forward", "net/ipv4/icmp_echo_ignore_all", "net/ipv6/icmp/echo_ignore_all", "net/ipv4/fwmark_reflect"}
-	decisiveLinks = []string{
-		"net/ipv4/conf/*/forwarding", "net/ipv4/conf/*/rp_filter", "net/ipv4/conf/*/accept_local", "net/ipv4/conf/*/route_localnet",
-		"net/ipv4/conf/*/src_valid_mark", "net/ipv4/conf/*/arp_ignore", "net/ipv4/conf/*/arp_filter", "net/ipv4/conf/*/proxy_arp",
-		"net/ipv6/conf/*/forwarding", "net/ipv6/conf/*/force_forwarding", "net/ipv6/conf/*/disable_ipv6", "net/ipv6/conf/*/proxy_ndp",
-	}
-)
-
-// decisiveSysctls writes those of the calling thread's namespace.
-func (s *state) decisiveSysctls(w io.Writer) error {
-	keys := slices.Clone(decisive)
-	for _, link := range append(slices.Collect(maps.Values(s.names)), "all") {
-		for _, key := range decisiveLinks {
-			keys = append(keys, strings.Replace(key, "*", link, 1))
-		}
-	}
-	for _, key := range keys {
-		if _, err := fmt.Fprintf(w, "%s = %s\n", sysctlKey(key), strings.TrimSpace(slurp(sysctlRoot+key))); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -30,9 +30,10 @@ func (n *Node) did(err error, again func(*Node) error) error {
 // without a rule takes it away there. The caller calls its Down; no bundle is written of it.
 //
 // What was changed by other means (a command, a netlink handle, Nftables) is not
-// known. Twin compares links, addresses, routes, permanent neighbours, rulesets and
-// the sysctls that decide about packets; where they differ the error says what does,
-// and there is no twin. It does not know about processes and connections.
+// known. Twin compares links and bridges, addresses, routes, neighbours that are permanent or
+// answered for, rulesets, sets of ipset, xfrm, tc, XDP, IPVS and the sysctls that decide
+// about packets; where they differ the error says what does, and there is no twin. It does
+// not know about processes and connections, nor about those that are tracked.
 func (l *Lab) Twin() (*Lab, error) {
 	if l.attached {
 		return nil, fmt.Errorf("twin: %s was attached, and not built from a plan", l.Name())
