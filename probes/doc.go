@@ -113,6 +113,16 @@
 //	Expect(client).To(probes.BeIsolatedFrom(server, probes.TCP(22)).By("banned"))
 //	Expect(conn.Watch(ctx)).To(probes.Reach(server, probes.TCP(22)), "the ban is for new connections")
 //
+// # While something changes
+//
+// Stream sends packets at a rate while a function changes something, and says of each whether it
+// arrived: for how long it was open during a reload, or closed, with a lower and an upper bound.
+//
+//	flows, err := probes.Stream(ctx, outside, server, probes.UDP(53), time.Millisecond, func() error { return fw.Nft(rules) })
+//	...
+//	Expect(flows).To(HaveEach(HaveField("Arrived", 0))) // of IPv4, and of IPv6
+//	fmt.Println(flows[0].Open())                        // 3.1ms to 5.2ms (3 packets)
+//
 // # What would be without it
 //
 // A probe that is dropped by a rule might not have arrived without it either. With

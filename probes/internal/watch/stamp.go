@@ -39,6 +39,19 @@ func askForStamps() (s stamps, err error) {
 	return s, err
 }
 
+// Stamped has the kernel stamp packets as they come, in all namespaces, until done is called.
+func Stamped() (done func(), err error) {
+	s, err := askForStamps()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.await(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s.close, nil
+}
+
 func (s stamps) close() { _ = unix.Close(s.fd) }
 
 // await returns when the kernel stamps.
@@ -68,15 +81,15 @@ func (s stamps) see() error {
 		if err != nil {
 			continue
 		}
-		if at, ok := stampOf(control[:n]); ok && at.Before(read) {
+		if at, ok := StampOf(control[:n]); ok && at.Before(read) {
 			return nil
 		}
 	}
 	return unix.ETIMEDOUT
 }
 
-// stampOf is the time that the kernel gave a packet.
-func stampOf(control []byte) (time.Time, bool) {
+// StampOf is the time that the kernel gave a packet.
+func StampOf(control []byte) (time.Time, bool) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
 		return time.Time{}, false

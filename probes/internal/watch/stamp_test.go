@@ -41,7 +41,7 @@ func TestStampOfAPacket(t *testing.T) {
 		"a message cut off":  {controlOf(unix.SCM_TIMESTAMPNS, stamp...)[:20], false},
 		"less than a header": {[]byte{1, 2, 3}, false},
 	} {
-		at, ok := stampOf(c.control)
+		at, ok := StampOf(c.control)
 		if ok != c.ok || ok && !at.Equal(want) {
 			t.Errorf("%s: %s, %v", name, at, ok)
 		}
