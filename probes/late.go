@@ -19,7 +19,7 @@ func (a *asking) late(cause evidence.Cause) evidence.Cause {
 	if r.Outcome != Silent || !isOpen(cause) || cause.Node == "" { // without a node something was lost from sight
 		return cause
 	}
-	if what := overdue(r.Timeline, cause.Node, a.deadline); what != "" {
+	if what := overdue(r.Timeline, cause.Node, a.deadline, r.connected); what != "" {
 		cause.Detail = fmt.Sprintf("%s, and the probe's bound is %s: give it more time (Within)", what, a.probe.bound())
 		return cause
 	}
@@ -66,19 +66,24 @@ func (r Result) carries(s evidence.Sighting) bool {
 	})
 }
 
-// overdue says by the kernel's own time when an answer came to where it was last seen, if the
-// bound was over by then; "" otherwise.
-func overdue(seen evidence.Timeline, node string, bound time.Time) string {
-	for _, s := range slices.Backward(seen) {
+// overdue says by the kernel's own time when the first answer came to where it was last seen, if
+// the bound was over by then; "" otherwise. A request that is sent again is answered again. Of a
+// connection that was made it is the last one that counts.
+func overdue(seen evidence.Timeline, node string, bound time.Time, connected bool) (late string) {
+	for _, s := range seen {
 		if s.Role != evidence.Answer || s.Node != node || s.Dropped() {
 			continue
 		}
-		if !s.At.After(bound) {
+		switch in := !s.At.After(bound); {
+		case in && connected:
+			late = ""
+		case in:
 			return ""
+		case late == "" || connected:
+			late = fmt.Sprintf("it came there %s after it was asked for", s.At.Sub(seen[0].At).Round(time.Millisecond))
 		}
-		return fmt.Sprintf("it came there %s after it was asked for", s.At.Sub(seen[0].At).Round(time.Millisecond))
 	}
-	return ""
+	return late
 }
 
 // letIn says whether a request was let in at a node.

@@ -84,11 +84,16 @@ func TestAnAnswerIsOverdueByTheKernelsTime(t *testing.T) {
 		"no answer":     {evidence.Timeline{request}, ""},
 		"in time":       {evidence.Timeline{request, at(time.Millisecond, evidence.Answer, "client")}, ""},
 		"too late":      {evidence.Timeline{request, at(1200*time.Millisecond, evidence.Answer, "client")}, "it came there 1.2s after it was asked for"},
+		"and again":     {evidence.Timeline{request, at(time.Millisecond, evidence.Answer, "client"), at(1200*time.Millisecond, evidence.Answer, "client")}, ""},
 		"not yet there": {evidence.Timeline{request, at(1200*time.Millisecond, evidence.Answer, "server")}, ""},
 		"dropped there": {evidence.Timeline{request, dropped}, ""},
 	} {
-		if got := overdue(row.seen, "client", begun.Add(time.Second)); got != row.want {
+		if got := overdue(row.seen, "client", begun.Add(time.Second), false); got != row.want {
 			t.Errorf("%s: %q, want %q", name, got, row.want)
 		}
+	}
+	handshake := evidence.Timeline{request, at(time.Millisecond, evidence.Answer, "client"), at(1200*time.Millisecond, evidence.Answer, "client")}
+	if got := overdue(handshake, "client", begun.Add(time.Second), true); got != "it came there 1.2s after it was asked for" {
+		t.Errorf("what came over a connection: %q", got)
 	}
 }
