@@ -112,13 +112,13 @@ var _ = Describe("who has a connection", func() {
 		f.rule(bothFamilies(redirected))
 		proxy := forwardAfter(ctx, f.fw, 3128, netip.AddrPortFrom(server4, 80), slow)
 		for _, how := range []func(context.Context, *harness.Node, probes.Target, probes.Probe) (probes.Result, error){probes.Ask, probes.Watch} {
-			result, err := how(ctx, f.client, server4, web)
+			result, err := how(ctx, f.client, server4, web.Within(soon))
 			Expect(err).NotTo(HaveOccurred())
 			Expect(result).To(And(HaveField("By", "server"), HaveField("Proven", true)))
 		}
 		Expect(f.client).To(probes.Reach(server4, patient(web)...).WithContext(ctx))
 		for _, watched := range []bool{false, true} {
-			Expect(cellOf(ctx, f.client, f.server, watched, web)).To(Equal("ok"))
+			Expect(cellOf(ctx, f.client, f.server, watched, web.Within(soon))).To(Equal("ok"))
 		}
 		Expect(proxy.came()).To(BeNumerically(">=", 5))
 	},
