@@ -60,12 +60,13 @@ var _ = Describe("what passes with time", func() {
 	)
 
 	It("isolates once it has passed", func(ctx SpecContext) {
-		s := ruled("table ip f { set s { type ipv4_addr; flags timeout; elements = { 10.0.1.1 timeout 2s }; }; " +
+		s := ruled("table ip f { set s { type ipv4_addr; flags timeout; elements = { 10.0.1.1 timeout 1h }; }; " +
 			"chain forward { type filter hook forward priority 0; policy drop; ip saddr @s accept; }; }")
 		pc, site := s.node("pc"), s.node("site")
 		heard := datagrams(site, 7, -1)
 		Expect(holds(probes.BeIsolatedFrom(site, brief).WithContext(ctx), pc)).To(BeFalse())
 		Expect(heard.heard()).NotTo(BeEmpty())
+		Expect(s.node("fw").Nft("delete element ip f s { 10.0.1.1 }\nadd element ip f s { 10.0.1.1 timeout 1s }")).To(Succeed())
 		Eventually(probes.Watch, 9*time.Second).WithContext(ctx).WithArguments(pc, site4, brief).Should(probes.BeIsolatedFrom(site4).At("fw"))
 		Expect(pc).To(probes.BeIsolatedFrom(site, brief.Within(soon)).At("fw").WithContext(ctx))
 	})
