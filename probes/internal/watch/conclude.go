@@ -46,8 +46,8 @@ func (w *Watch) Conclude(ctx context.Context, t *Trail) evidence.Cause {
 func (w *Watch) Explain(t *Trail, heard Heard) evidence.Cause {
 	o := w.Observation(t, heard)
 	c := verdict.Explain(o)
-	if c.Passing {
-		o = w.observe(t, heard, time.Now().Add(-stale))
+	if since, again := again(c); again {
+		o = w.observe(t, heard, since)
 		c = verdict.Explain(o)
 	}
 	if c.Kind == evidence.Neighbour { // one that did not answer: did a rule drop the question?
@@ -56,6 +56,16 @@ func (w *Watch) Explain(t *Trail, heard Heard) evidence.Cause {
 		c = verdict.Explain(o)
 	}
 	return c
+}
+
+// again says since when the state is to have been read of what it does not account for yet, or
+// may not any more. A packet is seen to come in before its node has asked for a neighbour, say:
+// who reads in between, on another processor, finds nothing, and would never look again.
+func again(c evidence.Cause) (since time.Time, again bool) {
+	if c.Passing {
+		return time.Now().Add(-stale), true
+	}
+	return time.Now().Add(-betweenLooks), c.Kind == evidence.Unknown
 }
 
 // askedFor is how long before a probe its neighbour may have been asked for, by a probe
