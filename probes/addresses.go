@@ -26,7 +26,7 @@ type pair struct {
 // now from each that the asker has, as far as both are of one family, and link-local
 // ones of one link, and by each of its devices. First come those that decide: the addresses that Ask would ask, from
 // whatever source the kernel takes. The loopback's (127/8, ::1) are left out.
-func everyPair(from *harness.Node, to Target, leads source) (pairs []pair, name string, err error) {
+func everyPair(from *harness.Node, to Target, leads source, at []meeting) (pairs []pair, name string, err error) {
 	nearest, name, err := addresses(from, to)
 	if err != nil {
 		return nil, "", err
@@ -36,7 +36,7 @@ func everyPair(from *harness.Node, to Target, leads source) (pairs []pair, name 
 		return nil, "", err
 	}
 	if node := nodeOf(to); node != nil && node.Lab() == from.Lab() {
-		further, err := translatedAddrs(from, to)
+		further, err := translatedAddrs(from, to, at)
 		if err != nil {
 			return nil, "", err
 		}

@@ -46,6 +46,10 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 // pair finds the pairs of addresses that each probe is asked at: those of one mark, class and
 // user have the same.
 func (m *IsolationMatcher) pair(q *question) (err error) {
+	at, err := meetings(q.from, q.to)
+	if err != nil {
+		return err
+	}
 	known := map[source][]pair{}
 	for i := range q.wanted {
 		w := &q.wanted[i]
@@ -55,7 +59,7 @@ func (m *IsolationMatcher) pair(q *question) (err error) {
 		leads := w.source.leads()
 		pairs, have := known[leads]
 		if !have {
-			if pairs, q.name, err = everyPair(q.from, q.to, leads); err != nil {
+			if pairs, q.name, err = everyPair(q.from, q.to, leads, at); err != nil {
 				return err
 			}
 			if m.leg == evidence.Answer { // one that arrives is enough
@@ -65,7 +69,7 @@ func (m *IsolationMatcher) pair(q *question) (err error) {
 		}
 		w.pairs = pairs
 	}
-	return nil
+	return m.forward(q, at)
 }
 
 // question is what a check asks: each probe at each of its pairs of addresses, and those that
@@ -107,7 +111,7 @@ func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, er
 				return nil, nil, err
 			}
 			tasks = append(tasks, t)
-			found = append(found, finding{fixed: w.fixed, aside: at.aside, group: at.group, excepted: w.excepted, closed: w.closed})
+			found = append(found, finding{fixed: w.fixed, aside: at.aside, group: at.group, forwarded: w.forwarded, excepted: w.excepted, closed: w.closed})
 		}
 		if len(had) == 0 && w.family == 0 {
 			return nil, nil, fmt.Errorf("probe %s from %s: %s and %s have %w", w.Probe, w.source, q.from, q.name, errNoFamily)

@@ -31,6 +31,8 @@ type wanted struct {
 	fixed    rules.Trait // that the test chose
 	excepted bool
 	closed   bool // nobody listens at the port
+	// forwarded is the port that is meant, where it is asked at another of which rules make that.
+	forwarded forwarded
 }
 
 // String is the probe, with its source port if it has one of its own.

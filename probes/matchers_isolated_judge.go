@@ -26,6 +26,8 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 		return unclear, objection{endOf(f.Result) + ": it is one of those that Except has answered", ""}
 	case f.leaks.why != "":
 		return unclear, f.leaks
+	case f.forwarded != (forwarded{}):
+		return m.judgeForwarded(f)
 	case f.aside:
 		return m.judgeAside(f)
 	case f.Outcome == Answered && f.wrongOwner() && !f.noPath():

@@ -18,6 +18,9 @@ type finding struct {
 	aside bool
 	// group is true of what was sent to all on a link.
 	group bool
+	// forwarded is the port that is meant, where it was sent to another of which rules make
+	// that; its zero value where it was sent to its own.
+	forwarded forwarded
 	// excepted is true of a probe that is to be answered.
 	excepted bool
 	// closed is true of a port that nobody has: that the target refuses it shows that
@@ -263,7 +266,11 @@ func (r Result) taker() (by string) {
 // refusedByKernel says whether the target's kernel got the request, and nobody there
 // wanted it.
 func (r Result) refusedByKernel() bool {
-	return r.Cause != nil && r.Cause.Kind == evidence.NoListener
+	if r.Cause == nil || r.Cause.Kind != evidence.NoListener {
+		return false
+	}
+	targets := r.targets()
+	return len(targets) == 0 || slices.Contains(targets, r.Cause.Node)
 }
 
 // lost says whether something was not seen for want of room: then nothing is known of it.

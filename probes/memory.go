@@ -119,7 +119,7 @@ func (m *IsolationMatcher) doubt(found []finding) error {
 // once asks again what a finding is of.
 func (q question) once(ctx context.Context, f finding) ([]finding, error) {
 	at := pair{to: f.Addr, aside: f.aside, group: f.group}
-	q.wanted = []wanted{{Probe: f.Probe, pairs: []pair{at}, fixed: f.fixed, closed: f.closed}}
+	q.wanted = []wanted{{Probe: f.Probe, pairs: []pair{at}, fixed: f.fixed, closed: f.closed, forwarded: f.forwarded}}
 	return q.ask(ctx)
 }
 

@@ -12,16 +12,13 @@ import (
 // mostTranslated bounds how many addresses of others, or of nobody, are asked.
 const mostTranslated = 16
 
-// translatedAddrs are addresses by which a target may be reached that are not its own: a rule
-// on the way, or of the target, gives what is sent there another destination. Nobody has
-// them, or another node than the asker; of one whose rules name no address, as those that
-// forward a port do, they are its own.
-func translatedAddrs(from *harness.Node, to Target) (found []liveAddr, err error) {
+// meetings are the nodes whose rules a probe may meet, the target's own first.
+func meetings(from *harness.Node, to Target) (met []meeting, err error) {
 	var at []*harness.Node
 	if !from.Attached() {
 		at = onTheWay(from, to)
 	}
-	slices.Reverse(at) // the target's own first
+	slices.Reverse(at)
 	legacy := map[*harness.Node]bool{}
 	err = harness.Visit(at, func(node *harness.Node) error {
 		legacy[node] = len(inspect.LegacyPrograms()) > 0
@@ -30,24 +27,35 @@ func translatedAddrs(from *harness.Node, to Target) (found []liveAddr, err error
 	if err != nil {
 		return nil, fmt.Errorf("look for the tables of iptables-legacy: %w", err)
 	}
+	for _, node := range at {
+		translates, err := translatedBy(node, legacy[node])
+		if err != nil {
+			return nil, err
+		}
+		met = append(met, meeting{node, translates})
+	}
+	return met, nil
+}
+
+// translatedAddrs are addresses by which a target may be reached that are not its own: a rule
+// on the way, or of the target, gives what is sent there another destination. Nobody has
+// them, or another node than the asker; of one whose rules name no address, as those that
+// forward a port do, they are its own.
+func translatedAddrs(from *harness.Node, to Target, at []meeting) (found []liveAddr, err error) {
 	add := func(addr netip.Addr) {
 		known := slices.ContainsFunc(found, func(l liveAddr) bool { return l.addr == addr })
 		if !known && len(found) < mostTranslated && isUnicast(addr) && !isAtAnEnd(from, to, addr) {
 			found = append(found, liveAddr{addr: addr})
 		}
 	}
-	for _, node := range at {
-		translates, err := translatedBy(node, legacy[node])
-		if err != nil {
-			return nil, err
-		}
-		for _, addr := range translates.Addrs {
+	for _, m := range at {
+		for _, addr := range m.translates.Addrs {
 			add(addr)
 		}
-		if !translates.Any || node == from || node == nodeOf(to) {
+		if !m.translates.Any || m.node == from || m.node == nodeOf(to) {
 			continue
 		}
-		own, err := liveAddrs(node)
+		own, err := liveAddrs(m.node)
 		if err != nil {
 			return nil, err
 		}

@@ -88,6 +88,10 @@ func (r *naming) step(e any) {
 		r.move(e.SourceRegister, e.DestRegister, int(e.Len))
 	case *expr.Lookup:
 		r.lookup(e)
+	case *expr.Numgen:
+		r.load(e.Register, 4)
+	case *expr.Hash:
+		r.load(e.DestRegister, 4)
 	case *expr.Match:
 		r.match(e)
 	}

@@ -19,6 +19,8 @@ type Destinations struct {
 	// Any is true where a rule that names none translates: what is sent to the node itself
 	// may be meant.
 	Any bool
+	// Ports are the rules that give packets another destination port.
+	Ports []Forwarding
 }
 
 // Translated are the destinations that rules translate.
@@ -39,6 +41,9 @@ func Translated(set *inspect.Ruleset) (of Destinations) {
 					t.step(e)
 				}
 				translates, of.Any = translates || t.translates, of.Any || t.translates && len(t.found) == 0
+				if f, changes := forwardingOf(rule); changes {
+					of.Ports = append(of.Ports, f)
+				}
 				if t.translates || t.leads {
 					add(t.found...)
 				}
@@ -50,6 +55,9 @@ func Translated(set *inspect.Ruleset) (of Destinations) {
 			for _, rule := range chain.Rules {
 				to, found := translatesTo(rule.Target), legacyDestinations(rule)
 				translates, of.Any = translates || to, of.Any || to && len(found) == 0
+				if f, changes := legacyForwardingOf(rule); changes {
+					of.Ports = append(of.Ports, f)
+				}
 				if to || rule.Target == "MARK" || rule.Target == "CONNMARK" || !isBuiltin(rule.Target) {
 					add(found...)
 				}
@@ -57,7 +65,7 @@ func Translated(set *inspect.Ruleset) (of Destinations) {
 		}
 	}
 	if !translates {
-		return Destinations{}
+		return Destinations{Ports: of.Ports}
 	}
 	return of
 }
