@@ -26,12 +26,13 @@ type pair struct {
 // now from each that the asker has, as far as both are of one family, and link-local
 // ones of one link, and by each of its devices. First come those that decide: the addresses that Ask would ask, from
 // whatever source the kernel takes. The loopback's (127/8, ::1) are left out.
-func everyPair(from *harness.Node, to Target, leads source, at []meeting) (pairs []pair, name string, err error) {
+func everyPair(from *harness.Node, to Target, leads source, at *meetings) (pairs []pair, name string, err error) {
 	nearest, name, err := addresses(from, to)
 	if err != nil {
 		return nil, "", err
 	}
-	targets, err := liveTargets(to, nearest)
+	by := &dividers{at: at}
+	targets, err := liveTargets(to, nearest, by)
 	if err != nil {
 		return nil, "", err
 	}
@@ -42,7 +43,7 @@ func everyPair(from *harness.Node, to Target, leads source, at []meeting) (pairs
 		}
 		targets = append(targets, further...)
 	}
-	a, err := outlook(from, leads, nearest, targets)
+	a, err := outlook(from, leads, nearest, targets, by)
 	if err != nil {
 		return nil, "", err
 	}
@@ -52,7 +53,7 @@ func everyPair(from *harness.Node, to Target, leads source, at []meeting) (pairs
 	for _, target := range targets {
 		for _, source := range a.own {
 			p, ok := between(from, to, source, target)
-			if !ok || a.chosen[p.to] == source.addr || isOwn(a.own, target.addr) {
+			if !ok || a.chosen[p.to] == source.addr || a.has(target.addr) {
 				continue // nobody asks another by an address of its own
 			}
 			pairs = append(pairs, p)
@@ -66,19 +67,24 @@ func everyPair(from *harness.Node, to Target, leads source, at []meeting) (pairs
 type asker struct {
 	binding
 	own    []liveAddr
+	local  []netip.Addr              // of the targets those that it takes for its own as parts of a prefix
 	chosen map[netip.Addr]netip.Addr // the sources that its kernel takes, of the nearest; none where it has no way there
 	bound  []pair
 }
 
 // outlook looks at a node, once: each look is two switches of threads.
-func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []liveAddr) (*asker, error) {
+func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []liveAddr, by *dividers) (*asker, error) {
 	a := &asker{binding: binding{from: from, leads: leads}, chosen: map[netip.Addr]netip.Addr{}}
 	err := look(from, func(ns inspect.Namespace) (err error) {
 		links, err := linksOf(from, ns)
 		if err != nil {
 			return err
 		}
-		if a.own, _, err = liveIn(ns, links); err != nil {
+		var local []inspect.Route
+		if a.own, local, err = liveIn(ns, links); err != nil {
+			return err
+		}
+		if err := a.parts(ns, links, local, targets, by); err != nil {
 			return err
 		}
 		for _, addr := range nearest {
@@ -86,7 +92,8 @@ func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []l
 				return err
 			}
 		}
-		a.bound, err = a.boundPairs(ns, links, a.own, targets)
+		others := slices.DeleteFunc(slices.Clone(targets), func(l liveAddr) bool { return a.has(l.addr) })
+		a.bound, err = a.boundPairs(ns, links, a.own, others)
 		return err
 	})
 	return a, err
@@ -145,7 +152,7 @@ type liveAddr struct {
 
 // liveTargets are the addresses that a target has now: all of a node's, those of one
 // segment, or the one that is named.
-func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
+func liveTargets(to Target, nearest []netip.Addr, by *dividers) ([]liveAddr, error) {
 	node := nodeOf(to)
 	if node == nil {
 		return []liveAddr{{addr: nearest[0]}}, nil
@@ -158,9 +165,11 @@ func liveTargets(to Target, nearest []netip.Addr) ([]liveAddr, error) {
 			return err
 		}
 		var local []inspect.Route
-		if live, local, err = liveIn(ns, links); !ofSegment {
-			live = append(live, routedIn(local)...)
+		if live, local, err = liveIn(ns, links); err != nil {
+			return err
 		}
+		parts, err := partsIn(ns, node, links, local, by)
+		live = append(live, parts...)
 		return err
 	})
 	if ofSegment {
@@ -220,17 +229,6 @@ func liveIn(ns inspect.Namespace, links []inspect.Link) (live []liveAddr, local 
 		}
 	}
 	return live, local, nil
-}
-
-// routedIn are the first addresses of prefixes that are a node's by a route alone (ip
-// route add local 10.0.50.0/24 dev lo): all of each is delivered there.
-func routedIn(local []inspect.Route) (live []liveAddr) {
-	for _, r := range local {
-		if !r.To.IsSingleIP() && r.To.Bits() > 0 && !r.To.Addr().IsLoopback() {
-			live = append(live, liveAddr{addr: r.To.Masked().Addr().Next()})
-		}
-	}
-	return live
 }
 
 // look reads a node's namespace.

@@ -46,10 +46,7 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 // pair finds the pairs of addresses that each probe is asked at: those of one mark, class and
 // user have the same.
 func (m *IsolationMatcher) pair(q *question) (err error) {
-	at, err := meetings(q.from, q.to)
-	if err != nil {
-		return err
-	}
+	at := &meetings{from: q.from, to: q.to}
 	known := map[source][]pair{}
 	for i := range q.wanted {
 		w := &q.wanted[i]

@@ -44,7 +44,9 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // the way (a forwarded port) and its own; node.On(segment) at those of one
 // segment, and a netip.Addr is what it is. A probe that is named is asked at up to 32 other ports
 // as well of which rules there make its own (redirect to :53), of those that rules tell apart
-// one each: what is sent to them must not arrive at its own. The address nearest to the asker, asked from the
+// one each: what is sent to them must not arrive at its own. Of a prefix that is all a node's (a
+// route of type local, an address of lo) it asks at, and from, an address of each part that
+// rules, routes or policy routing on the way tell apart; more than 64 parts are an error. The address nearest to the asker, asked from the
 // source that the asker's kernel takes, decides: a policy has to stop that probe, in every
 // family that both have. At the other addresses it is enough that nothing is delivered;
 // the message says why. It is not asked from addresses that the asker does not have, although

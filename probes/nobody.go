@@ -11,7 +11,6 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
-	"golang.org/x/sys/unix"
 )
 
 // aimless says that a result is about an address that no node has, by the plan or now,
@@ -56,9 +55,8 @@ func translated(seen evidence.Timeline, addr netip.Addr) bool {
 // answersFor says whether a node's kernel takes an address for its own, as it does where
 // a local route has a whole prefix.
 func answersFor(node *harness.Node, addr netip.Addr) (local bool, err error) {
-	err = look(node, func(ns inspect.Namespace) error {
-		way, err := ns.Lookup(inspect.Question{To: addr})
-		local = way.Errno == 0 && way.Type == unix.RTN_LOCAL
+	err = look(node, func(ns inspect.Namespace) (err error) {
+		local, err = isLocal(ns, addr)
 		return err
 	})
 	return local, err

@@ -138,7 +138,13 @@ func (p Probe) checkAt(from *harness.Node) error {
 			return err
 		}
 		has := func(l liveAddr) bool { return l.addr == s.addr.WithZone("") }
-		if !slices.ContainsFunc(live, has) && !s.addr.IsLoopback() {
+		local := slices.ContainsFunc(live, has) || s.addr.IsLoopback()
+		if !local { // it may be one of a prefix that is all the node's
+			if local, err = answersFor(from, s.addr.WithZone("")); err != nil {
+				return err
+			}
+		}
+		if !local {
 			return fmt.Errorf("probe %s: From(%s): node %s does not have that address; it has %s", p, s.addr, from, addrsOf(live))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -12,8 +13,22 @@ import (
 // mostTranslated bounds how many addresses of others, or of nobody, are asked.
 const mostTranslated = 16
 
-// meetings are the nodes whose rules a probe may meet, the target's own first.
-func meetings(from *harness.Node, to Target) (met []meeting, err error) {
+// meetings are the nodes whose rules a probe may meet, the target's own first, found when they are
+// first wanted.
+type meetings struct {
+	from *harness.Node
+	to   Target
+	met  []meeting
+	err  error
+	once sync.Once
+}
+
+func (m *meetings) all() ([]meeting, error) {
+	m.once.Do(func() { m.met, m.err = meetingsOf(m.from, m.to) })
+	return m.met, m.err
+}
+
+func meetingsOf(from *harness.Node, to Target) (met []meeting, err error) {
 	var at []*harness.Node
 	if !from.Attached() {
 		at = onTheWay(from, to)
@@ -41,14 +56,18 @@ func meetings(from *harness.Node, to Target) (met []meeting, err error) {
 // on the way, or of the target, gives what is sent there another destination. Nobody has
 // them, or another node than the asker; of one whose rules name no address, as those that
 // forward a port do, they are its own.
-func translatedAddrs(from *harness.Node, to Target, at []meeting) (found []liveAddr, err error) {
+func translatedAddrs(from *harness.Node, to Target, at *meetings) (found []liveAddr, err error) {
+	met, err := at.all()
+	if err != nil {
+		return nil, err
+	}
 	add := func(addr netip.Addr) {
 		known := slices.ContainsFunc(found, func(l liveAddr) bool { return l.addr == addr })
 		if !known && len(found) < mostTranslated && isUnicast(addr) && !isAtAnEnd(from, to, addr) {
 			found = append(found, liveAddr{addr: addr})
 		}
 	}
-	for _, m := range at {
+	for _, m := range met {
 		for _, addr := range m.translates.Addrs {
 			add(addr)
 		}
