@@ -41,7 +41,8 @@ func isolatedText(in inspect.Link) string {
 }
 
 // isolates says whether a bridge's port is isolated, and with it the one that an
-// address is behind; where that is not known, every other.
+// address is behind; where that is not known, every other. Of one that is down the kernel does not
+// ask that: nothing leaves there, whoever sends it.
 func (o Observation) isolates(state *inspect.State, in inspect.Link, to netip.Addr) bool {
 	if !in.Isolated {
 		return false
@@ -53,6 +54,9 @@ func (o Observation) isolates(state *inspect.State, in inspect.Link, to netip.Ad
 		}
 		others = append(others, l)
 		if o.leads(End{state.Name, l.Name}, to) {
+			if !l.Up || !l.Carrier {
+				return false
+			}
 			leading = append(leading, l)
 		}
 	}

@@ -46,6 +46,9 @@ func (p spot) isolatedOnSwitch(at End, to netip.Addr, c *evidence.Cause) bool {
 	}
 	for _, peer := range p.peersOf(at) {
 		if port, is := s.Ports[peer.End]; is && p.has(peer, to) {
+			if !peer.link.Up { // its port of the switch is down with it
+				return false
+			}
 			leading = append(leading, port)
 		}
 	}
