@@ -91,6 +91,15 @@ func (p *Packet) is(protocols ...uint8) Answer {
 	return No
 }
 
+// class is the traffic class. Who chooses a DSCP has not chosen the two bits of ECN with it.
+func (p *Packet) class() bits {
+	const dscp = 0xfc
+	if p.TOS == nil || !p.isFree {
+		return one8(p.TOS)
+	}
+	return bits{[]byte{*p.TOS & dscp}, []byte{dscp}}
+}
+
 // network is the IP header; the length is what is there for sure, 0 without a family.
 func (p *Packet) network() (header bits, sure int) {
 	const v4, v6, icmpless = 20, 40, 6
@@ -98,7 +107,7 @@ func (p *Packet) network() (header bits, sure int) {
 	case 4:
 		header = unknownBits(v4)
 		header.put(0, bits{[]byte{0x40}, []byte{0xf0}}) // options are possible
-		header.put(1, one8(p.TOS))
+		header.put(1, p.class())
 		header.put(2, net16(p.Length))
 		if !p.isFree {
 			header.put(icmpless, bits{[]byte{0, 0}, []byte{0x3f, 0xff}}) // no fragment
@@ -111,8 +120,8 @@ func (p *Packet) network() (header bits, sure int) {
 	case 6:
 		header = unknownBits(v6)
 		header.put(0, bits{[]byte{0x60}, []byte{0xf0}})
-		if p.TOS != nil {
-			header.put(0, bits{[]byte{0x60 | *p.TOS>>4, *p.TOS << 4}, []byte{0xff, 0xf0}})
+		if class := p.class(); class.known[0] != 0 {
+			header.put(0, bits{[]byte{0x60 | class.value[0]>>4, class.value[0] << 4}, []byte{0xff, class.known[0] << 4}})
 		}
 		if p.Length != nil && *p.Length >= v6 {
 			header.put(4, knownBits(binary.BigEndian.AppendUint16(nil, *p.Length-v6)...))

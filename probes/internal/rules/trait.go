@@ -141,7 +141,11 @@ var matchTraits = map[string]Trait{
 
 // matchTrait is that of a match, which may be about groups; a user is known only where it sends.
 func matchTrait(name string, groups bool, p *Packet) Trait {
-	t := matchTraits[name] &^ (p.Fixed &^ User)
+	fixed := p.Fixed &^ User
+	if name == "tos" || name == "ecn" { // they ask for ECN, which a DSCP leaves open
+		fixed &^= TOS
+	}
+	t := matchTraits[name] &^ fixed
 	if p.Foreign || name == "owner" && !groups && p.Fixed&User != 0 {
 		t &^= User
 	}
