@@ -37,7 +37,7 @@ func everyPair(from *harness.Node, to Target, leads source, at *meetings) (pairs
 		return nil, "", err
 	}
 	if node := nodeOf(to); node != nil && node.Lab() == from.Lab() {
-		further, err := translatedAddrs(from, to, at)
+		further, err := translatedAddrs(from, to, at, by)
 		if err != nil {
 			return nil, "", err
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // mostForwarded bounds at how many other ports a probe is asked of which rules make its own.
-const mostForwarded = 32
+const mostForwarded = 256
 
 // forward adds to what is wanted the other ports of which a rule on the way, or at one of the
 // ends, makes a probe's own: what is sent there may come to the same service. They do not
@@ -78,7 +78,10 @@ func otherPortsTo(at []meeting, p Probe) (ports []uint16, chance bool, err error
 		named = append(named, rules.Named(set)...)
 	}
 	ports = rules.OtherPorts(forwardings, named, protocolOf(p), p.port)
-	return ports[:min(len(ports), mostForwarded)], chance, nil
+	if len(ports) > mostForwarded {
+		return nil, false, fmt.Errorf("%s makes %s of other ports, and rules on the way tell %d of these apart, more than the %d that are asked", forwardings[0].Rule, p, len(ports), mostForwarded)
+	}
+	return ports, chance, nil
 }
 
 // judgeForwarded is judgeAside for another port than is meant: that what is sent there arrives is

@@ -40,13 +40,15 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 //
 // A node is asked at every address that it has at this moment, but those of host scope
 // (127/8, ::1), from every address of the asker's, and by every device that a program
-// there may bind its socket to, and at up to 16 addresses of which rules make others, of those on
+// there may bind its socket to, and at addresses of which rules make others, of those on
 // the way (a forwarded port) and its own; node.On(segment) at those of one
-// segment, and a netip.Addr is what it is. A probe that is named is asked at up to 32 other ports
-// as well of which rules there make its own (redirect to :53), of those that rules tell apart
-// one each: what is sent to them must not arrive at its own. Of a prefix that is all a node's (a
-// route of type local, an address of lo) it asks at, and from, an address of each part that
-// rules, routes or policy routing on the way tell apart; more than 64 parts are an error. The address nearest to the asker, asked from the
+// segment, and a netip.Addr is what it is. Of a prefix that is all a node's (a route of type local,
+// an address of lo), of one that rules translate, and of more than 16 addresses that they
+// translate, it is asked at, or from, one of each part that rules, routes or policy routing on the
+// way tell apart. A probe that is named is asked at other ports as well of which rules
+// make its own (redirect to :53), of those that rules tell apart one each: what is sent there must
+// not arrive at its own. More than 256 such parts, or ports, are an error.
+// The address nearest to the asker, asked from the
 // source that the asker's kernel takes, decides: a policy has to stop that probe, in every
 // family that both have. At the other addresses it is enough that nothing is delivered;
 // the message says why. It is not asked from addresses that the asker does not have, although
@@ -58,8 +60,8 @@ var _ types.GomegaMatcher = (*IsolationMatcher)(nil)
 // class, the flow label, the TTL, options or extension headers, the TCP window, the payload, or
 // the user, also in policy routing, and another choice could let the request in, it is an error
 // that names the rule. What root alone may choose is not doubted: a mark, ICMP's type and code,
-// flags of TCP. Nor is what the probe itself chose: From, FromInterface, FromPort, TTL, DSCP and
-// UID.
+// flags of TCP. Nor is what the probe itself chose: From, FromInterface, FromPort, TTL, DSCP
+// (without ECN) and UID.
 //
 // What looks like a mistake in the test (a link that is down, nobody listening, an
 // address that is missing) is an error that names it, unless Because expects just

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mostParts bounds at, or from, how many addresses of one prefix a check asks.
-const mostParts = 64
+// mostParts bounds at, or from, how many addresses a check asks in place of all that a prefix or
+// rules have.
+const mostParts = 256
 
 // A kernel takes each address of a prefix for its own that a route of type local is for: by
 // hand (ip route add local 192.0.2.0/24 dev lo), or since the prefix is the loopback's own

@@ -8,9 +8,11 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
-// mostTranslated bounds how many addresses of others, or of nobody, are asked.
+// mostTranslated is how many addresses of others, or of nobody, are asked before it is looked
+// which of them nothing tells apart.
 const mostTranslated = 16
 
 // meetings are the nodes whose rules a probe may meet, the target's own first, found when they are
@@ -56,20 +58,30 @@ func meetingsOf(from *harness.Node, to Target) (met []meeting, err error) {
 // on the way, or of the target, gives what is sent there another destination. Nobody has
 // them, or another node than the asker; of one whose rules name no address, as those that
 // forward a port do, they are its own.
-func translatedAddrs(from *harness.Node, to Target, at *meetings) (found []liveAddr, err error) {
+func translatedAddrs(from *harness.Node, to Target, at *meetings, by *dividers) (found []liveAddr, err error) {
 	met, err := at.all()
 	if err != nil {
 		return nil, err
 	}
+	ofUse := func(addr netip.Addr) bool { return isUnicast(addr) && !isAtAnEnd(from, to, addr) }
+	var addrs []netip.Addr
 	add := func(addr netip.Addr) {
-		known := slices.ContainsFunc(found, func(l liveAddr) bool { return l.addr == addr })
-		if !known && len(found) < mostTranslated && isUnicast(addr) && !isAtAnEnd(from, to, addr) {
-			found = append(found, liveAddr{addr: addr})
+		if ofUse(addr) && !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
 		}
 	}
 	for _, m := range met {
 		for _, addr := range m.translates.Addrs {
 			add(addr)
+		}
+		for _, r := range m.translates.Ranges {
+			all, err := by.all()
+			if err != nil {
+				return nil, err
+			}
+			for _, addr := range r.OneOfEach(all, ofUse) {
+				add(addr)
+			}
 		}
 		if !m.translates.Any || m.node == from || m.node == nodeOf(to) {
 			continue
@@ -81,6 +93,18 @@ func translatedAddrs(from *harness.Node, to Target, at *meetings) (found []liveA
 		for _, l := range own {
 			add(l.addr)
 		}
+	}
+	if len(addrs) > mostTranslated { // of those that nothing tells apart one is enough
+		all, err := by.all()
+		if err != nil {
+			return nil, err
+		}
+		if addrs = rules.Unlike(addrs, all); len(addrs) > mostParts {
+			return nil, fmt.Errorf("rules on the way to %s translate %d addresses that they, or routes, tell apart, more than the %d that are asked: name the addresses that are meant", to, len(addrs), mostParts)
+		}
+	}
+	for _, addr := range addrs {
+		found = append(found, liveAddr{addr: addr})
 	}
 	return found, nil
 }

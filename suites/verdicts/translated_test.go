@@ -1,7 +1,9 @@
 package verdicts_test
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/nstest/nstest/probes"
@@ -36,6 +38,31 @@ var _ = Describe("an address that only a rule knows is one by which the target i
 		Entry("by a map of chains", ``, `table ip n { chain one { dnat to 10.0.9.1; }; chain pre { type nat hook prerouting priority -100; ip daddr vmap { 192.0.2.9 : jump one }; }; }`),
 		Entry("translated on the way", `table ip n { chain pre { type nat hook prerouting priority -100; ip daddr 192.0.2.9 dnat to 10.0.9.1; }; }`, ``),
 	)
+
+	DescribeTable("whichever of many it is", func(ctx SpecContext, fw, to string) {
+		s := ruled(fw)
+		pc, site := s.node("pc"), s.node("site")
+		heard := datagrams(site, 7, 0)
+		sending{to: netip.AddrPortFrom(netip.MustParseAddr(to), 7)}.send(pc)
+		Eventually(func() []string { return plain(heard) }).WithTimeout(5*time.Second).ShouldNot(BeEmpty(), "the judge")
+		notIsolated(ctx, pc, site, echo, "close this way")
+		Expect(holds(probes.BeIsolatedFrom(site).WithContext(ctx), pc)).To(BeFalse(), "without probes")
+	},
+		Entry("of a map of thirty", manyTo("10.0.9.1", 23), "203.0.113.23"),
+		Entry("of a prefix whose first are closed", `table inet filter {
+			chain pre { type nat hook prerouting priority -100; ip daddr 203.0.113.0/24 dnat ip to 10.0.9.1; };
+			chain forward { type filter hook forward priority 0; ct original ip daddr { 10.0.9.1, 203.0.113.0-203.0.113.15 } drop comment "closed"; }; }`, "203.0.113.77"),
+		Entry("of a range whose ends are closed", `table inet filter {
+			chain pre { type nat hook prerouting priority -100; ip daddr 203.0.113.10-203.0.113.20 dnat ip to 10.0.9.1; };
+			chain forward { type filter hook forward priority 0; ct original ip daddr { 10.0.9.1, 203.0.113.10, 203.0.113.20 } drop comment "closed"; }; }`, "203.0.113.15"),
+	)
+
+	It("and where all of many are closed, it holds", func(ctx SpecContext) {
+		s := ruled(manyTo("10.0.9.1", 0))
+		heard := datagrams(s.node("site"), 7, 0)
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("site"), echo, icmp).At("fw").WithContext(ctx))
+		Expect(heard.heard()).To(BeEmpty(), "the judge")
+	})
 
 	It("also by iptables", func(ctx SpecContext) {
 		s := ruled(closed)
@@ -110,3 +137,18 @@ var _ = Describe("an address of a router on the way is one by which the target i
 		Expect(other.heard()).NotTo(BeEmpty(), "the router's address is asked, and another's")
 	})
 })
+
+// manyTo are rules by which thirty addresses are others, and all of them closed but one.
+func manyTo(target string, but int) string {
+	var mapped []string
+	dropped := []string{target}
+	for i := 1; i <= 30; i++ {
+		addr := fmt.Sprintf("203.0.113.%d", i)
+		mapped = append(mapped, addr+" : "+target)
+		if i != but {
+			dropped = append(dropped, addr)
+		}
+	}
+	return "table ip filter { chain pre { type nat hook prerouting priority -100; dnat to ip daddr map { " + strings.Join(mapped, ", ") + " }; }; " +
+		"chain forward { type filter hook forward priority 0; ct original ip daddr { " + strings.Join(dropped, ", ") + " } drop; }; }"
+}

@@ -57,15 +57,23 @@ var documented = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseA
 // OneOfEach are addresses of a prefix, one of each part that dividers tell apart: the second of
 // all, then in their order the first of each that is of use.
 func OneOfEach(prefix netip.Prefix, by []Divider, ofUse func(netip.Addr) bool) (addrs []netip.Addr) {
-	all := Prefixed(prefix, "")
+	return Prefixed(prefix, "").OneOfEach(by, ofUse)
+}
+
+// OneOfEach is OneOfEach for addresses from one to another.
+func (all Addresses) OneOfEach(by []Divider, ofUse func(netip.Addr) bool) (addrs []netip.Addr) {
 	near := nearTo(all, by)
+	var told []Addresses
+	for _, d := range near {
+		told = append(told, d.list...)
+	}
 	begins := []netip.Addr{all.From}
 	add := func(addr netip.Addr) {
 		if addr.IsValid() && all.Contains(addr) {
 			begins = append(begins, addr)
 		}
 	}
-	for _, a := range slices.Concat(near...) {
+	for _, a := range told {
 		if a.Mask == nil {
 			add(a.From)
 			add(a.To.Next())
@@ -74,7 +82,7 @@ func OneOfEach(prefix netip.Prefix, by []Divider, ofUse func(netip.Addr) bool) (
 	for _, addr := range documented {
 		add(addr)
 	}
-	for _, a := range slices.Concat(near...) {
+	for _, a := range told {
 		if a.Mask == nil || len(begins) > mostBegins {
 			continue
 		}
@@ -98,6 +106,19 @@ func OneOfEach(prefix netip.Prefix, by []Divider, ofUse func(netip.Addr) bool) (
 		}
 	}
 	return addrs
+}
+
+// Unlike are of some addresses those that dividers tell apart, the first of each part.
+func Unlike(addrs []netip.Addr, by []Divider) (unlike []netip.Addr) {
+	had := map[string]bool{}
+	for _, addr := range addrs {
+		part := fmt.Sprint(addr.Is6()) + partOf(addr, nearTo(Addresses{From: addr, To: addr}, by))
+		if !had[part] {
+			had[part] = true
+			unlike = append(unlike, addr)
+		}
+	}
+	return unlike
 }
 
 // mostBegins bounds how many addresses are looked at where masks tell them apart.
@@ -143,9 +164,9 @@ func stepOver(at, mask []byte) bool {
 // partOf is a word for the part that an address is of.
 func partOf(addr netip.Addr, by []sorted) string {
 	var text strings.Builder
-	for i, d := range by {
+	for _, d := range by {
 		for _, word := range d.words(addr) {
-			fmt.Fprintf(&text, "%d %q\n", i, word)
+			fmt.Fprintf(&text, "%d %q\n", d.number, word)
 		}
 	}
 	return text.String()
@@ -153,18 +174,21 @@ func partOf(addr netip.Addr, by []sorted) string {
 
 // sorted are a divider's addresses by their first, as far as they matter to a prefix; those by a
 // mask come before.
-type sorted []Addresses
+type sorted struct {
+	number int // the divider's
+	list   []Addresses
+}
 
 func nearTo(all Addresses, by []Divider) (near []sorted) {
-	for _, d := range by {
-		var s sorted
+	for i, d := range by {
+		s := sorted{number: i}
 		for _, a := range d {
 			if a.From.BitLen() == all.From.BitLen() && (a.Mask != nil || a.From.Compare(all.To) <= 0 && all.From.Compare(a.To) <= 0) {
-				s = append(s, a)
+				s.list = append(s.list, a)
 			}
 		}
-		if len(s) > 0 {
-			slices.SortStableFunc(s, func(a, b Addresses) int {
+		if len(s.list) > 0 {
+			slices.SortStableFunc(s.list, func(a, b Addresses) int {
 				return cmp.Or(rankOf(a.Mask != nil)-rankOf(b.Mask != nil), a.From.Compare(b.From))
 			})
 			near = append(near, s)
@@ -175,7 +199,7 @@ func nearTo(all Addresses, by []Divider) (near []sorted) {
 
 // words are those of what contains an address, each once.
 func (s sorted) words(addr netip.Addr) (words []string) {
-	for _, a := range s {
+	for _, a := range s.list {
 		if a.Mask == nil && addr.Less(a.From) {
 			break
 		}

@@ -18,6 +18,9 @@ type dividing struct {
 	had   map[string]bool // the sets that were looked into, and where
 	found []Divider
 	least *expr.Cmp
+	// destination is true where sources do not count; negated, where the rule is about others than
+	// it names.
+	destination, negated bool
 }
 
 // addressByte is a byte of an address, and with what mask; its size is 0 where it is none.
@@ -49,6 +52,7 @@ func (d *dividing) step(e any) {
 	case *expr.Bitwise:
 		d.bitwise(e)
 	case *expr.Cmp:
+		d.negated = d.negated || e.Op == expr.CmpOpNeq
 		switch e.Op {
 		case expr.CmpOpGte, expr.CmpOpGt:
 			d.least = e
@@ -113,7 +117,11 @@ func (d *dividing) payload(e *expr.Payload) {
 		return
 	}
 	first, last := int(e.Offset), int(e.Offset+e.Len)
-	for _, a := range [][2]int{{12, 4}, {16, 4}, {8, 16}, {24, 16}} {
+	places := [][2]int{{12, 4}, {16, 4}, {8, 16}, {24, 16}}
+	if d.destination {
+		places = [][2]int{{16, 4}, {24, 16}}
+	}
+	for _, a := range places {
 		begins, size := a[0], a[1]
 		fits := first >= begins && last <= begins+size || first == begins && last == begins+2*size // one, or both
 		if begins+size == 16 && size == 4 && last == 20 {                                          // the source, with the destination behind it
@@ -131,7 +139,7 @@ func (d *dividing) payload(e *expr.Payload) {
 
 // ct are the addresses of a connection.
 func (d *dividing) ct(e *expr.Ct) {
-	if e.SourceRegister {
+	if e.SourceRegister || d.destination {
 		return
 	}
 	const v4Source, v4Destination, v6Source, v6Destination = 19, 20, 21, 22 // NFT_CT_SRC_IP and so on

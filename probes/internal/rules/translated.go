@@ -19,6 +19,8 @@ type Destinations struct {
 	// Any is true where a rule that names none translates: what is sent to the node itself
 	// may be meant.
 	Any bool
+	// Ranges are the ranges and prefixes that rules name which do it themselves.
+	Ranges []Addresses
 	// Ports are the rules that give packets another destination port.
 	Ports []Forwarding
 }
@@ -47,6 +49,9 @@ func Translated(set *inspect.Ruleset) (of Destinations) {
 				if t.translates || t.leads {
 					add(t.found...)
 				}
+				if t.translates {
+					of.Ranges = append(of.Ranges, rangesOf(rule)...)
+				}
 			}
 		}
 	}
@@ -68,6 +73,20 @@ func Translated(set *inspect.Ruleset) (of Destinations) {
 		return Destinations{Ports: of.Ports}
 	}
 	return of
+}
+
+// rangesOf are the ranges and prefixes that a rule names as destinations.
+func rangesOf(rule *inspect.Rule) (ranges []Addresses) {
+	d := dividing{table: rule.Chain.Table, had: map[string]bool{}, destination: true}
+	for _, e := range rule.Exprs {
+		d.step(e)
+	}
+	for _, a := range slices.Concat(d.found...) {
+		if !d.negated && a.Mask == nil && a.From != a.To {
+			ranges = append(ranges, a)
+		}
+	}
+	return ranges
 }
 
 // translatesTo says whether a target of iptables gives a packet another destination.
