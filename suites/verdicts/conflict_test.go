@@ -57,6 +57,33 @@ var _ = Describe("another node that took the packet", func() {
 		Entry("by a rejecting rule", `table inet f { chain c { type filter hook input priority 0; ip daddr 10.0.9.1 reject; }; }`),
 	)
 
+	DescribeTable("may have it by a route of type local", func(ctx SpecContext, at string) {
+		s := planned().up()
+		pc, site, taker := s.node("pc"), s.node("site"), s.node(at)
+		heard := datagrams(site, 7, 0)
+		sending{to: netip.AddrPortFrom(site4, 7)}.send(pc)
+		Eventually(func() []string { return plain(heard) }).WithTimeout(soon).Should(HaveLen(1), "the control")
+		Expect(taker.Nft(`table ip f { chain c { type filter hook input priority 0; policy drop; }; }`)).To(Succeed())
+		out, err := taker.Command("ip", "route", "add", "local", "10.0.9.1/32", "dev", "lo").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		notIsolated(ctx, pc, site, echo, at+" takes packets to 10.0.9.1 as well", "looks like a mistake")
+		Expect(pc).To(probes.BeIsolatedFrom(site, echo).At(at).Because(evidence.Conflict).WithContext(ctx))
+		Expect(plain(heard)).To(HaveLen(1), "the judge")
+	},
+		Entry("the router", "fw"),
+		Entry("the asker itself", "pc"),
+	)
+
+	It("has no conflict by an address of its own that rules make another's", func(ctx SpecContext) {
+		s := ruled(`table ip f { chain pre { type nat hook prerouting priority -100; udp dport 7 redirect; };
+			chain in { type filter hook input priority 0; policy drop; }; chain out { type filter hook forward priority 0; policy drop; }; }`)
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("site"), icmp).At("fw").WithContext(ctx))
+		result, err := probes.Watch(ctx, s.node("pc"), s.node("fw").On("lan"), echo.Within(silence))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(result.Cause).To(HaveField("Kind", evidence.Drop), "%s", result.Cause)
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("site"), echo).At("fw").WithContext(ctx))
+	})
+
 	It("may be the router on the way", func(ctx SpecContext) {
 		s := planned().up()
 		add(s.node("fw"), "wan", "10.0.9.1/32")

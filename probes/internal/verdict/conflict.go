@@ -5,11 +5,13 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
 )
 
 var conflict = row{
-	kind: evidence.Conflict, verb: "taken", policy: never, needs: needRules | needAddrs | needPlan,
+	kind: evidence.Conflict, verb: "taken", policy: never, needs: needRules | needAddrs | needRoutes | needPlan,
 	mend:       "give each of the two an address of its own",
 	at:         map[stage]func(spot, *evidence.Cause) bool{ruled: takenByTwin},
 	confirmed:  confirmation{otherwise: "the rule was seen to do it, and the node's addresses are read"},
@@ -24,12 +26,50 @@ func takenByTwin(p spot, c *evidence.Cause) bool {
 	if p.state == nil || p.seen.Destination != addr || len(nodes) == 0 || slices.Contains(nodes, p.seen.Node) {
 		return false
 	}
-	if _, own := p.state.Addr(addr); !own {
+	if !takes(p.state, addr) || p.anothers(addr, nodes) {
 		return false
 	}
-	c.Detail = fmt.Sprintf("%s has %s as well: an address conflict with %s; dropped there by %s", p.seen.Node, addr, nodes[0], p.seen.Rule)
+	has := "has"
+	if _, own := p.state.Addr(addr); !own {
+		has = "takes packets to"
+	}
+	c.Detail = fmt.Sprintf("%s %s %s as well: an address conflict with %s; dropped there by %s", p.seen.Node, has, addr, nodes[0], p.seen.Rule)
 	c.Rule, c.Router = nil, false
 	return true
+}
+
+// takes says whether a node takes packets for an address: by the address, or by a route of type
+// local, in its table local, or the narrowest of its table main.
+func takes(state *inspect.State, addr netip.Addr) bool {
+	if _, own := state.Addr(addr); own {
+		return true
+	}
+	narrowest := inspect.Route{}
+	for _, r := range state.Routes {
+		if !r.To.Contains(addr) || r.Table != unix.RT_TABLE_LOCAL && r.Table != unix.RT_TABLE_MAIN {
+			continue
+		}
+		if r.Table == unix.RT_TABLE_LOCAL && r.IsLocal() {
+			return true
+		}
+		if r.Table == unix.RT_TABLE_MAIN && (!narrowest.To.IsValid() || r.To.Bits() > narrowest.To.Bits()) {
+			narrowest = r
+		}
+	}
+	return narrowest.IsLocal()
+}
+
+// anothers says whether an address is planned for who took the packet, and not for those that it
+// was for: rules make another of it, and it is asked for that.
+func (p spot) anothers(addr netip.Addr, nodes []string) bool {
+	planned := func(node string) bool {
+		return slices.ContainsFunc(p.Ports[node], func(port PortState) bool { _, has := port.address(addr); return has })
+	}
+	has := func(node string) bool {
+		state := p.States[node]
+		return planned(node) || state != nil && takes(state, addr)
+	}
+	return planned(p.seen.Node) && !slices.ContainsFunc(nodes, has)
 }
 
 // meant is the address that the leg's packet was to go to, and the nodes that it was for.

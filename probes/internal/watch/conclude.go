@@ -119,11 +119,21 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 // readDropped reads the node where a packet was dropped, if it may have had no business
 // there; and then that of the next drop, which counts.
 func (w *Watch) readDropped(o *verdict.Observation, t *Trail, since time.Time) {
-	read := map[string]bool{o.Flow.From: true, o.Flow.To: true}
+	read := map[string]bool{o.Flow.From: !w.cameBack(t), o.Flow.To: true}
 	for s, _ := o.Dropped(); !read[s.Node] && (!o.Account.Over(account.Request) || w.astray(t, s)); s, _ = o.Dropped() {
 		read[s.Node] = true
 		w.readState(o, s.Node, since, inquiry{links: []int{s.Index}})
 	}
+}
+
+// cameBack says whether a rule dropped a request as it came in at the asker itself, which takes
+// what it sends then.
+func (w *Watch) cameBack(t *Trail) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return t.Flow.From != t.Flow.To && slices.ContainsFunc(t.records, func(r *record) bool {
+		return r.Node == t.Flow.From && r.role == request && r.Drop != nil && r.In != 0
+	})
 }
 
 // astray says whether a packet that a rule dropped at a node had not come there by the plan's
