@@ -93,12 +93,17 @@ func (a *asking) converseByDatagrams(s *socket) error {
 // not be sent, or has not come.
 func (c *conversation) talk(s *socket) (missing *words, err error) {
 	a := c.asking
-	greeted := !c.again
+	greeted, awaited := !c.again, false
 	for _, w := range a.probe.words.inOrder() {
 		if greeted = greeted || w.send != ""; !greeted {
 			continue
 		}
 		if w.send != "" {
+			if awaited && c.datagrams() { // what has come is no answer to what is sent now
+				c.drain()
+				c.heard, c.other = nil, nil
+			}
+			awaited = false
 			if !c.say(w.send) {
 				return w, nil
 			}
@@ -107,7 +112,7 @@ func (c *conversation) talk(s *socket) (missing *words, err error) {
 		if _, err := a.wait(s, false, func() bool { return c.hear(w) }); err != nil {
 			return nil, err
 		}
-		if !c.has(w) {
+		if awaited = c.has(w); !awaited {
 			return w, a.ctx.Err()
 		}
 	}

@@ -3,6 +3,7 @@ package probes_test
 import (
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -52,5 +53,35 @@ func TestWordsThatAreSaidAhead(t *testing.T) {
 		if got := <-read; got != "" {
 			t.Errorf("%q was read", got)
 		}
+	}
+}
+
+// Nor is a datagram that came before what was sent then an answer to it.
+func TestDatagramsThatAreSaidAhead(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(`table inet f { chain c { type filter hook forward priority 0; udp dport 53 @th,64,8 0x62 counter drop; }; }`))
+	client, server := lab.Node("client"), lab.Node("server")
+	conn, err := server.ListenPacket(t.Context(), "udp", netip.AddrPortFrom(netip.IPv6Unspecified(), 53))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		for buf := make([]byte, 64); ; {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = conn.WriteTo([]byte("b"), from) // ahead
+			_, _ = conn.WriteTo(buf[:n], from)
+		}
+	}()
+	p := probes.UDP(53).Within(500 * time.Millisecond).Send("a").Await("a")
+	if result := ask(t, client, server4, p); result.Outcome != probes.Answered {
+		t.Fatal("the control: ", result)
+	}
+	if result := ask(t, client, server4, p.Send("b").Await("b")); result.Outcome == probes.Answered {
+		t.Errorf("%s: what was sent then was dropped", result)
 	}
 }
