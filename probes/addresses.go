@@ -60,7 +60,11 @@ func everyPair(from *harness.Node, to Target, leads source, at *meetings) (pairs
 		}
 	}
 	bound, err := a.likely(a.bound)
-	return slices.Concat(pairs, bound, groupPairs(from, to)), name, err
+	if err != nil {
+		return nil, "", err
+	}
+	groups, err := groupPairs(from, to)
+	return slices.Concat(pairs, bound, groups), name, err
 }
 
 // asker is what a node could ask targets from.

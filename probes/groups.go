@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
-// Who is on a link with the target may ask all on it at once: by a broadcast, or as a group
-// that every node is in. A service that listens at all addresses reads it.
+// Who is on a link with the target may ask all on it at once, by a broadcast, or what is a group's
+// that the target is in: every node, or it alone. A service that listens at all addresses reads it.
 var (
 	everybody = netip.AddrFrom4([4]byte{255, 255, 255, 255}) // RFC 919
 	allHosts  = netip.AddrFrom4([4]byte{224, 0, 0, 1})       // RFC 1112
@@ -18,11 +19,12 @@ var (
 
 // groupPairs are those of the links that the asker and the target are both on. They do not
 // decide.
-func groupPairs(from *harness.Node, to Target) (pairs []pair) {
+func groupPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 	node := nodeOf(to)
 	if node == nil || node.Lab() != from.Lab() || node == from || from.Attached() {
-		return nil
+		return nil, nil
 	}
+	links := map[string][]string{} // the asker's devices, by the target's on the same link
 	add := func(device string, addr netip.Addr) {
 		p := pair{device: device, to: addr, aside: true, group: true}
 		if !slices.Contains(pairs, p) {
@@ -38,6 +40,7 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair) {
 			if mine.Segment == "" || plan.Link(mine.Segment) != plan.Link(theirs.Segment) || only && at.Segment != theirs.Segment {
 				continue
 			}
+			links[theirs.Name] = append(links[theirs.Name], mine.Name)
 			for _, prefix := range theirs.Addrs {
 				switch family := prefix.Addr().Is6(); {
 				case !slices.ContainsFunc(mine.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == family }):
@@ -51,7 +54,26 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair) {
 			}
 		}
 	}
-	return pairs
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	var joined []inspect.Group
+	err = look(node, func(inspect.Namespace) (err error) {
+		joined, err = inspect.Groups()
+		return err
+	})
+	for _, g := range joined {
+		for _, mine := range links[g.Interface] {
+			switch family := g.Addr.Is6(); {
+			case !slices.ContainsFunc(pairs, func(p pair) bool { return p.device == mine && p.to.Is6() == family }):
+			case g.Addr.Is4() || !g.Addr.IsMulticast() && !g.Addr.IsLinkLocalUnicast():
+				add(mine, g.Addr)
+			case !g.Addr.IsInterfaceLocalMulticast():
+				add(mine, g.Addr.WithZone(mine))
+			}
+		}
+	}
+	return pairs, err
 }
 
 // broadcastOf is the last address of an IPv4 prefix; of one without it (RFC 3021) that of all.

@@ -2,6 +2,7 @@ package verdicts_test
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"time"
 
@@ -71,8 +72,44 @@ var _ = Describe("all on a link may be asked at once", func() {
 		Entry("what is sent to everybody", "udp4", "255.255.255.255", `ip daddr { 10.0.1.255, 224.0.0.1 } drop; ip6 daddr ff02::1 drop;`),
 		Entry("what is sent to all hosts", "udp4", "224.0.0.1", `ip daddr { 10.0.1.255, 255.255.255.255 } drop; ip6 daddr ff02::1 drop;`),
 		Entry("what is sent to all nodes", "udp6", "ff02::1", `ip daddr { 10.0.1.255, 255.255.255.255, 224.0.0.1 } drop;`),
+		Entry("what is sent to the group of its own address", "udp6", "ff02::1:ff00:2", `ip daddr { 10.0.1.255, 255.255.255.255, 224.0.0.1 } drop; ip6 daddr ff02::1 drop;`),
 		Entry("what is sent as a broadcast frame", "udp4", "10.0.1.255", `meta pkttype multicast drop; meta pkttype broadcast accept; drop`),
 	)
+
+	It("and a router what is sent to all routers, or to its subnet, and a program what is sent to the group that it joined", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.IPv6)
+		s := &site{network: topo.New("routers")}
+		s.lan = s.network.Switch("lan", "fd00:1::/64")
+		s.network.Host("pc", s.lan)
+		s.network.Router("peer", s.lan).Nft(input(""))
+		s.up()
+		pc, peer := s.node("pc"), s.node("peer")
+		heard := wildcard(peer, "udp6", 7)
+		Expect(peer.Do(func() error { // a group is joined as long as the socket is open
+			fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			DeferCleanup(func() { Expect(unix.Close(fd)).To(Succeed()) })
+			link, err := net.InterfaceByName("lan")
+			if err != nil {
+				return err
+			}
+			group := netip.MustParseAddr("ff02::abcd").As16()
+			return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, &unix.IPv6Mreq{Multiaddr: group, Interface: uint32(link.Index)})
+		})).To(Succeed())
+		open := []string{"fd00:1::", "ff02::2", "ff02::abcd"}
+		for _, to := range open {
+			Expect(peer.Nft("flush chain inet filter input; add rule inet filter input icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; add rule inet filter input ip6 daddr " + to + " accept; add rule inet filter input drop")).To(Succeed())
+			how := sending{to: netip.AddrPortFrom(netip.MustParseAddr(to), 7), device: "lan"}
+			was := len(heard.heard())
+			how.send(pc)
+			Eventually(func() int { return len(heard.heard()) }).WithTimeout(5*time.Second).Should(BeNumerically(">", was), "the judge: %s", to)
+			notIsolated(ctx, pc, peer, echo, to)
+		}
+		Expect(peer.Nft("flush chain inet filter input; add rule inet filter input icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; add rule inet filter input drop")).To(Succeed())
+		Expect(pc).To(probes.BeIsolatedFrom(peer, echo).At("peer").WithContext(ctx))
+	})
 
 	It("and each kernel answers an echo request to all nodes", func(ctx SpecContext) {
 		s := neighbours(input(closed))
