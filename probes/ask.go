@@ -70,6 +70,7 @@ type asking struct {
 	scope    uint32     // the zone's interface
 	probe    Probe
 	source   source          // the probe's, with the index of its zone
+	first    bool            // of a program the first answer alone matters
 	binds    int             // how often it was bound
 	port     uint16          // that it is sent from; 0 until its socket is made, and where it has none
 	labs     [2]*harness.Lab // whose plans tell who has an address; nil is none

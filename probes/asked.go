@@ -76,6 +76,7 @@ type question struct {
 	to     Target
 	name   string
 	wanted []wanted
+	first  bool // further answers were waited for already
 }
 
 // asks says whether a probe is asked at a pair.
@@ -107,6 +108,7 @@ func (q question) tasks(ctx context.Context) (tasks []*task, found []finding, er
 			if t.asking, err = newAsking(ctx, q.from, q.to, q.name, at.to, p); err != nil {
 				return nil, nil, err
 			}
+			t.first = q.first
 			tasks = append(tasks, t)
 			found = append(found, finding{fixed: w.fixed, aside: at.aside, group: at.group, forwarded: w.forwarded, excepted: w.excepted, closed: w.closed})
 		}

@@ -16,6 +16,9 @@ import (
 // mostTimes bounds how often a rule that counts is asked.
 const mostTimes = 256
 
+// mostTwice is how many of a period are asked for twice.
+const mostTwice = 16
+
 // recall says of what held whether it would hold another time: where rules that remember
 // have decided it is asked again, or doubted.
 type recall struct {
@@ -51,7 +54,8 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 		enough := false
 		asks := times - 1
 		if f.again.Kind == rules.Period && times > 1 {
-			asks = max(asks, f.again.Period) // in a row: other probes were counted since the first
+			// In a row, as other probes were counted since the first, and twice, as other packets may be.
+			asks = max(asks, f.again.Period+min(f.again.Period, mostTwice))
 		}
 		for range asks {
 			again, err := q.once(m.ctx, *f)
@@ -119,6 +123,7 @@ func (m *IsolationMatcher) doubt(found []finding) error {
 // once asks again what a finding is of.
 func (q question) once(ctx context.Context, f finding) ([]finding, error) {
 	at := pair{to: f.Addr, aside: f.aside, group: f.group}
+	q.first = true
 	q.wanted = []wanted{{Probe: f.Probe, pairs: []pair{at}, fixed: f.fixed, closed: f.closed, forwarded: f.forwarded}}
 	return q.ask(ctx)
 }

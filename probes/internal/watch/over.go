@@ -153,7 +153,7 @@ func (w *Watch) closed(t *Trail, blind func(labels []string) bool) bool {
 	}
 	touched := a.Touched(account.Request)
 	if a.Delivered() {
-		if t.goesOn || !a.Over(account.Answer) || a.Arrived(account.Answer) {
+		if t.goesOn && !t.Flow.First || !a.Over(account.Answer) || a.Arrived(account.Answer) {
 			return false
 		}
 		touched = append(touched, a.Touched(account.Answer)...)

@@ -50,6 +50,8 @@ type Flow struct {
 	Mark   uint32
 	TOS    uint8
 	UID    uint32
+	// First says that a program's further answers do not matter, once the first has ended.
+	First bool
 	// Nonce is in the payload of ICMP, UDP and others. Its first MarkSize bytes are the
 	// watch's mark.
 	Nonce [NonceSize]byte
