@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // answered says whether a plain socket that is bound to a port gets an answer.
@@ -58,7 +59,9 @@ var _ = Describe("the asker's port is where an answer goes", func() {
 		Entry("by a rule that lets one port by", `iifname "wan" udp dport != 7000 drop`, uint16(7000), nil),
 		Entry("by a range", `iifname "wan" udp dport 1024-60000 drop; iifname "wan" udp dport 60002-65535 drop`, uint16(60001), nil),
 		Entry("by policy routing at the target", `iifname "wan" drop`, uint16(6000), func(site *harness.Node) {
-			Expect(site.Command("ip", "rule", "add", "ipproto", "udp", "dport", "6000", "lookup", "100").Run()).To(Succeed())
+			rule := netlink.NewRule()
+			rule.IPProto, rule.Dport, rule.Table = unix.IPPROTO_UDP, netlink.NewRulePortRange(6000, 6000), 100
+			Expect(site.Netlink().RuleAdd(rule)).To(Succeed())
 			route(site, 100, "10.0.1.0/24", "wan", "10.0.9.3")
 		}),
 		Entry("by a multipath route of the target", `iifname "wan" drop`, uint16(0), func(site *harness.Node) {
