@@ -81,7 +81,7 @@ var _ = Describe("a prefix that is all a node's own", func() {
 		Entry("of a set with ports", route4, closed(all4+`ip daddr . udp dport { 192.0.2.0/25 . 7, 192.0.2.128/25 . 8 } drop; icmp type echo-request drop`), "", "192.0.2.200"),
 		Entry("by the first address of a connection", route4, closed(all4+`ct original ip daddr 192.0.2.1 drop`), "", "192.0.2.7"),
 		Entry("by routes", route4, closed(all4), "route add blackhole 192.0.2.0/25", "192.0.2.200"),
-		Entry("by policy routing", route4, closed(all4), "rule add to 192.0.2.0/25 blackhole", "192.0.2.200"),
+		Entry("by policy routing", route4, closed(all4), "rule add to 192.0.2.0/25 type blackhole", "192.0.2.200"),
 		Entry("of the loopback", "addr add 192.0.2.1/24 dev lo", closed(all4+`ip daddr 192.0.2.1 drop`), "", "192.0.2.9"),
 		Entry("of IPv6", "-6 route add local 2001:db8:5::/64 dev lo", closed(all4+`ip6 daddr { 2001:db8:5::, 2001:db8:5::1 } drop`), "", "2001:db8:5::99"),
 		Entry("of many", route4, closed(all4+`ip daddr 192.0.2.0 drop; ip daddr { `+addresses(1, 120)+` } drop`), "", "192.0.2.200"),
@@ -102,7 +102,7 @@ var _ = Describe("a prefix that is all a node's own", func() {
 		Entry("but for its first", pcs4, closed(all4pc+`ip saddr 198.51.100.1 drop`), "", "198.51.100.9", "10.0.9.1"),
 		Entry("of a set", pcs4, closed(`ip saddr { 10.0.1.1, 198.51.100.0-198.51.100.15 } drop; ip6 saddr fd00:1::1 drop`), "", "198.51.100.99", "10.0.9.1"),
 		Entry("of the loopback", "addr add 198.51.100.1/24 dev lo", closed(all4pc+`ip saddr 198.51.100.1 drop`), "", "198.51.100.9", "10.0.9.1"),
-		Entry("by policy routing", pcs4, closed(all4pc), "rule add from 198.51.100.0/25 blackhole", "198.51.100.200", "10.0.9.1"),
+		Entry("by policy routing", pcs4, closed(all4pc), "rule add from 198.51.100.0/25 type blackhole", "198.51.100.200", "10.0.9.1"),
 		Entry("of IPv6", "-6 route add local 2001:db8:6::/64 dev lo", closed(all4pc+`ip6 saddr { 2001:db8:6::, 2001:db8:6::1 } drop`), "", "2001:db8:6::99", "fd00:9::1"),
 	)
 
