@@ -26,7 +26,7 @@ var _ = Describe("isolated ports of a switch", func() {
 		Expect(other).To(probes.Reach(target, echo).WithContext(ctx), "the control")
 
 		had := len(heard.heard())
-		target.Port("lan").Down()
+		Expect(target.Port("lan").Down()).To(Succeed())
 		ok, err := probes.BeIsolatedFrom(target, echo.Within(time.Second)).WithContext(ctx).Match(pc)
 		Expect(ok).To(BeFalse())
 		Expect(err).To(MatchError(ContainSubstring("the link is down")))

@@ -80,6 +80,6 @@ var _ = Describe("a shorter way, of which a router tells by an ICMP redirect", f
 		Consistently(heard.heard, 100*time.Millisecond).Should(BeEmpty(), "the judge: plain datagrams")
 	},
 		Entry("IPv4", false, "10.0.9.1:53", "net.ipv4.conf.all.accept_redirects", "net.ipv4.conf.lan.accept_redirects"),
-		Entry("IPv6, as its kernel knows no MAC of who is next", true, "[fd00:9::1]:53"),
+		Entry("IPv6", true, "[fd00:9::1]:53", "net.ipv6.conf.lan.accept_redirects"),
 	)
 })

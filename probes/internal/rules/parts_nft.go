@@ -256,7 +256,7 @@ func (d *dividing) elements(set *inspect.Set, at, begin int) {
 		if size == 0 {
 			continue
 		}
-		a.Word = fmt.Sprint(element.Key[:begin], element.Key[begin+size:], to[:begin], to[begin+size:], element.Data, element.Verdict, element.Object)
+		a.Word = fmt.Sprintf("%x %x %x %x %x %v %v", element.Key[:begin], element.Key[begin+size:], to[:begin], to[begin+size:], element.Data, element.Verdict, element.Object)
 		divider = append(divider, a)
 	}
 	if len(divider) > 0 {
