@@ -154,7 +154,8 @@ func arrived(r Result) bool {
 	if r.Outcome == Silent && r.detail != "" { // what opens a connection came through
 		return true
 	}
-	return r.refusedByKernel() && (r.target == nil || r.Cause.Node == r.target.Name())
+	// Of an address, whose port may be forwarded, it is who has the port in the end that refuses.
+	return r.Cause != nil && r.Cause.Kind == evidence.NoListener && (r.target == nil || r.Cause.Node == r.target.Name())
 }
 
 // endOf is what became of a probe, without times.
