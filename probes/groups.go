@@ -57,11 +57,7 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 	if len(pairs) == 0 {
 		return nil, nil
 	}
-	var joined []inspect.Group
-	err = look(node, func(inspect.Namespace) (err error) {
-		joined, err = inspect.Groups()
-		return err
-	})
+	joined, err := joinedBy(from, node)
 	for _, g := range joined {
 		for _, mine := range links[g.Interface] {
 			switch family := g.Addr.Is6(); {
@@ -74,6 +70,24 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 		}
 	}
 	return pairs, err
+}
+
+// joinedBy are the groups and anycast addresses that a target is in; without the anycast
+// addresses that the asker has as well: what it sends to those it gets itself.
+func joinedBy(from, target *harness.Node) (joined []inspect.Group, err error) {
+	var ours []inspect.Group
+	for node, groups := range map[*harness.Node]*[]inspect.Group{from: &ours, target: &joined} {
+		err := look(node, func(inspect.Namespace) (err error) {
+			*groups, err = inspect.Groups()
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(joined, func(g inspect.Group) bool {
+		return !g.Addr.IsMulticast() && slices.ContainsFunc(ours, func(o inspect.Group) bool { return o.Addr == g.Addr })
+	}), nil
 }
 
 // broadcastOf is the last address of an IPv4 prefix; of one without it (RFC 3021) that of all.

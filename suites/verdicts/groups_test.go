@@ -111,6 +111,16 @@ var _ = Describe("all on a link may be asked at once", func() {
 		Expect(pc).To(probes.BeIsolatedFrom(peer, echo).At("peer").WithContext(ctx))
 	})
 
+	It("and two routers, which have one anycast address, are apart where all is closed", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.IPv6)
+		s := &site{network: topo.New("routers")}
+		s.lan = s.network.Switch("lan", "fd00:1::/64")
+		s.network.Router("pc", s.lan)
+		s.network.Router("peer", s.lan).Nft(input("drop"))
+		s.up()
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("peer"), echo, icmp).At("peer").WithContext(ctx))
+	})
+
 	It("and each kernel answers an echo request to all nodes", func(ctx SpecContext) {
 		s := neighbours(input(closed))
 		notIsolated(ctx, s.node("pc"), s.node("peer"), icmp, "ff02::1")
