@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // margin is how many packets are sent before something changes, and after it.
@@ -78,7 +79,7 @@ func newStream(ctx context.Context, from *harness.Node, to Target, p Probe, ever
 	switch {
 	case err != nil:
 		return nil, err
-	case p.kind != udpKind && p.kind != icmpKind:
+	case p.kind.unserved || p.kind.protocol == wire.TCP:
 		return nil, fmt.Errorf("probe %s: a stream is of packets without a connection: use UDP or ICMP", p)
 	case p.words != nil:
 		return nil, fmt.Errorf("probe %s: a stream says no words: leave Send and Await out, or use Connect", p)

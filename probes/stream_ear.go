@@ -10,6 +10,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
@@ -83,7 +84,7 @@ func openEar(p Probe, id [streamID]byte, v6 bool) (int, error) {
 	if v6 {
 		domain = unix.AF_INET6
 	}
-	if p.kind == icmpKind {
+	if p.kind.protocol == wire.ICMP {
 		protocol = icmpProtocol(v6)
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
@@ -180,7 +181,7 @@ func (e *ear) parse(s *stream, packet []byte) (l *lane, number uint32, ok bool) 
 	if len(packet) < header+streamID+numbers || !bytes.Equal(packet[header:header+streamID], s.id[:]) {
 		return nil, 0, false
 	}
-	if s.probe.kind == icmpKind {
+	if s.probe.kind.protocol == wire.ICMP {
 		ok = packet[0] == echoRequest4 && !e.v6 || packet[0] == echoRequest6 && e.v6
 	} else { // what a service sends back goes elsewhere
 		ok = !e.here || binary.BigEndian.Uint16(packet[2:]) == s.probe.port

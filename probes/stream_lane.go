@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +38,7 @@ func (l *lane) send() (p FlowPacket, err error) {
 	payload := make([]byte, l.asking.probe.payload())
 	copy(payload, binary.BigEndian.AppendUint32(slices.Clone(l.prefix), uint32(len(l.packets))))
 	p.Sent = time.Now()
-	if l.asking.probe.kind == icmpKind {
+	if l.asking.probe.kind.protocol == wire.ICMP {
 		err = l.sendEcho(payload, &p)
 	} else {
 		err = l.sendDatagram(payload, &p)
