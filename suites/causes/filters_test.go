@@ -39,17 +39,7 @@ func filterOut(node *harness.Node, name string, parent uint32) (dropped func() u
 		_, err := r.Execute(unix.NETLINK_ROUTE, 0)
 		return err
 	})).To(Succeed())
-	dropped = func() (n uint32) {
-		queues, err := node.Netlink().QdiscList(on)
-		Expect(err).NotTo(HaveOccurred())
-		for _, q := range queues {
-			if q.Type() == hook.QdiscType {
-				n += q.Attrs().Statistics.Queue.Drops
-			}
-		}
-		return n
-	}
-	return dropped, func() error { return node.Netlink().QdiscDel(hook) }
+	return dropsOf(node, on, hook.QdiscType), func() error { return node.Netlink().QdiscDel(hook) }
 }
 
 var _ = Describe("a filter of tc that drops", func() {
@@ -69,11 +59,8 @@ var _ = Describe("a filter of tc that drops", func() {
 		Expect(dropped()).To(BeNumerically(">=", len(results)), "the judge: the kernel's own count of what filters drop there")
 		Expect(results).To(HaveEach(HaveField("Outcome", outcome)))
 		for _, r := range results {
-			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.Filter), HaveField("Node", at(o).Name()), HaveField("Interface", name),
-				HaveField("Leg", leg), HaveField("Policy", false), HaveField("Detail", ContainSubstring("filter protocol ip pref 1 bpf")))), "%s", causeOf(r))
-			no, _ := halves(r)
-			Expect(r).To(no(o.server).At(at(o).Name()).Because(evidence.Filter))
-			noVerdict(no(o.server), r, "no policy isolates here", `Because("filter")`)
+			o.namesNoPolicy(r, evidence.Filter, at(o), name, leg)
+			Expect(r.Cause.Detail).To(ContainSubstring("filter protocol ip pref 1 bpf"))
 		}
 
 		By("taking it away, as the control")
@@ -123,11 +110,7 @@ var _ = Describe("an XDP program that drops", func() {
 		for _, p := range []probes.Probe{icmp.Within(silence), web.Within(silence), dns.Within(silence)} {
 			for _, r := range watch(ctx, o.client, o.server, p) {
 				Expect(r.Outcome).To(Equal(probes.Silent))
-				Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.XDP), HaveField("Node", at(o).Name()), HaveField("Interface", name),
-					HaveField("Leg", leg), HaveField("Policy", false))), "%s", causeOf(r))
-				no, _ := halves(r)
-				Expect(r).To(no(o.server).At(at(o).Name()).Because(evidence.XDP))
-				noVerdict(no(o.server), r, "no policy isolates here", `Because("xdp")`)
+				o.namesNoPolicy(r, evidence.XDP, at(o), name, leg)
 			}
 		}
 		Expect(link(at(o), name).Attrs().Statistics.RxPackets).To(BeNumerically(">", was), "the judge: frames came to the interface")

@@ -1,6 +1,7 @@
 package causes_test
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/nstest/nstest/harness"
@@ -27,17 +28,33 @@ func narrow(node *harness.Node, name string) (dropped func() uint32, widen func(
 		_, err := r.Execute(unix.NETLINK_ROUTE, 0)
 		return err
 	})).To(Succeed())
-	dropped = func() (n uint32) {
+	return dropsOf(node, on, queue.QdiscType), func() error { return node.Netlink().QdiscDel(queue) }
+}
+
+// dropsOf is the kernel's own count of what an interface's queueing discipline of a kind has dropped.
+func dropsOf(node *harness.Node, on netlink.Link, kind string) func() uint32 {
+	return func() (n uint32) {
+		GinkgoHelper()
 		queues, err := node.Netlink().QdiscList(on)
 		Expect(err).NotTo(HaveOccurred())
 		for _, q := range queues {
-			if q.Type() == queue.QdiscType {
+			if q.Type() == kind {
 				n += q.Attrs().Statistics.Queue.Drops
 			}
 		}
 		return n
 	}
-	return dropped, func() error { return node.Netlink().QdiscDel(queue) }
+}
+
+// namesNoPolicy says that a cause of a kind is named at a node's interface, and isolates nobody
+// unless the test expects it.
+func (o office) namesNoPolicy(r probes.Result, kind evidence.Kind, at *harness.Node, name string, leg evidence.Role) {
+	GinkgoHelper()
+	Expect(r.Cause).To(HaveValue(And(HaveField("Kind", kind), HaveField("Node", at.Name()), HaveField("Interface", name),
+		HaveField("Leg", leg), HaveField("Policy", false))), "%s", causeOf(r))
+	no, _ := halves(r)
+	Expect(r).To(no(o.server).At(at.Name()).Because(kind))
+	noVerdict(no(o.server), r, "no policy isolates here", fmt.Sprintf("Because(%q)", kind))
 }
 
 // settle makes what the nodes know of their neighbours stay: the queue drops their questions
@@ -68,11 +85,7 @@ var _ = Describe("a queue of an interface that drops", func() {
 		Expect(dropped()).To(BeNumerically(">=", len(results)), "the judge: the queue's own count")
 		Expect(results).To(HaveEach(HaveField("Outcome", outcome)))
 		for _, r := range results {
-			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.Queue), HaveField("Node", at(o).Name()), HaveField("Interface", name),
-				HaveField("Leg", leg), HaveField("Policy", false))), "%s", causeOf(r))
-			no, _ := halves(r)
-			Expect(r).To(no(o.server).At(at(o).Name()).Because(evidence.Queue))
-			noVerdict(no(o.server), r, "no policy isolates here", `Because("queue")`)
+			o.namesNoPolicy(r, evidence.Queue, at(o), name, leg)
 		}
 
 		By("taking it away, as the control")
