@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,12 +28,12 @@ type pair struct {
 // now from each that the asker has, as far as both are of one family, and link-local
 // ones of one link, and by each of its devices. First come those that decide: the addresses that Ask would ask, from
 // whatever source the kernel takes. The loopback's (127/8, ::1) are left out.
-func everyPair(from *harness.Node, to Target, leads source, at *meetings) (pairs []pair, name string, err error) {
+func everyPair(from *harness.Node, to Target, leads source, at meetings) (pairs []pair, name string, err error) {
 	nearest, name, err := addresses(from, to)
 	if err != nil {
 		return nil, "", err
 	}
-	by := &dividers{at: at}
+	by := dividers(sync.OnceValues(func() ([]rules.Divider, error) { return dividersOf(at) }))
 	targets, err := liveTargets(to, nearest, by)
 	if err != nil {
 		return nil, "", err
@@ -77,7 +79,7 @@ type asker struct {
 }
 
 // outlook looks at a node, once: each look is two switches of threads.
-func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []liveAddr, by *dividers) (*asker, error) {
+func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []liveAddr, by dividers) (*asker, error) {
 	a := &asker{binding: binding{from: from, leads: leads}, chosen: map[netip.Addr]netip.Addr{}}
 	err := look(from, func(ns inspect.Namespace) (err error) {
 		links, err := linksOf(from, ns)
@@ -156,7 +158,7 @@ type liveAddr struct {
 
 // liveTargets are the addresses that a target has now: all of a node's, those of one
 // segment, or the one that is named.
-func liveTargets(to Target, nearest []netip.Addr, by *dividers) ([]liveAddr, error) {
+func liveTargets(to Target, nearest []netip.Addr, by dividers) ([]liveAddr, error) {
 	node := nodeOf(to)
 	if node == nil {
 		return []liveAddr{{addr: nearest[0]}}, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
@@ -46,7 +47,7 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 // pair finds the pairs of addresses that each probe is asked at: those of one mark, class and
 // user have the same.
 func (m *IsolationMatcher) pair(q *question) (err error) {
-	at := &meetings{from: q.from, to: q.to}
+	at := meetings(sync.OnceValues(func() ([]meeting, error) { return meetingsOf(q.from, q.to) }))
 	known := map[source][]pair{}
 	for i := range q.wanted {
 		w := &q.wanted[i]

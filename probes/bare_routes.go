@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -38,17 +39,19 @@ func edgesOf(p rules.Port, r inspect.Range, source bool) (edges []rules.Port) {
 	if r == (inspect.Range{}) {
 		return nil
 	}
-	add := func(number uint32, beside bool) {
-		if number > 0 && number <= 1<<16-1 {
-			p.Number, p.Source, p.Beside = uint16(number), source, beside
-			edges = append(edges, p)
+	for _, number := range portsAt(r) {
+		p.Number, p.Source, p.Beside = number, source, uint32(number) < r.First || uint32(number) > r.Last
+		edges = append(edges, p)
+	}
+	return edges
+}
+
+// portsAt are the first and the last port of a range, and those beside it.
+func portsAt(r inspect.Range) (ports []uint16) {
+	for _, number := range []uint32{r.First, r.Last, r.First - 1, r.Last + 1} {
+		if port := uint16(number); port > 0 && uint32(port) == number && !slices.Contains(ports, port) {
+			ports = append(ports, port)
 		}
 	}
-	add(r.First, false)
-	if r.Last != r.First {
-		add(r.Last, false)
-	}
-	add(r.First-1, true)
-	add(r.Last+1, true)
-	return edges
+	return ports
 }

@@ -124,21 +124,16 @@ func (m *IsolationMatcher) otherPorts(q question, c *recall, f *finding) (more [
 	}
 	for {
 		ports := rules.Ports(known, asked...)
-		next := slices.IndexFunc(ports, func(port uint16) bool {
-			return !slices.Contains(asked, port) && !own[protocolOf(f.Probe)][port]
-		})
-		if next < 0 || len(asked) > mostPorts {
+		port := unasked(ports, asked, own[protocolOf(f.Probe)])
+		if port == 0 || len(asked) > mostPorts {
 			break
 		}
-		asked = append(asked, ports[next])
-		other := *f
-		other.Probe = other.Probe.FromPort(ports[next])
-		again, err := q.once(m.ctx, other)
+		asked = append(asked, port)
+		again, same, err := m.askFrom(port, q, *f)
 		if err != nil {
 			return nil, err
 		}
-		more = append(more, again...)
-		if is, _ := m.judge(again[0]); is != holds {
+		if more = append(more, again...); !same {
 			return more, nil
 		}
 		if on, err := ask(&more[len(more)-1]); err != nil || !on {
@@ -151,6 +146,27 @@ func (m *IsolationMatcher) otherPorts(q question, c *recall, f *finding) (more [
 		}
 	}
 	return more, nil
+}
+
+// unasked is the first of ports that was not asked from, and that nobody at the asker has; 0
+// for none.
+func unasked(ports, asked []uint16, own map[uint16]bool) uint16 {
+	for _, port := range ports {
+		if !slices.Contains(asked, port) && !own[port] {
+			return port
+		}
+	}
+	return 0
+}
+
+// askFrom asks about a finding from another source port; same says whether it holds there too.
+func (m *IsolationMatcher) askFrom(port uint16, q question, f finding) (again []finding, same bool, err error) {
+	f.Probe = f.Probe.FromPort(port)
+	if again, err = q.once(m.ctx, f); err != nil {
+		return nil, false, err
+	}
+	is, _ := m.judge(again[0])
+	return again, is == holds, nil
 }
 
 // askedFrom is the source port of a finding's request; where it is not known one that the

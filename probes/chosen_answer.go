@@ -2,7 +2,6 @@ package probes
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
@@ -26,25 +25,20 @@ func (m *IsolationMatcher) answeredTo(q question, c *recall, f *finding) (more [
 		if err != nil {
 			return nil, err
 		}
-		next := slices.IndexFunc(ports, func(port uint16) bool {
-			return !slices.Contains(asked, port) && !own[protocolOf(f.Probe)][port]
-		})
-		if next < 0 {
+		port := unasked(ports, asked, own[protocolOf(f.Probe)])
+		if port == 0 {
 			return more, nil
 		}
 		if len(asked) > mostPorts {
 			f.doubt = rules.Memory{Kind: rules.Chance, Text: fmt.Sprintf("its rules tell more than %d of the asker's ports apart", mostPorts)}
 			return more, nil
 		}
-		asked = append(asked, ports[next])
-		other := *f
-		other.Probe = other.Probe.FromPort(ports[next])
-		again, err := q.once(m.ctx, other)
+		asked = append(asked, port)
+		again, same, err := m.askFrom(port, q, *f)
 		if err != nil {
 			return nil, err
 		}
-		more = append(more, again...)
-		if is, _ := m.judge(again[0]); is != holds {
+		if more = append(more, again...); !same {
 			return more, nil
 		}
 		now = &more[len(more)-1]
@@ -67,12 +61,12 @@ func (c *recall) answerPorts(f *finding) (ports []uint16, err error) {
 	if err != nil {
 		return nil, err
 	}
-	routed, err := c.routedPorts(f)
+	routed, err := c.portsBack(f)
 	return append(ports, routed...), err
 }
 
-// routedPorts are those by which policy routing may lead an answer another way.
-func (c *recall) routedPorts(f *finding) (ports []uint16, err error) {
+// portsBack are those by which policy routing may lead an answer another way.
+func (c *recall) portsBack(f *finding) (ports []uint16, err error) {
 	for _, node := range f.from.Lab().Nodes() {
 		at := f.seenAt(node, evidence.Answer)
 		if at < 0 || node.Alone() {
@@ -92,12 +86,9 @@ func (c *recall) routedPorts(f *finding) (ports []uint16, err error) {
 			if rule.Ports == (inspect.Range{}) {
 				continue
 			}
-			first, last := uint16(rule.Ports.First), uint16(rule.Ports.Last)
-			for _, port := range []uint16{first, last, first - 1, last + 1} {
+			for _, port := range portsAt(rule.Ports) {
 				other := q
-				if other.Port = port; port == 0 {
-					continue
-				}
+				other.Port = port
 				if then, ok := routing.Decide(other); ok && then.Route != now.Route {
 					ports = append(ports, other.Port)
 				}

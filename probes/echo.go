@@ -133,7 +133,7 @@ func (e *echoes) only(block uint16) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: ^uint32(0)},
 		{Code: unix.BPF_RET | unix.BPF_K},
 	}
-	err := unix.SetsockoptSockFprog(e.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	err := watch.SetFilter(e.fd, program)
 	if err != nil {
 		e.close()
 	}

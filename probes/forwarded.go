@@ -15,7 +15,7 @@ const mostForwarded = 256
 // forward adds to what is wanted the other ports of which a rule on the way, or at one of the
 // ends, makes a probe's own: what is sent there may come to the same service. They do not
 // decide.
-func (m *IsolationMatcher) forward(q *question, at *meetings) error {
+func (m *IsolationMatcher) forward(q *question, at meetings) error {
 	if m.bare != nil || m.leg == evidence.Answer { // without probes they are asked anyhow
 		return nil
 	}
@@ -23,7 +23,7 @@ func (m *IsolationMatcher) forward(q *question, at *meetings) error {
 		if w.excepted || !w.kind.ports {
 			continue
 		}
-		met, err := at.all()
+		met, err := at()
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -48,12 +47,11 @@ func frameFor(r Result) (f frame, ok bool) {
 	if d := r.Cause.Discovery; d != nil {
 		where, link = d.Node, d.Interface
 	}
-	lab := r.from.Lab()
-	at := slices.IndexFunc(lab.Nodes(), func(n *harness.Node) bool { return n.Name() == where })
-	if at < 0 || lab.Nodes()[at].Alone() {
+	node := nodeNamed(r.from.Lab(), where)
+	if node == nil || node.Alone() {
 		return frame{}, false
 	}
-	f = frame{node: lab.Nodes()[at], from: r.Probe.source.addr.WithZone(""), ttl: r.Probe.source.hops(), tos: r.Probe.source.tos()}
+	f = frame{node: node, from: r.Probe.source.addr.WithZone(""), ttl: r.Probe.source.hops(), tos: r.Probe.source.tos()}
 	came := f.node == r.from
 	for _, s := range r.Timeline {
 		if s.Node != where || s.Role != evidence.Request {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
@@ -42,14 +43,10 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 			}
 			links[theirs.Name] = append(links[theirs.Name], mine.Name)
 			for _, prefix := range theirs.Addrs {
-				switch family := prefix.Addr().Is6(); {
-				case !slices.ContainsFunc(mine.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == family }):
-				case family:
-					add(mine.Name, allNodes.WithZone(mine.Name))
-				default:
-					add(mine.Name, broadcastOf(prefix))
-					add(mine.Name, everybody)
-					add(mine.Name, allHosts)
+				if slices.ContainsFunc(mine.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() == prefix.Addr().Is6() }) {
+					for _, addr := range heardByAll(prefix, mine.Name) {
+						add(mine.Name, addr)
+					}
 				}
 			}
 		}
@@ -70,6 +67,15 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 		}
 	}
 	return pairs, err
+}
+
+// heardByAll are the addresses at which each node on a device's link hears what is sent there, of
+// the family of a prefix.
+func heardByAll(prefix netip.Prefix, device string) []netip.Addr {
+	if prefix.Addr().Is6() {
+		return []netip.Addr{allNodes.WithZone(device)}
+	}
+	return []netip.Addr{broadcastOf(prefix), everybody, allHosts}
 }
 
 // joinedBy are the groups and anycast addresses that a target is in; without the anycast
@@ -96,11 +102,7 @@ func broadcastOf(prefix netip.Prefix) netip.Addr {
 	if prefix.Bits() > bits-least {
 		return everybody
 	}
-	last := prefix.Masked().Addr().As4()
-	for i := prefix.Bits(); i < bits; i++ {
-		last[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(last)
+	return rules.Prefixed(prefix, "").To
 }
 
 // toGroups says whether anybody takes such a probe that is sent to a group: a service a

@@ -128,22 +128,28 @@ func (w *ways) byHops() error {
 
 // byLabels sends frames with other flow labels to whom the request was sent.
 func (w *ways) byLabels() error {
+	isLeft := func() bool {
+		return len(w.leftBy(func(b branch) bool { return !b.own && b.by == rules.FlowLabel })) > 0
+	}
+	if !isLeft() {
+		return nil
+	}
+	next, ok := w.of.nextHop()
 	sent, _, at := w.of.firstHop()
-	for try := 0; try < labelTries && at >= 0 && !w.over; try += labelsAtOnce {
-		if len(w.leftBy(func(b branch) bool { return !b.own && b.by == rules.FlowLabel })) == 0 {
-			return nil
-		}
-		next, ok := w.of.nextHop()
-		if !ok {
-			return nil
-		}
+	if !ok || at < 0 {
+		return nil
+	}
+	straight, ok := w.of.straight(sent.Index, next)
+	if !ok {
+		return nil
+	}
+	for try := 0; try < labelTries && isLeft() && !w.over; try += labelsAtOnce {
 		var frames []*frame
 		for range labelsAtOnce {
-			if one, ok := w.of.straight(sent.Index, next); ok {
-				const labels = 1 << 20 // RFC 6437
-				one.label = rand.Uint32N(labels)
-				frames = append(frames, one)
-			}
+			const labels = 1 << 20 // RFC 6437
+			one := *straight
+			one.label = rand.Uint32N(labels)
+			frames = append(frames, &one)
 		}
 		if err := w.send(frames); err != nil {
 			return err

@@ -21,38 +21,31 @@ const mostParts = 256
 // says nothing of another that they tell apart.
 
 // dividers are what nodes on the way tell addresses apart by, read when that is first wanted.
-type dividers struct {
-	at   *meetings
-	read bool
-	by   []rules.Divider
-	err  error
-}
+type dividers func() ([]rules.Divider, error)
 
-func (d *dividers) all() ([]rules.Divider, error) {
-	if d.read {
-		return d.by, d.err
-	}
-	d.read = true
-	var met []meeting
-	if met, d.err = d.at.all(); d.err != nil {
-		return nil, d.err
+func dividersOf(at meetings) (by []rules.Divider, err error) {
+	met, err := at()
+	if err != nil {
+		return nil, err
 	}
 	for _, m := range met {
-		if d.err = d.of(m.node); d.err != nil {
-			break
+		more, err := dividersAt(m.node)
+		if err != nil {
+			return nil, err
 		}
+		by = append(by, more...)
 	}
-	return d.by, d.err
+	return by, nil
 }
 
-// of adds a node's: its rules, the routes of each of its tables, and its policy routing.
-func (d *dividers) of(node *harness.Node) error {
+// dividersAt are a node's: its rules, the routes of each of its tables, and its policy routing.
+func dividersAt(node *harness.Node) (by []rules.Divider, err error) {
 	set, err := rulesetOf(node)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.by = append(d.by, rules.Dividers(set)...)
-	return look(node, func(ns inspect.Namespace) error {
+	by = rules.Dividers(set)
+	err = look(node, func(ns inspect.Namespace) error {
 		routes, err := ns.Routes()
 		if err != nil {
 			return fmt.Errorf("list routes: %w", err)
@@ -61,10 +54,10 @@ func (d *dividers) of(node *harness.Node) error {
 		for _, r := range routes {
 			at, known := tables[r.Table]
 			if !known {
-				at = len(d.by)
-				tables[r.Table], d.by = at, append(d.by, nil)
+				at = len(by)
+				tables[r.Table], by = at, append(by, nil)
 			}
-			d.by[at] = append(d.by[at], rules.Prefixed(r.To, r.To.String()))
+			by[at] = append(by[at], rules.Prefixed(r.To, r.To.String()))
 		}
 		policy, err := ns.PolicyRules()
 		if err != nil {
@@ -73,22 +66,23 @@ func (d *dividers) of(node *harness.Node) error {
 		for _, p := range policy {
 			for _, prefix := range []netip.Prefix{p.From, p.To} {
 				if prefix.IsValid() && prefix.Bits() > 0 {
-					d.by = append(d.by, rules.Divider{rules.Prefixed(prefix, "")})
+					by = append(by, rules.Divider{rules.Prefixed(prefix, "")})
 				}
 			}
 		}
 		return nil
 	})
+	return by, err
 }
 
 // partsIn are addresses of the prefixes that routes of type local give a node, one of each part
 // that is told apart, in a namespace of the node.
-func partsIn(ns inspect.Namespace, node *harness.Node, links []inspect.Link, local []inspect.Route, by *dividers) (live []liveAddr, err error) {
+func partsIn(ns inspect.Namespace, node *harness.Node, links []inspect.Link, local []inspect.Route, by dividers) (live []liveAddr, err error) {
 	for _, r := range local {
 		if r.To.IsSingleIP() || r.To.Addr().IsLoopback() || r.To.Addr().IsLinkLocalUnicast() {
 			continue
 		}
-		all, err := by.all()
+		all, err := by()
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +121,7 @@ func nameOfLink(links []inspect.Link, index int) string {
 
 // parts adds to an asker's own addresses those of its prefixes, and notes which targets are of
 // these.
-func (a *asker) parts(ns inspect.Namespace, links []inspect.Link, local []inspect.Route, targets []liveAddr, by *dividers) error {
+func (a *asker) parts(ns inspect.Namespace, links []inspect.Link, local []inspect.Route, targets []liveAddr, by dividers) error {
 	parts, err := partsIn(ns, a.from, links, local, by)
 	if err != nil || len(parts) == 0 {
 		return err

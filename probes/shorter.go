@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -26,7 +24,7 @@ func (m *IsolationMatcher) shorterWay(q question, c *recall, f *finding) ([]find
 	if at < 0 {
 		return nil, nil
 	}
-	node := f.nodeNamed(came.Node)
+	node := nodeNamed(f.from.Lab(), came.Node)
 	if node == nil || node.Alone() {
 		return nil, nil
 	}
@@ -108,8 +106,9 @@ func (f *finding) nextHop() (next netip.Addr, ok bool) {
 	return next, ok && err == nil
 }
 
-func (f *finding) nodeNamed(name string) *harness.Node {
-	for _, node := range f.from.Lab().Nodes() {
+// nodeNamed is a lab's node of a name; nil where it has none.
+func nodeNamed(lab *harness.Lab, name string) *harness.Node {
+	for _, node := range lab.Nodes() {
 		if node.Name() == name {
 			return node
 		}
@@ -148,12 +147,12 @@ func takesShorter(node *harness.Node, link string, q inspect.Question, next neti
 		if takes = err == nil && way.Next(q.To) == next; err != nil || takes || q.To.Is6() {
 			return err
 		}
-		read := func(where, name string) bool {
-			value, _ := os.ReadFile("/proc/sys/net/ipv4/conf/" + where + "/" + name)
-			return strings.TrimSpace(string(value)) != "0"
+		is := func(key string) bool {
+			value, _ := node.Sysctl("net/ipv4/conf/" + key)
+			return value != "0"
 		}
-		all, own := read("all", "accept_redirects"), read(link, "accept_redirects")
-		takes = all && own || !read(link, "forwarding") && (all || own) // ip-sysctl.rst
+		all, own := is("all/accept_redirects"), is(link+"/accept_redirects")
+		takes = all && own || !is(link+"/forwarding") && (all || own) // ip-sysctl.rst
 		return nil
 	})
 	return takes, err

@@ -130,7 +130,7 @@ func hearOnly(fd int, program []bpf.Instruction) error {
 	for i, r := range raw {
 		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
 	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+	return watch.SetFilter(fd, filter)
 }
 
 // hear notes what an ear gets, until the context is over, and what is there by then.

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tookIt says, of a request that nothing accounts for the end of at a node, whether a filter or a queue
-// drops such a packet, or the target's socket took it, or dropped it, and puts that into what was
-// heard. It asks some more times.
+// tookIt says, of a request that nothing accounts for the end of at a node, whether a filter or a
+// queue drops such a packet, or the target's socket took it, or dropped it, and puts that into what
+// was heard. It asks some more times.
 func (a *asking) tookIt(trail *watch.Trail, node string, heard *watch.Heard) bool {
 	w, r := a.watched.watch, &a.result
 	unsent := r.Outcome == Silent || r.Errno == unix.ENOBUFS

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -17,18 +16,7 @@ const mostTranslated = 16
 
 // meetings are the nodes whose rules a probe may meet, the target's own first, found when they are
 // first wanted.
-type meetings struct {
-	from *harness.Node
-	to   Target
-	met  []meeting
-	err  error
-	once sync.Once
-}
-
-func (m *meetings) all() ([]meeting, error) {
-	m.once.Do(func() { m.met, m.err = meetingsOf(m.from, m.to) })
-	return m.met, m.err
-}
+type meetings func() ([]meeting, error)
 
 func meetingsOf(from *harness.Node, to Target) (met []meeting, err error) {
 	var at []*harness.Node
@@ -58,8 +46,8 @@ func meetingsOf(from *harness.Node, to Target) (met []meeting, err error) {
 // on the way, or of the target, gives what is sent there another destination. Nobody has
 // them, or another node than the asker; of one whose rules name no address, as those that
 // forward a port do, they are its own.
-func translatedAddrs(from *harness.Node, to Target, at *meetings, by *dividers) (found []liveAddr, err error) {
-	met, err := at.all()
+func translatedAddrs(from *harness.Node, to Target, at meetings, by dividers) (found []liveAddr, err error) {
+	met, err := at()
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +63,7 @@ func translatedAddrs(from *harness.Node, to Target, at *meetings, by *dividers) 
 			add(addr)
 		}
 		for _, r := range m.translates.Ranges {
-			all, err := by.all()
+			all, err := by()
 			if err != nil {
 				return nil, err
 			}
@@ -95,7 +83,7 @@ func translatedAddrs(from *harness.Node, to Target, at *meetings, by *dividers) 
 		}
 	}
 	if len(addrs) > mostTranslated { // of those that nothing tells apart one is enough
-		all, err := by.all()
+		all, err := by()
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,14 +72,9 @@ type filteredLink struct {
 func filterDrops(points []*point) map[filteredLink]uint32 {
 	dropped := map[filteredLink]uint32{}
 	for _, p := range points {
-		queues, err := p.node.Netlink().QdiscList(nil)
-		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			continue
-		}
-		for _, q := range queues {
-			if a := q.Attrs(); isFilters(q.Type()) && a.Statistics != nil && a.Statistics.Queue != nil {
-				dropped[filteredLink{p, a.LinkIndex}] += a.Statistics.Queue.Drops
-			}
+		drops, _ := p.dropped(isFilters)
+		for index, n := range drops {
+			dropped[filteredLink{p, index}] = n
 		}
 	}
 	return dropped

@@ -76,7 +76,7 @@ func openPoint(node *harness.Node, label string, filter []unix.SockFilter) (p *p
 		return p, fmt.Errorf("listen for changed rules: %w", err)
 	}
 	p.changed = true
-	return p, setFilter(p.alerts, newGenerations())
+	return p, SetFilter(p.alerts, newGenerations())
 }
 
 // newGenerations lets through what tells that rules were changed, and not each change:

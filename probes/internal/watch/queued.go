@@ -43,19 +43,28 @@ func (w *Watch) Queued(t *Trail, node string, again func() (*Trail, error)) (at 
 // queued is what the queues of the node's interfaces have dropped, by the interface; without
 // those that have none.
 func (p *point) queued() (map[string]uint32, error) {
+	drops, err := p.dropped(func(kind string) bool { return !isFilters(kind) && kind != "noqueue" })
+	dropped := map[string]uint32{}
+	for index, n := range drops {
+		if link, err := p.node.Netlink().LinkByIndex(index); err == nil {
+			dropped[link.Attrs().Name] = n
+		}
+	}
+	return dropped, err
+}
+
+// dropped is what queueing disciplines of some kinds have dropped at the node's interfaces, by the
+// interface's index.
+func (p *point) dropped(of func(kind string) bool) (map[int]uint32, error) {
 	queues, err := p.node.Netlink().QdiscList(nil)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, err
 	}
-	dropped := map[string]uint32{}
+	drops := map[int]uint32{}
 	for _, q := range queues {
-		a := q.Attrs()
-		if isFilters(q.Type()) || q.Type() == "noqueue" || a.Statistics == nil || a.Statistics.Queue == nil {
-			continue
-		}
-		if link, err := p.node.Netlink().LinkByIndex(a.LinkIndex); err == nil {
-			dropped[link.Attrs().Name] += a.Statistics.Queue.Drops
+		if a := q.Attrs(); of(q.Type()) && a.Statistics != nil && a.Statistics.Queue != nil {
+			drops[a.LinkIndex] += a.Statistics.Queue.Drops
 		}
 	}
-	return dropped, nil
+	return drops, nil
 }

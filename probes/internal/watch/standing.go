@@ -260,7 +260,7 @@ func (w *Watch) hearPort(f wire.Flow) error {
 		return err
 	}
 	for _, p := range w.points {
-		if err := setFilter(p.tap, program); err != nil {
+		if err := SetFilter(p.tap, program); err != nil {
 			return fmt.Errorf("node %s: hear port %d: %w", p.node, f.Port, err)
 		}
 		if p.table == nil || len(p.table.families) == 0 {
@@ -282,7 +282,7 @@ func (w *Watch) hearAll() error {
 	program, err := w.filter()
 	for _, p := range w.points {
 		if err == nil {
-			err = setFilter(p.tap, program)
+			err = SetFilter(p.tap, program)
 		}
 		if err != nil {
 			w.wide = false

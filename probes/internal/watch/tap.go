@@ -44,7 +44,7 @@ func openTap(filter []unix.SockFilter) (int, error) {
 	enlarge(fd)
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
-		setFilter(fd, filter),
+		SetFilter(fd, filter),
 		// Made deaf, and bound when the filter is there: nothing else was heard.
 		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16([]byte{0, unix.ETH_P_ALL})}))
 	if err != nil {
@@ -55,7 +55,8 @@ func openTap(filter []unix.SockFilter) (int, error) {
 	return fd, nil
 }
 
-func setFilter(fd int, filter []unix.SockFilter) error {
+// SetFilter has a socket hear what a program lets through alone (SO_ATTACH_FILTER, socket(7)).
+func SetFilter(fd int, filter []unix.SockFilter) error {
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 }
