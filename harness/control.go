@@ -16,7 +16,8 @@ const (
 	// controlBound is when Up gives up. A kernel that clears up hundreds of
 	// namespaces may hold the rtnl lock for a second.
 	controlBound = 20 * time.Second
-	// bindBound is how long a control waits for its port's link-local address.
+	// bindBound is how long a control waits for its port to have its own link-local
+	// address. One that the port has and cannot yet use is waited for until controlBound.
 	bindBound = 3 * time.Second
 )
 
@@ -73,6 +74,7 @@ type controlKey struct {
 // ICMPv6 socket, ARP requests (RFC 826) on a packet socket.
 type control struct {
 	fd      int
+	rtnl    *rtnl
 	index   int
 	ipv6    bool
 	mac     [6]byte // the port's
@@ -87,7 +89,9 @@ const (
 
 // newControl opens the socket in the calling thread's namespace.
 func newControl(q question) (*control, error) {
-	c := &control{fd: -1, index: q.index, ipv6: q.target.Is6(), mac: q.mac, waiting: map[netip.Addr]question{}}
+	c := &control{
+		fd: -1, rtnl: q.ground.rtnl, index: q.index, ipv6: q.target.Is6(), mac: q.mac, waiting: map[netip.Addr]question{},
+	}
 	var err error
 	if !c.ipv6 {
 		c.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(htons(unix.ETH_P_ARP)))
@@ -125,7 +129,7 @@ func (c *control) run() error {
 	start, buf := time.Now(), make([]byte, 1500)
 	for len(c.waiting) > 0 {
 		var one question
-		mayAsk := c.bindOwn() || time.Since(start) > bindBound
+		mayAsk := c.bindOwn() || time.Since(start) > bindBound && !c.ownIsComing()
 		for _, q := range c.waiting {
 			if one = q; mayAsk {
 				_ = c.ask(q) // not yet possible is no error: it is asked again
@@ -157,11 +161,18 @@ func (c *control) bindOwn() bool {
 	if !c.ipv6 || c.bound {
 		return true
 	}
-	own := &unix.SockaddrInet6{ZoneId: uint32(c.index)}
-	copy(own.Addr[:], []byte{0xfe, 0x80})
-	copy(own.Addr[8:], []byte{c.mac[0] ^ 2, c.mac[1], c.mac[2], 0xff, 0xfe, c.mac[3], c.mac[4], c.mac[5]}) // RFC 4291, appendix A
+	own := &unix.SockaddrInet6{ZoneId: uint32(c.index), Addr: linkLocal(c.mac).As16()}
 	c.bound = unix.Bind(c.fd, own) == nil
 	return c.bound
+}
+
+// ownIsComing says whether the port has the link-local address of its MAC, though it
+// is not usable (tentative): the work item that makes it so waits for the rtnl lock,
+// for seconds where a machine clears up many namespaces.
+func (c *control) ownIsComing() bool {
+	b := new(batch)
+	b.getAddr(c.index, linkLocal(c.mac), describe("look at address %s", linkLocal(c.mac)))
+	return c.rtnl.do(b) == nil
 }
 
 func (c *control) ask(q question) error {

@@ -125,6 +125,17 @@ func (b *batch) setAddr(index int, prefix netip.Prefix, flags uint16, what func(
 	b.end(what)
 }
 
+// getAddr asks about one IPv6 address of an interface; EADDRNOTAVAIL where it has none
+// such. (IPv4 knows dumps only.)
+func (b *batch) getAddr(index int, addr netip.Addr, what func() string) {
+	header := make([]byte, unix.SizeofIfAddrmsg)
+	header[0] = family(addr)
+	binary.NativeEndian.PutUint32(header[4:], uint32(index))
+	b.begin(unix.RTM_GETADDR, 0, header)
+	b.addr(unix.IFA_ADDRESS, addr)
+	b.end(what)
+}
+
 // forgetNeighbour removes a neighbour entry; ENOENT where there is none.
 func (b *batch) forgetNeighbour(index int, addr netip.Addr, what func() string) {
 	header := make([]byte, unix.SizeofNdMsg)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
 	"github.com/vishvananda/netlink"
 )
 
@@ -43,6 +44,27 @@ func TestTheFirstPacketPasses(t *testing.T) {
 	close(lost)
 	for l := range lost {
 		t.Error(l)
+	}
+}
+
+// A machine that clears up many namespaces keeps link-local addresses tentative for
+// seconds. Up waits, and does not ask from another address, which who is asked would
+// know. Duplicate address detection (RFC 4862, 5.4: a second for each of its
+// solicitations) makes one tentative for that long.
+func TestUpWaitsForALinkLocalAddress(t *testing.T) {
+	t.Parallel()
+	network := topo.New("slow")
+	lan := network.Switch("lan", "fd00:1::/64")
+	for _, name := range []string{"a", "b"} {
+		network.Host(name, lan).Sysctl("net.ipv6.conf.all.accept_dad", "1").Sysctl("net.ipv6.conf.default.dad_transmits", "5")
+	}
+	start := time.Now()
+	lab := harness.Up(t, network)
+	if took := time.Since(start); took < 4*time.Second {
+		t.Errorf("up after %v: the addresses were not made tentative", took)
+	}
+	if known := neighbours(t, lab); known != nil {
+		t.Errorf("known before anybody asked: %s", known)
 	}
 }
 
