@@ -9,6 +9,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,14 +79,10 @@ type asker struct {
 	bound  []pair
 }
 
-// outlook looks at a node, once: each look is two switches of threads.
+// outlook looks at a node.
 func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []liveAddr, by dividers) (*asker, error) {
 	a := &asker{binding: binding{from: from, leads: leads}, chosen: map[netip.Addr]netip.Addr{}}
-	err := look(from, func(ns inspect.Namespace) (err error) {
-		links, err := linksOf(from, ns)
-		if err != nil {
-			return err
-		}
+	err := read(from, func(ns inspect.Namespace, links []inspect.Link) (err error) {
 		var local []inspect.Route
 		if a.own, local, err = liveIn(ns, links); err != nil {
 			return err
@@ -93,14 +90,20 @@ func outlook(from *harness.Node, leads source, nearest []netip.Addr, targets []l
 		if err := a.parts(ns, links, local, targets, by); err != nil {
 			return err
 		}
-		for _, addr := range nearest {
-			if a.chosen[addr], err = sourceFor(addr, leads); err != nil {
-				return err
-			}
-		}
 		others := slices.DeleteFunc(slices.Clone(targets), func(l liveAddr) bool { return a.has(l.addr) })
 		a.bound, err = a.boundPairs(ns, links, a.own, others)
 		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = from.Do(func() (err error) {
+		for _, addr := range nearest {
+			if a.chosen[addr], err = sourceFor(addr, leads); err != nil {
+				return fmt.Errorf("node %s: %w", from, err)
+			}
+		}
+		return nil
 	})
 	return a, err
 }
@@ -165,11 +168,7 @@ func liveTargets(to Target, nearest []netip.Addr, by dividers) ([]liveAddr, erro
 	}
 	at, ofSegment := to.(harness.Endpoint)
 	var live []liveAddr
-	err := look(node, func(ns inspect.Namespace) error {
-		links, err := linksOf(node, ns)
-		if err != nil {
-			return err
-		}
+	err := read(node, func(ns inspect.Namespace, links []inspect.Link) (err error) {
 		var local []inspect.Route
 		if live, local, err = liveIn(ns, links); err != nil {
 			return err
@@ -195,7 +194,7 @@ func liveTargets(to Target, nearest []netip.Addr, by dividers) ([]liveAddr, erro
 // route stands for all of its addresses with one.
 func liveAddrs(node *harness.Node) (live []liveAddr, err error) {
 	err = look(node, func(ns inspect.Namespace) error {
-		links, err := linksOf(node, ns)
+		links, err := watch.LinksOf(node, ns)
 		if err != nil {
 			return err
 		}
@@ -237,7 +236,24 @@ func liveIn(ns inspect.Namespace, links []inspect.Link) (live []liveAddr, local 
 	return live, local, nil
 }
 
-// look reads a node's namespace.
+// read reads a node's namespace, of which the interfaces are known, by what its lab keeps open:
+// the thread is anywhere. It is for the few nodes that a check is about.
+func read(node *harness.Node, f func(inspect.Namespace, []inspect.Link) error) error {
+	ns, err := watch.NamespaceOf(node)
+	if err != nil {
+		return err
+	}
+	links, err := watch.LinksOf(node, ns)
+	if err == nil {
+		err = f(ns, links)
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: %w", node, err)
+	}
+	return nil
+}
+
+// look reads a node's namespace, on a thread that is there.
 func look(node *harness.Node, f func(inspect.Namespace) error) error {
 	if err := node.Do(func() error { return inspect.Here(f) }); err != nil {
 		return fmt.Errorf("node %s: %w", node, err)

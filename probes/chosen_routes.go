@@ -7,6 +7,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,9 +43,11 @@ func (c *recall) routingOf(node *harness.Node) (*routing, error) {
 	if c.routing[node] != nil {
 		return c.routing[node], nil
 	}
-	ns := inspect.Namespace{Do: node.Do, Handle: node.Netlink()}
+	ns, err := watch.NamespaceOf(node)
+	if err != nil {
+		return nil, err
+	}
 	r := &routing{State: &inspect.State{}}
-	var err error
 	if r.PolicyRules, err = ns.PolicyRules(); err != nil {
 		return nil, fmt.Errorf("node %s: %w", node, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +33,7 @@ func (c *recall) legacyTimes(f *finding, times int) (int, error) {
 func (c *recall) legacyAt(node *harness.Node) (programs []string, err error) {
 	programs, known := c.legacy[node]
 	if !known {
-		if programs, err = legacyPrograms(node); err == nil {
+		if programs, err = watch.LegacyPrograms(node); err == nil {
 			c.legacy[node] = programs
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,7 +29,7 @@ type nodeRulesKey struct{ node *harness.Node }
 // rulesetOf are the rules of a node, those of iptables-legacy with them. They are not to be
 // changed.
 func rulesetOf(node *harness.Node) (*inspect.Ruleset, error) {
-	programs, err := legacyPrograms(node)
+	programs, err := watch.LegacyPrograms(node)
 	if err != nil {
 		return nil, err
 	}
@@ -109,13 +110,4 @@ func translatedBy(node *harness.Node, legacy bool) (rules.Destinations, error) {
 		kept.translated, kept.of = rules.Translated(set), set
 	}
 	return kept.translated, nil
-}
-
-// legacyPrograms are those of iptables-legacy that have tables at a node.
-func legacyPrograms(node *harness.Node) (programs []string, err error) {
-	err = node.Do(func() error {
-		programs = inspect.LegacyPrograms()
-		return nil
-	})
-	return programs, err
 }

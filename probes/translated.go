@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // mostTranslated is how many addresses of others, or of nobody, are asked before it is looked
@@ -24,16 +24,12 @@ func meetingsOf(from *harness.Node, to Target) (met []meeting, err error) {
 		at = onTheWay(from, to)
 	}
 	slices.Reverse(at)
-	legacy := map[*harness.Node]bool{}
-	err = harness.Visit(at, func(node *harness.Node) error {
-		legacy[node] = len(inspect.LegacyPrograms()) > 0
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for the tables of iptables-legacy: %w", err)
-	}
 	for _, node := range at {
-		translates, err := translatedBy(node, legacy[node])
+		legacy, err := watch.LegacyPrograms(node)
+		if err != nil {
+			return nil, err
+		}
+		translates, err := translatedBy(node, len(legacy) > 0)
 		if err != nil {
 			return nil, err
 		}

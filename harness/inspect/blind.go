@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,14 +21,15 @@ type BlindSpots struct {
 	route int
 	diag  int
 	xfrm  int
-	proc  int // the directory net/netfilter, whose files come with modules
+	proc  int            // the directory net/netfilter, whose files come with modules
+	files map[string]int // those that are there, open: to open one takes as long as all else of a look
 	seq   uint32
 	buf   []byte
 }
 
 // OpenBlindSpots opens the sockets in the calling thread's namespace.
 func OpenBlindSpots() (*BlindSpots, error) {
-	b := &BlindSpots{route: -1, diag: -1, xfrm: -1, proc: -1, buf: make([]byte, 64<<10)}
+	b := &BlindSpots{route: -1, diag: -1, xfrm: -1, proc: -1, files: map[string]int{}, buf: make([]byte, 64<<10)}
 	for _, s := range []struct {
 		fd       *int
 		protocol int
@@ -59,6 +61,10 @@ func (b *BlindSpots) Close() {
 			_ = unix.Close(*fd)
 			*fd = -1
 		}
+	}
+	for file, fd := range b.files {
+		_ = unix.Close(fd)
+		delete(b.files, file)
 	}
 }
 
@@ -99,20 +105,9 @@ func (b *BlindSpots) readers(file string, each func(number string)) error {
 // lines reads a file of the namespace, relative to net/netfilter: of each line that is not
 // empty its fields. A file that is not there has none: its module is not loaded.
 func (b *BlindSpots) lines(file string, each func(fields []string)) error {
-	if b.proc < 0 {
-		return nil
-	}
-	fd, err := unix.Openat(b.proc, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) {
-		return nil
-	}
+	n, err := b.read(file)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: file, Err: err}
-	}
-	defer unix.Close(fd)
-	n, err := unix.Pread(fd, b.buf, 0)
-	if err != nil {
-		return &os.PathError{Op: "read", Path: file, Err: err}
+		return err
 	}
 	for line := range strings.Lines(string(b.buf[:n])) {
 		if fields := strings.Fields(line); len(fields) > 0 {
@@ -120,6 +115,32 @@ func (b *BlindSpots) lines(file string, each func(fields []string)) error {
 		}
 	}
 	return nil
+}
+
+// read reads a file into the buffer, anew. One that was open may be gone since, with its module.
+func (b *BlindSpots) read(file string) (n int, err error) {
+	if b.proc < 0 {
+		return 0, nil
+	}
+	if fd, open := b.files[file]; open {
+		if n, err = unix.Pread(fd, b.buf, 0); err == nil {
+			return n, nil
+		}
+		_ = unix.Close(fd)
+		delete(b.files, file)
+	}
+	fd, err := unix.Openat(b.proc, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, &os.PathError{Op: "open", Path: file, Err: err}
+	}
+	b.files[file] = fd
+	if n, err = unix.Pread(fd, b.buf, 0); err != nil {
+		return 0, &os.PathError{Op: "read", Path: file, Err: err}
+	}
+	return n, nil
 }
 
 // Standing are those that stay until somebody changes a link or its tc: XDP programs, and
@@ -236,45 +257,11 @@ func (b *BlindSpots) dump(fd int, kind uint16, body []byte, each func([]byte)) e
 		return unix.EBADF
 	}
 	b.seq++
-	m := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+len(body)))
-	m = binary.NativeEndian.AppendUint16(m, kind)
-	m = binary.NativeEndian.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
-	m = binary.NativeEndian.AppendUint32(m, b.seq)
-	m = append(binary.NativeEndian.AppendUint32(m, 0), body...)
-	if err := unix.Sendto(fd, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
+	err := exchange(fd, b.seq, b.buf, kind, unix.NLM_F_DUMP, body, each)
+	if errors.Is(err, netlink.ErrDumpInterrupted) { // who came meanwhile came too late for what is asked about
+		return nil
 	}
-	for {
-		n, _, err := unix.Recvfrom(fd, b.buf, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for rest := b.buf[:n]; len(rest) >= unix.NLMSG_HDRLEN; {
-			length := int(binary.NativeEndian.Uint32(rest))
-			if length < unix.NLMSG_HDRLEN || length > len(rest) {
-				break
-			}
-			answers := binary.NativeEndian.Uint32(rest[8:]) == b.seq
-			switch data := rest[unix.NLMSG_HDRLEN:length]; {
-			case !answers:
-			case binary.NativeEndian.Uint16(rest[4:]) == unix.NLMSG_DONE:
-				return nil
-			case binary.NativeEndian.Uint16(rest[4:]) == unix.NLMSG_ERROR:
-				if len(data) >= 4 {
-					if code := -int32(binary.NativeEndian.Uint32(data)); code != 0 {
-						return unix.Errno(code)
-					}
-				}
-				return nil
-			default:
-				each(data)
-			}
-			rest = rest[min((length+3)&^3, len(rest)):]
-		}
-	}
+	return err
 }
 
 // attributes are the netlink attributes in data.

@@ -29,7 +29,7 @@ func TestBlindSpotsOfIPVS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &BlindSpots{route: -1, diag: -1, xfrm: -1, proc: proc, buf: make([]byte, 64<<10)}
+		b := &BlindSpots{route: -1, diag: -1, xfrm: -1, proc: proc, files: map[string]int{}, buf: make([]byte, 64<<10)}
 		got, err := b.collect(b.balances)
 		if b.Close(); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, %v", text, got, err)

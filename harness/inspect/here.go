@@ -13,35 +13,9 @@ func Here(f func(Namespace) error) error {
 		return err
 	}
 	defer handle.Close()
-	one := conn{}
-	defer func() {
-		if one.Conn != nil {
-			_ = one.Close()
-		}
-	}()
-	return f(Namespace{Handle: handle, Do: func(f func() error) error { return f() }, one: &one})
-}
-
-// ask calls f with a socket of the namespace: one for all that is asked of Here's, which
-// may be much, else one of its own.
-func (ns Namespace) ask(f func(conn) error) error {
-	if ns.one == nil {
-		return ns.Do(func() error {
-			c, err := openConn()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			return f(c)
-		})
-	}
-	if ns.one.Conn == nil {
-		var err error
-		if *ns.one, err = openConn(); err != nil {
-			return err
-		}
-	}
-	return f(*ns.one)
+	kept := new(Kept) // by one socket for all that is asked, which may be much
+	defer kept.Close()
+	return f(kept.Of(handle, func(f func() error) error { return f() }))
 }
 
 // Lookup asks the kernel where a packet would go.
@@ -55,9 +29,13 @@ func (ns Namespace) Lookup(q Question) (Lookup, error) {
 
 // Lookups asks of several packets, by one socket.
 func (ns Namespace) Lookups(questions ...Question) (answers []Lookup, err error) {
-	err = ns.ask(func(c conn) error {
+	err = ns.ask(func(c *conn) error {
 		for _, q := range questions {
-			answers = append(answers, c.lookup(q))
+			answer, err := c.lookup(q)
+			if err != nil {
+				return err
+			}
+			answers = append(answers, answer)
 		}
 		return nil
 	})

@@ -3,7 +3,7 @@ package inspect
 import "os"
 
 // legacyFiles name the tables of iptables-legacy that a namespace has, by family.
-var legacyFiles = []struct{ program, file string }{{"iptables-legacy", "ip_tables_names"}, {"ip6tables-legacy", "ip6_tables_names"}}
+var legacyFiles = [2]struct{ program, file string }{{"iptables-legacy", "ip_tables_names"}, {"ip6tables-legacy", "ip6_tables_names"}}
 
 // LegacyFiles are the paths of the files that name the tables of iptables-legacy, in the
 // calling thread's namespace, IPv4's first. A file is there when the kernel has the old tables

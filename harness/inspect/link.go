@@ -59,7 +59,7 @@ func (ns Namespace) Links() ([]Link, error) {
 	if !ports {
 		return all, failed
 	}
-	err := ns.ask(func(c conn) error {
+	err := ns.ask(func(c *conn) error {
 		ports, err := c.bridgePorts()
 		for i := range all {
 			all[i].BridgePort = ports[all[i].Index]
@@ -87,17 +87,17 @@ func linkOf(link netlink.Link) Link {
 }
 
 // bridgePorts are the ports of bridges, by index: one dump for all of them.
-func (c conn) bridgePorts() (map[int]BridgePort, error) {
+func (c *conn) bridgePorts() (map[int]BridgePort, error) {
 	header := make([]byte, unix.SizeofIfInfomsg)
 	header[0] = unix.AF_BRIDGE
-	answers, err := c.ask(unix.RTM_GETLINK, mdlayher.Dump, header, nil)
+	answers, err := c.ask(unix.RTM_GETLINK, unix.NLM_F_DUMP, header, nil)
 	ports := map[int]BridgePort{}
 	for _, answer := range answers {
-		if len(answer.Data) < unix.SizeofIfInfomsg {
+		if len(answer) < unix.SizeofIfInfomsg {
 			continue
 		}
-		index := int(binary.NativeEndian.Uint32(answer.Data[4:]))
-		attributes, err := mdlayher.NewAttributeDecoder(answer.Data[unix.SizeofIfInfomsg:])
+		index := int(binary.NativeEndian.Uint32(answer[4:]))
+		attributes, err := mdlayher.NewAttributeDecoder(answer[unix.SizeofIfInfomsg:])
 		if err != nil {
 			return ports, err
 		}

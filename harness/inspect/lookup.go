@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 
 	"github.com/mdlayher/netlink"
@@ -55,18 +56,18 @@ func (l Lookup) Next(to netip.Addr) netip.Addr {
 }
 
 // lookup asks the kernel.
-func (c conn) lookup(q Question) Lookup {
-	l := c.lookupOnce(q)
-	if q.Connects && !q.From.IsValid() && l.Errno == 0 && l.From.IsValid() {
+func (c *conn) lookup(q Question) (Lookup, error) {
+	l, err := c.lookupOnce(q)
+	if err == nil && q.Connects && !q.From.IsValid() && l.Errno == 0 && l.From.IsValid() {
 		q.From = l.From
-		again := c.lookupOnce(q)
+		again, err := c.lookupOnce(q)
 		again.From = l.From
-		return again
+		return again, err
 	}
-	return l
+	return l, err
 }
 
-func (c conn) lookupOnce(q Question) Lookup {
+func (c *conn) lookupOnce(q Question) (Lookup, error) {
 	const lookupTable = 0x1000 // RTM_F_LOOKUP_TABLE, linux/rtnetlink.h
 	header := make([]byte, unix.SizeofRtMsg)
 	header[0], header[1], header[3] = unix.AF_INET, uint8(q.To.BitLen()), q.TOS
@@ -78,10 +79,16 @@ func (c conn) lookupOnce(q Question) Lookup {
 	}
 	binary.NativeEndian.PutUint32(header[8:], lookupTable)
 	answers, err := c.ask(unix.RTM_GETROUTE, 0, header, q.attributes())
-	if err != nil || len(answers) == 0 {
-		return Lookup{Errno: errnoOf(err), From: q.From}
+	var no refusal
+	switch {
+	case errors.As(err, &no):
+		return Lookup{Errno: no.Errno, From: q.From}, nil
+	case err != nil:
+		return Lookup{}, err
+	case len(answers) == 0:
+		return Lookup{Errno: unix.ENODATA, From: q.From}, nil
 	}
-	return lookupOf(answers[0].Data, q)
+	return lookupOf(answers[0], q), nil
 }
 
 func (q Question) attributes() *netlink.AttributeEncoder {

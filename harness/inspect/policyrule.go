@@ -53,7 +53,7 @@ func (r *PolicyRule) Raw() []byte { return r.raw }
 // PolicyRules are those of policy routing of the namespace in the order in which they
 // are asked, IPv4's first.
 func (ns Namespace) PolicyRules() (rules []PolicyRule, err error) {
-	err = ns.ask(func(c conn) (err error) {
+	err = ns.ask(func(c *conn) (err error) {
 		rules, err = c.readPolicyRules()
 		return err
 	})
@@ -61,16 +61,16 @@ func (ns Namespace) PolicyRules() (rules []PolicyRule, err error) {
 }
 
 // readPolicyRules reads the rules of policy routing in the order in which they are asked.
-func (c conn) readPolicyRules() (rules []PolicyRule, err error) {
+func (c *conn) readPolicyRules() (rules []PolicyRule, err error) {
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		header := make([]byte, fibRuleHeader)
 		header[0] = family
-		answers, err := c.ask(unix.RTM_GETRULE, netlink.Dump, header, nil)
+		answers, err := c.ask(unix.RTM_GETRULE, unix.NLM_F_DUMP, header, nil)
 		if err != nil {
 			return nil, fmt.Errorf("list policy routing rules: %w", err)
 		}
 		for _, answer := range answers {
-			if rule, ok := policyRuleOf(answer.Data); ok {
+			if rule, ok := policyRuleOf(answer); ok {
 				rules = append(rules, rule)
 			}
 		}

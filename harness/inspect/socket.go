@@ -117,10 +117,3 @@ func procEnd(text string) (netip.AddrPort, bool) {
 	addr, ok := netip.AddrFromSlice(bytes)
 	return netip.AddrPortFrom(addr, uint16(number)), ok
 }
-
-// readNames reads whether there are tables of iptables-legacy. The calling thread
-// is in the namespace.
-func (s *State) readNames() error {
-	s.Legacy = len(LegacyPrograms()) > 0
-	return nil
-}

@@ -14,7 +14,7 @@ type Namespace struct {
 	// Do runs a function on a thread in the namespace.
 	Do func(func() error) error
 
-	one *conn // of Here; opened when it is first wanted
+	kept *Kept // nil where each question has a socket of its own
 }
 
 // State is what the kernel says of a namespace at one moment.
@@ -72,7 +72,11 @@ func (ns Namespace) Read(name string) (*State, error) {
 		{"policy routing rules", func() (err error) { s.PolicyRules, err = ns.PolicyRules(); return err }},
 		{"neighbours", func() (err error) { s.Neighbours, err = ns.Neighbours(); return err }},
 		{"policies of xfrm", func() (err error) { s.XfrmPolicies, err = ns.XfrmPolicies(); return err }},
-		{"tables of iptables-legacy", func() error { return ns.Do(s.readNames) }},
+		{"tables of iptables-legacy", func() error {
+			programs, err := ns.LegacyPrograms()
+			s.Legacy = len(programs) > 0
+			return err
+		}},
 	} {
 		err := part.read()
 		for tries := 0; errors.Is(err, netlink.ErrDumpInterrupted) && tries < mostTries; tries++ {
@@ -104,10 +108,10 @@ func (ns Namespace) Fill(s *State, want Want) error {
 	if len(questions) == 0 && len(keys) == 0 && !listeners && !datagrams {
 		return nil
 	}
+	if err := ns.readLookups(s, questions); err != nil || len(keys) == 0 && !listeners && !datagrams {
+		return err
+	}
 	return ns.Do(func() error {
-		if err := s.readLookups(questions); err != nil {
-			return err
-		}
 		s.readSysctls(keys)
 		if datagrams {
 			if err := s.readUDP(); err != nil {
@@ -121,18 +125,17 @@ func (ns Namespace) Fill(s *State, want Want) error {
 	})
 }
 
-// readLookups asks the kernel. The calling thread is in the namespace.
-func (s *State) readLookups(questions []Question) error {
+// readLookups asks the kernel.
+func (ns Namespace) readLookups(s *State, questions []Question) error {
 	if len(questions) == 0 {
 		return nil
 	}
-	c, err := openConn()
+	answers, err := ns.Lookups(questions...)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	for _, q := range questions {
-		s.Lookups[q] = c.lookup(q)
+	for i, q := range questions {
+		s.Lookups[q] = answers[i]
 	}
 	return nil
 }

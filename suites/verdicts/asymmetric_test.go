@@ -45,7 +45,7 @@ var _ = Describe("an answer at a node that did not see the request", func() {
 			pc, site := s.node("pc"), s.node("site")
 			heard := serve(site)
 			Expect(pc).To(probes.BeUnansweredBy(site, echo).At("fw").By("no answers").WithContext(ctx))
-			Expect(heard.heard()).To(HaveLen(2), "the judge: one of each family")
+			Eventually(heard.heard).Should(HaveLen(2), "the judge: one of each family")
 			Expect(holds(probes.BeIsolatedFrom(site, echo).WithContext(ctx), pc)).To(BeFalse())
 			result, err := probes.Watch(ctx, pc, site, echo)
 			Expect(err).NotTo(HaveOccurred())
@@ -68,7 +68,7 @@ var _ = Describe("an answer at a node that did not see the request", func() {
 			table inet f { chain forward { type filter hook forward priority 0; oifname "lan" drop comment "no answers"; }; }`)
 		heard := echoing(s.node("site"), 7)
 		Expect(s.node("pc")).To(probes.BeUnansweredBy(s.node("site"), echo).At("fw").By("no answers").WithContext(ctx))
-		Expect(heard.heard()).To(HaveLen(2))
+		Eventually(heard.heard).Should(HaveLen(2))
 	})
 
 	It("and one that comes is one", func(ctx SpecContext) {

@@ -31,7 +31,7 @@ var _ = Describe("a copy's end is not the packet's", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(result.Outcome).To(Equal(probes.Answered), "%s", result)
 		}
-		Expect(heard.heard()).To(HaveLen(5))
+		Eventually(heard.heard).Should(HaveLen(5))
 		notIsolated(ctx, s.node("pc"), s.node("site"), echo)
 		Expect(s.node("pc")).To(probes.Reach(s.node("site"), echo).WithContext(ctx))
 	},
@@ -57,7 +57,7 @@ var _ = Describe("a copy's end is not the packet's", func() {
 			chain onward { type filter hook forward priority 0; iifname "lan" drop comment "nothing out"; }; }`)
 		heard := datagrams(s.node("site"), 7, -1)
 		notIsolated(ctx, s.node("pc"), s.node("site"), echo)
-		Expect(heard.heard()).NotTo(BeEmpty())
+		Eventually(heard.heard).ShouldNot(BeEmpty())
 	})
 })
 
@@ -72,7 +72,7 @@ var _ = Describe("what only the state suggests ends no probe", func() {
 			forwarder(fw, "wan", "lan", mac(pc, "lan"), after)
 			heard := datagrams(site, 7, 0)
 			notIsolated(ctx, pc, site, echo)
-			Expect(heard.heard()).NotTo(BeEmpty())
+			Eventually(heard.heard).ShouldNot(BeEmpty())
 			Expect(pc).To(probes.Reach(site, icmp).WithContext(ctx))
 			notIsolated(ctx, pc, site, icmp)
 		})
@@ -95,6 +95,6 @@ var _ = Describe("what only the state suggests ends no probe", func() {
 			forget(s.node("fw"), "wan", site4)
 		}
 		Expect(pc).To(probes.Reach(site, icmp).WithContext(ctx))
-		Expect(heard.heard()).NotTo(BeEmpty())
+		Eventually(heard.heard).ShouldNot(BeEmpty())
 	})
 })

@@ -65,7 +65,7 @@ var _ = Describe("what passes with time", func() {
 		pc, site := s.node("pc"), s.node("site")
 		heard := datagrams(site, 7, -1)
 		Expect(holds(probes.BeIsolatedFrom(site, brief).WithContext(ctx), pc)).To(BeFalse())
-		Expect(heard.heard()).NotTo(BeEmpty())
+		Eventually(heard.heard).ShouldNot(BeEmpty())
 		Expect(s.node("fw").Nft("delete element ip f s { 10.0.1.1 }\nadd element ip f s { 10.0.1.1 timeout 1s }")).To(Succeed())
 		Eventually(probes.Watch, 9*time.Second).WithContext(ctx).WithArguments(pc, site4, brief).Should(probes.BeIsolatedFrom(site4).At("fw"))
 		Expect(pc).To(probes.BeIsolatedFrom(site, brief.Within(soon)).At("fw").WithContext(ctx))

@@ -162,7 +162,8 @@ func (w *Watch) readAnswering(o *verdict.Observation, at verdict.End) {
 			continue
 		}
 		read := inspect.State{Sysctls: map[string]string{}}
-		if namespaceOf(p.node).Fill(&read, inspect.Want{Sysctls: verdict.AnswersARP(peer.Interface)}) != nil {
+		ns, err := NamespaceOf(p.node)
+		if err != nil || ns.Fill(&read, inspect.Want{Sysctls: verdict.AnswersARP(peer.Interface)}) != nil {
 			continue // what is there to be told of it stays untold
 		}
 		more := *state // others have that one as well

@@ -42,7 +42,11 @@ func (w *Watch) ownPort(t *try, batch []*try) (port uint16, own bool) {
 // a busy machine a program may take long to get its turn, and what its sockets have dropped.
 func (p *point) listens() (unread, dropped map[uint16]uint32, err error) {
 	var state inspect.State
-	if err := namespaceOf(p.node).Fill(&state, inspect.Want{Datagrams: true, Listeners: true}); err != nil {
+	ns, err := NamespaceOf(p.node)
+	if err == nil {
+		err = ns.Fill(&state, inspect.Want{Datagrams: true, Listeners: true})
+	}
+	if err != nil {
 		return nil, nil, fmt.Errorf("list sockets of %s: %w", p.node.Name(), err)
 	}
 	unread, dropped = map[uint16]uint32{}, map[uint16]uint32{}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -47,9 +48,43 @@ func (i inquiry) in(s *inspect.State) inspect.Want {
 	}
 }
 
-// namespaceOf is where a node's state is read.
-func namespaceOf(node *harness.Node) inspect.Namespace {
-	return inspect.Namespace{Handle: node.Netlink(), Do: node.Do}
+// NamespaceOf is where a node's state is read, by what its lab keeps open for that. The error is
+// that it cannot be opened (no descriptors).
+func NamespaceOf(node *harness.Node) (inspect.Namespace, error) {
+	kept := keptOf(node)
+	if err := kept.Open(node.Do); err != nil {
+		return inspect.Namespace{}, fmt.Errorf("node %s: %w", node, err)
+	}
+	return kept.Of(node.Netlink(), node.Do), nil
+}
+
+// LegacyPrograms are those of iptables-legacy that have tables at a node.
+func LegacyPrograms(node *harness.Node) ([]string, error) {
+	programs, err := keptOf(node).Of(nil, node.Do).LegacyPrograms()
+	if err != nil {
+		return nil, fmt.Errorf("node %s: look for the tables of iptables-legacy: %w", node, err)
+	}
+	return programs, nil
+}
+
+// LinksOf are a node's interfaces, which its lab keeps, read in its namespace where they have
+// changed: only those of their fields count that the kernel tells of at once.
+func LinksOf(node *harness.Node, ns inspect.Namespace) ([]inspect.Link, error) {
+	links, err := keptOf(node).Links.Read(ns)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	return links, nil
+}
+
+type keptKey struct{ node *harness.Node }
+
+func keptOf(node *harness.Node) *inspect.Kept {
+	return node.Lab().Keep(keptKey{node}, func() any {
+		k := new(inspect.Kept)
+		node.Lab().OnDown(k.Close)
+		return k
+	}).(*inspect.Kept)
 }
 
 // stateBook remembers the states that were read: hundreds of probes may ask for
@@ -70,16 +105,20 @@ func (b *stateBook) state(node *harness.Node, label string, since time.Time, wha
 	entry := b.entry(node)
 	entry.mu.Lock()
 	defer entry.mu.Unlock()
+	ns, err := NamespaceOf(node)
+	if err != nil {
+		return nil, err
+	}
 	if entry.state == nil || entry.at.Before(since) {
 		at := time.Now()
-		state, err := namespaceOf(node).Read(label)
+		state, err := ns.Read(label)
 		if err != nil {
 			return nil, err
 		}
 		entry.at, entry.state = at, state
 	}
 	want := what.in(entry.state)
-	if err := namespaceOf(node).Fill(entry.state, want); err != nil {
+	if err := ns.Fill(entry.state, want); err != nil {
 		return nil, err
 	}
 	return entry.state.Excerpt(want), nil
