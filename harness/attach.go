@@ -46,10 +46,11 @@ func attach(name, path string) (*Node, error) {
 		return nil, err
 	}
 	plan := &topo.Plan{Name: name, Nodes: []topo.NodePlan{{Name: name}}}
-	lab := &Lab{plan: plan, byName: map[string]*Node{}, tb: nobody{}, attached: true}
+	of := &layout{plan: plan, byName: map[string]*Node{}}
+	lab := newLab(of)
+	lab.attached = true
 	node := newNode(lab, &plan.Nodes[0], g)
-	lab.nodes = []*Node{node}
-	lab.byName[name] = node
+	of.nodes, of.byName[name] = []*Node{node}, node
 	upLabs.Store(lab, true)
 	return node, nil
 }

@@ -187,7 +187,9 @@ func pidOf(pidfd int) (int, error) {
 
 // labOf makes the lab of namespaces that are held.
 func labOf(name string, namespaces []Existing, grounds []*ground) (*Lab, error) {
-	lab := &Lab{byName: map[string]*Node{}, tb: nobody{}, attached: true, traced: map[string]bool{}}
+	of := &layout{byName: map[string]*Node{}}
+	lab := newLab(of)
+	lab.attached, lab.traced = true, map[string]bool{}
 	f := &found{name: name, epoll: -1}
 	for i, e := range namespaces {
 		f.places = append(f.places, place{e.Name, grounds[i].namespace})
@@ -197,11 +199,11 @@ func labOf(name string, namespaces []Existing, grounds []*ground) (*Lab, error) 
 		f.close()
 		return nil, err
 	}
-	lab.found, lab.plan = f, f.plan
+	lab.found, of.plan = f, f.plan
 	for i, e := range namespaces {
 		node := newNode(lab, &topo.NodePlan{Name: e.Name}, grounds[i])
-		lab.nodes = append(lab.nodes, node)
-		lab.byName[e.Name] = node
+		of.nodes = append(of.nodes, node)
+		of.byName[e.Name] = node
 	}
 	return lab, nil
 }
@@ -223,7 +225,7 @@ func (l *Lab) Cable(node, port string) (cable string, outside bool) {
 	if l.found != nil {
 		return l.found.cable(spot{node, port})
 	}
-	plan, _ := l.plan.Node(node)
+	plan, _ := l.now().plan.Node(node)
 	if plan == nil {
 		return "", false
 	}

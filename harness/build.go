@@ -32,7 +32,11 @@ func build(network *topo.Network) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	return buildPlan(plan)
+	lab, err := buildPlan(plan)
+	if err == nil {
+		lab.declared = network.Copy(nil)
+	}
+	return lab, err
 }
 
 // buildPlan makes a plan real, as often as it is called.
@@ -214,12 +218,14 @@ func routeText(route topo.RoutePlan) string {
 
 // lab makes the lab of a finished site.
 func (s *site) lab() *Lab {
-	lab := &Lab{plan: s.plan, site: s, fabric: s.fabric, byName: map[string]*Node{}, tb: nobody{}}
+	of := &layout{plan: s.plan, site: s, fabric: s.fabric, byName: make(map[string]*Node, len(s.plan.Nodes))}
+	lab := newLab(of)
+	lab.first = s.plan
 	for i := range s.plan.Nodes {
 		plan := &s.plan.Nodes[i]
 		node := newNode(lab, plan, s.grounds[plan.Name])
-		lab.nodes = append(lab.nodes, node)
-		lab.byName[plan.Name] = node
+		of.nodes = append(of.nodes, node)
+		of.byName[plan.Name] = node
 	}
 	return lab
 }
@@ -227,7 +233,7 @@ func (s *site) lab() *Lab {
 // settle does what needs a working network: the sysctls of ports, the rules, and
 // what was chosen of the switches' ports.
 func (l *Lab) settle(s *site) error {
-	for _, node := range l.nodes {
+	for _, node := range l.now().nodes {
 		if err := node.settle(); err != nil {
 			return at(err, "%s", title(node.plan))
 		}

@@ -35,11 +35,11 @@ func TestRequestsOfAStarAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		sent := 0
-		for _, node := range lab.nodes {
+		for _, node := range lab.now().nodes {
 			sent += node.ground.rtnl.sent
 		}
-		if lab.fabric != nil {
-			sent += lab.fabric.rtnl.sent
+		if lab.now().fabric != nil {
+			sent += lab.now().fabric.rtnl.sent
 		}
 		lab.Down()
 		// What a star has once: a router's loopback, or a bridge, made and set up.

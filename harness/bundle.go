@@ -47,15 +47,15 @@ func (l *Lab) writeBundle(records []record) {
 		made <- dir
 		return err
 	}); err != nil {
-		l.tb.Logf("nstest: lab %s: no failure bundle: %v", l.plan.Name, err)
+		l.tb.Logf("nstest: lab %s: no failure bundle: %v", l.Name(), err)
 		return
 	}
 	b.dir = <-made
 	if err := b.write(records); err != nil {
-		l.tb.Logf("nstest: lab %s: only a part of the failure bundle could be written to %s: %v", l.plan.Name, b.dir, err)
+		l.tb.Logf("nstest: lab %s: only a part of the failure bundle could be written to %s: %v", l.Name(), b.dir, err)
 		return
 	}
-	l.tb.Logf("nstest: lab %s as it was when the test had failed: %s", l.plan.Name, b.dir)
+	l.tb.Logf("nstest: lab %s as it was when the test had failed: %s", l.Name(), b.dir)
 }
 
 // write writes every file, and last of all the index.
@@ -87,11 +87,11 @@ func (b *bundle) nodes() []entry {
 		ground      *ground
 	}
 	var places []place
-	for _, node := range b.lab.nodes {
+	for _, node := range b.lab.now().nodes {
 		places = append(places, place{"nodes/" + safePath(node.name) + ".txt", "links, addresses, routes, neighbours, rulesets, connections, sockets", node.ground})
 	}
-	if b.lab.fabric != nil {
-		places = append(places, place{"fabric.txt", "where the switches' bridges are", b.lab.fabric})
+	if b.lab.now().fabric != nil {
+		places = append(places, place{"fabric.txt", "where the switches' bridges are", b.lab.now().fabric})
 	}
 	entries, next := make([]entry, len(places)), make(chan int, len(places))
 	for i := range places {

@@ -18,7 +18,7 @@ import (
 // writeIndex says what failed where, how to repeat it, and what each file is.
 func (b *bundle) writeIndex(to io.Writer, entries []entry) error {
 	text := new(bytes.Buffer)
-	fmt.Fprintf(text, "What lab %s was like when its test had failed.\n\n", b.lab.plan.Name)
+	fmt.Fprintf(text, "What lab %s was like when its test had failed.\n\n", b.lab.Name())
 	fmt.Fprintf(text, "test     %s\npackage  %s\nwhen     %s\nwhere    %s\n", b.lab.tb.Name(), packageName(), time.Now().Format(time.RFC3339), where())
 	from := "the package's directory"
 	if module := testBinary().module; module != "" {

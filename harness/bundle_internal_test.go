@@ -67,7 +67,7 @@ func TestRepeatLineHasTheEnvironment(t *testing.T) {
 func late(t *testing.T) *bundle {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	t.Cleanup(cancel)
-	return &bundle{lab: &Lab{plan: &topo.Plan{}}, ctx: ctx, dir: t.TempDir()}
+	return &bundle{lab: newLab(&layout{plan: &topo.Plan{}}), ctx: ctx, dir: t.TempDir()}
 }
 
 func TestBundleDoesNotWaitForEver(t *testing.T) {

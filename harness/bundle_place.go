@@ -39,7 +39,7 @@ func (b *bundle) makeDir() (string, error) {
 	}
 	dir, err := os.MkdirTemp("", "nstest-"+test+"-")
 	if err == nil && refused != nil {
-		l.tb.Logf("nstest: lab %s: its bundle is in a temporary directory: %v", l.plan.Name, refused)
+		l.tb.Logf("nstest: lab %s: its bundle is in a temporary directory: %v", l.Name(), refused)
 	}
 	return dir, err
 }
@@ -80,7 +80,7 @@ func (b *bundle) artifactDir(pkg, test string) string {
 	if tb, ok := b.lab.tb.(interface{ ArtifactDir() string }); ok {
 		dir := tb.ArtifactDir()
 		if inside, err := filepath.Rel(root, dir); err == nil && filepath.IsLocal(inside) {
-			return filepath.Join(dir, safeName(b.lab.plan.Name))
+			return filepath.Join(dir, safeName(b.lab.Name()))
 		}
 		_ = os.Remove(dir)
 	}

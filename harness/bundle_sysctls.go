@@ -40,7 +40,7 @@ func (b *bundle) sysctls(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return Visit(b.lab.nodes, func(node *Node) error {
+	return Visit(b.lab.now().nodes, func(node *Node) error {
 		text := new(bytes.Buffer)
 		compareSysctls(text, fresh)
 		if text.Len() == 0 {

@@ -142,5 +142,14 @@ func (s *site) voice(at spot) spot {
 
 // device is the plan of a node's interface.
 func (s *site) device(at spot) *topo.DevicePlan {
-	return &s.owners[at.node].Devices[s.indexes[at]-firstIndex]
+	devices := s.owners[at.node].Devices
+	if i := s.indexes[at] - firstIndex; i >= 0 && i < len(devices) && devices[i].Name == at.port {
+		return &devices[i]
+	}
+	for i := range devices { // indexes have gaps where the lab was changed
+		if devices[i].Name == at.port {
+			return &devices[i]
+		}
+	}
+	return &topo.DevicePlan{}
 }

@@ -21,22 +21,22 @@ func (l *Lab) Islands(still ...*Node) ([][]*Node, error) {
 	for _, node := range still {
 		j.apart[node.ground] = true
 	}
-	if l.fabric != nil {
-		j.apart[l.fabric] = true
+	if l.now().fabric != nil {
+		j.apart[l.now().fabric] = true
 	}
-	for _, node := range l.nodes {
+	for _, node := range l.now().nodes {
 		if err := j.read(node.ground, node.name); err != nil {
 			return nil, at(err, "look at the links of node %s", node.name)
 		}
 	}
-	if l.fabric != nil {
-		if err := j.read(l.fabric, ""); err != nil {
+	if l.now().fabric != nil {
+		if err := j.read(l.now().fabric, ""); err != nil {
 			return nil, at(err, "look at the switches")
 		}
 	}
 	var islands [][]*Node
 	of := map[joint]int{}
-	for _, node := range l.nodes {
+	for _, node := range l.now().nodes {
 		leader := j.leads(joint{node.ground, 0})
 		if _, known := of[leader]; !known {
 			of[leader], islands = len(islands), append(islands, nil)
@@ -136,15 +136,15 @@ func (j *joints) link(g *ground, name string, link netlink.Link) error {
 // at is the lab's namespace that the calling thread's knows by a number; nil for one that
 // is none of the lab's. Those that the plan has at the other end are asked about first.
 func (j *joints) at(id int, name string) (*ground, error) {
-	candidates := make([]*ground, 0, len(j.lab.nodes)+1)
-	if j.lab.fabric != nil {
-		candidates = append(candidates, j.lab.fabric)
+	candidates := make([]*ground, 0, len(j.lab.now().nodes)+1)
+	if j.lab.now().fabric != nil {
+		candidates = append(candidates, j.lab.now().fabric)
 	}
 	near := func(node *Node) bool {
 		return slices.ContainsFunc(node.planned().Ports, func(p topo.PortPlan) bool { return j.onSegment(name, p.Segment) })
 	}
 	for _, wanted := range []bool{true, false} {
-		for _, node := range j.lab.nodes {
+		for _, node := range j.lab.now().nodes {
 			if near(node) == wanted {
 				candidates = append(candidates, node.ground)
 			}
@@ -164,7 +164,7 @@ func (j *joints) at(id int, name string) (*ground, error) {
 
 // onSegment says whether a node is on a segment.
 func (j *joints) onSegment(name, segment string) bool {
-	node, ok := j.lab.byName[name]
+	node, ok := j.lab.now().byName[name]
 	return ok && slices.ContainsFunc(node.planned().Ports, func(p topo.PortPlan) bool { return p.Segment == segment })
 }
 

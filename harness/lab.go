@@ -3,6 +3,7 @@ package harness
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nstest/nstest/topo"
 )
@@ -12,11 +13,14 @@ import (
 // from any goroutine.
 type Lab struct {
 	tb     TB
-	plan   *topo.Plan
-	site   *site // how it was built
-	nodes  []*Node
-	byName map[string]*Node
-	fabric *ground // the bridges of the lab's switches; nil without any
+	layout atomic.Pointer[layout]
+
+	// declared is a copy of the declaration that was built, with what Change made of it;
+	// first, the plan that was built, and edits what nodes were given since besides.
+	declared *topo.Network
+	first    *topo.Plan
+	edits    []edit
+	changing sync.RWMutex // held while the layout is changed
 
 	commands commands        // of its nodes
 	attached bool            // somebody else's namespaces: never configured
@@ -33,6 +37,26 @@ type Lab struct {
 	done      []deed                   // what was done to it since it is up
 	switched  map[spot]topo.SwitchPort // what was chosen of switches' ends since
 	kept      map[any]*keptValue
+	// neighbours are the entries that the test gave.
+	neighbours map[neighbour]bool
+}
+
+// layout is what a lab is made of: a change makes another.
+type layout struct {
+	plan   *topo.Plan
+	site   *site // how it was built
+	nodes  []*Node
+	byName map[string]*Node
+	fabric *ground // the bridges of the lab's switches; nil without any
+}
+
+// now is the lab as it is.
+func (l *Lab) now() *layout { return l.layout.Load() }
+
+func newLab(of *layout) *Lab {
+	l := &Lab{tb: nobody{}}
+	l.layout.Store(of)
+	return l
 }
 
 // keptValue is what Keep has made, or is making.
@@ -62,7 +86,7 @@ func Up(tb TB, network *topo.Network) *Lab {
 }
 
 // Name is the network's name.
-func (l *Lab) Name() string { return l.plan.Name }
+func (l *Lab) Name() string { return l.now().plan.Name }
 
 // Plan is what was built: names, addresses and routes; of a lab of AttachLab what is
 // there now, read again when it was changed. It is not to be changed.
@@ -70,24 +94,24 @@ func (l *Lab) Plan() *topo.Plan {
 	if l.found != nil {
 		return l.found.now()
 	}
-	return l.plan
+	return l.now().plan
 }
 
 // Nodes are the lab's nodes, in order of declaration.
-func (l *Lab) Nodes() []*Node { return append([]*Node(nil), l.nodes...) }
+func (l *Lab) Nodes() []*Node { return append([]*Node(nil), l.now().nodes...) }
 
 // Node is the node of that name. A wrong name fails the test and lists the
 // right ones.
 func (l *Lab) Node(name string) *Node {
 	l.tb.Helper()
-	if node, ok := l.byName[name]; ok {
+	if node, ok := l.now().byName[name]; ok {
 		return node
 	}
 	var names []string
-	for _, node := range l.nodes {
+	for _, node := range l.now().nodes {
 		names = append(names, node.name)
 	}
-	l.tb.Fatalf("lab %s has no node %q; it has: %s", l.plan.Name, name, strings.Join(names, ", "))
+	l.tb.Fatalf("lab %s has no node %q; it has: %s", l.Name(), name, strings.Join(names, ", "))
 	return nil
 }
 
@@ -118,10 +142,10 @@ func (l *Lab) Down() {
 // close ends the lab's processes and closes its descriptors.
 func (l *Lab) close() {
 	l.commands.close()
-	for _, node := range l.nodes {
+	for _, node := range l.now().nodes {
 		node.close()
 	}
-	l.fabric.close()
+	l.now().fabric.close()
 	l.found.close()
 	upLabs.Delete(l)
 }

@@ -16,7 +16,7 @@ import (
 type Node struct {
 	lab    *Lab
 	name   string
-	plan   *topo.NodePlan
+	plan   *topo.NodePlan // as it was made by: see planned
 	ground *ground
 	own    *thread // for Do, started at first use
 
@@ -34,12 +34,12 @@ func newNode(lab *Lab, plan *topo.NodePlan, g *ground) *Node {
 
 // planned is what the plan has of the node.
 func (n *Node) planned() *topo.NodePlan {
-	if n.lab.found != nil {
+	if n.lab.found != nil || !n.lab.attached {
 		if plan, ok := n.lab.Plan().Node(n.name); ok {
 			return plan
 		}
 	}
-	return n.plan
+	return n.plan // also of one that was taken away
 }
 
 // Name is the node's name in the declaration.

@@ -31,14 +31,14 @@ func (l *Lab) Plug(tb TB, segment string, into Existing, addrs ...netip.Prefix) 
 }
 
 func (l *Lab) plug(segment string, into Existing, addrs []netip.Prefix) (*Node, error) {
-	if err := checkExisting(l.plan.Name, []Existing{into}); err != nil {
+	if err := checkExisting(l.Name(), []Existing{into}); err != nil {
 		return nil, err
 	}
-	planned, known := l.plan.Segment(segment)
+	planned, known := l.now().plan.Segment(segment)
 	switch {
 	case l.attached:
 		return nil, errors.New("the lab was attached, and has no switch of the harness's")
-	case l.byName[into.Name] != nil:
+	case l.now().byName[into.Name] != nil:
 		return nil, fmt.Errorf("the lab has a node %s", into.Name)
 	case !known:
 		return nil, fmt.Errorf("the lab has no such segment; it has: %s", strings.Join(l.segmentNames(), ", "))
@@ -58,16 +58,18 @@ func (l *Lab) plug(segment string, into Existing, addrs []netip.Prefix) (*Node, 
 		return nil, err
 	}
 	alone := topo.SegmentPlan{Name: segment, Kind: topo.KindSwitch, Prefixes: planned.Prefixes, MTU: planned.MTU, Ports: []topo.PortRef{{Node: into.Name, Port: port.Name}}}
-	plan := topo.Found(l.plan.Name, []topo.SegmentPlan{alone}, []topo.NodePlan{{Name: into.Name, Ports: []topo.PortPlan{port}}})
-	lab := &Lab{plan: plan, byName: map[string]*Node{}, tb: nobody{}, attached: true, traced: map[string]bool{into.Name: into.Traced}}
+	plan := topo.Found(l.Name(), []topo.SegmentPlan{alone}, []topo.NodePlan{{Name: into.Name, Ports: []topo.PortPlan{port}}})
+	of := &layout{plan: plan, byName: map[string]*Node{}}
+	lab := newLab(of)
+	lab.attached, lab.traced = true, map[string]bool{into.Name: into.Traced}
 	node := newNode(lab, &plan.Nodes[0], g)
-	lab.nodes, lab.byName[into.Name] = []*Node{node}, node
+	of.nodes, of.byName[into.Name] = []*Node{node}, node
 	upLabs.Store(lab, true)
 	return node, nil
 }
 
 func (l *Lab) segmentNames() (names []string) {
-	for _, s := range l.plan.Segments {
+	for _, s := range l.now().plan.Segments {
 		names = append(names, s.Name)
 	}
 	return names
@@ -76,7 +78,7 @@ func (l *Lab) segmentNames() (names []string) {
 // makePort makes the pair with one message, and gives the inner end what it is to have.
 func (l *Lab) makePort(g *ground, segment *topo.SegmentPlan, port topo.PortPlan) error {
 	var bridge int
-	if err := once(l.fabric.enter, func() (err error) {
+	if err := once(l.now().fabric.enter, func() (err error) {
 		bridge, err = indexOf(segment.Bridge)
 		return err
 	}); err != nil {
@@ -86,7 +88,7 @@ func (l *Lab) makePort(g *ground, segment *topo.SegmentPlan, port topo.PortPlan)
 	outer := fmt.Sprintf("plug%d", g.inode%100_000_000_000)
 	b := new(batch)
 	b.addVeth(end{name: outer, mtu: port.MTU, master: bridge}, end{name: port.Name, mac: port.MAC, mtu: port.MTU, fd: g.fd}, describe("make port %s", port.Name))
-	if err := l.fabric.rtnl.do(b); err != nil {
+	if err := l.now().fabric.rtnl.do(b); err != nil {
 		return err
 	}
 	var inner int
@@ -106,7 +108,7 @@ func (l *Lab) makePort(g *ground, segment *topo.SegmentPlan, port topo.PortPlan)
 		return err
 	}
 	var far int
-	if err := once(l.fabric.enter, func() (err error) {
+	if err := once(l.now().fabric.enter, func() (err error) {
 		far, err = indexOf(outer)
 		return err
 	}); err != nil {
@@ -114,7 +116,7 @@ func (l *Lab) makePort(g *ground, segment *topo.SegmentPlan, port topo.PortPlan)
 	}
 	b = new(batch)
 	b.getLink(far, describe("look at the switch's end"))
-	if err := l.fabric.rtnl.do(b); err != nil {
+	if err := l.now().fabric.rtnl.do(b); err != nil {
 		return err
 	}
 	return answered(l.plugQuestions(g, segment, port, inner))
@@ -143,13 +145,13 @@ func (l *Lab) plugQuestions(g *ground, segment *topo.SegmentPlan, port topo.Port
 			asked = append(asked, prefix.Addr())
 		}
 	}
-	for _, target := range l.site.asked(other) {
+	for _, target := range l.now().site.asked(other) {
 		if back.target = target; target.Is6() && v6 || target.Is4() && back.source.IsValid() {
 			all = append(all, back)
 		}
 	}
 	for _, target := range asked {
-		if q := l.site.question(segment.Name, other, own, target); target.Is6() || q.source.IsValid() {
+		if q := l.now().site.question(segment.Name, other, own, target); target.Is6() || q.source.IsValid() {
 			all = append(all, q)
 		}
 	}

@@ -25,7 +25,7 @@ func (n *Node) Port(segment string) *Port {
 	for i, port := range n.planned().Ports {
 		switch {
 		case found == nil && port.Segment == segment:
-			return &Port{node: n, index: firstIndex + i, plan: port}
+			return &Port{node: n, index: n.planned().Devices[i].Index, plan: port}
 		case found != nil && (port.Segment == segment || port.Name == segment):
 			return &Port{node: n, index: found.indexOf(spot{n.name, port.Name}), plan: port}
 		}
@@ -66,7 +66,7 @@ func (p *Port) up() error {
 	}
 	b := new(batch)
 	b.setLink(p.index, true, describe("set up"))
-	for _, prefix := range p.plan.Addrs {
+	for _, prefix := range p.now() {
 		if prefix.Addr().Is6() {
 			b.replaceAddr(p.index, prefix, describe("set address %s", prefix))
 		}
@@ -78,32 +78,41 @@ func (p *Port) up() error {
 	return at(p.relink(), "port %s: wait for the link", p.plan.Name)
 }
 
+// now are the addresses that the interface is to have by now.
+func (p *Port) now() []netip.Prefix {
+	if d, has := p.node.planned().Device(p.plan.Name); has {
+		return d.Addrs
+	}
+	return p.plan.Addrs
+}
+
 // relink settles the other ends: their carrier, what they remember of the time
 // when nobody answered, and the port's IPv6 addresses, as ready does.
 func (p *Port) relink() error {
-	lab, own := p.node.lab, spot{p.node.name, p.plan.Name}
-	if outer, ok := lab.site.outer[own]; ok {
+	lab, own, now := p.node.lab, spot{p.node.name, p.plan.Name}, p.node.lab.now()
+	s := now.site
+	if outer, ok := s.outer[own]; ok {
 		b := new(batch)
 		b.getLink(outer, describe("look at the switch's end"))
-		if err := lab.fabric.rtnl.do(b); err != nil {
+		if err := now.fabric.rtnl.do(b); err != nil {
 			return err
 		}
 	}
 	var asker *spot
-	voice := lab.site.voice(own)
-	planned, on := lab.plan.Segment(p.plan.Segment)
+	voice := s.voice(own)
+	planned, on := now.plan.Segment(p.plan.Segment)
 	if !on {
 		return nil // a device that is on no link
 	}
-	segment := lab.site.onLink(planned)
-	addrs := p.plan.Addrs
+	segment := s.onLink(planned)
+	addrs := p.now()
 	if voice != own { // a bridge's port: what is behind it was asked for in vain as well
 		for _, ref := range segment.Ports {
-			addrs = append(slices.Clone(addrs), lab.site.device(lab.site.voice(spot{ref.Node, ref.Port})).Addrs...)
+			addrs = append(slices.Clone(addrs), s.device(s.voice(spot{ref.Node, ref.Port})).Addrs...)
 		}
 	}
 	for _, ref := range segment.Ports {
-		peer := lab.site.voice(spot{ref.Node, ref.Port})
+		peer := s.voice(spot{ref.Node, ref.Port})
 		if peer == voice {
 			continue
 		}
@@ -119,14 +128,14 @@ func (p *Port) relink() error {
 		return nil // nobody to pass packets to
 	}
 	var questions []question
-	for _, target := range lab.site.asked(voice) {
-		questions = append(questions, lab.site.question(p.plan.Segment, *asker, voice, target))
+	for _, target := range s.asked(voice) {
+		questions = append(questions, s.question(p.plan.Segment, *asker, voice, target))
 	}
-	questions = unambiguous(questions, lab.site, segment)
+	questions = unambiguous(questions, s, segment)
 	if err := answered(questions); err != nil {
 		return err
 	}
-	if err := lab.site.routed(questions); err != nil {
+	if err := s.routed(questions); err != nil {
 		return err
 	}
 	return p.forget(segment)
@@ -135,26 +144,14 @@ func (p *Port) relink() error {
 // forget makes the port's node forget whom it has asked for before it could hear the
 // answer: it would ask again a second later.
 func (p *Port) forget(segment *topo.SegmentPlan) error {
-	lab := p.node.lab
-	voice := lab.site.voice(spot{p.node.name, p.plan.Name})
+	lab, s := p.node.lab, p.node.lab.now().site
+	voice := s.voice(spot{p.node.name, p.plan.Name})
 	for _, ref := range segment.Ports {
-		peer := lab.site.voice(spot{ref.Node, ref.Port})
+		peer := s.voice(spot{ref.Node, ref.Port})
 		if peer == voice {
 			continue
 		}
-		if err := lab.site.forget(voice, lab.site.device(peer).Addrs); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// forget makes an interface forget its neighbour entries for addresses.
-func (s *site) forget(at spot, addrs []netip.Prefix) error {
-	for _, prefix := range addrs {
-		b := new(batch)
-		b.forgetNeighbour(s.indexes[at], prefix.Addr(), describe("forget neighbour %s of %s", prefix.Addr(), at.node))
-		if err := s.grounds[at.node].rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := lab.forget(s, voice, addrsOf(s.device(peer).Addrs)...); err != nil {
 			return err
 		}
 	}
@@ -165,13 +162,13 @@ func (s *site) forget(at spot, addrs []netip.Prefix) error {
 // that is being asked for in vain fails later, although the port answers by now.
 // It says whether the peer is up.
 func (p *Port) remind(peer spot, addrs []netip.Prefix) (up bool, err error) {
-	lab := p.node.lab
-	link, err := lab.byName[peer.node].Netlink().LinkByIndex(lab.site.indexes[peer])
+	lab, now := p.node.lab, p.node.lab.now()
+	link, err := now.byName[peer.node].Netlink().LinkByIndex(now.site.indexes[peer])
 	if err != nil {
 		return false, at(err, "look at port %s of %s", peer.port, peer.node)
 	}
 	const works = unix.IFF_UP | unix.IFF_LOWER_UP
-	if err := lab.site.forget(peer, addrs); err != nil {
+	if err := lab.forget(now.site, peer, addrsOf(addrs)...); err != nil {
 		return false, err
 	}
 	return link.Attrs().RawFlags&works == works, nil

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,7 +48,15 @@ type batch struct {
 	start int
 	what  []func() string // what each request does, for the error
 	ends  []int
+
+	keep    bool         // the answers are wanted
+	answers [][]byte     // what was answered but for acknowledgements
+	refused map[int]bool // the requests that were, by number
+	asked   int          // how many were sent
 }
+
+// took says whether the kernel did what a request says.
+func (b *batch) took(i int) bool { return i < b.asked && !b.refused[i] }
 
 // ackedAtOnce bounds the requests of one send: their acknowledgements wait in
 // the socket's receive buffer, 212,992 bytes by default, with up to 4 KiB of data each.
@@ -110,6 +119,7 @@ func (r *rtnl) do(b *batch) error {
 		}
 		sent = b.ends[last-1]
 		r.sent += last - first
+		b.asked = last
 		if err := r.acknowledged(b, last-first); err != nil {
 			return err
 		}
@@ -139,14 +149,26 @@ func (r *rtnl) acknowledged(b *batch, n int) error {
 			if binary.NativeEndian.Uint16(msg[4:]) == unix.NLMSG_ERROR {
 				n--
 				seq := int(binary.NativeEndian.Uint32(msg[8:]))
-				if err := ackError(msg[:length]); err != nil && refused == nil && seq >= 1 && seq <= len(b.what) {
-					refused = at(err, "%s", b.what[seq-1]())
+				if err := ackError(msg[:length]); err != nil && seq >= 1 && seq <= len(b.what) {
+					b.refuses(seq - 1)
+					if refused == nil {
+						refused = at(err, "%s", b.what[seq-1]())
+					}
 				}
+			} else if b.keep {
+				b.answers = append(b.answers, bytes.Clone(msg[:length]))
 			}
 			msg = msg[min((length+3)&^3, len(msg)):]
 		}
 	}
 	return refused
+}
+
+func (b *batch) refuses(i int) {
+	if b.refused == nil {
+		b.refused = map[int]bool{}
+	}
+	b.refused[i] = true
 }
 
 // ackError is the error in an NLMSG_ERROR, with the kernel's own words when it

@@ -105,10 +105,10 @@ func (m *surroundings) fillRun(path string) error {
 const maxNamed = 256
 
 func (m *surroundings) named() []*Node {
-	if len(m.node.lab.nodes) > maxNamed {
+	if len(m.node.lab.now().nodes) > maxNamed {
 		return []*Node{m.node}
 	}
-	return m.node.lab.nodes
+	return m.node.lab.now().nodes
 }
 
 // mountAt mounts the namespace at a path, as ip netns does.
@@ -165,7 +165,7 @@ func (m *surroundings) files() map[string]string {
 func (n *Node) hosts() string {
 	var text strings.Builder
 	text.WriteString("127.0.0.1 localhost\n::1 localhost\n")
-	for _, node := range n.lab.nodes {
+	for _, node := range n.lab.now().nodes {
 		for _, addr := range node.Addrs() {
 			fmt.Fprintf(&text, "%s %s\n", addr, dotted(node.name))
 		}

@@ -71,7 +71,7 @@ func (l *Lab) switchPort(at spot) topo.SwitchPort {
 	if chosen, set := l.switched[at]; set {
 		return chosen
 	}
-	if node := l.byName[at.node]; node != nil {
+	if node := l.now().byName[at.node]; node != nil {
 		if port, has := node.plan.Port(at.port); has {
 			return port.Switch
 		}
@@ -83,7 +83,7 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 	if l.attached {
 		return at(errNotOurs, "port %s", which.port)
 	}
-	if _, is := l.site.outer[which]; !is {
+	if _, is := l.now().site.outer[which]; !is {
 		return at(errors.New("it is on no switch: make its segment one"), "port %s", which.port)
 	}
 	l.switching.Lock()
@@ -95,7 +95,7 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 	change(&chosen)
 	err := l.giveSwitch(which, before, chosen)
 	if err == nil && chosen.Locked {
-		err = l.areLocked(l.site.outer[which])
+		err = l.areLocked(l.now().site.outer[which])
 	}
 	if err != nil {
 		return at(err, "port %s: the switch's end", which.port)
@@ -113,8 +113,8 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 // the network works, since what makes sure of that could not pass them.
 func (l *Lab) giveSwitches() error {
 	var locked []int
-	for i := range l.plan.Nodes {
-		node := &l.plan.Nodes[i]
+	for i := range l.now().plan.Nodes {
+		node := &l.now().plan.Nodes[i]
 		for j := range node.Ports {
 			port, which := &node.Ports[j], spot{node.Name, node.Ports[j].Name}
 			if port.Switch.IsPlain() {
@@ -124,7 +124,7 @@ func (l *Lab) giveSwitches() error {
 				return at(err, "%s: port %s: the switch's end", title(node), port.Name)
 			}
 			if port.Switch.Locked {
-				locked = append(locked, l.site.outer[which])
+				locked = append(locked, l.now().site.outer[which])
 			}
 		}
 	}
@@ -134,14 +134,14 @@ func (l *Lab) giveSwitches() error {
 // giveSwitch tells the kernel. What was learned at the port, when it was another, is
 // forgotten.
 func (l *Lab) giveSwitch(which spot, before, chosen topo.SwitchPort) error {
-	index := l.site.outer[which]
+	index := l.now().site.outer[which]
 	for _, mac := range before.Static {
 		if slices.Contains(chosen.Static, mac) {
 			continue
 		}
 		b := new(batch)
 		b.static(unix.RTM_DELNEIGH, 0, index, mac, describe("delete static entry %s", net.HardwareAddr(mac[:])))
-		if err := l.fabric.rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) { // another port has it by now
+		if err := l.now().fabric.rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) { // another port has it by now
 			return err
 		}
 	}
@@ -150,7 +150,7 @@ func (l *Lab) giveSwitch(which spot, before, chosen topo.SwitchPort) error {
 	for _, mac := range chosen.Static {
 		b.static(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, index, mac, describe("add static entry %s", net.HardwareAddr(mac[:])))
 	}
-	return l.fabric.rtnl.do(b)
+	return l.now().fabric.rtnl.do(b)
 }
 
 // areLocked says whether those of the fabric's interfaces are: an older kernel passes over
@@ -159,7 +159,7 @@ func (l *Lab) areLocked(indexes ...int) error {
 	if len(indexes) == 0 {
 		return nil
 	}
-	return withState(context.Background(), l.fabric, func(s *state) error {
+	return withState(context.Background(), l.now().fabric, func(s *state) error {
 		links, err := s.in.Links()
 		if whole(err) != nil {
 			return at(err, "look at the switches")
@@ -218,12 +218,12 @@ func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
 	switch {
 	case !known:
 		return nil, at(fmt.Errorf("the lab has no such segment; it has: %s", strings.Join(l.segmentNames(), ", ")), "switch %s", segment)
-	case l.fabric == nil || l.attached || !l.chosenOf(planned):
+	case l.now().fabric == nil || l.attached || !l.chosenOf(planned):
 		return nil, nil
 	}
 	var links []inspect.Link
 	var learnt []inspect.Learnt
-	err = withState(context.Background(), l.fabric, func(s *state) (err error) {
+	err = withState(context.Background(), l.now().fabric, func(s *state) (err error) {
 		if links, err = s.in.Links(); whole(err) == nil {
 			learnt, err = s.in.Learnt()
 		}
@@ -233,7 +233,7 @@ func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
 		return nil, at(err, "switch %s", segment)
 	}
 	for _, ref := range planned.Ports {
-		index := l.site.outer[spot{ref.Node, ref.Port}]
+		index := l.now().site.outer[spot{ref.Node, ref.Port}]
 		has := slices.IndexFunc(links, func(link inspect.Link) bool { return link.Index == index })
 		if has < 0 {
 			continue

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// deed is something that was done to a node, to be done again to its twin.
+// deed is something that was done to a lab, to be done again to its twin.
 type deed struct {
-	node  string
-	again func(*Node) error
+	what  string // was changed: "node fw"
+	again func(*Lab) error
 }
 
 // did notes what was done to the node, when it worked.
@@ -19,14 +19,15 @@ func (n *Node) did(err error, again func(*Node) error) error {
 	n.lab.mu.Lock()
 	defer n.lab.mu.Unlock()
 	if !n.lab.attached {
-		n.lab.done = append(n.lab.done, deed{n.name, again})
+		n.lab.done = append(n.lab.done, deed{"node " + n.name, func(twin *Lab) error { return again(twin.now().byName[n.name]) }})
 	}
 	return nil
 }
 
 // Twin builds a second lab from the same plan, and does to it what was done to this
-// one with Node.Nft, Iptables, Ip6tables, SetSysctl and DelRoute and with Port.Up and Down
-// and what sets a switch's end (Port.SetIsolated and so on). Who wants to know what would be
+// one with Node.Nft, Iptables, Ip6tables and SetSysctl, with AddAddr, AddRoute, AddRule,
+// AddNeighbour and their opposites, with Port.Up and Down and what sets a switch's end
+// (Port.SetIsolated and so on), and with Lab.Change. Who wants to know what would be
 // without a rule takes it away there. The caller calls its Down; no bundle is written of it.
 //
 // What was changed by other means (a command, a netlink handle, Nftables) is not
@@ -35,20 +36,23 @@ func (n *Node) did(err error, again func(*Node) error) error {
 // about packets; where they differ the error says what does, and there is no twin. It does
 // not know about processes and connections, nor about those that are tracked.
 func (l *Lab) Twin() (*Lab, error) {
+	l.changing.RLock()
+	defer l.changing.RUnlock()
 	if l.attached {
 		return nil, fmt.Errorf("twin: %s was attached, and not built from a plan", l.Name())
 	}
-	twin, err := buildPlan(l.plan)
+	twin, err := buildPlan(l.first)
 	if err != nil {
 		return nil, at(err, "twin")
 	}
+	twin.declared = l.declared
 	l.mu.Lock()
 	done := l.done
 	l.mu.Unlock()
 	for _, d := range done {
-		if err := d.again(twin.byName[d.node]); err != nil {
+		if err := d.again(twin); err != nil {
 			twin.Down()
-			return nil, at(err, "twin: node %s: do again what was done", d.node)
+			return nil, at(err, "twin: %s: do again what was done", d.what)
 		}
 	}
 	if err := l.compare(twin); err != nil {
@@ -56,12 +60,12 @@ func (l *Lab) Twin() (*Lab, error) {
 		return nil, at(err, "twin")
 	}
 	changes := map[string]Changes{}
-	for _, node := range l.nodes {
+	for _, node := range l.now().nodes {
 		changes[node.name] = node.Changes()
 	}
 	twin.mu.Lock()
 	defer twin.mu.Unlock()
-	for _, node := range twin.nodes {
+	for _, node := range twin.now().nodes {
 		node.changes = changes[node.name]
 	}
 	twin.tb, twin.done = twinTB{l.tb}, done
@@ -82,11 +86,11 @@ func (twinTB) Failed() bool { return false }
 // compare says where the nodes of two labs of one plan differ.
 func (l *Lab) compare(twin *Lab) error {
 	places := func(l *Lab) (names []string, grounds []*ground) {
-		for _, node := range l.nodes {
+		for _, node := range l.now().nodes {
 			names, grounds = append(names, "node "+node.name), append(grounds, node.ground)
 		}
-		if l.fabric != nil {
-			names, grounds = append(names, "the switches"), append(grounds, l.fabric)
+		if l.now().fabric != nil {
+			names, grounds = append(names, "the switches"), append(grounds, l.now().fabric)
 		}
 		return names, grounds
 	}

@@ -30,6 +30,7 @@ func (p *planner) planAddresses() {
 			}
 		}
 	}
+	p.holdAddresses(chosen)
 	for i, node := range p.network.nodes {
 		for j := range node.ports {
 			if segment, ok := p.segments[node.ports[j].segment]; ok {
@@ -37,6 +38,38 @@ func (p *planner) planAddresses() {
 			}
 		}
 	}
+}
+
+// holdAddresses leaves ports of a copy those that they had without having chosen any.
+func (p *planner) holdAddresses(chosen [][][]netip.Prefix) {
+	for i, node := range p.network.nodes {
+		for j := range node.ports {
+			at := end{i, j}
+			segment, known := p.segments[node.ports[j].segment]
+			if !known || node.ports[j].held == nil || p.bare(at) {
+				continue
+			}
+			for _, prefix := range p.plan.Segments[segment].Prefixes {
+				in := func(addr netip.Prefix) bool { return prefix.Contains(addr.Addr()) }
+				if had, was := heldIn(&node.ports[j], prefix); was && !slices.ContainsFunc(chosen[i][j], in) {
+					p.take(p.place(at), at, segment, had)
+				}
+			}
+		}
+	}
+}
+
+// heldIn is the address of a prefix that a port of a copy had.
+func heldIn(port *Port, prefix netip.Prefix) (netip.Addr, bool) {
+	if port.held == nil {
+		return netip.Addr{}, false
+	}
+	for _, addr := range port.held.addrs {
+		if prefix.Contains(addr.Addr()) && addr.Bits() == prefix.Bits() {
+			return addr.Addr(), true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 // loopback reads the addresses of a node's loopback.
@@ -203,6 +236,10 @@ func (p *planner) automatic(at end, segment int, chosen []netip.Prefix, pools []
 			}
 		}
 		if len(primary) > before {
+			continue
+		}
+		if had, was := heldIn(&p.network.nodes[at.node].ports[at.port], pools[k].prefix); was {
+			primary = append(primary, netip.PrefixFrom(had, pools[k].prefix.Bits()))
 			continue
 		}
 		if addr, ok := pools[k].take(p.used[segment]); ok {

@@ -12,6 +12,7 @@ type Device struct {
 	mtu   int
 	table int
 	mode  BondMode
+	held  *held // of a copy
 }
 
 // DevicePlan is an interface of a node.
@@ -20,7 +21,8 @@ type DevicePlan struct {
 	// Kind is the kernel's word for what it is: veth (a port on a wire or a switch), vlan, vxlan and
 	// macvlan (ports on such segments), bridge, bond, vrf, dummy.
 	Kind string
-	// Index is the interface's in its namespace; the ports are the first, from 2.
+	// Index is the interface's in its namespace; the ports are the first, from 2, but for
+	// those that were added to a lab that was up.
 	Index int
 	// Segment is that of a port. A bridge or a bond, which take over the addresses of
 	// their ports, are on that of the first one.

@@ -17,8 +17,34 @@ func (p *planner) planDevices(macs map[[6]byte]bool) {
 			p.planDevice(i, d, macs)
 		}
 	}
+	p.holdIndexes()
 	p.joinOverlays()
 	p.joinSegments()
+}
+
+// holdIndexes leaves those interfaces theirs that have one, and gives new ones greater ones.
+func (p *planner) holdIndexes() {
+	for i, node := range p.network.nodes {
+		if !node.was {
+			continue
+		}
+		next := max(node.last+1, firstIndex)
+		for j := range p.plan.Nodes[i].Devices {
+			var was *held
+			if j < len(node.ports) {
+				was = node.ports[j].held
+			} else {
+				was = node.devices[j-len(node.ports)].held
+			}
+			index := &p.plan.Nodes[i].Devices[j].Index
+			if was != nil {
+				*index = was.index
+				continue
+			}
+			*index = next
+			next++
+		}
+	}
 }
 
 const (

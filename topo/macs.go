@@ -44,6 +44,9 @@ func (p *planner) chosenMACs() map[[6]byte]bool {
 	taken := map[[6]byte]bool{}
 	for _, node := range p.network.nodes {
 		for i := range node.ports {
+			if was := node.ports[i].held; was != nil {
+				taken[was.mac] = true
+			}
 			if !node.ports[i].chosenMAC {
 				continue
 			}

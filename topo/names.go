@@ -39,6 +39,14 @@ func (n *namer) name(of string) string {
 	}
 }
 
+// keep is the name that was held, or a new one.
+func (n *namer) keep(was *held, of string) string {
+	if was != nil {
+		return was.name
+	}
+	return n.name(of)
+}
+
 // interfaceName makes of a name what the kernel takes (dev_valid_name): no
 // slash, colon or white space, not "." or "..", 15 bytes. Other bytes than those
 // of plain names become "_", so that every tool can print them.

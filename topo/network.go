@@ -7,6 +7,9 @@ type Network struct {
 	name     string
 	segments []*Segment
 	nodes    []*Node
+	older    aliases         // of a copy
+	absent   []error         // what was asked for and is not there
+	gone     map[string]bool // what was built and is taken away: "node web"
 }
 
 // New starts a declaration.
@@ -47,7 +50,7 @@ func (n *Network) Host(name string, at ...Attachment) *Node { return n.node(name
 func (n *Network) Router(name string, at ...Attachment) *Node { return n.node(name, true, at) }
 
 func (n *Network) node(name string, router bool, at []Attachment) *Node {
-	node := &Node{name: name, router: router, forward: router}
+	node := &Node{network: n, name: name, router: router, forward: router}
 	for _, a := range at {
 		node.ports = append(node.ports, portOf(a))
 	}

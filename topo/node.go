@@ -15,6 +15,9 @@ type Node struct {
 	rules    []Rule
 	sysctls  []Sysctl
 	texts    []ruleText
+	network  *Network
+	was      bool // of a copy: it is in the plan that is kept
+	last     int  // of a copy: the greatest index that an interface had
 }
 
 // Name is the node's name.

@@ -43,13 +43,27 @@ func (n *Network) Plan() (*Plan, error) {
 		p.wrong("there is none: declare one with New")
 		return nil, &Mistakes{List: p.mistakes}
 	}
+	p := n.planner()
+	if err := p.mistaken(); err != nil {
+		return nil, err
+	}
+	p.plan.index = newIndex(p.plan, p.domains())
+	p.automaticRoutes()
+	return p.plan, nil
+}
+
+// planner plans all but the routes that nobody declared.
+func (n *Network) planner() *planner {
+	n.adopt()
 	p := &planner{
 		network:  n,
 		plan:     &Plan{Name: n.name},
 		segments: map[*Segment]int{},
 		unknown:  map[end]bool{},
 	}
+	p.mistakes = append(p.mistakes, n.absent...)
 	p.checkNames()
+	p.checkGone()
 	p.planSegments()
 	p.planNodes()
 	p.checkPorts()
@@ -61,12 +75,7 @@ func (n *Network) Plan() (*Plan, error) {
 	p.declaredRoutes()
 	p.planRules()
 	p.planTexts()
-	if len(p.mistakes) > 0 {
-		return nil, &Mistakes{Network: n.name, List: p.mistakes}
-	}
-	p.plan.index = newIndex(p.plan, p.domains())
-	p.automaticRoutes()
-	return p.plan, nil
+	return p
 }
 
 // maxName is the length of a host name's label (RFC 1123).

@@ -19,6 +19,7 @@ type Port struct {
 	named     bool
 	choice    SwitchPort // of the switch's end; of its static entries only that of the port's own MAC, not known yet
 	static    []string   // the others
+	held      *held      // of a copy
 }
 
 func (s *Segment) port() Port { return Port{segment: s} }

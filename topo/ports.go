@@ -13,6 +13,13 @@ func (p *planner) planNodes() {
 			outer.taken[bridge] = true
 		}
 	}
+	for _, node := range p.network.nodes {
+		for j := range node.ports {
+			if was := node.ports[j].held; was != nil {
+				outer.taken[was.outer] = true
+			}
+		}
+	}
 	for i, node := range p.network.nodes {
 		p.plan.Nodes = append(p.plan.Nodes, NodePlan{
 			Name: node.name, Router: node.router, Forward: node.forward, NoRoutes: node.noRoutes,
@@ -46,19 +53,26 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 	plan := &p.plan.Nodes[at.node].Ports[at.port]
 	*plan = PortPlan{Segment: segment.Name, Name: port.as, MTU: port.mtu}
 	if !port.named {
-		plan.Name = names.name(segment.Name)
+		plan.Name = names.keep(port.held, segment.Name)
 	}
 	if plan.MTU == 0 {
 		plan.MTU = segment.MTU
 	}
-	if port.chosenMAC {
+	switch {
+	case port.chosenMAC:
 		plan.MAC = p.chosenMAC(at, on)
-	} else {
+	case port.held != nil:
+		plan.MAC = port.held.mac
+	default:
 		plan.MAC = makeMAC(macs, p.network.name, node.name, segment.Name)
 	}
 	plan.Switch = p.planSwitchPort(at, segment.Name, segment.Kind, plan.MAC)
 	ref := PortRef{Node: node.name, Port: plan.Name}
-	if segment.Kind == KindSwitch {
+	switch {
+	case segment.Kind != KindSwitch:
+	case port.held != nil:
+		ref.Outer = port.held.outer
+	default:
 		ref.Outer = outer.name(node.name)
 	}
 	segment.Ports = append(segment.Ports, ref)
@@ -69,7 +83,10 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 func (p *planner) chosenNames(node int, names *namer) {
 	for j := range p.network.nodes[node].ports {
 		port := &p.network.nodes[node].ports[j]
-		if !port.named {
+		if port.held != nil {
+			names.taken[port.held.name] = true
+		}
+		if !port.named || port.held != nil {
 			continue
 		}
 		where := p.place(end{node, j})

@@ -34,6 +34,7 @@ type Segment struct {
 	overlay *overlayKind // nil for one that is over no other
 	over    *Segment
 	id      int
+	held    *held // of a copy
 }
 
 // Name is the segment's name.

@@ -7,6 +7,11 @@ const maxPorts = 1023
 
 func (p *planner) planSegments() {
 	names := newNamer()
+	for _, segment := range p.network.segments {
+		if segment.held != nil && segment.kind == KindSwitch {
+			names.taken[segment.held.name] = true
+		}
+	}
 	p.partial, p.doubt = make([]bool, len(p.network.segments)), make([]bool, len(p.network.segments))
 	for i, segment := range p.network.segments {
 		plan := SegmentPlan{Name: segment.name, Kind: segment.kind, MTU: segment.mtu}
@@ -18,7 +23,7 @@ func (p *planner) planSegments() {
 			}
 		}
 		if segment.kind == KindSwitch {
-			plan.Bridge = names.name(segment.name)
+			plan.Bridge = names.keep(segment.held, segment.name)
 		}
 		p.plan.Segments = append(p.plan.Segments, plan)
 		p.checkOverlay(i)
