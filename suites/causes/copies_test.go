@@ -19,7 +19,7 @@ var _ = Describe("a copy of a packet", func() {
 		Expect(o.client).NotTo(probes.BeIsolatedFrom(server4, dns).WithContext(ctx))
 		kept := routesOf(o.server)
 		Expect(o.server.Port("dmz").Down()).To(Succeed())
-		inconclusive(ctx, o.client, server4, "a rule dropped it there, off its way", dns.Within(silence))
+		broken(ctx, o.client, server4, "server", evidence.LinkDown, dns)
 
 		By("mirroring no more")
 		Expect(o.fw.Nft("flush ruleset")).To(Succeed())

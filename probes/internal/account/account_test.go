@@ -56,7 +56,7 @@ func TestEndsOfAProbe(t *testing.T) {
 			request: out at pc/lan, in at fw/lan, passed the rules for wan and did not leave
 			request copied at fw: out at fw/wan, came in nowhere
 			request in a frame for another host: in at site/wan, not for this node
-			request primary onthelink@fw, open: 2 passed the rules at fw and 1 left; the request left fw/wan and came in nowhere`},
+			request primary waiting@fw, open: 2 passed the rules at fw and 1 left; the request left fw/wan and came in nowhere`},
 		"dup and an unresolved neighbour: the original waits, the copy dies": {traced: "fw ids", timeline: `
 			pc/lan out 64
 			fw/lan in 64

@@ -243,6 +243,36 @@ func TestCopies(t *testing.T) {
 			request: out at pc/lan, in at fw/lan, out at fw/wan, came in nowhere
 			request in a frame for another host: in at site/wan, not for this node
 			request primary onthelink@fw, open: the request left fw/wan and came in nowhere`},
+		"a copy dies in the copier's own output, and the packet of something else": {traced: "fw", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan> pre 64
+			fw #2 >mirror out 64 drop=3`, want: `
+			request: out at pc/lan, in at fw/lan, last seen in prerouting
+			request copied at fw: at fw, dropped by rule 3 of inet filter x
+			request primary died@fw, open: the request came to prerouting at fw and no farther`},
+		"a copy dies at the target, and the packet before": {traced: "fw site", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan> pre 64
+			fw #2 >wan out post 64
+			fw/wan out 64
+			site/wan in 64
+			site #1 wan> pre 64 drop=3`, want: `
+			request: out at pc/lan, in at fw/lan, last seen in prerouting
+			request copied at fw: out at fw/wan, in at site/wan, dropped by rule 3 of inet filter x
+			request primary died@fw, open: the request came to prerouting at fw and no farther`},
+		"what a program sends on in a packet's stead is no copy of it": {traced: "fw site", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan> pre in 64
+			fw #2 >wan out post 60
+			fw/wan out 60
+			site/wan in 60
+			site #1 wan> pre 60 drop=3`, want: `
+			request: out at pc/lan, in at fw/lan, let in
+			request copied at fw: out at fw/wan, in at site/wan, dropped by rule 3 of inet filter x
+			request primary dropped@site, closed`},
 		"a copy that a node lets in": {traced: "fw ids", timeline: `
 			pc/lan out 64
 			fw/lan in 64

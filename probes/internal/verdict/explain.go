@@ -257,7 +257,7 @@ func (o Observation) Dropped() (evidence.Sighting, bool) {
 			continue
 		}
 		var drops []evidence.Sighting
-		for _, s := range slices.Backward(o.Timeline) {
+		for _, s := range slices.Backward(o.own(role)) {
 			if s.Role == role && s.Dropped() {
 				drops = append(drops, s)
 			}
@@ -301,7 +301,7 @@ func (o Observation) passes(role evidence.Role, node string) bool {
 
 // cameTo is where a request was last seen to come in at a node.
 func (o Observation) cameTo(node string) (evidence.Sighting, bool) {
-	for _, s := range slices.Backward(o.Timeline) {
+	for _, s := range slices.Backward(o.own(evidence.Request)) {
 		if s.Role == evidence.Request && s.Direction == evidence.In && s.Node == node && !s.Foreign {
 			return s, true
 		}
@@ -312,7 +312,7 @@ func (o Observation) cameTo(node string) (evidence.Sighting, bool) {
 // LastSeen is where a leg's packet was last seen. What a switch flooded to those
 // that it was not for does not count.
 func (o Observation) LastSeen(leg evidence.Role) (evidence.Sighting, bool) {
-	for _, s := range slices.Backward(o.Timeline) {
+	for _, s := range slices.Backward(o.own(leg)) {
 		if s.Role == leg && !s.Foreign {
 			return s, true
 		}

@@ -16,6 +16,9 @@ func (o Observation) refused() (evidence.Cause, bool) {
 	if by == "" {
 		return evidence.Cause{}, false
 	}
+	if o.refusesCopy(by) {
+		return evidence.Cause{}, false
+	}
 	request, ok := o.LastSeen(evidence.Request)
 	if in, came := o.cameTo(by); came && request.Node != by {
 		request = in // a copy of it went on
@@ -53,7 +56,7 @@ func (o Observation) refused() (evidence.Cause, bool) {
 // rejected is where a rule of a node said no to a request. One that only drops, as of a
 // copy of it, sends no refusal.
 func (o Observation) rejected(node string) (evidence.Sighting, bool) {
-	for _, s := range slices.Backward(o.Timeline) {
+	for _, s := range slices.Backward(o.own(evidence.Request)) {
 		if s.Role == evidence.Request && s.Node == node && !s.Foreign && s.Dropped() && s.Rule.Rejects {
 			return s, true
 		}

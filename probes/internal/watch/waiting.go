@@ -33,7 +33,12 @@ func (w *Watch) waitingOf(a account.Account, role account.Role) string {
 	if len(packets) < 2 || !slices.ContainsFunc(packets, ended) {
 		return ""
 	}
+	named, _ := a.Primary(role)
+	another := slices.ContainsFunc(packets, func(p account.Packet) bool { return ended(p) && !p.Copy })
 	for _, p := range packets {
+		if end := named.End; !another && !p.Copy && p.End.Kind == end.Kind && p.End.Node == end.Node && p.End.Interface == end.Interface {
+			continue // the cause tells of it: but for copies nothing else has ended
+		}
 		what := fmt.Sprintf("a packet of the %s", role)
 		if p.Copy {
 			what = fmt.Sprintf("a copy of the %s", role)
