@@ -1,0 +1,221 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// mostBoxes is how many boxes the packets of one rule may take: with more it is not modelled.
+const mostBoxes = 1 << 13
+
+// compiler reads a rule.
+type compiler struct {
+	*model
+	line  *line
+	regs  registers
+	boxes []box
+	ended bool // a verdict was given
+}
+
+// compile reads a rule for the model's family.
+func (m *model) compile(in *chain, rule *inspect.Rule) *line {
+	c := &compiler{model: m, line: &line{rule: rule, in: in}, boxes: []box{{}}}
+	for _, x := range rule.Exprs {
+		if c.ended {
+			break
+		}
+		c.step(x)
+	}
+	if !c.ended {
+		c.decide(goesOn, nil)
+	}
+	return c.line
+}
+
+// unknown notes that an expression is not modelled: the rule may match less than its boxes.
+func (c *compiler) unknown(what string) {
+	if !slices.Contains(c.line.unknown, what) {
+		c.line.unknown = append(c.line.unknown, what)
+	}
+}
+
+func (c *compiler) decide(v verdict, to *chain) {
+	c.line.arms = append(c.line.arms, arm{boxes: c.boxes, verdict: v, to: to})
+	c.ended = true
+}
+
+// meet keeps of the boxes what is in those as well.
+func (c *compiler) meet(boxes []box) {
+	if len(c.boxes)*len(boxes) > mostBoxes {
+		c.unknown(fmt.Sprintf("a condition of %d parts", len(boxes)))
+		return
+	}
+	c.boxes = andAll(c.boxes, boxes)
+}
+
+func (c *compiler) only(f field, s set) {
+	var b box
+	b[f] = s
+	if s == nil {
+		b[f] = c.domain[f]
+	}
+	c.meet([]box{b})
+}
+
+func (c *compiler) step(x any) {
+	switch x := x.(type) {
+	case *expr.Meta:
+		c.meta(x)
+	case *expr.Payload:
+		c.payload(x)
+	case *expr.Ct:
+		c.ct(x)
+	case *expr.Cmp:
+		c.compare(x.Register, x.Op, x.Data)
+	case *expr.Range:
+		n := min(len(x.FromData), len(x.ToData))
+		c.ranged(x.Register, x.FromData[:n], x.ToData[:n], x.Op == expr.CmpOpNeq)
+	case *expr.Bitwise:
+		c.bitwise(x)
+	case *expr.Byteorder:
+		c.regs.put(x.DestRegister, make([]cell, x.Len)...)
+	case *expr.Immediate:
+		c.regs.put(x.Register, constCells(x.Data...)...)
+	case *expr.Lookup:
+		c.lookup(x)
+	case *expr.Match:
+		c.xtMatch(x)
+	default:
+		c.act(x)
+	}
+}
+
+// act is what decides or does something without looking at registers.
+func (c *compiler) act(x any) {
+	switch x := x.(type) {
+	case *expr.Verdict:
+		c.verdict(*x)
+	case *expr.NAT, *expr.Masq, *expr.Redir:
+		c.decide(accepts, nil)
+	case *expr.Reject:
+		c.decide(drops, nil)
+	case *expr.Target:
+		c.xtTarget(x.Name)
+	case *expr.Counter, *expr.Log, *expr.Notrack, *expr.Dup:
+	case *inspect.Opaque:
+		if !slices.Contains(idle, x.Name) {
+			c.unknown(x.Name)
+			c.regs = registers{}
+		}
+	case *expr.Objref:
+		const counter = 1 // NFT_OBJECT_COUNTER
+		if x.Type != counter {
+			c.unknown("a stateful object")
+		}
+	default:
+		c.unknown(nameOf(x))
+		c.regs = registers{}
+	}
+}
+
+// idle are expressions that neither look at a packet nor decide about it.
+var idle = []string{"last", "secmark", "cttimeout", "cthelper", "ctexpect", "log", "counter"}
+
+// nameOf is an expression's name, as nft has it.
+func nameOf(x any) string {
+	return strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", x), "*expr."))
+}
+
+func (c *compiler) verdict(v expr.Verdict) {
+	kind, to := c.verdictOf(v)
+	c.decide(kind, to)
+}
+
+func (c *compiler) verdictOf(v expr.Verdict) (kind verdict, to *chain) {
+	named := c.chains[c.line.in.of.Table.Chain(v.Chain)]
+	switch v.Kind {
+	case expr.VerdictAccept, expr.VerdictStop:
+		return accepts, nil
+	case expr.VerdictDrop:
+		return drops, nil
+	case expr.VerdictReturn:
+		return returns, nil
+	case expr.VerdictJump:
+		return jumps, named
+	case expr.VerdictGoto:
+		return goes, named
+	case expr.VerdictContinue, expr.VerdictBreak:
+		return goesOn, nil
+	}
+	c.unknown("a verdict")
+	return goesOn, nil
+}
+
+// meta loads what the kernel knows of a packet.
+func (c *compiler) meta(x *expr.Meta) {
+	if x.SourceRegister {
+		return
+	}
+	family, protocol := byte(2), []byte{0x08, 0x00} // NFPROTO_IPV4, ETH_P_IP
+	if c.v6 {
+		family, protocol = 10, []byte{0x86, 0xdd}
+	}
+	const nameSize, number = 16, 4
+	switch x.Key {
+	case expr.MetaKeyIIFNAME:
+		c.regs.put(x.Register, fieldCells(fieldIn, asName, nameSize)...)
+	case expr.MetaKeyOIFNAME:
+		c.regs.put(x.Register, fieldCells(fieldOut, asName, nameSize)...)
+	case expr.MetaKeyIIF:
+		c.regs.put(x.Register, fieldCells(fieldIn, asNative, number)...)
+	case expr.MetaKeyOIF:
+		c.regs.put(x.Register, fieldCells(fieldOut, asNative, number)...)
+	case expr.MetaKeyMARK:
+		c.regs.put(x.Register, fieldCells(fieldMark, asNative, number)...)
+		if c.marks {
+			c.unknown("a mark that rules set")
+		}
+	case expr.MetaKeyL4PROTO:
+		c.regs.put(x.Register, fieldCells(fieldProto, asBytes, 1)...)
+	case expr.MetaKeyNFPROTO:
+		c.regs.put(x.Register, constCells(family)...)
+	case expr.MetaKeyPROTOCOL:
+		c.regs.put(x.Register, constCells(protocol...)...)
+	default:
+		c.regs.put(x.Register, make([]cell, nameSize)...)
+	}
+}
+
+func (c *compiler) ct(x *expr.Ct) {
+	if x.SourceRegister {
+		return
+	}
+	const most = 16
+	if x.Key == expr.CtKeySTATE {
+		c.regs.put(x.Register, fieldCells(fieldState, asNative, 4)...)
+		return
+	}
+	c.unknown("ct")
+	c.regs.put(x.Register, make([]cell, most)...)
+}
+
+func (c *compiler) bitwise(x *expr.Bitwise) {
+	cells := c.regs.get(x.SourceRegister, int(x.Len))
+	for i := range cells {
+		var mask, xor byte
+		if i < len(x.Mask) {
+			mask = x.Mask[i]
+		}
+		if i < len(x.Xor) {
+			xor = x.Xor[i]
+		}
+		cells[i].mask &= mask
+		cells[i].xor = cells[i].xor&mask ^ xor
+		cells[i].value = cells[i].value&mask ^ xor
+	}
+	c.regs.put(x.DestRegister, cells...)
+}

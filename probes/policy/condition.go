@@ -1,0 +1,330 @@
+package policy
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// payload loads from a header.
+func (c *compiler) payload(x *expr.Payload) {
+	if x.OperationType == expr.PayloadWrite {
+		return
+	}
+	at, n := int(x.Offset), int(x.Len)
+	cells := make([]cell, n)
+	for i := range cells {
+		switch x.Base {
+		case expr.PayloadBaseNetworkHeader:
+			cells[i] = c.network(at + i)
+		case expr.PayloadBaseTransportHeader:
+			cells[i] = c.transport(at + i)
+		}
+	}
+	if x.Base == expr.PayloadBaseTransportHeader {
+		c.there(at + n)
+	}
+	if c.writes {
+		c.unknown("a header that rules write to")
+	}
+	c.regs.put(x.DestRegister, cells...)
+}
+
+// there keeps the packets that have so much of the upper header.
+func (c *compiler) there(upTo int) {
+	const ports = 8
+	if upTo <= ports {
+		c.only(fieldHead, just(headWhole, headPorts))
+		return
+	}
+	c.only(fieldHead, just(headWhole))
+}
+
+// network is a byte of the IP header.
+func (c *compiler) network(at int) cell {
+	one := func(f field, at int) cell { return cell{kind: cellField, of: f, at: at, mask: 0xff} }
+	src, dst := 12, 16
+	if c.v6 {
+		src, dst = 8, 24
+	}
+	size := addrSize(c.v6)
+	switch {
+	case at >= src && at < src+size:
+		return one(fieldSrc, at-src)
+	case at >= dst && at < dst+size:
+		return one(fieldDst, at-dst)
+	case !c.v6 && at == 9:
+		return one(fieldProto, 0)
+	case c.v6 && at == 6: // the upper one where no extension header is before it
+		c.unknown("IPv6's next header, which may be an extension")
+		return one(fieldProto, 0)
+	}
+	return cell{}
+}
+
+// Protocols that have ports first, and ICMP's.
+var (
+	withPorts = just(6, 17, 33, 132, 136)
+	tcp       = just(6)
+	icmp      = just(1, 58)
+)
+
+// transport is a byte of the upper header, where the rule has asked for its protocol.
+func (c *compiler) transport(at int) cell {
+	one := func(f field, at int) cell { return cell{kind: cellField, of: f, at: at, mask: 0xff} }
+	switch {
+	case at < 4 && c.isOnly(withPorts):
+		return one(fieldSport+field(at/2), at%2)
+	case at == 13 && c.isOnly(tcp):
+		return one(fieldFlags, 0)
+	case at < 2 && c.isOnly(icmp):
+		return one(fieldType+field(at), 0)
+	}
+	return cell{}
+}
+
+// isOnly says whether the packets so far have only such protocols.
+func (c *compiler) isOnly(protocols set) bool {
+	return !slices.ContainsFunc(c.boxes, func(b box) bool {
+		return b[fieldProto] == nil || !b[fieldProto].without(protocols).isEmpty()
+	})
+}
+
+// compare is a comparison of a register.
+func (c *compiler) compare(register uint32, op expr.CmpOp, data []byte) {
+	low, high := make([]byte, len(data)), bytes.Repeat([]byte{0xff}, len(data))
+	switch op {
+	case expr.CmpOpEq:
+		c.ranged(register, data, data, false)
+	case expr.CmpOpNeq:
+		c.ranged(register, data, data, true)
+	case expr.CmpOpLt:
+		c.ranged(register, data, high, true)
+	case expr.CmpOpLte:
+		c.ranged(register, low, data, false)
+	case expr.CmpOpGt:
+		c.ranged(register, low, data, true)
+	case expr.CmpOpGte:
+		c.ranged(register, data, high, false)
+	default:
+		c.unknown("a comparison")
+	}
+}
+
+// ranged keeps what is from first to last, or what is not.
+func (c *compiler) ranged(register uint32, first, last []byte, not bool) {
+	cells := c.regs.get(register, len(first))
+	box, ok := c.boxOf(cells, first, last)
+	if !ok {
+		c.unknown("an expression that is not modelled")
+		return
+	}
+	if not {
+		c.meet(c.outside(box))
+		return
+	}
+	c.lack(cells, box)
+	c.meet(box)
+}
+
+// boxOf is the box of cells from first to last: none, or one. Of several fields only equality
+// is one.
+func (m *model) boxOf(cells []cell, first, last []byte) (boxes []box, ok bool) {
+	parts, ok := groups(cells)
+	if !ok || len(parts) > 1 && !bytes.Equal(first, last) {
+		return nil, false
+	}
+	var b box
+	for _, g := range parts {
+		n := g.at + len(g.cells)
+		if n > len(first) || n > len(last) {
+			return nil, false
+		}
+		s, ok := m.within(g, first[g.at:n], last[g.at:n])
+		if !ok {
+			return nil, false
+		}
+		if g.cells[0].kind == cellConst {
+			if s.isEmpty() {
+				return nil, true
+			}
+			continue
+		}
+		f := g.cells[0].of
+		if b[f] = b[f].and(s); b[f].isEmpty() {
+			return nil, true
+		}
+	}
+	return []box{b}, true
+}
+
+// lack notes why there is no such packet, where that is an interface.
+func (c *compiler) lack(cells []cell, boxes []box) {
+	if len(boxes) == 0 && len(cells) > 0 && cells[0].kind == cellField && (cells[0].of == fieldIn || cells[0].of == fieldOut) {
+		c.line.lacks = "an interface that the node has not got"
+	}
+}
+
+// outside are all packets but those of the boxes.
+func (m *model) outside(boxes []box) (rest []box) {
+	rest = []box{{}}
+	for i := range boxes {
+		var less []box
+		for _, r := range rest {
+			if _, some := r.and(&boxes[i]); !some {
+				less = append(less, r)
+				continue
+			}
+			less = append(less, r.without(&boxes[i], &m.domain)...)
+		}
+		rest = less
+	}
+	return rest
+}
+
+// lookup asks a set, or a map.
+func (c *compiler) lookup(x *expr.Lookup) {
+	set := c.line.in.of.Table.Sets[x.SetName]
+	if set == nil || set.Dynamic || set.Updated || set.Stateful || set.Expires() {
+		c.unknown("a set that changes by itself")
+		if set == nil || !set.Verdicts || !x.IsDestRegSet {
+			c.regs = registers{}
+			return
+		}
+	}
+	cells := c.regs.get(x.SourceRegister, set.KeyLen)
+	if x.IsDestRegSet && set.Verdicts {
+		c.verdictMap(set, cells)
+		return
+	}
+	boxes, ok := c.elements(set, cells, func(*inspect.Element) bool { return true })
+	if x.IsDestRegSet {
+		c.regs.put(x.DestRegister, make([]cell, set.DataLen)...)
+	}
+	switch {
+	case !ok:
+		c.unknown("a set of several fields")
+	case x.Invert && len(boxes) > most(set):
+		c.unknown("a large set that is negated")
+	case x.Invert:
+		c.meet(c.outside(boxes))
+	default:
+		c.lack(cells, boxes)
+		c.meet(boxes)
+	}
+}
+
+// most is how many boxes of a set are turned inside out.
+func most(set *inspect.Set) int {
+	const plain, several = mostBoxes, 8
+	if len(set.Fields) > 1 {
+		return several
+	}
+	return plain
+}
+
+// elements are the packets that some elements of a set have.
+func (c *compiler) elements(set *inspect.Set, cells []cell, which func(*inspect.Element) bool) (boxes []box, ok bool) {
+	var one box // of a single field, all together
+	single := field(-1)
+	all := false
+	for i := range set.Elements {
+		e := &set.Elements[i]
+		if e.CatchAll {
+			all = all || which(e)
+			continue
+		}
+		made, ok := c.element(set, e, cells)
+		if !ok {
+			return nil, false
+		}
+		if !which(e) {
+			continue
+		}
+		for _, b := range made {
+			if f, is := b.single(); is && (single < 0 || single == f) {
+				if single < 0 {
+					single, one[f] = f, none()
+				}
+				one[f] = append(one[f], b[f]...)
+				continue
+			}
+			boxes = append(boxes, b)
+		}
+	}
+	if single >= 0 {
+		one[single] = one[single].tidy()
+		boxes = append(boxes, one)
+	}
+	if all { // also what no element has
+		others, ok := c.elements(set, cells, func(e *inspect.Element) bool { return !e.CatchAll })
+		if !ok || len(others) > most(set) {
+			return nil, false
+		}
+		boxes = append(boxes, c.outside(others)...)
+	}
+	return boxes, true
+}
+
+// single is the only field that a box is about.
+func (b *box) single() (of field, is bool) {
+	for f := range b {
+		if b[f] != nil {
+			if is {
+				return 0, false
+			}
+			of, is = field(f), true
+		}
+	}
+	return of, is
+}
+
+// element is the box of an element: part by part in a concatenation of ranges.
+func (c *compiler) element(set *inspect.Set, e *inspect.Element, cells []cell) (boxes []box, ok bool) {
+	if e.End == nil {
+		return c.boxOf(cells[:min(len(cells), len(e.Key))], e.Key, e.Key)
+	}
+	if len(set.Fields) == 0 {
+		return c.boxOf(cells, e.Key, e.End)
+	}
+	boxes = []box{{}}
+	at := 0
+	for _, size := range set.Fields {
+		if at+size > len(e.Key) || at+size > len(e.End) || at+size > len(cells) {
+			return nil, false
+		}
+		part, ok := c.boxOf(cells[at:at+size], e.Key[at:at+size], e.End[at:at+size])
+		if !ok {
+			return nil, false
+		}
+		boxes = andAll(boxes, part)
+		at += (size + 3) &^ 3
+	}
+	return boxes, true
+}
+
+// verdictMap makes an arm of each verdict of a map.
+func (c *compiler) verdictMap(set *inspect.Set, cells []cell) {
+	before := c.boxes
+	var seen []expr.Verdict
+	for i := range set.Elements {
+		v := set.Elements[i].Verdict
+		if v == nil || slices.ContainsFunc(seen, func(s expr.Verdict) bool { return s.Kind == v.Kind && s.Chain == v.Chain }) {
+			continue
+		}
+		seen = append(seen, *v)
+		boxes, ok := c.elements(set, cells, func(e *inspect.Element) bool {
+			return e.Verdict != nil && e.Verdict.Kind == v.Kind && e.Verdict.Chain == v.Chain
+		})
+		c.boxes = before
+		if ok {
+			c.meet(boxes)
+		} else {
+			c.unknown("a map of several fields")
+		}
+		c.verdict(*v)
+	}
+	c.ended = true
+}

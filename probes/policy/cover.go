@@ -1,0 +1,214 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/watch"
+)
+
+// Cover tries every rule and every chain policy of a node, in a twin of the lab, and says what became of each:
+// see Report. It changes nothing in the lab. What it says was met, the kernel's trace has shown; that a rule is
+// shadowed or unreachable it says only where every expression that this rests on is modelled exactly.
+//
+// Rules of the families ip, ip6 and inet at the hooks prerouting, input, forward, output and postrouting are
+// tried, those of iptables-nft among them. What stands elsewhere (bridge, netdev, arp, ingress), and rules of
+// iptables-legacy, are not.
+//
+// The error is that of harness.Lab.Twin where there is none, that the lab has no such node, that a socket could
+// not be opened, or the context's.
+func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
+	r := Report{Lab: lab.Name(), Node: node}
+	err := withTwin(lab, node, func(twin *harness.Node) error {
+		c, err := openCover(twin)
+		if err != nil {
+			return err
+		}
+		defer c.kernel.close()
+		err = c.run(ctx)
+		r.Rules, r.Packets = c.report(), c.sent
+		return err
+	})
+	if err != nil {
+		return r, fmt.Errorf("cover: node %s: %w", node, err)
+	}
+	return r, nil
+}
+
+// withTwin calls f with the node of a twin.
+func withTwin(lab *harness.Lab, name string, f func(*harness.Node) error) error {
+	if nodeOf(lab, name) == nil {
+		return fmt.Errorf("lab %s has no such node", lab.Name())
+	}
+	twin, err := lab.Twin()
+	if err != nil {
+		return err
+	}
+	defer twin.Down()
+	return f(nodeOf(twin, name))
+}
+
+func nodeOf(lab *harness.Lab, name string) *harness.Node {
+	for _, n := range lab.Nodes() {
+		if n.Name() == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// cover is a node's rules while they are tried.
+type cover struct {
+	kernel  *kernel
+	set     *inspect.Ruleset
+	state   *inspect.State
+	worlds  [2]*world // of IPv4 and IPv6
+	entries []*entry
+	byPlace map[place]*entry
+	passed  []passed
+	sent    int
+	rand    *rand.Rand
+}
+
+// entry is a rule or a policy.
+type entry struct {
+	rule     Rule
+	chain    *inspect.Chain
+	of       *inspect.Rule // nil for a policy
+	searches []*search
+	over     []*search // that found nothing more
+	met      string    // what the kernel did instead with what was tried
+}
+
+func (e *entry) done() bool { return e.rule.Fate != NotModelled || e.rule.Why != "" }
+
+func openCover(node *harness.Node) (*cover, error) {
+	c := &cover{byPlace: map[place]*entry{}, rand: rand.New(rand.NewPCG(1, 2))}
+	ns := inspect.Namespace{Handle: node.Netlink(), Do: node.Do}
+	var err error
+	if c.state, err = ns.Read(node.Name()); err != nil {
+		return nil, err
+	}
+	if err = ns.Fill(c.state, inspect.Want{Sysctls: sysctls}); err != nil {
+		return nil, err
+	}
+	if c.set, err = readRules(node); err != nil {
+		return nil, err
+	}
+	if c.kernel, err = openKernel(node, c.state.Links); err != nil {
+		return nil, err
+	}
+	var others []netip.Addr
+	for _, n := range node.Lab().Nodes() {
+		if n != node {
+			others = append(others, n.Addrs()...)
+		}
+	}
+	for i := range c.worlds {
+		c.worlds[i] = newWorld(newModel(c.set, c.state.Links, i == 1), c.state, c.kernel.enters(), others)
+	}
+	c.list(watch.RuleTexts(node))
+	return c, nil
+}
+
+func readRules(node *harness.Node) (set *inspect.Ruleset, err error) {
+	var conn *inspect.RulesetConn
+	err = node.Do(func() error {
+		conn, err = inspect.DialRuleset()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	return inspect.ReadRuleset(conn)
+}
+
+// list makes an entry of each rule and policy.
+func (c *cover) list(text func(family, table, chain string, handle uint64) string) {
+	for _, t := range c.set.Tables {
+		for _, ch := range t.Chains {
+			for _, r := range ch.Rules {
+				said := text(t.Family, t.Name, ch.Name, r.Handle)
+				if said == "" {
+					said = fmt.Sprintf("rule %d", r.Position)
+				}
+				c.add(&entry{rule: Rule{Position: r.Position, Text: said, Comment: commentOf(r)}, chain: ch, of: r})
+			}
+			if ch.Hook != "" {
+				said := "policy accept"
+				if ch.Drops {
+					said = "policy drop"
+				}
+				c.add(&entry{rule: Rule{Text: said}, chain: ch})
+			}
+		}
+	}
+}
+
+func (c *cover) add(e *entry) {
+	t := e.chain.Table
+	e.rule.Family, e.rule.Table, e.rule.Chain = t.Family, t.Name, e.chain.Name
+	at := place{t.Family, t.Name, e.chain.Name, 0}
+	if e.of != nil {
+		at.handle = e.of.Handle
+	}
+	c.entries, c.byPlace[at] = append(c.entries, e), e
+	c.prepare(e)
+}
+
+// prepare settles what can be said without a packet, or begins to look for one.
+func (c *cover) prepare(e *entry) {
+	t := e.chain.Table
+	switch {
+	case t.Family != "ip" && t.Family != "ip6" && t.Family != "inet":
+		e.rule.Why = "rules of family " + t.Family + " are not tried"
+		return
+	case t.Dormant():
+		e.settle(Needs, "a table that is not dormant")
+		return
+	}
+	based, elsewhere := false, ""
+	for _, w := range c.worlds {
+		ch := w.chains[e.chain]
+		if ch == nil {
+			continue
+		}
+		for _, base := range w.bases(ch) {
+			if based = true; !w.tries(base.of) {
+				elsewhere = base.of.Hook
+				continue
+			}
+			e.searches = append(e.searches, w.newSearch(w.goal(base, ch, e.of), w.reach(base.of.Hook), c.rand))
+		}
+	}
+	switch {
+	case !based:
+		e.settle(Unreferenced, "no hook leads to the chain "+e.chain.Name)
+	case len(e.searches) == 0:
+		e.rule.Why = "the hook " + elsewhere + " is not tried"
+	}
+}
+
+func (e *entry) settle(f Fate, why string) { e.rule.Fate, e.rule.Why = f, why }
+
+// goal is what is looked for of a rule, or of a chain's policy.
+func (m *model) goal(base, in *chain, rule *inspect.Rule) goal {
+	for _, l := range in.lines {
+		if l.rule == rule {
+			return goal{base, l}
+		}
+	}
+	return goal{base: base}
+}
+
+func (c *cover) report() (rules []Rule) {
+	for _, e := range c.entries {
+		rules = append(rules, e.rule)
+	}
+	return rules
+}

@@ -1,0 +1,227 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/policy"
+	"github.com/nstest/nstest/topo"
+)
+
+// office is a client and a server, and a firewall between them.
+func office(rules string) *topo.Network {
+	office := topo.New("office")
+	lan := office.Switch("lan", "10.0.1.0/24", "fd00:1::/64")
+	dmz := office.Switch("dmz", "10.0.2.0/24", "fd00:2::/64")
+	office.Host("client", lan)
+	office.Host("server", dmz)
+	office.Router("fw", lan, dmz).Nft(rules)
+	return office
+}
+
+// fates are the lines of a report, without packets: chain, position, fate and why.
+func fates(report policy.Report) (lines []string) {
+	for _, r := range report.Rules {
+		line := fmt.Sprintf("%s %d %s", r.Chain, r.Position, r.Fate)
+		if told := strings.Join(append(r.By, r.Why), ""); told != "" {
+			line += ": " + told
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func covered(t *testing.T, lab *harness.Lab) policy.Report {
+	t.Helper()
+	report, err := policy.Cover(t.Context(), lab, "fw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func wantFates(t *testing.T, report policy.Report, want ...string) {
+	t.Helper()
+	got := fates(report)
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Fatalf("line %d:\n  %s\nwanted:\n  %s\n%s", i+1, strings.Join(got, "\n  "), strings.Join(want, "\n  "), report)
+		}
+	}
+}
+
+func TestCover(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(`
+table inet filter {
+	chain guests { udp dport 53 counter reject; }
+	chain staff { accept; }
+	chain nobody { accept; }
+	chain back { return; }
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		counter
+		ct state established,related accept
+		ct state invalid drop
+		tcp dport 22 drop comment "no ssh"
+		ip saddr 10.0.1.0/25 tcp dport 22 accept
+		tcp dport 25 drop
+		jump back
+		meta l4proto udp jump guests
+		iifname "wlan" jump staff
+		tcp dport vmap { 80 : accept, 81 : drop }
+		ip daddr 127.0.0.1 accept
+		ip daddr 192.0.2.1 accept
+		tcp dport 90 tcp dport 91 accept
+		oifname "dmz" accept
+	}
+	chain input {
+		type filter hook input priority 0; policy drop;
+		iif lo accept
+		ct state established accept
+		icmp type echo-request accept
+		meta l4proto ipv6-icmp accept
+	}
+	chain output {
+		type filter hook output priority 0; policy accept;
+	}
+}
+table bridge b { chain forward { type filter hook forward priority 0; }; }
+`))
+	wantFates(t, covered(t, lab),
+		"guests 1 decided",
+		"staff 1 needs: packets that are led to the chain staff: no rule that jumps there matches any",
+		"nobody 1 unreferenced: no hook leads to the chain nobody",
+		"back 1 matched",
+		"forward 1 matched",
+		"forward 2 decided",
+		"forward 3 decided",
+		"forward 4 decided",
+		"forward 5 shadowed: rule 4 of inet filter forward (tcp dport 22 drop comment \"no ssh\")",
+		"forward 6 decided",
+		"forward 7 matched",
+		"forward 8 matched",
+		"forward 9 needs: an interface that the node has not got",
+		"forward 10 decided",
+		"forward 11 unreachable: the kernel hands no packet with such addresses or interfaces to the hook forward",
+		"forward 12 needs: routes, addresses or interfaces that this lab has not: it sends no such packet through forward",
+		"forward 13 unreachable: no packet has all that it asks for",
+		"forward 14 decided",
+		"forward 0 decided",
+		"input 1 decided",
+		"input 2 decided",
+		"input 3 decided",
+		"input 4 decided",
+		"input 0 decided",
+		"output 0 decided",
+		"forward 0 not modelled: rules of family bridge are not tried",
+	)
+}
+
+// What connection tracking asks for is made: an answer, a second packet, an error.
+func TestCoverOfConnections(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(`
+table ip filter {
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		ct state related icmp type destination-unreachable accept
+		iifname "dmz" ct state established accept
+		iifname "lan" ct state established accept
+		ct state invalid tcp flags rst drop
+		iifname "lan" udp dport 53 accept
+	}
+	chain output {
+		type filter hook output priority 0; policy accept;
+		ct state established accept
+	}
+}`))
+	report := covered(t, lab)
+	wantFates(t, report,
+		"forward 1 decided", "forward 2 decided", "forward 3 decided", "forward 4 decided", "forward 5 decided", "forward 0 decided",
+		"output 1 decided", "output 0 decided")
+	for i, packets := range map[int]int{0: 2, 1: 2, 2: 3} {
+		if got := report.Rules[i].Witness; len(got) != packets {
+			t.Errorf("%s: %d packets and not %d", report.Rules[i], len(got), packets)
+		}
+	}
+}
+
+// Another table at the same hook takes packets first, or another rule whose state nobody knows.
+func TestCoverOfTables(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(`
+table inet early {
+	chain forward {
+		type filter hook forward priority -10; policy accept;
+		iifname "lan" accept
+		tcp dport 80 drop
+	}
+}
+table inet late {
+	set seen { type ipv4_addr; flags dynamic; }
+	chain forward {
+		type filter hook forward priority 10; policy accept;
+		iifname "dmz" tcp dport 80 accept
+		tcp dport 80 accept
+		ip saddr @seen drop
+		meta mark 7 accept
+		tcp dport 0-65535 drop
+		meta l4proto tcp accept
+	}
+}`))
+	wantFates(t, covered(t, lab),
+		"forward 1 decided", "forward 2 decided", "forward 0 decided",
+		"forward 1 shadowed: rule 2 of inet early forward (tcp dport 80 drop)",
+		"forward 2 decided",
+		"forward 3 not modelled: it has a set that changes by itself",
+		"forward 4 needs: a mark, which no rule sets",
+		"forward 5 decided",
+		"forward 6 decided", // by what ends before its ports
+		"forward 0 decided",
+	)
+}
+
+// The lab is as it was.
+func TestCoverLeavesTheLabAlone(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, sides(`table inet filter {
+	chain forward {
+		type filter hook forward priority 0;
+		counter
+		ct state established counter accept
+		tcp dport 22 counter drop
+	}
+}`))
+	covered(t, lab)
+	for place, packets := range counted(t, lab.Node("fw")) {
+		if packets > 0 {
+			t.Errorf("%s counted %d packets", place, packets)
+		}
+	}
+}
+
+func TestCoverSaysWhatItCannot(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(""))
+	if _, err := policy.Cover(t.Context(), lab, "wf"); err == nil || err.Error() != "cover: node wf: lab office has no such node" {
+		t.Errorf("the error is %v", err)
+	}
+	if report := covered(t, lab); report.String() != "fw: 0 rules and policies: none\n" {
+		t.Errorf("without rules it says %q", report)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := policy.Cover(ctx, lab, "fw"); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error of a context that is over is %v", err)
+	}
+}

@@ -1,0 +1,39 @@
+// Package policy tries every rule of a firewall, on the kernel that has them:
+//
+//	report, err := policy.Cover(ctx, lab, "fw")
+//	...
+//	fmt.Print(report)
+//
+// prints, chain by chain, what became of each rule:
+//
+//	fw: 5 rules and policies: 3 decided, 1 shadowed, 1 needs
+//	inet filter forward
+//	  1  ct state established accept         decided   tcp 10.0.1.1:45732 > 10.0.2.1:80 SYN, in by lan, new; then tcp 10.0.2.1:80 > 10.0.1.1:45732 SYN,ACK, in by dmz, established
+//	  2  tcp dport 22 drop                   decided   tcp 10.0.1.1:52505 > 10.0.2.1:22 SYN, in by lan, new
+//	  3  ip saddr 10.0.1.1 tcp dport 22 accept  shadowed  by rule 2 of inet filter forward (tcp dport 22 drop)
+//	  4  ip daddr 192.0.2.1 accept           needs     routes, addresses or interfaces that this lab has not: it sends no such packet through forward
+//	  -  policy drop                         decided   tcp 10.0.2.1:39861 > 10.0.1.1:23463 SYN, in by dmz, new
+//
+// A report is data, too: a test expects that report.Of(policy.Shadowed) is empty.
+//
+// # How it is known
+//
+// A small model of the rules proposes a packet for each. The packet is sent at the node's links, as if from who
+// would send it, or by the node itself, in a twin of the lab: the lab is left alone, with its connections and sets.
+// The kernel's trace says which rules it met. So what is called Decided or Matched was seen, whatever the model
+// thinks; Rule.Witness is the packet.
+//
+// What there is not (Shadowed, Unreachable, Unreferenced) nobody can see. It follows from the model, and so is said only
+// where each expression that takes packets away is modelled exactly: interfaces, addresses, protocols, ports, ICMP's type and
+// code, TCP's flags, states of conntrack, marks that no rule sets, sets and maps that do not change by themselves; of
+// iptables-nft tcp, udp, icmp, multiport, state and conntrack's states. All else is never held to take a packet.
+//
+// A rule of which neither can be said is Needs, if what this lab lacks is known, or else NotModelled. Both say why. Whether
+// a rule is redundant is not told.
+//
+// # What is sent
+//
+// TCP, UDP, ICMP and whatever protocol a rule names, in IPv4 and IPv6: the first packet of a connection; where rules ask for
+// it an answer, a second packet, an ICMP error, an invalid packet; and one that ends before its upper header does. Nothing is sent
+// in bursts, as a user but the tests' own, as a fragment, or from a port of a bridge, tunnel or VLAN.
+package policy

@@ -1,0 +1,46 @@
+package policy_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"testing"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/policy"
+	. "github.com/onsi/gomega"
+)
+
+// given is what a test has: its T and the T's context, and the lab of its network,
+// as harness.Up(t, network) makes it.
+func given() (t *testing.T, ctx context.Context, lab *harness.Lab) { return }
+
+// Each rule of the firewall was tried, and none is dead.
+func ExampleCover() {
+	t, ctx, lab := given()
+	report, err := policy.Cover(ctx, lab, "fw")
+	if err != nil {
+		log.Fatal(err)
+	}
+	NewWithT(t).Expect(report.Of(policy.Shadowed, policy.Unreferenced, policy.Unreachable)).To(BeEmpty(), report.String())
+}
+
+// What decided, and for which packet.
+func ExampleReport() {
+	_, ctx, lab := given()
+	report, err := policy.Cover(ctx, lab, "fw")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, rule := range report.Rules {
+		switch rule.Fate {
+		case policy.Decided, policy.Matched:
+			last := rule.Witness[len(rule.Witness)-1]
+			fmt.Println(rule.Text, "was met by a packet from", last.Source, "to", last.Destination, "in by", last.In)
+		case policy.Shadowed:
+			fmt.Println(rule.Text, "never is asked, because of", rule.By)
+		case policy.Unreferenced, policy.Unreachable, policy.Needs, policy.NotModelled:
+			fmt.Println(rule.Text, "was met by none:", rule.Why)
+		}
+	}
+}

@@ -1,0 +1,233 @@
+package policy
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/watch"
+	"golang.org/x/sys/unix"
+)
+
+// ownTable is not the user's: coverage, bundles and rulesets that are read leave out such names.
+const ownTable = "nstest-trace-policy"
+
+// kernel sends packets through a node's rules, and hears by the trace what they do with them. The node is
+// one of a twin.
+type kernel struct {
+	node   *harness.Node
+	trace  *watch.Trace
+	ports  map[int]*port // by the index of the node's interface
+	raw    [2]int        // sockets of the node, for IPv4 and IPv6
+	number uint32        // of the last packet
+}
+
+// port is where packets can be sent to an interface of the node.
+type port struct {
+	fd    int
+	index int // of the far end's
+	mac   net.HardwareAddr
+	peer  *harness.Node
+}
+
+// openKernel makes a node of a twin ready.
+func openKernel(node *harness.Node, links []inspect.Link) (k *kernel, err error) {
+	k = &kernel{node: node, ports: map[int]*port{}, raw: [2]int{-1, -1}}
+	defer func() {
+		if err != nil {
+			k.close()
+		}
+	}()
+	if k.trace, err = watch.OpenTrace(node); err != nil {
+		return k, fmt.Errorf("open trace: %w", err)
+	}
+	if err = node.Nftables(ownRules); err != nil {
+		return k, fmt.Errorf("make trace table: %w", err)
+	}
+	if err = node.Do(k.openRaw); err != nil {
+		return k, fmt.Errorf("open raw socket: %w", err)
+	}
+	for _, l := range links {
+		if err = k.openPort(l); err != nil {
+			return k, err
+		}
+	}
+	for _, other := range node.Lab().Nodes() {
+		if other != node {
+			if err = other.Nftables(silence); err != nil {
+				return k, fmt.Errorf("silence node %s: %w", other, err)
+			}
+		}
+	}
+	return k, nil
+}
+
+func (k *kernel) close() {
+	if k.trace != nil {
+		k.trace.Close()
+	}
+	for _, fd := range k.raw {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	for _, p := range k.ports {
+		_ = unix.Close(p.fd)
+	}
+}
+
+// openRaw opens the sockets for what the node itself sends, in its namespace.
+func (k *kernel) openRaw() (err error) {
+	const kind = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	if k.raw[0], err = unix.Socket(unix.AF_INET, kind, unix.IPPROTO_RAW); err != nil {
+		return err
+	}
+	k.raw[1], err = unix.Socket(unix.AF_INET6, kind, unix.IPPROTO_RAW)
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		return nil
+	}
+	return err
+}
+
+// openPort finds who is at the other end of an interface, and opens a socket there.
+func (k *kernel) openPort(l inspect.Link) error {
+	lab := k.node.Lab()
+	mac, err := net.ParseMAC(l.MAC)
+	cable, _ := lab.Cable(k.node.Name(), l.Name)
+	if err != nil || cable == "" {
+		return nil
+	}
+	segment, _ := lab.Plan().Segment(cable)
+	for _, ref := range segment.Ports {
+		if ref.Node == k.node.Name() {
+			continue
+		}
+		peer := lab.Node(ref.Node)
+		p := &port{mac: mac, peer: peer}
+		err := peer.Do(func() error {
+			device, err := net.InterfaceByName(ref.Port)
+			if err != nil {
+				return err
+			}
+			p.index = device.Index
+			p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("node %s: port %s: open packet socket: %w", ref.Node, ref.Port, err)
+		}
+		k.ports[l.Index] = p
+		return nil
+	}
+	return nil
+}
+
+// enters are the interfaces at which packets can be sent in.
+func (k *kernel) enters() map[int]bool {
+	made := map[int]bool{}
+	for index := range k.ports {
+		made[index] = true
+	}
+	return made
+}
+
+// send sends a packet, under a number by which it is known again. That rules drop it is no error.
+func (k *kernel) send(p *Packet, id uint32) error {
+	data := p.build(id)
+	v6 := p.Source.Addr().Is6()
+	in := int(p.at[fieldIn].lo)
+	if in == 0 || in == lo {
+		return k.sendRaw(p, data, v6)
+	}
+	port := k.ports[in]
+	if port == nil {
+		return fmt.Errorf("nobody is at the interface %s", p.In)
+	}
+	to := &unix.SockaddrLinklayer{Protocol: swap16(unix.ETH_P_IP), Ifindex: port.index, Halen: uint8(len(port.mac))}
+	if v6 {
+		to.Protocol = swap16(unix.ETH_P_IPV6)
+	}
+	copy(to.Addr[:], port.mac)
+	return unix.Sendto(port.fd, data, 0, to)
+}
+
+func (k *kernel) sendRaw(p *Packet, data []byte, v6 bool) error {
+	var err error
+	if v6 {
+		err = unix.Sendto(k.raw[1], data, 0, &unix.SockaddrInet6{Addr: p.Destination.Addr().As16()})
+	} else {
+		err = unix.Sendto(k.raw[0], data, 0, &unix.SockaddrInet4{Addr: p.Destination.Addr().As4()})
+	}
+	if errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return err
+}
+
+func swap16(n uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
+}
+
+// hooks are those of IP, in the kernel's order.
+var hooks = []*nftables.ChainHook{
+	nftables.ChainHookPrerouting, nftables.ChainHookInput, nftables.ChainHookForward, nftables.ChainHookOutput, nftables.ChainHookPostrouting,
+}
+
+// ownRules set the trace flag before all others, and tell what came past them. There what has an even number
+// ends, so that it leaves nothing behind: no connection, no neighbour that is asked for, no answer.
+func ownRules(c *nftables.Conn) error {
+	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: ownTable})
+	for i, hook := range hooks {
+		if known[i] == "prerouting" || known[i] == "output" {
+			chain := c.AddChain(&nftables.Chain{
+				Table: table, Name: known[i], Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityRef(math.MinInt32),
+			})
+			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+				&expr.Immediate{Register: 1, Data: []byte{1}},
+				&expr.Meta{Key: expr.MetaKeyNFTRACE, SourceRegister: true, Register: 1},
+			}})
+		}
+		const beforeConfirmation = math.MaxInt32 - 1 // of connections, which is the last of all
+		chain := c.AddChain(&nftables.Chain{
+			Table: table, Name: known[i] + last, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityRef(beforeConfirmation),
+		})
+		if known[i] == "input" || known[i] == "postrouting" {
+			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: evenOf(unix.NFPROTO_IPV4, 5)})
+			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: evenOf(unix.NFPROTO_IPV6, 3)})
+		}
+	}
+	return c.Flush()
+}
+
+// last ends the names of the chains after all others.
+const last = "-last"
+
+// evenOf drops packets whose byte at an offset is even.
+func evenOf(family byte, offset uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{1}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0}},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}
+}
+
+// silence keeps the others from answering what is not theirs.
+func silence(c *nftables.Conn) error {
+	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: ownTable})
+	for _, hook := range []*nftables.ChainHook{nftables.ChainHookPrerouting, nftables.ChainHookOutput} {
+		chain := &nftables.Chain{Table: table, Name: fmt.Sprintf("hook%d", *hook), Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityRef(math.MinInt32)}
+		drop := nftables.ChainPolicyDrop
+		chain.Policy = &drop
+		c.AddChain(chain)
+	}
+	return c.Flush()
+}

@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// model is what a node's rules say of packets of one family, as far as they are known
+// exactly. It proposes packets; what it says of those that there are not holds only
+// where it is exact.
+type model struct {
+	v6     bool
+	domain box
+	links  []inspect.Link
+	addrs  []number // of the lab's other nodes, which packets have where they may
+	set    *inspect.Ruleset
+	chains map[*inspect.Chain]*chain
+	// marks says that rules set marks, and tracks that the kernel tracks connections.
+	marks, tracks, writes bool
+	translates            bool // a rule gives packets another destination
+}
+
+// chain is one that was compiled.
+type chain struct {
+	of    *inspect.Chain
+	lines []*line
+	leads map[*chain]bool // to which rules of it, and of those that it leads to, jump
+	hands map[*chain]bool // and for some packet, as far as is known
+}
+
+// line is a rule of a family.
+type line struct {
+	rule *inspect.Rule
+	in   *chain
+	arms []arm
+	// unknown are expressions of it that are not modelled; lacks is why it has no packet.
+	unknown []string
+	lacks   string
+}
+
+// exact says whether its arms are all the packets that match it, and no others.
+func (l *line) exact() bool { return len(l.unknown) == 0 }
+
+// arm are packets that a rule gives one verdict.
+type arm struct {
+	boxes   []box
+	verdict verdict
+	to      *chain
+}
+
+// verdict is what a rule does with a packet, for the rules after it.
+type verdict int
+
+const (
+	goesOn verdict = iota
+	accepts
+	drops
+	returns
+	jumps
+	goes
+)
+
+func (v verdict) ends() bool { return v == accepts || v == drops }
+
+// arm is the one that has a packet.
+func (l *line) arm(p *point) *arm {
+	for i := range l.arms {
+		if l.arms[i].has(p) != nil {
+			return &l.arms[i]
+		}
+	}
+	return nil
+}
+
+func (a *arm) has(p *point) *box {
+	for i := range a.boxes {
+		if a.boxes[i].has(p) {
+			return &a.boxes[i]
+		}
+	}
+	return nil
+}
+
+// newModel compiles a ruleset for a family.
+func newModel(set *inspect.Ruleset, links []inspect.Link, v6 bool) *model {
+	m := &model{v6: v6, set: set, links: links, chains: map[*inspect.Chain]*chain{}}
+	m.domain = domainOf(links, v6)
+	m.survey()
+	for _, table := range m.tables() {
+		for _, c := range table.Chains {
+			m.chains[c] = &chain{of: c, leads: map[*chain]bool{}, hands: map[*chain]bool{}}
+		}
+	}
+	for _, table := range m.tables() {
+		for _, c := range table.Chains {
+			made := m.chains[c]
+			for _, rule := range c.Rules {
+				made.lines = append(made.lines, m.compile(made, rule))
+			}
+		}
+	}
+	for _, c := range m.chains {
+		lead(c.leads, c, false)
+		lead(c.hands, c, true)
+	}
+	return m
+}
+
+// lead notes all chains that one leads to; with hands those alone where some packet may come.
+func lead(to map[*chain]bool, by *chain, hands bool) {
+	for _, l := range by.lines {
+		for _, a := range l.arms {
+			if a.to != nil && !to[a.to] && (len(a.boxes) > 0 || !hands) {
+				to[a.to] = true
+				lead(to, a.to, hands)
+			}
+		}
+	}
+}
+
+// tables are those that packets of the family meet.
+func (m *model) tables() (tables []*inspect.Table) {
+	own := "ip"
+	if m.v6 {
+		own = "ip6"
+	}
+	for _, t := range m.set.Tables {
+		if !t.Dormant() && (t.Family == own || t.Family == "inet") {
+			tables = append(tables, t)
+		}
+	}
+	return tables
+}
+
+// ahead are the base chains that a packet meets at a hook before one, where that is sure: at the
+// same priority nothing is.
+func (m *model) ahead(of *chain) (before []*chain) {
+	for _, table := range m.tables() {
+		for _, c := range table.Chains {
+			if c.Hook == of.of.Hook && c.Priority < of.of.Priority && c.Type != "nat" {
+				before = append(before, m.chains[c])
+			}
+		}
+	}
+	slices.SortFunc(before, func(a, b *chain) int { return int(a.of.Priority) - int(b.of.Priority) })
+	return before
+}
+
+// bases are the base chains from which jumps lead to a chain, itself if it is one.
+func (m *model) bases(c *chain) (bases []*chain) {
+	for _, table := range m.tables() {
+		for _, base := range table.Chains {
+			if b := m.chains[base]; base.Hook != "" && (b == c || b.leads[c]) {
+				bases = append(bases, b)
+			}
+		}
+	}
+	return bases
+}
+
+// tries says whether packets are tried at a base chain.
+func (m *model) tries(c *inspect.Chain) bool { return slices.Contains(known, c.Hook) }
+
+// known are the hooks at which packets are tried.
+var known = []string{"prerouting", "input", "forward", "output", "postrouting"}
+
+func domainOf(links []inspect.Link, v6 bool) (d box) {
+	const byteMost, portMost, markMost = 0xff, 0xffff, 0xffffffff
+	devices := set{{}} // none
+	for _, l := range links {
+		devices = append(devices, span{small(uint64(l.Index)), small(uint64(l.Index))})
+	}
+	all := numberOf(slices.Repeat([]byte{byteMost}, addrSize(v6)))
+	for f := range d {
+		switch field(f) {
+		case fieldIn, fieldOut:
+			d[f] = devices.tidy()
+		case fieldSrc, fieldDst:
+			d[f] = between(number{}, all)
+		case fieldHead:
+			d[f] = just(headWhole, headNone, headPorts)
+		case fieldSport, fieldDport:
+			d[f] = between(number{}, small(portMost))
+		case fieldState:
+			d[f] = just(stateInvalid, stateEstablished, stateRelated, stateNew, stateUntracked)
+		case fieldMark:
+			d[f] = between(number{}, small(markMost))
+		default:
+			d[f] = between(number{}, small(byteMost))
+		}
+	}
+	return d
+}
+
+// The states of conntrack, as a rule asks for them (NF_CT_STATE_BIT).
+const (
+	stateInvalid     = 1
+	stateEstablished = 2
+	stateRelated     = 4
+	stateNew         = 8
+	stateUntracked   = 64
+)

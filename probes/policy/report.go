@@ -1,0 +1,146 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Fate is what was found of a rule or a chain's policy.
+type Fate int
+
+const (
+	// NotModelled: neither was a packet found that meets it, nor can it be said that there is none. Why
+	// says what stands in the way.
+	NotModelled Fate = iota
+	// Decided: it gave a packet its verdict. Witness is the packet.
+	Decided
+	// Matched: a packet met it, and it did what it does, which is no verdict: it counts, marks, logs,
+	// jumps or returns. Witness is the packet.
+	Matched
+	// Shadowed: earlier rules take every packet that it matches, whatever they do with them. By names them.
+	Shadowed
+	// Unreferenced: no hook leads to its chain.
+	Unreferenced
+	// Unreachable: no packet that it matches can come to the hook. Why says what takes it.
+	Unreachable
+	// Needs: what this lab can send does not meet it. Why says what would be needed.
+	Needs
+)
+
+var fateWords = []string{"not modelled", "decided", "matched", "shadowed", "unreferenced", "unreachable", "needs"}
+
+// String is the word.
+func (f Fate) String() string {
+	if f < 0 || int(f) >= len(fateWords) {
+		return fmt.Sprintf("fate %d", int(f))
+	}
+	return fateWords[f]
+}
+
+// Rule is a rule, or a base chain's policy, with its fate.
+type Rule struct {
+	// Family, Table and Chain are where it stands, in nft's words.
+	Family, Table, Chain string
+	// Position is its place in the chain, from 1; 0 is the policy.
+	Position int
+	// Text is the rule as nft prints it, or "policy drop"; without nft its place.
+	Text string
+	// Comment is its own, or "".
+	Comment string
+
+	Fate Fate
+	// Witness are packets in the order in which they were sent; the last one met the rule. Those before it
+	// opened the connection that it belongs to.
+	Witness []Packet
+	// By are the places and texts of the rules that shadow it.
+	By []string
+	// Why is a clause: what is needed, what takes its packets, which expression is not modelled.
+	Why string
+}
+
+// String is the rule in a line: "rule 2 of inet filter forward (tcp dport 22 accept): shadowed by ...".
+func (r Rule) String() string {
+	text := fmt.Sprintf("%s: %s", r.where(), r.Fate)
+	if told := r.told(); told != "" {
+		text += ": " + told
+	}
+	return text
+}
+
+func (r Rule) where() string {
+	if r.Position == 0 {
+		return fmt.Sprintf("%s of %s %s %s", r.Text, r.Family, r.Table, r.Chain)
+	}
+	return fmt.Sprintf("rule %d of %s %s %s (%s)", r.Position, r.Family, r.Table, r.Chain, r.Text)
+}
+
+// told is what goes with the fate.
+func (r Rule) told() string {
+	switch {
+	case len(r.Witness) > 0:
+		var packets []string
+		for _, p := range r.Witness {
+			packets = append(packets, p.String())
+		}
+		return strings.Join(packets, "; then ")
+	case len(r.By) > 0:
+		return "by " + strings.Join(r.By, ", ")
+	}
+	return r.Why
+}
+
+// Report is what became of every rule and every chain policy of a node.
+type Report struct {
+	Lab, Node string
+	// Rules are in the order of tables and chains; a base chain's policy is after its rules.
+	Rules []Rule
+	// Packets is how many were sent.
+	Packets int
+}
+
+// Of are the rules that have one of these fates.
+func (r Report) Of(fates ...Fate) (some []Rule) {
+	for _, rule := range r.Rules {
+		if slices.Contains(fates, rule.Fate) {
+			some = append(some, rule)
+		}
+	}
+	return some
+}
+
+// String is a table, chain by chain, below a line with the sums.
+func (r Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %d rules and policies: %s\n", r.Node, len(r.Rules), r.sums())
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	chain := ""
+	for _, rule := range r.Rules {
+		if at := rule.Family + " " + rule.Table + " " + rule.Chain; at != chain {
+			_ = w.Flush()
+			fmt.Fprintln(&b, at)
+			chain = at
+		}
+		number := "-"
+		if rule.Position > 0 {
+			number = fmt.Sprint(rule.Position)
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", number, rule.Text, rule.Fate, rule.told())
+	}
+	_ = w.Flush()
+	return b.String()
+}
+
+func (r Report) sums() string {
+	var parts []string
+	for _, f := range []Fate{Decided, Matched, Shadowed, Unreferenced, Unreachable, Needs, NotModelled} {
+		if n := len(r.Of(f)); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, f))
+		}
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}

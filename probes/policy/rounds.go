@@ -1,0 +1,295 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// rounds is how often another packet is tried for a rule that the last one did not meet.
+const rounds = 6
+
+// passed is a packet that came past all rules, and so opens a connection.
+type passed struct {
+	p  point
+	in *world
+}
+
+// proposal is a packet that the model proposes for an entry.
+type proposal struct {
+	task
+	entry  *entry
+	search *search
+	point  point
+}
+
+// run tries all.
+func (c *cover) run(ctx context.Context) error {
+	for range rounds {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		proposals := c.propose()
+		if len(proposals) == 0 {
+			break
+		}
+		c.try(proposals)
+	}
+	if err := c.connections(ctx); err != nil {
+		return err
+	}
+	for _, e := range c.entries {
+		if !e.done() {
+			c.conclude(e)
+		}
+	}
+	return nil
+}
+
+// propose is a packet for each entry that has met none.
+func (c *cover) propose() (all []*proposal) {
+	for _, e := range c.entries {
+		for !e.done() && len(e.searches) > 0 {
+			s := e.searches[0]
+			p := s.next()
+			if p == nil || s.isOf(p, stateEstablished, stateRelated) {
+				e.searches = e.searches[1:]
+				e.over = append(e.over, s)
+				continue
+			}
+			made := &proposal{entry: e, search: s, point: s.plausible(*p)}
+			made.packet = s.packetOf(made.point)
+			made.stays = made.packet.In == "lo"
+			all = append(all, made)
+			break
+		}
+	}
+	return all
+}
+
+func (s *search) isOf(p *point, states ...uint64) bool {
+	return s.tracks && slices.Contains(states, p[fieldState].lo)
+}
+
+// plausible is the packet that connection tracking takes for the state that is wanted: what has no
+// connection is invalid if it resets one.
+func (s *search) plausible(p point) point {
+	if !s.tracks || p[fieldState].lo != stateInvalid || p[fieldHead].lo != headWhole {
+		return p
+	}
+	switch p[fieldProto].lo {
+	case protoTCP:
+		if p[fieldFlags].lo == 2 {
+			p[fieldFlags] = small(4) // RST
+		}
+	case protoICMP:
+		if p[fieldType].lo == 8 {
+			p[fieldType] = small(0) // a reply
+		}
+	case protoICMPv6:
+		if p[fieldType].lo == 128 {
+			p[fieldType] = small(129)
+		}
+	}
+	return p
+}
+
+// try sends proposals, and credits every rule that was met.
+func (c *cover) try(proposals []*proposal) {
+	var tasks []*task
+	for _, p := range proposals {
+		tasks = append(tasks, &p.task)
+	}
+	c.kernel.ask(tasks)
+	c.sent += len(tasks)
+	for _, p := range proposals {
+		c.credit(&p.heard, []Packet{p.packet})
+		if p.heard.ended && !p.heard.drops && p.heard.err == nil && p.packet.State == "new" {
+			c.passed = append(c.passed, passed{p.point, c.worldOf(p.search)})
+		}
+		if !p.entry.done() {
+			p.entry.met = c.fateOf(&p.heard)
+			p.search.refuse(&p.point, c.linesOf(p.search, &p.heard))
+		}
+	}
+}
+
+func (c *cover) worldOf(s *search) *world {
+	for _, w := range c.worlds {
+		if w.model == s.model {
+			return w
+		}
+	}
+	return nil
+}
+
+// credit gives the rules that were met their fate.
+func (c *cover) credit(h *heard, packets []Packet) {
+	for _, s := range h.steps {
+		e := c.byPlace[s.place]
+		if e == nil || e.rule.Fate != NotModelled {
+			continue
+		}
+		if e.rule.Fate = Matched; s.decides() {
+			e.rule.Fate = Decided
+		}
+		e.rule.Why, e.rule.Witness = "", slices.Clone(packets)
+	}
+}
+
+// linesOf are the model's rules that a packet met, the last one first.
+func (c *cover) linesOf(s *search, h *heard) (lines []*line) {
+	for _, step := range slices.Backward(h.steps) {
+		e := c.byPlace[step.place]
+		if e == nil || e.of == nil {
+			continue
+		}
+		if ch := s.chains[e.chain]; ch != nil {
+			for _, l := range ch.lines {
+				if l.rule == e.of {
+					lines = append(lines, l)
+				}
+			}
+		}
+	}
+	return lines
+}
+
+// fateOf says what became of a packet, as a clause.
+func (c *cover) fateOf(h *heard) string {
+	switch {
+	case h.err != nil:
+		return h.err.Error()
+	case h.drops && len(h.steps) > 0:
+		if e := c.byPlace[h.steps[len(h.steps)-1].place]; e != nil {
+			return "dropped by " + e.rule.where()
+		}
+	case !h.ended && len(h.hooks) > 0:
+		return "taken by the kernel after the hook " + h.hooks[len(h.hooks)-1]
+	case !h.ended:
+		return "not seen at any hook"
+	}
+	return "let through without it"
+}
+
+// conclude says of an entry that met no packet why.
+func (c *cover) conclude(e *entry) {
+	var led, never, shadowed int // led are the ways by which no packet comes
+	var takers []string
+	reasons := []string{}
+	for _, s := range e.over {
+		switch w := c.worldOf(s); {
+		case s.goal.chain() != s.goal.base && !s.goal.base.hands[s.goal.chain()]:
+			led++
+		case w.neverMeets(s.goal):
+			never++
+		case s.tried <= mostTries && c.isShadowed(w, s, &takers):
+			shadowed++
+		default:
+			reasons = append(reasons, w.why(s, e))
+		}
+	}
+	switch all := len(e.over); {
+	case len(e.searches) > 0:
+		e.explain([]string{c.worldOf(e.searches[0]).why(e.searches[0], e)})
+	case never == all:
+		c.neverMet(e)
+	case led+never+shadowed == all && len(takers) == 0:
+		e.settle(Needs, "packets that are led to the chain "+e.chain.Name+": no rule that jumps there matches any")
+	case led+never+shadowed == all:
+		e.settle(Shadowed, "")
+		e.rule.By = takers
+	default:
+		e.explain(reasons)
+	}
+}
+
+// isShadowed says whether earlier rules take all, also of what this lab cannot send.
+func (c *cover) isShadowed(w *world, s *search, takers *[]string) bool {
+	all := w.newSearch(s.goal, w.ever(s.goal.base.of.Hook), c.rand)
+	if all.next() != nil || all.unsure {
+		return false
+	}
+	for _, l := range all.takers {
+		for _, e := range c.entries {
+			if e.of == l.rule && !slices.Contains(*takers, e.rule.where()) {
+				*takers = append(*takers, e.rule.where())
+			}
+		}
+	}
+	return true
+}
+
+// neverMeets says whether no packet that may ever be at the hook matches a rule.
+func (w *world) neverMeets(g goal) bool {
+	if g.line == nil {
+		return false
+	}
+	for i := range g.line.arms {
+		if len(andAll(w.ever(g.base.of.Hook), g.line.arms[i].boxes)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// neverMet says why nothing meets a rule.
+func (c *cover) neverMet(e *entry) {
+	hook := ""
+	for _, s := range e.over {
+		if s.goal.line != nil && s.goal.line.lacks != "" {
+			e.settle(Needs, s.goal.line.lacks)
+			return
+		}
+		if s.goal.line != nil && slices.ContainsFunc(s.goal.line.arms, func(a arm) bool { return len(a.boxes) > 0 }) {
+			hook = s.goal.base.of.Hook
+		}
+	}
+	if hook == "" {
+		e.settle(Unreachable, "no packet has all that it asks for")
+		return
+	}
+	e.settle(Unreachable, fmt.Sprintf("the kernel hands no packet with such addresses or interfaces to the hook %s", hook))
+}
+
+// why says what stands in the way of a rule that has packets.
+func (w *world) why(s *search, e *entry) string {
+	hook := s.goal.base.of.Hook
+	reach := w.newSearch(s.goal, w.reach(hook), s.rand)
+	switch {
+	case s.goal.line != nil && !s.goal.line.exact() && e.met != "":
+		return "it has " + strings.Join(s.goal.line.unknown, ", ")
+	case hook == "forward" && !w.forwards():
+		return "needs a node that forwards"
+	case len(reach.open) == 0 && s.goal.line.marked():
+		return "needs a mark, which no rule sets"
+	case len(reach.open) == 0:
+		return "needs routes, addresses or interfaces that this lab has not: it sends no such packet through " + hook
+	case e.met != "":
+		return "each packet that was tried was " + e.met
+	}
+	p := reach.next()
+	if p != nil && s.isOf(p, stateEstablished, stateRelated) {
+		return "needs a connection in state " + stateWords[p[fieldState].lo] + " that these rules let open"
+	}
+	return "needs a packet that earlier rules leave over; this lab sends none"
+}
+
+// marked says whether a rule is about packets with a mark alone.
+func (l *line) marked() bool {
+	return !slices.ContainsFunc(l.arms, func(a arm) bool {
+		return slices.ContainsFunc(a.boxes, func(b box) bool { return b[fieldMark].has(small(0)) })
+	})
+}
+
+// explain takes the reasons of all ways to a rule: one that says what is needed is told first.
+func (e *entry) explain(reasons []string) {
+	for _, r := range reasons {
+		if need, is := strings.CutPrefix(r, "needs "); is {
+			e.settle(Needs, need)
+			return
+		}
+	}
+	e.settle(NotModelled, strings.Join(slices.Compact(reasons), "; "))
+}

@@ -1,0 +1,174 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"slices"
+)
+
+// search looks for packets that meet a goal. It halves what is left by the rules that took the
+// last packet, until one meets the goal or none is left: that is the proof that there is none.
+type search struct {
+	*model
+	goal   goal
+	before []*chain
+	open   []box
+	rand   *rand.Rand
+	// tried counts packets; unsure says that none being left proves nothing.
+	tried  int
+	unsure bool
+	takers []*line // that took what was tried
+}
+
+// mostTries bounds a search.
+const mostTries = 4000
+
+// newSearch begins with all packets of the universe that the goal's rule matches.
+func (m *model) newSearch(g goal, universe []box, random *rand.Rand) *search {
+	s := &search{model: m, goal: g, before: m.ahead(g.base), rand: random}
+	s.open = universe
+	if g.line != nil {
+		s.open = nil
+		for i := range g.line.arms {
+			s.open = append(s.open, andAll(universe, g.line.arms[i].boxes)...)
+		}
+		s.unsure = false
+	}
+	// What is wanted last is tried last: the first are the universe's plainest.
+	slices.Reverse(s.open)
+	return s
+}
+
+// next is a packet that meets the goal, as far as the model knows; nil where none is left, or the
+// search was too long: then it is unsure.
+func (s *search) next() *point {
+	for len(s.open) > 0 {
+		if s.tried++; s.tried > mostTries {
+			s.unsure = true
+			return nil
+		}
+		top := len(s.open) - 1
+		b := s.open[top]
+		s.open = s.open[:top]
+		if b.isEmpty() {
+			continue
+		}
+		p := s.pick(&b)
+		r := walk(&p, s.before, s.goal)
+		if r.reached {
+			s.open = append(s.open, b) // refuse takes out of it what the kernel did otherwise
+			return &p
+		}
+		s.split(b, r)
+	}
+	return nil
+}
+
+// split puts back what the rules that took a packet may not have taken.
+func (s *search) split(b box, r run) {
+	s.unsure = s.unsure || r.unsure
+	if len(r.matched) == 0 { // it was the policy of a chain before
+		s.evade(b, r)
+		return
+	}
+	for _, h := range r.matched {
+		s.open = append(s.open, b.without(h.box, &s.domain)...)
+		rest, some := b.and(h.box)
+		if !some {
+			return
+		}
+		b = rest
+	}
+	if last := r.matched[len(r.matched)-1]; s.takes(last) && !slices.Contains(s.takers, last.line) {
+		s.takers = append(s.takers, last.line)
+	}
+	s.evade(b, r)
+}
+
+// takes says whether a rule that was met last kept the packet from the goal: it ended its way, or
+// led it out of the goal's chain.
+func (s *search) takes(last hit) bool {
+	on := last.line.in == s.goal.chain() || last.line.in.leads[s.goal.chain()]
+	return last.arm.verdict.ends() || on && (last.arm.verdict == returns || last.arm.verdict == goes)
+}
+
+// evade keeps what rules would have led another way.
+func (s *search) evade(b box, r run) {
+	for _, a := range r.evaders {
+		for i := range a.boxes {
+			if both, some := b.and(&a.boxes[i]); some {
+				s.open = append(s.open, both)
+			}
+		}
+	}
+}
+
+// refuse says that a packet which was found was taken by a rule of these after all: what surely does
+// not match them is left.
+func (s *search) refuse(p *point, by []*line) {
+	top := len(s.open) - 1
+	if top < 0 {
+		return
+	}
+	b := s.open[top]
+	s.open = s.open[:top]
+	s.unsure = true
+	for _, l := range by {
+		if a := l.arm(p); a != nil {
+			s.open = append(s.open, b.without(a.has(p), &s.domain)...)
+			return
+		}
+	}
+	s.open = slices.Insert(s.open, 0, b) // by something else: another packet later
+}
+
+// pick is a packet of a box: as people send it, as far as the box lets them.
+func (s *search) pick(b *box) (p point) {
+	for f := range p {
+		have := b[f].and(s.domain[f])
+		p[f] = s.choose(field(f), have)
+	}
+	if p[fieldProto].lo != 6 || b[fieldFlags] == nil {
+		p[fieldFlags] = small(2) // SYN
+	}
+	return p
+}
+
+func (s *search) choose(f field, have set) number {
+	wanted := liked[f]
+	if f == fieldSrc || f == fieldDst {
+		wanted = s.addrs
+	}
+	for _, n := range wanted {
+		if have.has(n) {
+			return n
+		}
+	}
+	if f == fieldSport {
+		const lowest, most = 32768, 28000 // as a kernel gives them
+		if n := small(lowest + s.rand.Uint64N(most)); have.has(n) {
+			return n
+		}
+	}
+	x := have[s.rand.IntN(len(have))]
+	if f == fieldSrc || f == fieldDst {
+		x = have[0]
+		if size := x.last.minus(x.first); size > 2 { // not a network's own address, if it is one
+			return x.first.plus(1 + s.rand.Uint64N(min(size-1, 200)))
+		}
+	}
+	size := x.last.minus(x.first)
+	if size == ^uint64(0) {
+		return x.first.plus(s.rand.Uint64())
+	}
+	return x.first.plus(s.rand.Uint64N(size + 1))
+}
+
+var liked = map[field][]number{
+	fieldProto: {small(6), small(17), small(1), small(58)},
+	fieldHead:  {small(headWhole)},
+	fieldType:  {small(8), small(128)},
+	fieldCode:  {small(0)},
+	fieldFlags: {small(2)},
+	fieldState: {small(stateNew), small(stateEstablished), small(stateRelated), small(stateInvalid), small(stateUntracked)},
+	fieldMark:  {small(0)},
+}

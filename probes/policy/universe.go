@@ -1,0 +1,232 @@
+package policy
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness/inspect"
+	"golang.org/x/sys/unix"
+)
+
+// world is what routing makes of packets at the node, in one family: what a lab can send through
+// each hook as it stands, and what a kernel can have there at all.
+type world struct {
+	*model
+	state  *inspect.State
+	enters map[int]bool // the interfaces at which packets can be sent in
+	leads  map[int]set  // the destinations that leave by each
+	own    set          // the node's addresses
+}
+
+func newWorld(m *model, state *inspect.State, enters map[int]bool, others []netip.Addr) *world {
+	w := &world{model: m, state: state, enters: enters, leads: map[int]set{}, own: none()}
+	for _, a := range state.Addrs {
+		if addr := a.Prefix.Addr(); addr.Is6() == m.v6 {
+			w.own = append(w.own, span{addrNumber(addr), addrNumber(addr)})
+		}
+	}
+	w.own = w.own.tidy()
+	w.route()
+	for _, a := range others {
+		if a.Is6() == m.v6 {
+			m.addrs = append(m.addrs, addrNumber(a))
+		}
+	}
+	return w
+}
+
+// route finds which destinations leave by which interface, by the main table.
+func (w *world) route() {
+	var routes []inspect.Route
+	for _, r := range w.state.Routes {
+		if r.To.Addr().Is6() == w.v6 && r.Table == unix.RT_TABLE_MAIN {
+			routes = append(routes, r)
+		}
+	}
+	slices.SortStableFunc(routes, func(a, b inspect.Route) int {
+		if a.To.Bits() != b.To.Bits() {
+			return b.To.Bits() - a.To.Bits()
+		}
+		return a.Metric - b.Metric
+	})
+	taken := w.own.or(w.never(false))
+	for _, r := range routes {
+		to := prefixSet(r.To)
+		if r.Type == unix.RTN_UNICAST {
+			for _, index := range append([]int{r.Index}, hops(r)...) {
+				if index != 0 {
+					w.leads[index] = w.to(index).or(to.without(taken))
+				}
+			}
+		}
+		taken = taken.or(to)
+	}
+}
+
+// to are the destinations that leave by an interface.
+func (w *world) to(index int) set { return none().or(w.leads[index].orNone()) }
+
+// inward and outward are the interfaces by which packets come and leave, in order.
+func (w *world) inward() []int  { return slices.Sorted(maps.Keys(w.enters)) }
+func (w *world) outward() []int { return slices.Sorted(maps.Keys(w.leads)) }
+
+func hops(r inspect.Route) (indices []int) {
+	for _, h := range r.Hops {
+		indices = append(indices, h.Index)
+	}
+	return indices
+}
+
+// never are the addresses that no packet has on its way from one interface to another: as a
+// source, or as a destination (ip_route_input_slow, ip6_forward).
+func (w *world) never(source bool) set {
+	prefixes := []string{"0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"}
+	if w.v6 {
+		prefixes = []string{"::/128", "::1/128", "ff00::/8"}
+		if source {
+			prefixes = append(prefixes, "fe80::/10")
+		}
+	}
+	made := none()
+	for _, p := range prefixes {
+		made = append(made, prefixSet(netip.MustParsePrefix(p))...)
+	}
+	return made.tidy()
+}
+
+// loopback is what a node has for itself.
+func (w *world) loopback() set {
+	if w.v6 {
+		return prefixSet(netip.MustParsePrefix("::1/128"))
+	}
+	return prefixSet(netip.MustParsePrefix("127.0.0.0/8"))
+}
+
+func one(index int) set { return just(uint64(index)) }
+
+// lo is the index of a namespace's own interface.
+const lo = 1
+
+// forwards says whether the node hands packets on.
+func (w *world) forwards() bool {
+	key := "net/ipv4/ip_forward"
+	if w.v6 {
+		key = "net/ipv6/conf/all/forwarding"
+	}
+	return w.state.Sysctls[key] != "0"
+}
+
+// sysctls are those that the world is to know.
+var sysctls = []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"}
+
+// reach are the packets that can be had at a hook, as the lab is.
+func (w *world) reach(hook string) (boxes []box) {
+	switch hook {
+	case "forward":
+		boxes = w.forwarded()
+	case "input":
+		boxes = w.delivered()
+	case "output":
+		boxes = w.sent()
+	case "prerouting":
+		for _, b := range slices.Concat(w.forwarded(), w.delivered()) {
+			b[fieldOut] = one(0)
+			boxes = append(boxes, b)
+		}
+	case "postrouting":
+		for _, b := range slices.Concat(w.forwarded(), w.sent()) {
+			b[fieldIn] = one(0)
+			boxes = append(boxes, b)
+		}
+	}
+	return w.plain(boxes)
+}
+
+// plain adds what all have: first whole packets, then those that end too soon.
+func (w *world) plain(boxes []box) (all []box) {
+	for _, head := range []set{just(headWhole), just(headNone, headPorts)} {
+		for _, b := range boxes {
+			if !w.marks {
+				b[fieldMark] = just(0)
+			}
+			b[fieldHead] = head
+			if !b.isEmpty() {
+				all = append(all, b)
+			}
+		}
+	}
+	return all
+}
+
+func (w *world) forwarded() (boxes []box) {
+	if !w.forwards() {
+		return nil
+	}
+	strange := w.domain[fieldSrc].without(w.own.or(w.never(true)))
+	for _, near := range []bool{true, false} { // from who is at the link first
+		for _, in := range w.inward() {
+			for _, out := range w.outward() {
+				b := box{fieldIn: one(in), fieldOut: one(out), fieldDst: w.to(out), fieldSrc: strange}
+				if near {
+					b[fieldSrc] = w.to(in)
+				} else {
+					b[fieldSrc] = strange.without(w.to(in))
+				}
+				if in == out {
+					continue
+				}
+				boxes = append(boxes, b)
+			}
+		}
+	}
+	for _, in := range w.inward() { // and back where it came from
+		boxes = append(boxes, box{fieldIn: one(in), fieldOut: one(in), fieldDst: w.to(in), fieldSrc: strange})
+	}
+	return boxes
+}
+
+func (w *world) delivered() (boxes []box) {
+	strange := w.domain[fieldSrc].without(w.own.or(w.never(true)))
+	here := w.own.without(w.loopback())
+	for _, near := range []bool{true, false} {
+		for _, in := range w.inward() {
+			b := box{fieldIn: one(in), fieldOut: one(0), fieldDst: here, fieldSrc: strange.without(w.to(in))}
+			if near {
+				b[fieldSrc] = w.to(in)
+			}
+			boxes = append(boxes, b)
+		}
+	}
+	return append(boxes, box{fieldIn: one(lo), fieldOut: one(0), fieldSrc: w.own, fieldDst: w.own})
+}
+
+func (w *world) sent() (boxes []box) {
+	for _, out := range w.outward() {
+		boxes = append(boxes, box{fieldIn: one(0), fieldOut: one(out), fieldSrc: w.own.without(w.loopback()), fieldDst: w.to(out)})
+	}
+	return append(boxes, box{fieldIn: one(0), fieldOut: one(lo), fieldSrc: w.own, fieldDst: w.own})
+}
+
+// ever are all packets that a kernel may have at a hook, whatever its routes and addresses.
+func (w *world) ever(hook string) []box {
+	no, devices := one(0), w.domain[fieldIn].without(one(0))
+	links := devices.without(one(lo))
+	var boxes []box
+	switch hook {
+	case "forward":
+		boxes = []box{{
+			fieldIn: links, fieldOut: links,
+			fieldSrc: w.domain[fieldSrc].without(w.never(true)), fieldDst: w.domain[fieldDst].without(w.never(false)),
+		}}
+	case "input":
+		boxes = []box{{fieldIn: devices, fieldOut: no}}
+	case "output":
+		boxes = []box{{fieldIn: no, fieldOut: devices}}
+	case "prerouting":
+		boxes = []box{{fieldIn: devices, fieldOut: no}}
+	default:
+		boxes = []box{{}}
+	}
+	return boxes
+}
