@@ -157,7 +157,21 @@ func (c *recall) times(f *finding) (times int, err error) {
 			}
 		}
 	}
-	return c.legacyTimes(f, times)
+	times, err = c.legacyTimes(f, times)
+	if err != nil || f.doubt.Kind != 0 {
+		return times, err
+	}
+	memory, is, err := c.drawn(f)
+	switch n := c.timesOf(memory); {
+	case err != nil || !is:
+		return times, err
+	case n == 0:
+		f.doubt = memory
+		return 1, nil
+	default:
+		f.again = memory
+		return max(times, n), nil
+	}
 }
 
 // chose says whether a rule depends on nothing but what the test chose: the user.

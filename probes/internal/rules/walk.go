@@ -17,6 +17,7 @@ type line struct {
 	memory   Memory // of kind 0 where it has none
 	alters   alteration
 	copies   bool
+	drawing  Drawing // without a Rule where it picks no source port by chance
 }
 
 // lines are a chain of either kind.
@@ -35,12 +36,14 @@ type Chains struct {
 	altered map[string]alteration
 	// reads is what of it any rule asks for, elsewhere what routing and others may.
 	reads, elsewhere alteration
+	draws            bool // whether any rule picks a source port by chance
 }
 
 func (b *Chains) add(c *lines) {
 	b.by[[2]string{c.table, c.name}] = c
 	for i := range c.list {
 		b.altered[c.table] |= c.list[i].alters &^ altersAddress
+		b.draws = b.draws || c.list[i].drawing.Rule != nil
 	}
 }
 
@@ -56,6 +59,7 @@ func Prepare(set *inspect.Ruleset) *Chains {
 			for _, rule := range chain.Rules {
 				l := line{id: rule.Handle, alters: alters(rule), copies: copies(rule)}
 				l.memory, _ = Remembers(rule)
+				l.drawing, _ = drawingOf(rule)
 				l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) { return evaluate(rule, p) }
 				l.place, l.matters = rule, consequent(rule)
 				b.reads |= reads(rule)
@@ -86,6 +90,7 @@ func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain) *lines 
 			l.alters = targetAlters(rule.Target)
 		}
 		l.memory, _ = RemembersLegacy(rule)
+		l.drawing, _ = DrawnByLegacy(rule)
 		verdicts := legacyVerdicts(table, rule)
 		l.place, l.matters = rule, rule.Target != "" && (len(verdicts) > 0 || l.alters != 0 || l.copies)
 		l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) {
