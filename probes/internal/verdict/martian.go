@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
@@ -26,6 +27,9 @@ func isMartian(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	source := p.seen.Source
+	if came, ok := p.lastIn(); ok {
+		source = came.Source // before rules translated it
+	}
 	refuses := p.state.Lookups[onward(p.Flow, p.seen)].Errno == unix.EINVAL
 	_, own := p.state.Addr(source)
 	switch {
@@ -39,6 +43,16 @@ func isMartian(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	return true
+}
+
+// lastIn is where the leg's packet was last seen to come in at the node.
+func (p spot) lastIn() (evidence.Sighting, bool) {
+	for _, s := range slices.Backward(p.Timeline) {
+		if s.Role == p.leg && s.Node == p.seen.Node && s.Direction == evidence.In && !s.Foreign {
+			return s, true
+		}
+	}
+	return evidence.Sighting{}, false
 }
 
 // everybody is the address to which a host may send before it has one.
