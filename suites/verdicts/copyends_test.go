@@ -98,6 +98,27 @@ var _ = Describe("a rule that ends a copy of a request is no policy where the re
 	})
 })
 
+var _ = Describe("a refusal of the request whose copy arrived", func() {
+	It("is told by what refused it", func(ctx SpecContext) {
+		s := ruled(`table ip m { chain c { type filter hook prerouting priority -300; iifname "lan" dup to 10.0.9.77 device "wan"; }; }`)
+		pc, site, fw := s.node("pc"), s.node("site"), s.node("fw")
+		add(site, "wan", "10.0.9.77/24")
+		route(fw, 254, "10.0.9.77/32", "wan", "")
+		out, err := fw.Command("ip", "route", "del", "10.0.9.0/24").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		heard := datagrams(site, 7, -1)
+		sending{to: netip.AddrPortFrom(site4, 7)}.send(pc)
+		Eventually(func() []string { return plain(heard) }).WithTimeout(soon).Should(HaveLen(1), "the judge")
+		for _, p := range []probes.Probe{echo, icmp} {
+			result, err := probes.Watch(ctx, pc, site4, p)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(result.Outcome).To(Equal(probes.Rejected), "%s", result)
+			Expect(result.Cause.Kind).To(Equal(evidence.NoRoute), "%s: %s", result, result.Cause)
+			notIsolated(ctx, pc, site, p)
+		}
+	})
+})
+
 var _ = Describe("a rule that ends a copy of an answer", func() {
 	DescribeTable("is no policy where the answer ended by a mistake", func(ctx SpecContext, fw, ids string) {
 		s := mirroring(`table ip m { chain c { type filter hook prerouting priority -300; iifname "wan" dup to 10.0.7.2 device "mirror"; }; }

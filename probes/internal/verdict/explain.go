@@ -39,7 +39,7 @@ func (o Observation) explain() evidence.Cause {
 	if o.Lost != "" {
 		return evidence.Cause{Kind: evidence.Unknown, Detail: o.Lost}
 	}
-	if s, ok := o.Dropped(); ok {
+	if s, ok := o.Dropped(); ok && !o.GoesOn() {
 		return o.dropped(s)
 	}
 	if s, ok := o.dataDropped(); ok {

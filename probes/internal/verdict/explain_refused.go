@@ -9,10 +9,7 @@ import (
 // refused explains a reset or an ICMP error by who sent the one that came back; where none
 // did, by who one was first seen leaving.
 func (o Observation) refused() (evidence.Cause, bool) {
-	by := o.Heard.Refuser
-	if by == "" {
-		by = o.Timeline.Refuser()
-	}
+	by := o.refuser()
 	if by == "" {
 		return evidence.Cause{}, false
 	}
@@ -51,6 +48,22 @@ func (o Observation) refused() (evidence.Cause, bool) {
 		c.Detail = "it sent a refusal, and no rule or route of it is known to"
 	}
 	return c, true
+}
+
+func (o Observation) refuser() string {
+	if o.Heard.Refuser != "" {
+		return o.Heard.Refuser
+	}
+	return o.Timeline.Refuser()
+}
+
+// Refusing is where the request came in at who sent the refusal; false where none did.
+func (o Observation) Refusing() (evidence.Sighting, bool) {
+	by := o.refuser()
+	if by == "" {
+		return evidence.Sighting{}, false
+	}
+	return o.cameTo(by)
 }
 
 // rejected is where a rule of a node said no to a request. One that only drops, as of a

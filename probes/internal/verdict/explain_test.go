@@ -99,6 +99,11 @@ var ruleRows = map[string]example{
 	"one that only looks into packets": {happen: func(s *scene) {
 		s.sniffed("0").Rule = &commented
 	}, kind: evidence.Unknown, word: "unknown@ids", text: "inconclusive: the request was last seen at ids: a rule dropped it there, off its way"},
+	"one that only looks into packets, and ends the next of the connection itself": {happen: func(s *scene) {
+		s.sniffed("0").Rule = &commented
+		s.again()
+		s.sniffed("0")
+	}, kind: evidence.NoForward, word: "noforward@ids", text: "the request was not forwarded at ids: net.ipv4.conf.tap.forwarding=0"},
 	"a copy at one that looks into packets, and the request itself before": {happen: func(s *scene) {
 		s.rule(evidence.Request, "fw", &policy)
 		s.sniffed("0").Rule = &commented

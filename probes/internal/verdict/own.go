@@ -33,6 +33,17 @@ func (o Observation) refusesCopy(node string) bool {
 		!slices.ContainsFunc(o.Account.Packets, func(p account.Packet) bool { return endsThere(p) && !p.Stray && !p.Copy })
 }
 
+// GoesOn says whether what a rule dropped was off its way there, and another packet of the request, or
+// of the answer, was seen since: a retransmission.
+func (o Observation) GoesOn() bool {
+	s, dropped := o.Dropped()
+	if !dropped || !o.at(s, s.Role).strayed() {
+		return false
+	}
+	last, seen := o.LastSeen(s.Role)
+	return seen && !last.Dropped() && last.At.After(s.At)
+}
+
 // ofSome says whether a sighting may be of one of the packets.
 func ofSome(s evidence.Sighting, packets []account.Packet) bool {
 	return slices.ContainsFunc(packets, func(p account.Packet) bool {

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -112,6 +113,13 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 		w.capture(&o, since)
 	default:
 		w.readDropped(&o, t, since)
+		if o.GoesOn() {
+			read := o.States
+			o.States = map[string]*inspect.State{}
+			w.capture(&o, since)
+			maps.Copy(read, o.States)
+			o.States = read
+		}
 	}
 	return o
 }
@@ -157,12 +165,16 @@ func (w *Watch) capture(o *verdict.Observation, since time.Time) {
 	if o.Flow.To != "" && o.Flow.To != o.Flow.From {
 		asks[o.Flow.To] = &inquiry{sockets: o.Flow.Protocol}
 	}
-	var left []evidence.Sighting
+	var left, last []evidence.Sighting
 	for _, leg := range []evidence.Role{evidence.Request, evidence.Answer} {
-		s, ok := o.LastSeen(leg)
-		if !ok {
-			continue
+		if s, ok := o.LastSeen(leg); ok {
+			last = append(last, s)
 		}
+	}
+	if s, ok := o.Refusing(); ok && !slices.Contains(last, s) {
+		last = append(last, s)
+	}
+	for _, s := range last {
 		if asks[s.Node] == nil {
 			asks[s.Node] = &inquiry{sockets: o.Flow.Protocol}
 		}
