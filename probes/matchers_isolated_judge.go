@@ -32,6 +32,8 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 		return m.judgeAside(f)
 	case f.Outcome == Answered && f.wrongOwner() && !f.noPath():
 		return unclear, objection{fmt.Sprintf("%s was answered by %s", f.Addr, f.By), ""}
+	case f.answeredElsewhere() && !f.noPath():
+		return unclear, objection{fmt.Sprintf("%s was answered by %s, and %s was not seen to get the request", f.Addr, f.who(), f.To), ""}
 	case f.Outcome == Answered && !f.noPath():
 		return fails, objection{f.To + " was reached", ""}
 	case f.reached && !f.noPath():
@@ -73,7 +75,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 		where, comma = fmt.Sprintf("%s, asked by a socket bound to %s", where, f.Probe.source.device), ","
 	}
 	switch {
-	case f.Outcome == Answered && !f.wrongOwner(), f.reached:
+	case f.Outcome == Answered && !f.answeredElsewhere(), f.reached:
 		return unclear, objection{where + comma + " was reached", "close this way as well"}
 	case f.Cause != nil && slices.Contains(m.named.because, kindOf(*f.Cause)):
 		return holds, objection{}

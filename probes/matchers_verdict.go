@@ -208,7 +208,7 @@ func (r Result) delivered() bool {
 	case r.noPath():
 		return false
 	case r.Outcome == Answered:
-		return !r.wrongOwner()
+		return !r.answeredElsewhere()
 	case r.reached:
 		return true
 	case r.Cause == nil:
@@ -217,6 +217,13 @@ func (r Result) delivered() bool {
 		return r.otherAnswerer() == ""
 	}
 	return false
+}
+
+// answeredElsewhere says whether another node than the target answered, or one of several with the
+// address of which it is not known, and the target was not seen to get the request.
+func (r Result) answeredElsewhere() bool {
+	unknown := r.Outcome == Answered && r.target != nil && r.By == "" && r.trail != nil
+	return r.wrongOwner() || unknown && !r.cameToTarget()
 }
 
 // otherAnswerer is another node than the target that took the request: that an answer was

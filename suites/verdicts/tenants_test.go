@@ -106,6 +106,49 @@ var _ = Describe("two tenants with the same addresses, and a host on both", func
 	})
 })
 
+var _ = Describe("two tenants of which the asker has the target's address itself", func() {
+	// mirrored are pca and sitea on one, pcb and siteb on the other, and pcb copies all that it asks of itself.
+	mirrored := func(joined bool) *site {
+		GinkgoHelper()
+		s := &site{network: topo.New("tenants")}
+		s.lan, s.wan = s.network.Switch("a", "10.0.1.0/24"), s.network.Switch("b", "10.0.1.0/24")
+		s.network.Host("pca", s.lan)
+		s.network.Host("sitea", s.lan)
+		s.network.Host("pcb", s.wan).Nft(`table ip m { chain c { type filter hook prerouting priority -300; iifname != "b" dup to 10.0.1.2 device "b"; }; }`)
+		s.network.Host("siteb", s.wan)
+		if joined {
+			s.network.Host("both", s.lan.At("10.0.1.9"), s.wan.At("10.0.1.10"))
+		}
+		s.up()
+		return s
+	}
+
+	It("are apart, though it answers itself and copies of it go astray", func(ctx SpecContext) {
+		s := mirrored(false)
+		own, other := datagrams(s.node("pcb"), 7, 0), datagrams(s.node("pca"), 7, 0)
+		sending{to: netip.MustParseAddrPort("10.0.1.1:7")}.send(s.node("pcb"))
+		Eventually(own.heard).WithTimeout(soon).Should(HaveLen(1), "the judge")
+		for _, p := range []probes.Probe{echo, icmp, web} {
+			Expect(s.node("pcb")).To(probes.BeIsolatedFrom(s.node("pca"), p).Because("nopath").WithContext(ctx))
+			Expect(s.node("pcb")).NotTo(probes.BeUnansweredBy(s.node("siteb"), icmp).WithContext(ctx), "the control")
+		}
+		Expect(other.heard()).To(BeEmpty(), "the judge")
+	})
+
+	It("are not said to reach each other where something joins them", func(ctx SpecContext) {
+		s := mirrored(true)
+		Expect(s.node("both").SetSysctl("net.ipv4.ip_forward", "1")).To(Succeed())
+		other := datagrams(s.node("pca"), 7, 0)
+		datagrams(s.node("pcb"), 7, 0)
+		for _, p := range []probes.Probe{echo, icmp} {
+			ok, err := probes.BeIsolatedFrom(s.node("pca"), p).WithContext(ctx).Match(s.node("pcb"))
+			Expect(ok).To(BeFalse())
+			Expect(err).To(MatchError(ContainSubstring("pca was not seen to get the request")))
+		}
+		Expect(other.heard()).To(BeEmpty(), "the judge")
+	})
+})
+
 // bridged puts links of a node on a bridge.
 func bridged(node *harness.Node, ports ...string) {
 	GinkgoHelper()
