@@ -3,7 +3,6 @@ package probes
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -73,7 +72,7 @@ type asking struct {
 	first    bool            // of a program the first answer alone matters
 	binds    int             // how often it was bound
 	port     uint16          // that it is sent from; 0 until its socket is made, and where it has none
-	labs     [2]*harness.Lab // whose plans tell who has an address; nil is none
+	labs     [2]*harness.Lab // whose nodes may have an address; nil is none
 	owners   []*harness.Node // of addr, where they were looked up already
 	start    time.Time
 	deadline time.Time
@@ -149,18 +148,19 @@ func (a *asking) end(outcome Outcome, sender netip.Addr) {
 	}
 }
 
-// ownersOf are the nodes that have an address, by the first plan that knows it:
-// an attached asker's own plan is empty, and then the target's counts.
-func (a *asking) ownersOf(addr netip.Addr) (owners []*harness.Node) {
-	for _, lab := range a.labs {
+// ownersOf are the nodes that have an address now, of the first lab in which one has: the
+// target's, where the asker was attached alone. None is also where that cannot be read.
+func (a *asking) ownersOf(addr netip.Addr) []*harness.Node {
+	labs := a.labs
+	if a.from.Alone() && labs[1] != nil {
+		labs[0], labs[1] = labs[1], labs[0]
+	}
+	for _, lab := range labs {
 		if lab == nil {
 			continue
 		}
-		for _, name := range lab.Plan().Owners(addr) {
-			owners = append(owners, lab.Node(name))
-		}
-		if len(owners) > 0 {
-			return owners
+		if found, err := owners(lab, addr); err != nil || len(found) > 0 {
+			return found
 		}
 	}
 	return nil
@@ -237,23 +237,8 @@ func (a *asking) failed(q queued) {
 	a.result.ICMP = &ICMPError{Type: q.kind, Code: q.code, Info: q.mtu()}
 }
 
-// own says whether the asker has an address. Where no plan knows it, its
-// interfaces are looked at: a test may add some, and attached nodes have no plan.
+// own says whether the asker has an address now; by its plan, where that cannot be read.
 func (a *asking) own(addr netip.Addr) bool {
-	if slices.Contains(a.from.Addrs(), addr) {
-		return true
-	}
-	if len(a.ownersOf(addr)) > 0 {
-		return false
-	}
-	found := false
-	_ = a.from.Do(func() error {
-		addrs, err := net.InterfaceAddrs()
-		found = slices.ContainsFunc(addrs, func(a net.Addr) bool {
-			prefix, err := netip.ParsePrefix(a.String())
-			return err == nil && prefix.Addr() == addr
-		})
-		return err
-	})
-	return found
+	found, err := owners(a.from.Lab(), addr)
+	return addr.IsLoopback() || slices.Contains(found, a.from) || err != nil && slices.Contains(a.from.Addrs(), addr)
 }

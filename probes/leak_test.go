@@ -58,6 +58,14 @@ func gone(t *testing.T, what string, most int) {
 	g.Eventually(func() int { return sockets(t) }).WithTimeout(10*time.Second).Should(gomega.BeNumerically("<=", most), what)
 }
 
+// acquainted has a lab asked once: from then on until its end it hears who has which address.
+func acquainted(t *testing.T, lab *harness.Lab) {
+	t.Helper()
+	if _, err := probes.Ask(t.Context(), lab.Node("client"), lab.Node("fw"), icmp); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // endless are questions that only their context ends: nobody has the one address,
 // and the other's kernel is told to be silent.
 func endless(lab *harness.Lab) map[string]func(context.Context) error {
@@ -95,6 +103,7 @@ func TestNothingOutlivesItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	patient(t, "lan", lab.Node("client"), lab.Node("fw"))
+	acquainted(t, lab)
 	up := sockets(t)
 	for what, f := range endless(lab) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -121,6 +130,7 @@ func TestNothingIsLeftOfASurvey(t *testing.T) {
 	lab := harness.Up(t, office(""))
 	t.Run("served", func(t *testing.T) {
 		probes.Serve(t, lab.Node("server"), web, dns)
+		acquainted(t, lab)
 		up := sockets(t)
 		for range 3 {
 			if _, err := probes.Survey(t.Context(), lab, icmp, web, dns, probes.TCP(81)); err != nil {
@@ -139,6 +149,7 @@ func TestNothingIsLeftOfASurveyThatFails(t *testing.T) {
 	lab, down := harness.Up(t, office("")), harness.Up(t, office(""))
 	grid := probes.Grid{From: []*harness.Node{lab.Node("client"), down.Node("server")}, To: []probes.Target{netip.MustParseAddr("10.0.1.2")}}
 	down.Down()
+	acquainted(t, lab)
 	up := sockets(t)
 	for _, p := range []probes.Probe{icmp, web, dns} {
 		grid.Probes = []probes.Probe{p}

@@ -322,13 +322,20 @@ func (r Result) cameIn() bool {
 	})
 }
 
-// targets are what a watch may call the node that is asked, or those that have the address.
+// targets are what a watch may call the node that is asked, or those that have the address, by
+// the plan or now.
 func (r Result) targets() []string {
 	switch {
 	case r.target != nil:
 		return []string{r.target.Name(), r.target.Lab().Name() + "/" + r.target.Name()}
 	case r.from != nil:
-		return r.from.Lab().Plan().Owners(r.Addr.WithZone(""))
+		lab, addr := r.from.Lab(), r.Addr.WithZone("")
+		targets := lab.Plan().Owners(addr)
+		now, _ := owners(lab, addr) // of a lab that is down what it was planned to be counts
+		for _, node := range now {
+			targets = append(targets, node.Name())
+		}
+		return targets
 	}
 	return nil
 }

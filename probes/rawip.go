@@ -133,7 +133,7 @@ func (a *asking) rawAnswer(s *socket, sent []byte) (done bool, err error) {
 		if err == nil {
 			if a.isTimestamp(buf[:n], sent) {
 				// Nothing in the reply says whose it is, where several have the address.
-				if len(a.from.Lab().Plan().Owners(a.addr.WithZone(""))) < 2 {
+				if len(a.ownersOf(a.addr)) < 2 {
 					a.end(Answered, a.addr)
 				}
 				return true, nil

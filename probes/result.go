@@ -58,7 +58,7 @@ type Result struct {
 	// Outcome is how it ended.
 	Outcome Outcome
 	// By is the node that answered, refused or rejected; "" when nobody did, or
-	// when several nodes have Sender's address and none signed.
+	// when none or several nodes have Sender's address then and none signed.
 	By string
 	// Proven is true when By signed the answer. Otherwise By is inferred from
 	// Sender's address. Who sent a reset is never proven.

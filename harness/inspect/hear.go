@@ -15,10 +15,19 @@ func Hear(protocol int, groups ...int) (fd int, err error) {
 	if fd, err = unix.Socket(unix.AF_NETLINK, kind, protocol); err != nil {
 		return -1, err
 	}
-	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+	// What is joined as the socket is bound costs one step, in which all the machine's netlink waits;
+	// groups that a kernel lacks would be left out there in silence.
+	atOnce := func(group int) bool { return protocol == unix.NETLINK_ROUTE && group <= unix.RTNLGRP_IPV6_RULE }
+	var bound uint32
 	for _, group := range groups {
-		if err != nil {
-			break
+		if atOnce(group) {
+			bound |= 1 << (group - 1)
+		}
+	}
+	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: bound})
+	for _, group := range groups {
+		if err != nil || atOnce(group) {
+			continue
 		}
 		if err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
 			err = fmt.Errorf("join group %d: %w", group, err)
