@@ -31,12 +31,13 @@ func (a *asking) connected(s *socket) error {
 		switch {
 		case err != nil:
 			return err
+		case at != nil && at.deferred:
+			return a.converseDeferred(s, at)
 		case (at == nil || at.node == nil) && a.mayBeOutside():
 			a.result.detail = ""
 			return a.converse(s) // it may be of a network that no lab knows
 		case at == nil:
-			a.inVain(handshake)
-			return nil
+			return a.unheld(s)
 		case at.node == nil && a.watched != nil:
 			a.inVain(untold)
 			return nil
@@ -65,6 +66,8 @@ type holder struct {
 	// unread are the bytes that wait there to be read, where it was asked for this very
 	// connection.
 	unread int
+	// deferred is true where it waits for data before it takes the connection.
+	deferred bool
 }
 
 // signs says whether a holder is a responder.
@@ -101,6 +104,9 @@ const (
 func (a *asking) holder(s *socket) (*holder, error) {
 	for pause := firstLook; ; pause *= later {
 		at, err := a.look(s)
+		if at == nil && err == nil && pause > firstLook && a.probe.words.begins() {
+			at, err = a.deferred(s)
+		}
 		told := at != nil && (at.node != nil || a.watched == nil && pause > firstLook)
 		if a.mayBeOutside() && pause > firstLook {
 			told = true // there is nobody to wait for
@@ -161,7 +167,7 @@ func (a *asking) signature(s *socket) error {
 		a.line.said += requestSize
 	}
 	if err := unix.Send(s.fd, makeRequest(nonce), unix.MSG_NOSIGNAL); err != nil {
-		return a.hungUp(err)
+		return a.hungUp(s, err)
 	}
 	var had *harness.Node // the last who had it and will not sign
 	r := reading{asking: a, fd: s.fd, nonce: nonce}
@@ -186,13 +192,16 @@ func (a *asking) signature(s *socket) error {
 		case had != nil:
 			a.unsigned(had)
 		case r.ended:
-			return a.hungUp(r.failure)
+			return a.hungUp(s, r.failure)
 		case at == nil || at.node == nil:
 			a.inVain(handshake)
 		case at.unread > 0:
 			a.inVain(fmt.Sprintf("the connection was made, and %s (Serve) has not read in %s what was sent over it, since this machine is busy: give the probe more time (Within)",
 				at.node.Name(), a.probe.bound()))
 		default:
+			if errno := softError(s.fd); errno != 0 {
+				return a.hungUp(s, errno)
+			}
 			a.inVain("the connection was made, and no data passed")
 		}
 		return nil
@@ -244,16 +253,21 @@ func (a *asking) unsigned(by *harness.Node) {
 
 // hungUp ends a probe whose connection ended before a responder's answer came; err is nil
 // where the peer closed it.
-func (a *asking) hungUp(err error) error {
+func (a *asking) hungUp(s *socket, err error) error {
 	const what = "the connection was made, and ended before data passed"
 	errno, ok := err.(unix.Errno)
 	if !ok {
 		a.inVain(what)
 		return nil
 	}
-	failure := a.notConnected(errno)
+	if lives(s.fd) {
+		err = a.turnedBack(errno)
+		a.result.detail = "the connection was made, and no data passed"
+		return err
+	}
+	err = a.notConnected(errno)
 	a.result.detail = what
-	return failure
+	return err
 }
 
 // expected are the nodes that are to have the address that is asked: the target, or the

@@ -231,6 +231,7 @@ func (l *line) learn(r Result, err error) {
 	switch {
 	case err != nil && !l.tells(r):
 		l.doubt = err.Error()
+	case isStream && l.socket != nil && lives(l.socket.fd):
 	case isStream && (r.Outcome == Refused || r.Outcome == Rejected || r.Outcome == Unsent):
 		l.ended = r.String()
 	case r.Outcome == Silent && !stopped && !l.tells(r):

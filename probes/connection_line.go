@@ -24,12 +24,16 @@ func (a *asking) keep(fd int) error {
 		return nil
 	}
 	// What is lost is sent again every 0.2 seconds or so (tcp(7)), and not more and more
-	// seldom from the first time on; later every second, where the kernel can (6.15). What is new
+	// seldom from the first time on; later every second, where the kernel can (6.15). It is given up
+	// when those who repeat less would (tcp_retries2): else by then, after 13 seconds. What is new
 	// does not wait for an answer to what is not lost.
 	const thinLinearTimeouts, mostBetween = 16, 44 // TCP_THIN_LINEAR_TIMEOUTS, TCP_RTO_MAX_MS: linux/tcp.h
-	second := int(time.Second / time.Millisecond)
+	const second, quarter = int(time.Second / time.Millisecond), int(15 * time.Minute / time.Millisecond)
 	if err := unix.SetsockoptInt(fd, unix.SOL_TCP, mostBetween, second); err != nil && err != unix.ENOPROTOOPT {
 		return fmt.Errorf("repeat what is lost soon: %w", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_USER_TIMEOUT, quarter); err != nil {
+		return fmt.Errorf("repeat what is lost for long: %w", err)
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_TCP, thinLinearTimeouts, 1); err != nil {
 		return fmt.Errorf("repeat what is lost: %w", err)
@@ -44,19 +48,26 @@ func (a *asking) speak() error {
 	if a.watched != nil {
 		a.watched.confirms = false // by another connection nothing is confirmed
 	}
+	forgetErrors(s.fd)
 	if a.probe.words != nil {
 		return a.speakWords(s)
 	}
 	nonce := newNonce()
 	l.said += requestSize
-	if err := unix.Send(s.fd, makeRequest(nonce), unix.MSG_NOSIGNAL); err != nil {
+	err := unix.Send(s.fd, makeRequest(nonce), unix.MSG_NOSIGNAL)
+	if err != nil && lives(s.fd) { // an error of what was said before; nothing was sent
+		err = unix.Send(s.fd, makeRequest(nonce), unix.MSG_NOSIGNAL)
+	}
+	if err != nil {
 		return a.brokenOff(err)
 	}
 	r := reading{asking: a, fd: s.fd, nonce: nonce}
-	done, err := a.wait(s, false, r.read)
+	done, soft, err := a.waitOver(s, r.read)
 	switch {
 	case err != nil:
 		return err
+	case soft != 0:
+		return a.turnedBack(soft)
 	case r.ended:
 		return a.brokenOff(r.failure)
 	case !done:
@@ -130,6 +141,9 @@ func (a *asking) brokenOff(err error) error {
 	if q, ok := readQueue(a.line.socket.fd); ok {
 		a.failed(q)
 		return nil
+	}
+	if errno, ok := err.(unix.Errno); ok && lives(a.line.socket.fd) {
+		return a.turnedBack(errno)
 	}
 	switch err {
 	case nil:

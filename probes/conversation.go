@@ -52,6 +52,14 @@ func (a *asking) converse(s *socket) error {
 		a.failed(*c.queued)
 	case c.failure == unix.ECONNRESET:
 		err = a.notConnected(unix.ECONNRESET)
+	default:
+		errno, _ := c.failure.(unix.Errno)
+		if c.failure == nil && !c.ended {
+			errno = softError(c.fd)
+		}
+		if errno != 0 && lives(c.fd) {
+			err = a.turnedBack(errno)
+		}
 	}
 	r.detail = what
 	return err
@@ -109,7 +117,7 @@ func (c *conversation) talk(s *socket) (missing *words, err error) {
 			}
 			continue
 		}
-		if _, err := a.wait(s, false, func() bool { return c.hear(w) }); err != nil {
+		if err := c.await(s, w); err != nil {
 			return nil, err
 		}
 		if awaited = c.has(w); !awaited {
@@ -117,6 +125,20 @@ func (c *conversation) talk(s *socket) (missing *words, err error) {
 		}
 	}
 	return nil, nil
+}
+
+// await waits for a word. What the kernel was told of a connection that was made before ends it.
+func (c *conversation) await(s *socket, w *words) error {
+	hear := func() bool { return c.hear(w) }
+	if !c.again || c.datagrams() {
+		_, err := c.asking.wait(s, false, hear)
+		return err
+	}
+	_, soft, err := c.asking.waitOver(s, hear)
+	if soft != 0 {
+		c.ended, c.failure = true, soft
+	}
+	return err
 }
 
 // datagrams says whether it is one by datagrams.
@@ -207,7 +229,7 @@ func (c *conversation) instead() string {
 // place of what was awaited.
 func (a *asking) unexpected(cause evidence.Cause) evidence.Cause {
 	r := &a.result
-	if a.probe.words != nil && r.detail != "" && cause.Kind == evidence.Unknown && cause.Node != "" && !strings.Contains(cause.Detail, "Within") {
+	if (a.probe.words != nil || r.defers) && r.detail != "" && cause.Kind == evidence.Unknown && cause.Node != "" && !strings.Contains(cause.Detail, "Within") {
 		cause.Detail = r.detail
 	}
 	return cause

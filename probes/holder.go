@@ -57,7 +57,7 @@ func hasConnection(node *harness.Node, local, remote netip.AddrPort) (at *holder
 	err = node.Do(func() error {
 		there, unread, err := inspect.Connected(local, remote)
 		if there {
-			at = &holder{node, local.Port(), unread}
+			at = &holder{node: node, port: local.Port(), unread: unread}
 		}
 		return err
 	})

@@ -202,6 +202,9 @@ func (r Result) explain() string {
 		if r.detail != "" && r.Probe.words != nil {
 			return "what was awaited did not come"
 		}
+		if r.defers {
+			return "the target waits for data before it takes a connection: say words, the first by Send"
+		}
 		if r.detail != "" {
 			return "a handshake alone is no connection"
 		}

@@ -95,6 +95,7 @@ type Result struct {
 	signed      bool            // By signed
 	held        bool            // By was seen to have got the request: the connection's, or the echo's
 	connected   bool            // a connection was made, whatever came of it
+	defers      bool            // the target waits for data before it takes the connection
 	unsigned    bool            // By has the connection in whose place a responder was to sign
 	replied     bool            // something came by datagrams, and not all that was awaited
 	reached     bool            // under watch: the target itself was spoken to, and did not say what was awaited

@@ -55,6 +55,12 @@ func (w *words) inOrder() (all []*words) {
 	return all
 }
 
+// begins says whether the asker is to say the first of them.
+func (w *words) begins() bool {
+	all := w.inOrder()
+	return len(all) > 0 && all[0].send != ""
+}
+
 // sent are those that are sent.
 func (w *words) sent() (all []string) {
 	for _, w := range w.inOrder() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -38,6 +39,25 @@ const (
 // Connected says whether the namespace has a connection with these ends, and how many bytes
 // of it wait to be read. The calling thread is in the namespace.
 func Connected(local, remote netip.AddrPort) (there bool, unread int, err error) {
+	sockets, err := withEnds(local, remote)
+	for _, m := range sockets { // it may be the listener's
+		if made&(1<<m[1]) != 0 {
+			return true, int(binary.NativeEndian.Uint32(m[56:])), nil
+		}
+	}
+	return false, 0, err
+}
+
+// HalfMade says whether the namespace has a connection with these ends whose handshake it does
+// not take for complete (SYN_RECV). The calling thread is in the namespace.
+func HalfMade(local, remote netip.AddrPort) (there bool, err error) {
+	const received, request = 3, 12 // TCP_SYN_RECV, TCP_NEW_SYN_RECV: net/tcp_states.h
+	sockets, err := withEnds(local, remote)
+	return slices.ContainsFunc(sockets, func(m []byte) bool { return m[1] == received || m[1] == request }), err
+}
+
+// withEnds is the socket of these ends, as struct inet_diag_msg, or a listener's.
+func withEnds(local, remote netip.AddrPort) (sockets [][]byte, err error) {
 	request := diagRequest(family(local.Addr()), 0)
 	binary.BigEndian.PutUint16(request[8:], local.Port())
 	binary.BigEndian.PutUint16(request[10:], remote.Port())
@@ -49,18 +69,13 @@ func Connected(local, remote netip.AddrPort) (there bool, unread int, err error)
 	r := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, 0)
 	r.AddRawData(request)
 	replies, err := r.Execute(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY)
-	if errors.Is(err, unix.ENOENT) {
-		return false, 0, nil
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look for a connection: %w", err)
 	}
-	if err != nil {
-		return false, 0, fmt.Errorf("look for a connection: %w", err)
-	}
-	for _, m := range replies { // it may be the listener's
-		if len(m) >= diagMessageSize && made&(1<<m[1]) != 0 {
-			return true, int(binary.NativeEndian.Uint32(m[56:])), nil
-		}
-	}
-	return false, 0, nil
+	return slices.DeleteFunc(replies, func(m []byte) bool { return len(m) < diagMessageSize }), nil
 }
 
 // Connections lists the connections of the namespace that the calling thread is in.

@@ -118,3 +118,40 @@ func (s *service) hear(conn net.Conn, greets bool, name string) {
 		s.note(string(buf[:n]))
 	}
 }
+
+// echoes is a plain service that writes down what it reads of each stream, and says it back.
+func echoes(node *harness.Node, port uint16, options ...func(fd uintptr)) *service {
+	GinkgoHelper()
+	s := new(service)
+	listener, err := node.Listen(context.Background(), "tcp", netip.AddrPortFrom(netip.Addr{}, port))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(listener.Close)
+	for _, option := range options {
+		raw, err := listener.(*net.TCPListener).SyscallConn()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(raw.Control(option)).To(Succeed())
+	}
+	ctx, stop := context.WithCancel(context.Background()) // a reset may be dropped on its way
+	DeferCleanup(stop)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.met++
+			s.mu.Unlock()
+			go func() {
+				defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+				defer conn.Close()
+				buf := make([]byte, 2048)
+				for n, err := conn.Read(buf); err == nil; n, err = conn.Read(buf) {
+					s.note(string(buf[:n]))
+					_, _ = conn.Write(buf[:n])
+				}
+			}()
+		}
+	}()
+	return s
+}

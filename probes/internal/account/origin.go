@@ -20,7 +20,7 @@ func (a Account) Origin() string {
 // reset, which somebody on the way may have sent in the target's name, or an ICMP error.
 // "" when it is not known.
 func (a Account) Refuser(from netip.Addr) string {
-	return a.began(Refusal, func(at Place) bool { return at.Source.Addr() == from })
+	return a.began(Refusal, func(at Place) bool { return !from.IsValid() || at.Source.Addr() == from })
 }
 
 // began is where the first packet of a role began that the asker has got and that is meant.
