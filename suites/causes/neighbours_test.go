@@ -77,6 +77,30 @@ var _ = Describe("a neighbour", func() {
 	})
 })
 
+var _ = Describe("an interface that asks nobody for a MAC", func() {
+	It("sends to its own, which a switch does not send back", func(ctx SpecContext) {
+		network := topo.New("quiet")
+		lan := network.Switch("lan", "10.0.0.0/24", "fd00::/64")
+		network.Host("client", lan)
+		network.Host("server", lan)
+		lab := harness.Up(GinkgoTB(), network)
+		client, server := lab.Node("client"), lab.Node("server")
+		probes.Serve(GinkgoTB(), server, web, dns)
+		link, err := client.Netlink().LinkByName("lan")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(client.Netlink().LinkSetARPOff(link)).To(Succeed())
+		to := netip.MustParseAddr("10.0.0.2")
+		for _, r := range watch(ctx, client, to, all...) {
+			Expect(r).To(probes.BeIsolatedFrom(to).At("client").Because(evidence.WrongMAC))
+			Expect(r.Cause.String()).To(ContainSubstring("client/lan itself, which asks and answers nobody (NOARP)"))
+		}
+
+		By("asking again, as the control")
+		Expect(client.Netlink().LinkSetARPOn(link)).To(Succeed())
+		Expect(client).To(probes.Reach(server, patient(all...)...).WithContext(ctx))
+	})
+})
+
 var _ = Describe("a neighbour on a switch", func() {
 	const leftMAC, rightMAC = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 	var client, left, right *harness.Node
@@ -100,6 +124,17 @@ var _ = Describe("a neighbour on a switch", func() {
 			for _, r := range watch(ctx, client, to, all...) {
 				Expect(r).To(probes.BeIsolatedFrom(to).Because(evidence.WrongMAC))
 				Expect(r.Cause.Node).To(BeElementOf("left", "right"))
+			}
+		}
+
+		By("remembering the sender's own, to which a switch sends nothing back")
+		link, err := client.Netlink().LinkByName("lan")
+		Expect(err).NotTo(HaveOccurred())
+		remember(client, "lan", link.Attrs().HardwareAddr.String(), twins...)
+		for _, to := range twins {
+			for _, r := range watch(ctx, client, to, all...) {
+				Expect(r).To(probes.BeIsolatedFrom(to).At("client").Because(evidence.WrongMAC))
+				Expect(r.Cause.String()).To(ContainSubstring("client/lan itself, which is in the entry for " + to.String()))
 			}
 		}
 

@@ -74,6 +74,22 @@ var _ = Describe("another node that took the packet", func() {
 		Entry("the asker itself", "pc"),
 	)
 
+	It("may have it by a route of type broadcast, and no rules", func(ctx SpecContext) {
+		s := planned().up()
+		pc, site := s.node("pc"), s.node("site")
+		heard := datagrams(site, 7, 0)
+		sending{to: netip.AddrPortFrom(site4, 7)}.send(pc)
+		Eventually(func() []string { return plain(heard) }).WithTimeout(soon).Should(HaveLen(1), "the control")
+		out, err := s.node("fw").Command("ip", "route", "add", "broadcast", "10.0.9.1/32", "dev", "wan").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), "%s", out)
+		for _, p := range []probes.Probe{echo.Within(silence), icmp.Within(silence)} {
+			notIsolated(ctx, pc, site, p, "fw takes packets to 10.0.9.1 by a route of type broadcast", "looks like a mistake")
+			Expect(pc).To(probes.BeIsolatedFrom(site, p).At("fw").Because(evidence.Conflict).WithContext(ctx))
+		}
+		sending{to: netip.AddrPortFrom(site4, 7)}.send(pc)
+		Consistently(func() []string { return plain(heard) }).WithTimeout(silence).Should(HaveLen(1), "the judge")
+	})
+
 	It("has no conflict by an address of its own that rules make another's", func(ctx SpecContext) {
 		s := ruled(`table ip f { chain pre { type nat hook prerouting priority -100; udp dport 7 redirect; };
 			chain in { type filter hook input priority 0; policy drop; }; chain out { type filter hook forward priority 0; policy drop; }; }`)

@@ -13,8 +13,8 @@ import (
 var conflict = row{
 	kind: evidence.Conflict, verb: "taken", policy: never, needs: needRules | needAddrs | needRoutes | needPlan,
 	mend:       "give each of the two an address of its own",
-	at:         map[stage]func(spot, *evidence.Cause) bool{ruled: takenByTwin},
-	confirmed:  confirmation{otherwise: "the rule was seen to do it, and the node's addresses are read"},
+	at:         map[stage]func(spot, *evidence.Cause) bool{ruled: takenByTwin, leaving: takenAsBroadcast},
+	confirmed:  confirmation{otherwise: "the rule was seen to do it, or the kernel's lookup says it, and the node's addresses are read"},
 	unliftable: "an address that two nodes have is no policy",
 }
 
@@ -35,6 +35,20 @@ func takenByTwin(p spot, c *evidence.Cause) bool {
 	}
 	c.Detail = fmt.Sprintf("%s %s %s as well: an address conflict with %s; dropped there by %s", p.seen.Node, has, addr, nodes[0], p.seen.Rule)
 	c.Rule, c.Router = nil, false
+	return true
+}
+
+// takenAsBroadcast says whether a node takes a packet that came in there, for another, by a route of
+// type broadcast or anycast.
+func takenAsBroadcast(p spot, c *evidence.Cause) bool {
+	kinds := map[int]string{unix.RTN_BROADCAST: "broadcast", unix.RTN_ANYCAST: "anycast"}
+	addr, nodes := p.meant()
+	word, takes := kinds[p.way.Type]
+	if !takes || p.seen.Index == 0 || p.seen.Destination != addr || len(nodes) == 0 || slices.Contains(nodes, p.seen.Node) {
+		return false
+	}
+	c.Detail = fmt.Sprintf("%s takes packets to %s by a route of type %s: an address conflict with %s", p.seen.Node, addr, word, nodes[0])
+	c.Router = false
 	return true
 }
 
