@@ -127,15 +127,17 @@ func (h *hopping) hop(role role, stops []account.Stop) evidence.Hop {
 		hop.Tunnel = slices.ContainsFunc(out, func(l account.Link) bool { return l.Tunnel })
 	}
 	hop.Bridged = hop.Out != "" && !slices.ContainsFunc(stops, func(s account.Stop) bool { return !s.Bridge })
+	routed := true
 	for _, s := range stops {
 		hop.Mirrored = hop.Mirrored || s.Mirrored
 		for _, i := range s.Records {
 			r := &h.records[i]
+			routed = routed && (r.Layer != account.Device || r.Took == "") // an interface's own rule sent it on (fwd)
 			hop.Rules = joinRules(hop.Rules, h.met(r))
 			hop.Mark = cmp.Or(r.Mark, hop.Mark)
 		}
 	}
-	if hop.Out != "" && !hop.Bridged {
+	if hop.Out != "" && !hop.Bridged && routed {
 		h.route(&hop, stops)
 	}
 	return hop
