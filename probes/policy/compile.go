@@ -33,6 +33,7 @@ func (m *model) compile(in *chain, rule *inspect.Rule) *line {
 	if !c.ended {
 		c.decide(goesOn, nil)
 	}
+	c.line.acts = actsOf(rule)
 	return c.line
 }
 

@@ -72,6 +72,7 @@ type cover struct {
 	passed  []passed
 	sent    int
 	rand    *rand.Rand
+	keys    *keys // when two are compared
 }
 
 // entry is a rule or a policy.

@@ -1,4 +1,5 @@
-// Package policy tries every rule of a firewall, on the kernel that has them:
+// Package policy tries every rule of a firewall, on the kernel that has them, and says what a change of rules does. See
+// CompareRules, Compare and the matcher BehaveLike for the second. The first is
 //
 //	report, err := policy.Cover(ctx, lab, "fw")
 //	...
@@ -30,6 +31,24 @@
 //
 // A rule of which neither can be said is Needs, if what this lab lacks is known, or else NotModelled. Both say why. Whether
 // a rule is redundant is not told.
+//
+// # What a change does
+//
+//	found, err := policy.CompareRules(ctx, lab, "fw", before, after)
+//	...
+//	fmt.Print(found)
+//
+// prints, for each pair of rules of which the first decided before and the second does after, one packet and both verdicts:
+//
+//	1 kind of packets is treated otherwise:
+//	at fw now is let through: tcp 10.0.1.1:34818 > 10.0.2.1:22 SYN, in by lan, new
+//	  before: dropped by rule 2 of inet filter forward (iifname "lan" tcp dport 22 drop comment "no ssh")
+//	  after:  let through by rule 2 of inet filter forward (ip saddr 10.0.1.0/24 tcp dport 1-79 accept comment "services")
+//
+// Both kernels were asked, twice, so none is told that is not. Which packets are asked about: each by which Cover
+// shows a rule of either to be met, and those that come to a rule which only one of the texts has, or has elsewhere; the model
+// divides them by all rules that they meet in both. It knows no more than what is said above. Where a rule is NotModelled, or there are too
+// many kinds, Difference.Notes says so. Only packets that this lab's routes bring to a hook are compared.
 //
 // # What is sent
 //

@@ -44,3 +44,23 @@ func ExampleReport() {
 		}
 	}
 }
+
+// What does the change do that is to be reviewed?
+func ExampleCompareRules() {
+	_, ctx, lab := given()
+	before, after := "table inet filter { ... }", "table inet filter { ... }"
+	found, err := policy.CompareRules(ctx, lab, "fw", before, after)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, change := range found.Changes {
+		fmt.Println(change)
+	}
+}
+
+// Rules that were rewritten do what they did.
+func ExampleBehaveLike() {
+	t, ctx, before := given()
+	_, _, after := given()
+	NewWithT(t).Expect(after).To(policy.BehaveLike(before).WithContext(ctx))
+}

@@ -37,6 +37,8 @@ type line struct {
 	// unknown are expressions of it that are not modelled; lacks is why it has no packet.
 	unknown []string
 	lacks   string
+	// acts is what it does besides, "" for nothing: translates, marks, refuses in a way.
+	acts string
 }
 
 // exact says whether its arms are all the packets that match it, and no others.

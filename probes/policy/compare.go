@@ -1,0 +1,201 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nstest/nstest/harness"
+)
+
+// CompareRules says what a change of a node's rules does: each text takes the place of all rules that the node has,
+// in a twin of its own, as Node.Nft loads it; or, if its first word is "*filter" or the like, as Node.Iptables. The lab
+// itself is left alone.
+//
+// Packets are sent through both: those by which Cover shows that each rule is met, and those that the rules about
+// which the texts differ may treat otherwise. A Change is told only after both kernels were asked. Equal texts, rules that commute, and
+// other names of chains and sets make none. An empty Difference is no proof where Notes says that
+// something was not compared, and rests on the model of the rules where it says nothing: see the package.
+func CompareRules(ctx context.Context, lab *harness.Lab, node, before, after string) (Difference, error) {
+	var d Difference
+	err := withTwin(lab, node, func(a *harness.Node) error {
+		if err := replaceRules(a, before); err != nil {
+			return fmt.Errorf("rules before: %w", err)
+		}
+		return withTwin(lab, node, func(b *harness.Node) error {
+			if err := replaceRules(b, after); err != nil {
+				return fmt.Errorf("rules after: %w", err)
+			}
+			return d.compare(ctx, a, b)
+		})
+	})
+	if err != nil {
+		return d, fmt.Errorf("compare rules: node %s: %w", node, err)
+	}
+	return d, nil
+}
+
+// replaceRules takes all rules of a twin's node away, and loads others.
+func replaceRules(node *harness.Node, text string) error {
+	if err := node.Nft("flush ruleset"); err != nil {
+		return err
+	}
+	if strings.HasPrefix(strings.TrimSpace(text), "*") {
+		return node.Iptables(text)
+	}
+	return node.Nft(text)
+}
+
+// Compare says what of two labs the rules do otherwise: node by node, those that both have, as CompareRules does. What
+// only one of them has is noted. Interfaces are the same if they are called alike.
+func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error) {
+	var d Difference
+	for _, a := range before.Nodes() {
+		if nodeOf(after, a.Name()) == nil {
+			d.Notes = append(d.Notes, fmt.Sprintf("node %s, which is not there after", a.Name()))
+			continue
+		}
+		some, err := ruled(a, nodeOf(after, a.Name()))
+		if err == nil && some {
+			err = withTwin(before, a.Name(), func(a *harness.Node) error {
+				return withTwin(after, a.Name(), func(b *harness.Node) error { return d.compare(ctx, a, b) })
+			})
+		}
+		if err != nil {
+			return d, fmt.Errorf("compare: node %s: %w", a.Name(), err)
+		}
+	}
+	for _, b := range after.Nodes() {
+		if nodeOf(before, b.Name()) == nil {
+			d.Notes = append(d.Notes, fmt.Sprintf("node %s, which was not there before", b.Name()))
+		}
+	}
+	return d, nil
+}
+
+// ruled says whether one of two nodes has rules.
+func ruled(nodes ...*harness.Node) (bool, error) {
+	for _, n := range nodes {
+		set, err := readRules(n)
+		if err != nil || len(set.Tables) > 0 {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// comparison is of two nodes of two twins.
+type comparison struct {
+	*Difference
+	ctx   context.Context
+	sides [2]*cover
+	found []candidate
+	known map[string]int // how many candidates there are of a pair of rules
+}
+
+// candidate are packets in a row of which the last one may be treated otherwise.
+type candidate struct {
+	packets []Packet
+}
+
+// compare finds the differences of two nodes of twins.
+func (d *Difference) compare(ctx context.Context, before, after *harness.Node) error {
+	c := &comparison{Difference: d, ctx: ctx, known: map[string]int{}}
+	for i, n := range []*harness.Node{before, after} {
+		side, err := openCover(n)
+		if err != nil {
+			return err
+		}
+		defer side.kernel.close()
+		c.sides[i] = side
+		if err := side.run(ctx); err != nil {
+			return err
+		}
+	}
+	c.witnesses()
+	ch := compareSets(c.sides[0].set, c.sides[1].set)
+	c.sides[0].keys, c.sides[1].keys = ch.keys[0], ch.keys[1]
+	c.differ(ch)
+	c.ask()
+	c.notes()
+	for _, side := range c.sides {
+		d.Packets += side.sent
+	}
+	return ctx.Err()
+}
+
+// witnesses are what each rule of either was met by.
+func (c *comparison) witnesses() {
+	for _, side := range c.sides {
+		for _, e := range side.entries {
+			if len(e.rule.Witness) > 0 {
+				c.found = append(c.found, candidate{e.rule.Witness})
+			}
+		}
+	}
+}
+
+// notes say what could not be compared.
+func (c *comparison) notes() {
+	for i, side := range c.sides {
+		for _, e := range side.entries {
+			if e.rule.Fate != NotModelled {
+				continue
+			}
+			note := fmt.Sprintf("%s, %s: %s", e.rule.where(), []string{"before", "after"}[i], e.rule.Why)
+			if !slices.Contains(c.Notes, note) {
+				c.Notes = append(c.Notes, note)
+			}
+		}
+	}
+}
+
+// ask asks both kernels about each candidate. What differs is asked once more.
+func (c *comparison) ask() {
+	first := c.verdicts(c.found)
+	var again []candidate
+	for i, pair := range first {
+		if pair[0] != nil && pair[1] != nil && (!pair[0].same(*pair[1]) || pair[0].rule != pair[1].rule) {
+			again = append(again, c.found[i])
+		}
+	}
+	for i, pair := range c.verdicts(again) {
+		if pair[0] != nil && pair[1] != nil {
+			packets := again[i].packets
+			c.add(Change{
+				Node: c.sides[0].kernel.node.Name(), Witness: packets, Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(packets[0]),
+			})
+		}
+	}
+}
+
+// verdicts are what both kernels do with each; nil where one could not be asked.
+func (c *comparison) verdicts(all []candidate) [][2]*Verdict {
+	made := make([][2]*Verdict, len(all))
+	for i := range all {
+		all[i].packets = c.sides[0].renew(all[i].packets)
+	}
+	for side, of := range c.sides {
+		var rows [][]*task
+		most := 0
+		for _, cand := range all {
+			row := of.row(cand.packets)
+			rows, most = append(rows, row), max(most, len(row))
+		}
+		for at := range most {
+			var tasks []*task
+			for _, row := range rows {
+				if at < len(row) {
+					tasks = append(tasks, row[at])
+				}
+			}
+			of.kernel.ask(tasks)
+			of.sent += len(tasks)
+		}
+		for i, row := range rows {
+			made[i][side] = of.verdictOf(row)
+		}
+	}
+	return made
+}

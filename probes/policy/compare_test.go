@@ -1,0 +1,98 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/policy"
+)
+
+// compared is what the change from one ruleset to another does at fw.
+func compared(t *testing.T, lab *harness.Lab, before, after string) policy.Difference {
+	t.Helper()
+	d, err := policy.CompareRules(t.Context(), lab, "fw", before, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+const fromLan = `table inet filter {
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		ct state established,related accept
+		iifname "lan" tcp dport 80 accept
+		iifname "lan" tcp dport 22 reject with tcp reset
+	}
+}`
+
+// A change is one for each pair of rules and family; each verdict is the kernel's.
+func TestCompareRules(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(""))
+	for _, c := range []struct {
+		from, to string
+		words    []string // one for each change, in order
+	}{
+		{"dport 80", "dport 81", []string{"now is stopped", "now is let through", "now is stopped", "now is let through"}},
+		{"reject with tcp reset", "drop", []string{"is stopped another way", "is stopped another way"}},
+		{`iifname "lan" tcp dport 80 accept`, `iifname "lan" ip daddr 10.0.2.1 tcp dport 80 accept`, []string{"now is stopped", "now is stopped"}},
+		{"policy drop", "policy drop; comment \"x\"", nil},
+	} {
+		d := compared(t, lab, fromLan, strings.Replace(fromLan, c.from, c.to, 1))
+		if len(d.Changes) != len(c.words) {
+			t.Errorf("%s for %s: %d changes and not %d:\n%s", c.to, c.from, len(d.Changes), len(c.words), d)
+			continue
+		}
+		words := strings.Join(c.words, "\n")
+		for _, change := range d.Changes {
+			word, _, _ := strings.Cut(strings.TrimPrefix(change.String(), "at fw "), ":")
+			if !strings.Contains(words, word) {
+				t.Errorf("%s for %s: %s", c.to, c.from, change)
+			}
+		}
+		if len(d.Notes) > 0 || d.Empty() != (len(c.words) == 0) {
+			t.Errorf("%s for %s: %s", c.to, c.from, d)
+		}
+	}
+}
+
+// What is not modelled is noted, and is no change.
+func TestCompareNotes(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(""))
+	odd := strings.Replace(fromLan, "\t\tct state", "\t\tnumgen inc mod 1000000 999999 accept\n\t\tct state", 1)
+	if d := compared(t, lab, odd, odd); !d.Empty() || len(d.Notes) == 0 {
+		t.Errorf("it says %s", d)
+	}
+}
+
+func TestCompareSaysWhatItCannot(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(""))
+	for _, c := range []struct{ before, after, says string }{
+		{"tabel", "", "compare rules: node fw: rules before: "},
+		{"", "tabel", "compare rules: node fw: rules after: "},
+	} {
+		if _, err := policy.CompareRules(t.Context(), lab, "fw", c.before, c.after); err == nil || !strings.HasPrefix(err.Error(), c.says) {
+			t.Errorf("the error is %v, and not %s", err, c.says)
+		}
+	}
+	if _, err := policy.CompareRules(t.Context(), lab, "wf", "", ""); err == nil || !strings.Contains(err.Error(), "no such node") {
+		t.Errorf("the error is %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := policy.CompareRules(ctx, lab, "fw", fromLan, fromLan); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error of a context that is over is %v", err)
+	}
+	if _, err := policy.BehaveLike(lab).Match("a string"); err == nil {
+		t.Error("a string behaves like a lab")
+	}
+}

@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+func isReject(x any) bool {
+	switch x := x.(type) {
+	case *expr.Reject:
+		return true
+	case *expr.Target:
+		return x.Name == "REJECT"
+	}
+	return false
+}
+
+// mostCourses bounds how many packets the model follows for one rule that has changed.
+const mostCourses = 600
+
+// differ proposes packets that come to what has changed, one for each pair of rules that decide.
+func (c *comparison) differ(ch *changed) {
+	for side, of := range c.sides {
+		for _, w := range of.worlds {
+			for _, base := range basesOf(of.set) {
+				in := w.chains[base]
+				if in == nil || !w.tries(base) {
+					continue
+				}
+				c.explore(side, w, goal{base: in}, ch)
+				for _, reached := range append([]*chain{in}, chainsOf(in)...) {
+					for _, l := range reached.lines {
+						if ch.lines[side][l.rule] {
+							c.explore(side, w, goal{in, l}, ch)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func chainsOf(base *chain) (all []*chain) {
+	for c := range base.leads {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *chain) int {
+		return slices.Index(a.of.Table.Chains, a.of) - slices.Index(b.of.Table.Chains, b.of)
+	})
+	return all
+}
+
+// explore follows packets that match a rule which has changed, or come to a policy that has, through both
+// rulesets, and divides them by what they met in each.
+func (c *comparison) explore(side int, w *world, g goal, ch *changed) {
+	if g.line == nil && !ch.bases[side][g.base.of] {
+		return
+	}
+	other := c.sides[1-side].worlds[family(w.v6)]
+	hook := g.base.of.Hook
+	here, there := w.hooked(hook), other.hooked(hook)
+	s := w.newSearch(g, w.reach(hook), c.sides[side].rand)
+	swap := c.swap(w, other)
+	seen := map[string]int{}
+	for n := 0; len(s.open) > 0; n++ {
+		if n > mostCourses {
+			c.note(w, g)
+			return
+		}
+		top := len(s.open) - 1
+		b := s.open[top]
+		s.open = s.open[:top]
+		if b.isEmpty() {
+			continue
+		}
+		p := s.pick(&b)
+		q, ok := swap(p)
+		if !ok {
+			continue
+		}
+		own, its := w.course(&p, here), other.course(&q, there)
+		key := fmt.Sprintf("%d %v %s | %s", side, w.v6, own.key(), its.key())
+		if seen[key]++; seen[key] > mostAlike {
+			continue
+		}
+		if c.isOther(&own, &its) {
+			c.propose(side, w, s, &b, p, key)
+		}
+		s.divide(b, &own, nil)
+		s.divide(b, &its, func(b box) box { return c.back(w, other, b) })
+	}
+}
+
+func family(v6 bool) int {
+	if v6 {
+		return 1
+	}
+	return 0
+}
+
+func (c *comparison) note(w *world, g goal) {
+	text := fmt.Sprintf("all that may come to the policy of %s: it is too much", g.base.of)
+	if g.line != nil {
+		text = fmt.Sprintf("all that %s matches: it is too much", g.line.rule)
+	}
+	if !slices.Contains(c.Notes, text) {
+		c.Notes = append(c.Notes, text)
+	}
+}
+
+// key is who decided, and what else was done.
+func (c *course) key() string {
+	text := fmt.Sprintf("%v", c.drops)
+	switch {
+	case c.by != nil:
+		text += " " + c.by.rule.String()
+	case c.base != nil:
+		text += " policy of " + c.base.of.String()
+	}
+	for _, l := range c.acts {
+		text += " " + l.rule.String()
+	}
+	return text
+}
+
+// isOther says whether the model takes two courses for two verdicts, or cannot tell.
+func (c *comparison) isOther(own, its *course) bool {
+	acts := func(c *course) (all []string) {
+		for _, l := range c.acts {
+			all = append(all, l.acts)
+		}
+		return all
+	}
+	return own.drops != its.drops || !slices.Equal(acts(own), acts(its))
+}
+
+// mostAlike is how many packets are tried for a pair of rules: the plainest is told.
+const mostAlike = 6
+
+// propose keeps a packet for a pair of rules, or a connection that has one.
+func (c *comparison) propose(side int, w *world, s *search, b *box, p point, key string) {
+	if c.known[key]++; c.known[key] > mostAlike {
+		return
+	}
+	of := c.sides[side]
+	if !s.isOf(&p, stateEstablished, stateRelated) {
+		c.found = append(c.found, candidate{[]Packet{w.packetOf(s.plausible(p))}})
+		return
+	}
+	e := &entry{}
+	plans := of.answers(e, s, w, b, true)
+	if len(plans) == 0 {
+		plans = of.answers(e, s, w, b, false)
+	}
+	if s.isOf(&p, stateRelated) {
+		plans = of.errors(e, s, w, b)
+	}
+	for _, plan := range plans[:min(len(plans), mostPlans)] {
+		var packets []Packet
+		for _, at := range plan.points {
+			packets = append(packets, w.packetOf(at))
+		}
+		if plan.quotes {
+			packets[len(packets)-1].quote = &packets[0]
+		}
+		c.found = append(c.found, candidate{packets})
+	}
+}
+
+// swap makes a packet of one node the other's, whose interfaces have other indices.
+func (c *comparison) swap(from, to *world) func(point) (point, bool) {
+	return func(p point) (point, bool) {
+		for _, f := range []field{fieldIn, fieldOut} {
+			if p[f].lo == 0 {
+				continue
+			}
+			link := to.state.LinkNamed(from.name(p[f]))
+			if link == (inspect.Link{}) || link.Index == 0 {
+				return p, false
+			}
+			p[f] = small(uint64(link.Index))
+		}
+		return p, true
+	}
+}
+
+// back is a box of the other node with this one's interfaces.
+func (c *comparison) back(w, other *world, b box) box {
+	for _, f := range []field{fieldIn, fieldOut} {
+		if b[f] == nil {
+			continue
+		}
+		made := none()
+		for _, l := range other.links {
+			if own := w.state.LinkNamed(l.Name); own.Index != 0 && b[f].has(small(uint64(l.Index))) {
+				made = append(made, span{small(uint64(own.Index)), small(uint64(own.Index))})
+			}
+		}
+		if b[f].has(number{}) {
+			made = append(made, span{})
+		}
+		b[f] = made.tidy()
+	}
+	return b
+}
+
+// divide puts back what may go another way than a packet whose course is known.
+func (s *search) divide(b box, c *course, own func(box) box) {
+	if own == nil {
+		own = func(b box) box { return b }
+	}
+	for _, h := range c.matched {
+		cut := own(*h.box)
+		s.open = append(s.open, b.without(&cut, &s.domain)...)
+	}
+	for _, a := range c.passed {
+		for i := range a.boxes {
+			cut := own(a.boxes[i])
+			if both, some := b.and(&cut); some {
+				s.open = append(s.open, both)
+			}
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+)
+
+// renew gives packets of a connection another port, if they have one that nobody asked for: a connection that was
+// there is none that begins.
+func (c *cover) renew(packets []Packet) []Packet {
+	const lowest, most = 32768, 28000
+	if len(packets) < 2 || packets[0].Source.Port() < lowest {
+		return packets
+	}
+	old, fresh := packets[0].Source.Port(), uint16(lowest+c.rand.Uint64N(most))
+	swap := func(end netip.AddrPort) netip.AddrPort {
+		if end.Port() == old {
+			return netip.AddrPortFrom(end.Addr(), fresh)
+		}
+		return end
+	}
+	made := make([]Packet, len(packets))
+	for i, p := range packets {
+		p.Source, p.Destination = swap(p.Source), swap(p.Destination)
+		p.at[fieldSport], p.at[fieldDport] = small(uint64(p.Source.Port())), small(uint64(p.Destination.Port()))
+		if p.quote != nil {
+			p.quote = &made[0]
+		}
+		made[i] = p
+	}
+	return made
+}
+
+// row are tasks for packets that were made for a node with other indices of interfaces; nil where it has not got one.
+func (c *cover) row(packets []Packet) (row []*task) {
+	for i, p := range packets {
+		in := 0
+		if p.In != "" {
+			if in = c.state.LinkNamed(p.In).Index; in == 0 || in != lo && c.kernel.ports[in] == nil {
+				return nil
+			}
+		}
+		p.at[fieldIn] = small(uint64(in))
+		row = append(row, &task{packet: p, stays: i+1 < len(packets) || p.In == "lo"})
+	}
+	return row
+}
+
+// verdictOf is what the kernel did with the last packet of a row; nil where one before did not come through, or it
+// could not be heard.
+func (c *cover) verdictOf(row []*task) *Verdict {
+	if len(row) == 0 {
+		return nil
+	}
+	for _, t := range row[:len(row)-1] {
+		if t.heard.drops || !t.heard.ended || t.heard.err != nil {
+			return nil
+		}
+	}
+	last := row[len(row)-1]
+	h := &last.heard
+	if h.err != nil {
+		return nil
+	}
+	v := &Verdict{Passed: h.ended && !h.drops, Lost: !h.ended}
+	if by := c.decider(h); by != nil {
+		v.By, v.rule = by.rule.where(), by.rule.Text
+		if by.of != nil {
+			v.rule = c.keys.shallow(by.of)
+		}
+		v.Rejected = !v.Passed && by.of != nil && rejects(by)
+	}
+	if v.Passed {
+		v.Source, v.Destination = endsOf(h.header)
+		if h.hooks[len(h.hooks)-1] == "postrouting" {
+			v.Out = c.worlds[0].name(small(uint64(h.out)))
+		}
+	}
+	return v
+}
+
+func rejects(e *entry) bool {
+	for _, x := range e.of.Exprs {
+		if isReject(x) {
+			return true
+		}
+	}
+	return false
+}
+
+// decider is the rule that is told of a packet: which dropped it, or translated it, or let it through where it was
+// filtered last.
+func (c *cover) decider(h *heard) (by *entry) {
+	var translated *entry
+	for _, s := range h.steps {
+		e := c.byPlace[s.place]
+		if e == nil || !s.decides() {
+			continue
+		}
+		if e.chain.Type == "nat" {
+			if e.of != nil {
+				translated = e
+			}
+			continue
+		}
+		by = e
+	}
+	if translated != nil && !h.drops {
+		return translated
+	}
+	return by
+}
+
+// endsOf are the addresses and ports of a header that the trace showed.
+func endsOf(header []byte) (src, dst netip.AddrPort) {
+	s, d, protocol := ends(header)
+	const v4, v6 = 20, 40
+	at := v4
+	if s.Is6() {
+		at = v6
+	}
+	var sport, dport uint16
+	if hasPorts(protocol) && len(header) >= at+4 {
+		sport, dport = binary.BigEndian.Uint16(header[at:]), binary.BigEndian.Uint16(header[at+2:])
+	}
+	return netip.AddrPortFrom(s, sport), netip.AddrPortFrom(d, dport)
+}
+
+// plainness is how much a packet is like those that people send: from who is there, to who is there.
+func (c *cover) plainness(p Packet) (n int) {
+	w := c.worlds[family(p.Source.Addr().Is6())]
+	if p.In == "" || w.to(c.state.LinkNamed(p.In).Index).has(addrNumber(p.Source.Addr())) {
+		n += 4
+	}
+	for _, end := range []netip.AddrPort{p.Source, p.Destination} {
+		if slices.Contains(w.addrs, addrNumber(end.Addr())) {
+			n++
+		}
+	}
+	return n
+}
