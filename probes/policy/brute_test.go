@@ -138,61 +138,65 @@ func sendAll(t *testing.T, from *harness.Node, port string, to *harness.Node, v6
 	}
 }
 
-// generated is a ruleset whose every rule counts. The first rule of the base chain counts all.
-func generated(r *rand.Rand) string {
-	one := func(words ...string) string { return words[r.IntN(len(words))] }
-	maybe := func(words ...string) string {
-		if r.IntN(2) == 0 {
-			return ""
-		}
-		return one(words...) + " "
+// generator makes rules that ask for what the space has.
+type generator struct{ *rand.Rand }
+
+func (g generator) one(words ...string) string { return words[g.IntN(len(words))] }
+
+// side is a condition on an address.
+func (g generator) side(v6 bool, way string) string {
+	n := g.one("1", "2")
+	if v6 {
+		return g.one("ip6 "+way+" fd00:"+n+"::"+g.one("1", "200", "/64", "0/120"), "ip6 "+way+" != fd00:"+n+"::2")
 	}
-	side := func(v6 bool, way string) string {
-		n := one("1", "2")
-		if v6 {
-			return one("ip6 "+way+" fd00:"+n+"::"+one("1", "200", "/64", "0/120"), "ip6 "+way+" != fd00:"+n+"::2")
-		}
-		return one(
-			"ip "+way+" 10.0."+n+"."+one("1", "2", "77", "200"),
-			"ip "+way+" 10.0."+n+"."+one("0/25", "0/30", "64/26", "0/24", "192-10.0."+n+".255"),
-			"ip "+way+" "+one("", "!= ")+"{ 10.0.1.1, 10.0.1.77-10.0.1.201, 10.0.2.2 }",
-		)
+	return g.one(
+		"ip "+way+" 10.0."+n+"."+g.one("1", "2", "77", "200"),
+		"ip "+way+" 10.0."+n+"."+g.one("0/25", "0/30", "64/26", "0/24", "192-10.0."+n+".255"),
+		"ip "+way+" "+g.one("", "!= ")+"{ 10.0.1.1, 10.0.1.77-10.0.1.201, 10.0.2.2 }",
+	)
+}
+
+func (g generator) ports() string {
+	return g.one("tcp", "udp") + " dport " + g.one("22", "80", "22-80", "{ 21, 80 }", "!= 80", "< 80", ">= 22", "0-65535", "{ 0-21, 81-65535 }")
+}
+
+// rule is one with a counter, unless it has a verdict map: the counter would count what that has not.
+func (g generator) rule(verdicts ...string) (text string) {
+	if g.IntN(2) == 0 {
+		text = g.one(`iifname "lan"`, `oifname "lan"`, `iifname "dmz"`, `iifname != "dmz"`, `iif "lan"`) + " "
 	}
-	ports := func() string {
-		return one("tcp", "udp") + " dport " + one("22", "80", "22-80", "{ 21, 80 }", "!= 80", "< 80", ">= 22", "0-65535", "{ 0-21, 81-65535 }")
+	if family := g.IntN(3); family < 2 {
+		v6 := family == 1
+		text += g.one("", g.side(v6, "saddr"), g.side(v6, "daddr"), g.side(v6, "saddr")+" "+g.side(v6, "daddr"), "meta nfproto "+g.one("ipv4", "ipv6")) + " "
 	}
-	rule := func(verdicts ...string) string {
-		text := maybe(`iifname "lan"`, `oifname "lan"`, `iifname "dmz"`, `iifname != "dmz"`, `iif "lan"`)
-		if family := r.IntN(3); family < 2 {
-			text += one("", side(family == 1, "saddr"), side(family == 1, "daddr"), side(family == 1, "saddr")+" "+side(family == 1, "daddr"), "meta nfproto "+one("ipv4", "ipv6")) + " "
-		}
+	switch g.IntN(9) {
+	case 0, 1, 2, 3:
+		text += g.ports() + " "
+	case 4, 5:
+		text += g.one("meta l4proto tcp", "meta l4proto { tcp, udp }", "meta l4proto != udp", "meta l4proto icmp icmp type echo-request", "meta l4proto ipv6-icmp icmpv6 type echo-request",
+			"meta l4proto { tcp, udp } th dport 22", "tcp flags syn", "tcp flags & (fin | syn) == fin") + " "
+	case 6:
 		ends := slices.DeleteFunc(slices.Clone(verdicts), func(v string) bool { return v == "" })
-		switch r.IntN(9) {
-		case 0, 1, 2, 3:
-			text += ports() + " "
-		case 4, 5:
-			text += one("meta l4proto tcp", "meta l4proto { tcp, udp }", "meta l4proto != udp", "meta l4proto icmp icmp type echo-request", "meta l4proto ipv6-icmp icmpv6 type echo-request",
-				"meta l4proto { tcp, udp } th dport 22", "tcp flags syn", "tcp flags & (fin | syn) == fin") + " "
-		case 6: // it has no counter: one would count what the map has not
-			return text + one("tcp", "udp") + " dport vmap { 22 : " + one(ends...) + ", 79-81 : " + one(ends...) + " }"
-		}
-		return text + "counter " + one(verdicts...)
+		return text + g.one("tcp", "udp") + " dport vmap { 22 : " + g.one(ends...) + ", 79-81 : " + g.one(ends...) + " }"
 	}
-	var b strings.Builder
-	b.WriteString("table inet filter {\n")
-	chain := func(name, head string, count int, verdicts ...string) {
-		fmt.Fprintf(&b, "\tchain %s {\n%s", name, head)
-		for range count {
-			fmt.Fprintf(&b, "\t\t%s\n", rule(verdicts...))
-		}
-		b.WriteString("\t}\n")
+	return text + "counter " + g.one(verdicts...)
+}
+
+func (g generator) rules(count int, verdicts ...string) (text string) {
+	for range count {
+		text += "\t\t" + g.rule(verdicts...) + "\n"
 	}
-	chain("inner", "", 1+r.IntN(3), "accept", "drop", "return", "")
-	chain("outer", "", 1+r.IntN(4), "accept", "drop", "return", "jump inner", "goto inner")
-	chain("forward", "\t\ttype filter hook forward priority 0; policy "+one("accept", "drop")+";\n\t\tcounter\n", 3+r.IntN(8),
-		"accept", "drop", "accept", "drop", "jump outer", "goto outer", "jump inner", "", "return")
-	text := strings.TrimSuffix(b.String(), "\t}\n")
-	return text + "\t\tcounter\n\t}\n}\n" // what comes to the policy, but for what returns there
+	return text
+}
+
+// generated is a ruleset whose first rule of the base chain counts all, and its last one what comes to the policy, but for
+// what returns there.
+func generated(r *rand.Rand) string {
+	g := generator{r}
+	return "table inet filter {\n\tchain inner {\n" + g.rules(1+r.IntN(3), "accept", "drop", "return", "") +
+		"\t}\n\tchain outer {\n" + g.rules(1+r.IntN(4), "accept", "drop", "return", "jump inner", "goto inner") +
+		"\t}\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy " + g.one("accept", "drop") + ";\n\t\tcounter\n" +
+		g.rules(3+r.IntN(8), "accept", "drop", "accept", "drop", "jump outer", "goto outer", "jump inner", "", "return") + "\t\tcounter\n\t}\n}\n"
 }
 
 // rulesOf are the node's rules.

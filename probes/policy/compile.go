@@ -166,6 +166,10 @@ func (c *compiler) meta(x *expr.Meta) {
 		family, protocol = 10, []byte{0x86, 0xdd}
 	}
 	const nameSize, number = 16, 4
+	in, out := x.Key == expr.MetaKeyIIF || x.Key == expr.MetaKeyIIFNAME, x.Key == expr.MetaKeyOIF || x.Key == expr.MetaKeyOIFNAME
+	if in && c.meets(at("output", "postrouting", "egress")) || out && c.meets(at("prerouting", "input", "ingress")) {
+		c.unknown("an interface where packets have none") // kernels differ
+	}
 	switch x.Key {
 	case expr.MetaKeyIIFNAME:
 		c.regs.put(x.Register, fieldCells(fieldIn, asName, nameSize)...)
@@ -197,6 +201,9 @@ func (c *compiler) ct(x *expr.Ct) {
 	}
 	const most = 16
 	if x.Key == expr.CtKeySTATE {
+		if c.meets(early) {
+			c.unknown("a state before connection tracking")
+		}
 		c.regs.put(x.Register, fieldCells(fieldState, asNative, 4)...)
 		return
 	}

@@ -57,9 +57,9 @@ func (c *compiler) network(at int) cell {
 		return one(fieldDst, at-dst)
 	case !c.v6 && at == 9:
 		return one(fieldProto, 0)
-	case c.v6 && at == 6: // the upper one where no extension header is before it
+	case c.v6 && at == 6:
 		c.unknown("IPv6's next header, which may be an extension")
-		return one(fieldProto, 0)
+		return cell{kind: cellField, of: fieldProto, as: asNext, mask: 0xff}
 	}
 	return cell{}
 }
@@ -117,7 +117,7 @@ func (c *compiler) compare(register uint32, op expr.CmpOp, data []byte) {
 func (c *compiler) ranged(register uint32, first, last []byte, not bool) {
 	cells := c.regs.get(register, len(first))
 	box, ok := c.boxOf(cells, first, last)
-	if !ok {
+	if !ok || not && asksNext(cells) {
 		c.unknown("an expression that is not modelled")
 		return
 	}
@@ -133,6 +133,7 @@ func (c *compiler) ranged(register uint32, first, last []byte, not bool) {
 // is one.
 func (m *model) boxOf(cells []cell, first, last []byte) (boxes []box, ok bool) {
 	parts, ok := groups(cells)
+	ok = ok && (!asksNext(cells) || bytes.Equal(first, last) && !extends(cells, first))
 	if !ok || len(parts) > 1 && !bytes.Equal(first, last) {
 		return nil, false
 	}
@@ -158,6 +159,21 @@ func (m *model) boxOf(cells []cell, first, last []byte) (boxes []box, ok bool) {
 		}
 	}
 	return []box{b}, true
+}
+
+// asksNext says whether cells are IPv6's next header.
+func asksNext(cells []cell) bool {
+	return slices.ContainsFunc(cells, func(c cell) bool { return c.kind == cellField && c.as == asNext })
+}
+
+// extends says whether a value of the next header is an extension, after which any protocol may come.
+func extends(cells []cell, value []byte) bool {
+	for i, c := range cells {
+		if c.as == asNext && slices.Contains([]byte{0, 43, 44, 50, 51, 60, 135, 139, 140, 253, 254}, value[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // lack notes why there is no such packet, where that is an interface.
@@ -204,8 +220,8 @@ func (c *compiler) lookup(x *expr.Lookup) {
 		c.regs.put(x.DestRegister, make([]cell, set.DataLen)...)
 	}
 	switch {
-	case !ok:
-		c.unknown("a set of several fields")
+	case !ok, x.Invert && asksNext(cells):
+		c.unknown("a set that is not modelled")
 	case x.Invert && len(boxes) > most(set):
 		c.unknown("a large set that is negated")
 	case x.Invert:

@@ -94,7 +94,7 @@ func openCover(node *harness.Node) (*cover, error) {
 	if c.state, err = ns.Read(node.Name()); err != nil {
 		return nil, err
 	}
-	if err = ns.Fill(c.state, inspect.Want{Sysctls: sysctls}); err != nil {
+	if err = ns.Fill(c.state, inspect.Want{Sysctls: sysctls(c.state.Links)}); err != nil {
 		return nil, err
 	}
 	if c.set, err = readRules(node); err != nil {

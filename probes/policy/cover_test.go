@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/policy"
 	"github.com/nstest/nstest/topo"
+	. "github.com/onsi/gomega"
 )
 
 // office is a client and a server, and a firewall between them.
@@ -187,6 +191,128 @@ table inet late {
 		"forward 6 decided", // by what ends before its ports
 		"forward 0 decided",
 	)
+}
+
+// What another hook, or the same one before and after NAT and connection tracking, does with a packet is no shadow.
+func TestCoverOfStages(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(`
+table ip raw {
+	chain early {
+		type filter hook prerouting priority -300; policy accept;
+		ct state new drop
+		ip daddr 10.0.2.1 tcp dport 81 drop
+	}
+}
+table ip nat {
+	chain nat {
+		type nat hook prerouting priority -100; policy accept;
+		ip daddr 10.0.2.9 tcp dport 81 dnat to 10.0.2.1
+	}
+}
+table ip filter {
+	chain late {
+		type filter hook prerouting priority 0; policy accept;
+		ct state new ip daddr != 10.0.2.1 accept
+		ip daddr 10.0.2.1 tcp dport 81 accept
+	}
+}
+table ip6 filter {
+	chain forward {
+		type filter hook forward priority 0; policy accept;
+		ip6 nexthdr tcp tcp dport 80 accept
+		ip6 nexthdr 0 drop
+		ip6 nexthdr != { tcp, udp } drop
+		tcp dport 80 accept
+	}
+	chain out {
+		type filter hook postrouting priority 0; policy accept;
+		iifname != "lan" counter
+		iifname "lan" counter
+	}
+}`))
+	wantFates(t, covered(t, lab),
+		"early 1 not modelled: it has a state before connection tracking",
+		"early 2 decided", "early 0 decided",
+		"nat 1 decided", "nat 0 decided",
+		"late 1 decided",
+		"late 2 decided", "late 0 decided",
+		"forward 1 decided",
+		"forward 2 not modelled: it has IPv6's next header, which may be an extension, an expression that is not modelled",
+		"forward 3 not modelled: it has IPv6's next header, which may be an extension, a set that is not modelled",
+		"forward 4 not modelled: each packet that was tried was let through without it", "forward 0 decided",
+		"out 1 matched", "out 2 matched", "out 0 decided",
+	)
+}
+
+// Addresses that are said never to be forwarded never are, and what is beside them is.
+func TestCoverOfAddresses(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	never := map[string][]string{
+		"ip saddr":  {"0.0.0.0", "127.0.0.1", "127.255.255.255", "224.0.0.1", "239.255.255.255", "255.255.255.255"},
+		"ip daddr":  {"0.0.0.0", "127.0.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255"},
+		"ip6 saddr": {"::", "::1", "ff02::1", "ff0e::1", "fe80::9", "febf::1"},
+		"ip6 daddr": {"::1", "ff02::1", "ff0e::1"},
+	}
+	ever := map[string][]string{
+		"ip saddr": {"0.0.0.1", "126.255.255.255", "128.0.0.1", "223.255.255.255", "240.0.0.1"}, "ip daddr": {"0.1.2.3", "128.0.0.1", "240.0.0.1"},
+		"ip6 saddr": {"::2", "fec0::1", "fe7f::1"}, "ip6 daddr": {"::2", "fec0::1"},
+	}
+	var rules []string
+	for _, all := range []map[string][]string{never, ever} {
+		for _, side := range slices.Sorted(maps.Keys(all)) {
+			for _, addr := range all[side] {
+				rules = append(rules, "\t\t"+side+" "+addr+" counter accept\n")
+			}
+		}
+	}
+	network := topo.New("around")
+	lan := network.Switch("lan", "10.0.1.0/24", "fd00:1::/64")
+	dmz := network.Switch("dmz", "10.0.2.0/24", "fd00:2::/64")
+	network.Host("client", lan)
+	network.Host("server", dmz)
+	fw := network.Router("fw", lan, dmz).Nft("table inet filter {\n\tchain forward {\n\t\ttype filter hook forward priority 0;\n" + strings.Join(rules, "") + "\t}\n}")
+	fw.Route(topo.Route{Via: "10.0.2.1"}, topo.Route{Via: "fd00:2::1"})
+	lab := harness.Up(t, network)
+
+	var sent uint64
+	for _, all := range []map[string][]string{never, ever} {
+		for side, addrs := range all {
+			for _, text := range addrs {
+				v6 := strings.HasPrefix(side, "ip6")
+				from, to := spaceAddr(v6, 1, "1"), spaceAddr(v6, 2, "1")
+				if strings.HasSuffix(side, "saddr") {
+					from = netip.MustParseAddr(text)
+				} else {
+					to = netip.MustParseAddr(text)
+				}
+				sendAll(t, lab.Node("client"), "lan", lab.Node("fw"), v6, [][]byte{header(from, to, 47, make([]byte, 8))})
+			}
+		}
+	}
+	for _, addrs := range ever {
+		sent += uint64(len(addrs))
+	}
+	var counts map[string]uint64
+	NewWithT(t).Eventually(func() (sum uint64) {
+		counts = counted(t, lab.Node("fw"))
+		for _, n := range counts {
+			sum += n
+		}
+		return sum
+	}).Within(soon).Should(BeNumerically(">=", sent), "packets that were forwarded")
+	for _, r := range covered(t, lab).Rules {
+		count := counts[fmt.Sprintf("%s %d", r.Chain, r.Position)]
+		switch {
+		case r.Position == 0:
+		case count > 0 && r.Fate != policy.Decided:
+			t.Errorf("%s, and %d packets were counted", r, count)
+		case count == 0 && r.Fate != policy.Unreachable:
+			t.Errorf("%s, and no packet was counted", r)
+		}
+	}
 }
 
 // The lab is as it was.

@@ -107,6 +107,9 @@ func (c *compiler) conntrack(asks, not uint16, mask uint32) {
 	if asks&^(uint16(xt.ConntrackState)|alias) != 0 || mask&^plain != 0 {
 		c.unknown("-m conntrack")
 	}
+	if c.meets(early) {
+		c.unknown("a state before connection tracking")
+	}
 	if asks&(uint16(xt.ConntrackState)|alias) == 0 || mask&^plain != 0 {
 		return
 	}

@@ -18,7 +18,8 @@ type model struct {
 	chains map[*inspect.Chain]*chain
 	// marks says that rules set marks, and tracks that the kernel tracks connections.
 	marks, tracks, writes bool
-	translates            bool // a rule gives packets another destination
+	translates            bool // a rule gives packets another address
+	from                  map[*inspect.Chain][]*inspect.Chain
 }
 
 // chain is one that was compiled.
@@ -89,6 +90,7 @@ func newModel(set *inspect.Ruleset, links []inspect.Link, v6 bool) *model {
 	m := &model{v6: v6, set: set, links: links, chains: map[*inspect.Chain]*chain{}}
 	m.domain = domainOf(links, v6)
 	m.survey()
+	m.station()
 	for _, table := range m.tables() {
 		for _, c := range table.Chains {
 			m.chains[c] = &chain{of: c, leads: map[*chain]bool{}, hands: map[*chain]bool{}}
@@ -135,9 +137,12 @@ func (m *model) tables() (tables []*inspect.Table) {
 	return tables
 }
 
-// ahead are the base chains that a packet meets at a hook before one, where that is sure: at the
-// same priority nothing is.
+// ahead are the base chains that a packet meets at a hook before one, as it is there, where that is sure: at the
+// same priority nothing is, nor where NAT may stand between the two.
 func (m *model) ahead(of *chain) (before []*chain) {
+	if m.writes || m.translates && of.of.Hook != "forward" {
+		return nil
+	}
 	for _, table := range m.tables() {
 		for _, c := range table.Chains {
 			if c.Hook == of.of.Hook && c.Priority < of.of.Priority && c.Type != "nat" {

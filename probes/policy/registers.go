@@ -30,6 +30,7 @@ const (
 	asBytes  encoding = iota // as in a packet
 	asName                   // an interface's name
 	asNative                 // four bytes in the machine's order
+	asNext                   // IPv6's next header: the upper protocol, if it is no extension
 )
 
 // registers are 80 bytes: the verdict's and four of 16 bytes, or sixteen of 4.

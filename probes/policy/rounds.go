@@ -178,21 +178,20 @@ func (c *cover) conclude(e *entry) {
 	var led, never, shadowed int // led are the ways by which no packet comes
 	var takers []string
 	reasons := []string{}
-	for _, s := range e.over {
+	ways := slices.Concat(e.over, e.searches)
+	for i, s := range ways {
 		switch w := c.worldOf(s); {
 		case s.goal.chain() != s.goal.base && !s.goal.base.hands[s.goal.chain()]:
 			led++
 		case w.neverMeets(s.goal):
 			never++
-		case s.tried <= mostTries && c.isShadowed(w, s, &takers):
+		case i < len(e.over) && s.tried <= mostTries && c.isShadowed(w, s, &takers):
 			shadowed++
 		default:
 			reasons = append(reasons, w.why(s, e))
 		}
 	}
-	switch all := len(e.over); {
-	case len(e.searches) > 0:
-		e.explain([]string{c.worldOf(e.searches[0]).why(e.searches[0], e)})
+	switch all := len(ways); {
 	case never == all:
 		c.neverMet(e)
 	case led+never+shadowed == all && len(takers) == 0:
@@ -237,7 +236,7 @@ func (w *world) neverMeets(g goal) bool {
 // neverMet says why nothing meets a rule.
 func (c *cover) neverMet(e *entry) {
 	hook := ""
-	for _, s := range e.over {
+	for _, s := range slices.Concat(e.over, e.searches) {
 		if s.goal.line != nil && s.goal.line.lacks != "" {
 			e.settle(Needs, s.goal.line.lacks)
 			return

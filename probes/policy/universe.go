@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
@@ -79,20 +80,35 @@ func hops(r inspect.Route) (indices []int) {
 }
 
 // never are the addresses that no packet has on its way from one interface to another: as a
-// source, or as a destination (ip_route_input_slow, ip6_forward).
+// source, or as a destination (ip_route_input_slow, ip6_rcv_core, ip6_forward).
 func (w *world) never(source bool) set {
-	prefixes := []string{"0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"}
-	if w.v6 {
-		prefixes = []string{"::/128", "::1/128", "ff00::/8"}
-		if source {
-			prefixes = append(prefixes, "fe80::/10")
-		}
+	prefixes := []string{"0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"}
+	switch {
+	case w.v6 && source:
+		prefixes = []string{"::/127", "ff00::/8", "fe80::/10"}
+	case w.v6:
+		prefixes = []string{"::1/128", "ff00::/8"}
 	}
 	made := none()
 	for _, p := range prefixes {
 		made = append(made, prefixSet(netip.MustParsePrefix(p))...)
 	}
 	return made.tidy()
+}
+
+// plainly says whether the node forwards as most do: no bridge hands its frames to IP's hooks, nobody forwards
+// multicast or loopback addresses, no rule writes to headers, and there is no VRF.
+func (w *world) plainly() bool {
+	is := func(kind string) bool {
+		return slices.ContainsFunc(w.links, func(l inspect.Link) bool { return l.Kind == kind })
+	}
+	for key, value := range w.state.Sysctls {
+		bridged := strings.HasPrefix(key, "net/bridge/") && !is("bridge")
+		if value != "" && value != "0" && !bridged && !slices.Contains(forwarding, key) {
+			return false
+		}
+	}
+	return !w.writes && !is("vrf")
 }
 
 // loopback is what a node has for itself.
@@ -117,8 +133,24 @@ func (w *world) forwards() bool {
 	return w.state.Sysctls[key] != "0"
 }
 
-// sysctls are those that the world is to know.
-var sysctls = []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"}
+// forwarding are the sysctls by which a node hands packets on.
+var forwarding = []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"}
+
+// sysctls are those that the world is to know. Of all but forwarding, 0 is what most have.
+func sysctls(links []inspect.Link) []string {
+	all := append([]string{"net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables", "net/ipv6/conf/all/mc_forwarding"}, forwarding...)
+	for _, name := range append([]string{"all"}, names(links)...) {
+		all = append(all, "net/ipv4/conf/"+name+"/route_localnet", "net/ipv4/conf/"+name+"/mc_forwarding")
+	}
+	return all
+}
+
+func names(links []inspect.Link) (all []string) {
+	for _, l := range links {
+		all = append(all, l.Name)
+	}
+	return all
+}
 
 // reach are the packets that can be had at a hook, as the lab is.
 func (w *world) reach(hook string) (boxes []box) {
@@ -135,10 +167,7 @@ func (w *world) reach(hook string) (boxes []box) {
 			boxes = append(boxes, b)
 		}
 	case "postrouting":
-		for _, b := range slices.Concat(w.forwarded(), w.sent()) {
-			b[fieldIn] = one(0)
-			boxes = append(boxes, b)
-		}
+		boxes = slices.Concat(w.forwarded(), w.sent())
 	}
 	return w.plain(boxes)
 }
@@ -169,7 +198,7 @@ func (w *world) forwarded() (boxes []box) {
 			for _, out := range w.outward() {
 				b := box{fieldIn: one(in), fieldOut: one(out), fieldDst: w.to(out), fieldSrc: strange}
 				if near {
-					b[fieldSrc] = w.to(in)
+					b[fieldSrc] = w.to(in).and(strange)
 				} else {
 					b[fieldSrc] = strange.without(w.to(in))
 				}
@@ -193,7 +222,7 @@ func (w *world) delivered() (boxes []box) {
 		for _, in := range w.inward() {
 			b := box{fieldIn: one(in), fieldOut: one(0), fieldDst: here, fieldSrc: strange.without(w.to(in))}
 			if near {
-				b[fieldSrc] = w.to(in)
+				b[fieldSrc] = w.to(in).and(strange)
 			}
 			boxes = append(boxes, b)
 		}
@@ -213,17 +242,19 @@ func (w *world) ever(hook string) []box {
 	no, devices := one(0), w.domain[fieldIn].without(one(0))
 	links := devices.without(one(lo))
 	var boxes []box
-	switch hook {
-	case "forward":
+	switch {
+	case !w.plainly():
+		return []box{{}}
+	case hook == "forward":
 		boxes = []box{{
 			fieldIn: links, fieldOut: links,
 			fieldSrc: w.domain[fieldSrc].without(w.never(true)), fieldDst: w.domain[fieldDst].without(w.never(false)),
 		}}
-	case "input":
+	case hook == "input":
 		boxes = []box{{fieldIn: devices, fieldOut: no}}
-	case "output":
+	case hook == "output":
 		boxes = []box{{fieldIn: no, fieldOut: devices}}
-	case "prerouting":
+	case hook == "prerouting":
 		boxes = []box{{fieldIn: devices, fieldOut: no}}
 	default:
 		boxes = []box{{}}
