@@ -28,6 +28,11 @@ func (a *asking) tookIt(trail *watch.Trail, node string, heard *watch.Heard) boo
 			heard.Queue = w.Queued(trail, node, again)
 		}
 	}
+	if unsent && node != "" && heard.Queue == (verdict.End{}) {
+		if heard.Tracking = w.Tracked(trail, node, a.again); heard.Tracking != (verdict.Tracking{}) {
+			return true
+		}
+	}
 	if heard.Queue == (verdict.End{}) && r.Outcome == Silent {
 		if heard.Read = w.Reads(trail, a.again); !heard.Read {
 			heard.Untaken = w.Untaken(trail, a.again)

@@ -45,6 +45,8 @@
 //	neighbour    not sent on    nobody answers for the address on the link
 //	queue        dropped        a queue of an interface (tc) dropped it
 //	xdp          taken          an XDP program took it
+//	conntrack    dropped        connection tracking could not take it
+//	noreader     dropped        a rule gave it to a queue that no program reads
 //	mtu          too large      the packet is too large
 //	ttl          dropped        the TTL expired
 //	rpfilter     not accepted   the source may not come in there
@@ -55,7 +57,8 @@
 //	ignored      ignored        echo requests are ignored
 //	wrongmac     lost           sent to a MAC that nobody on the link has
 //	otheraddr    not accepted   the answer came from where it was not asked
-//	martian      not accepted   a source that nobody outside may have
+//	martian      not accepted   a source that nobody outside may have, or loopback addresses
+//	untranslated  not translated back  the answer to a translated request, whose translation nobody undid
 //	conflict     taken          another node has the address as well, and took it
 //	unknown      inconclusive   what was seen does not account for it
 package evidence

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -66,6 +67,9 @@ func undiscovered(ctx SpecContext, o office, link, at, packet, rule string, to n
 var _ = Describe("a rule that drops neighbour discovery", func() {
 	DescribeTable("is named where a host stands next", func(ctx SpecContext, where func(office) *harness.Node, packet, hook, drops string) {
 		harness.Require(GinkgoTB(), harness.NftTool)
+		if strings.Contains(hook, "egress") {
+			harness.Require(GinkgoTB(), harness.Kernel(5, 16))
+		}
 		o := ruled(where, "table "+hook+"; "+drops+" counter drop comment \"no neighbours\"; }; }")
 		to := netip.MustParseAddr("10.0.1.2")
 		if packet[0] != 'A' {
@@ -86,6 +90,10 @@ var _ = Describe("a rule that drops neighbour discovery", func() {
 		Entry("netdev, ARP, at the target", atFw, "ARP request", "netdev f { chain c { type filter hook ingress device lan priority 0", "ether type arp"),
 		Entry("netdev, ND, at the target", atFw, "neighbour solicitation", "netdev f { chain c { type filter hook ingress device lan priority 0", "icmpv6 type nd-neighbor-solicit"),
 		Entry("netdev, ARP, at the asker", atClient, "ARP reply", "netdev f { chain c { type filter hook ingress device lan priority 0", "arp operation reply"),
+		Entry("netdev, ARP, as it leaves the asker", atClient, "ARP request", "netdev f { chain c { type filter hook egress device lan priority 0", "arp operation request"),
+		Entry("netdev, ARP, as it leaves the target", atFw, "ARP reply", "netdev f { chain c { type filter hook egress device lan priority 0", "arp operation reply"),
+		Entry("netdev, ND, as it leaves the asker", atClient, "neighbour solicitation", "netdev f { chain c { type filter hook egress device lan priority 0", "icmpv6 type nd-neighbor-solicit"),
+		Entry("netdev, ND, as it leaves the target", atFw, "neighbour advertisement", "netdev f { chain c { type filter hook egress device lan priority 0", "icmpv6 type nd-neighbor-advert"),
 		Entry("netdev, ND, at the asker", atClient, "neighbour advertisement", "netdev f { chain c { type filter hook ingress device lan priority 0", "icmpv6 type nd-neighbor-advert"),
 	)
 

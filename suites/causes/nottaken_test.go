@@ -44,6 +44,23 @@ func droppedBy(fd int) uint32 {
 	return numbers.Lost // 32 bytes from the begin, as the ninth of SO_MEMINFO's numbers
 }
 
+// signed has a socket take what comes from an address with a signature alone (RFC 2385); without
+// a key it takes anything.
+func signed(from netip.Addr, key string) func(fd int) error {
+	return func(fd int) error {
+		s := &unix.TCPMD5Sig{Keylen: uint16(len(key))}
+		copy(s.Key[:], key)
+		const afterPort, afterFlow = 2, 6 // sockaddr_in, sockaddr_in6
+		s.Addr.Family = unix.AF_INET
+		at := afterPort
+		if from.Is6() {
+			s.Addr.Family, at = unix.AF_INET6, afterFlow
+		}
+		copy(s.Addr.Data[at:], from.AsSlice())
+		return unix.SetsockoptTCPMD5Sig(fd, unix.IPPROTO_TCP, unix.TCP_MD5SIG, s)
+	}
+}
+
 var _ = Describe("a socket of its own mind", func() {
 	none := func(fd int) error {
 		refuse := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
@@ -86,6 +103,8 @@ var _ = Describe("a socket of its own mind", func() {
 			option(unix.IPPROTO_IP, unix.IP_MINTTL, 255), option(unix.IPPROTO_IP, unix.IP_MINTTL, 0)),
 		Entry("TCP, by the hop limit", server6, unix.SOCK_STREAM, probes.TCP(81), "IPV6_MINHOPCOUNT",
 			option(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, 255), option(unix.IPPROTO_IPV6, unix.IPV6_MINHOPCOUNT, 0)),
+		Entry("TCP, without a signature", server4, unix.SOCK_STREAM, probes.TCP(81), "TCP_MD5SIG", signed(client4, "secret"), signed(client4, "")),
+		Entry("TCP over IPv6, without a signature", server6, unix.SOCK_STREAM, probes.TCP(81), "TCP_MD5SIG", signed(client6, "secret"), signed(client6, "")),
 	)
 
 	It("that has no room is named", func(ctx SpecContext) {

@@ -7,6 +7,9 @@ import (
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
+// HalfOpen is why a socket that listens drops what would begin a connection, as the kernel counts it.
+const HalfOpen = "as many connections are half open as it has room for (net.ipv4.tcp_max_syn_backlog), and SYN cookies are off (net.ipv4.tcp_syncookies)"
+
 var backlog = row{
 	kind: evidence.Backlog, verb: "not accepted", policy: never, passes: always, needs: needPackets | needSockets,
 	mend: "let the service accept, or lengthen its queue",
@@ -21,7 +24,11 @@ var backlog = row{
 			}
 			return false
 		},
+		unanswered: func(p spot, c *evidence.Cause) bool {
+			c.Detail = p.Heard.Untaken
+			return p.Heard.Untaken == HalfOpen
+		},
 	},
-	confirmed:  confirmation{counters: []string{"TcpExt.ListenOverflows"}},
+	confirmed:  confirmation{counters: []string{"TcpExt.ListenOverflows", "TcpExt.TCPReqQFullDrop"}},
 	unliftable: "a queue that is full is no policy",
 }

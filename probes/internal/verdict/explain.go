@@ -144,6 +144,9 @@ func (p spot) atTheEnd() evidence.Cause {
 	if p.explain(&c, delivered) {
 		return c
 	}
+	if p.leg == evidence.Answer && p.seen.Node != p.Flow.From {
+		return p.unknown("it is for that node, which did not ask")
+	}
 	if p.leg == evidence.Answer {
 		return p.unknown("it came back to the asker, who did not hear it")
 	}
@@ -177,7 +180,9 @@ func (p spot) onTheWay() evidence.Cause {
 		return c
 	}
 	var asked bool
-	p.asked = onward(p.Flow, p.seen)
+	if p.asked = onward(p.Flow, p.seen); p.state.Owns(p.seen.Source) { // its rules gave it that after they had routed it
+		p.asked = onward(p.Flow, p.AsCame(p.seen))
+	}
 	if p.way, asked = p.state.Lookups[p.asked]; !asked {
 		c.Detail = "its route was not looked up"
 		return c

@@ -3,7 +3,6 @@ package verdict
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
@@ -13,7 +12,7 @@ var martian = row{
 	kind: evidence.Martian, verb: "not accepted", policy: never, needs: needPackets | needAddrs | needLinks | needLookups,
 	mend:       "ask from an address that others may have",
 	at:         map[stage]func(spot, *evidence.Cause) bool{entered: isMartian, handed: isLocal},
-	confirmed:  confirmation{otherwise: "the kernel's own lookup refuses the source; no counter of a namespace does"},
+	confirmed:  confirmation{otherwise: "the kernel's own lookup refuses it; no counter of a namespace does"},
 	unliftable: "the kernel knows no exception for a packet's source alone",
 }
 
@@ -26,13 +25,12 @@ func isMartian(p spot, c *evidence.Cause) bool {
 	if p.in().Name == "lo" {
 		return false
 	}
-	source := p.seen.Source
-	if came, ok := p.lastIn(); ok {
-		source = came.Source // before rules translated it
-	}
+	source := p.AsCame(p.seen).Source // before rules translated it
 	refuses := p.state.Lookups[onward(p.Flow, p.seen)].Errno == unix.EINVAL
 	_, own := p.state.Addr(source)
 	switch {
+	case p.to.Is4() && p.to.IsLoopback() && refuses:
+		c.Detail = fmt.Sprintf("%s is a loopback address, to which nobody may send from outside (route_localnet=0)", p.to)
 	case isNobodys(source) && !p.to.IsMulticast() && p.to != everybody:
 		c.Detail = fmt.Sprintf("%s is no address that a packet may come from", source)
 	case source.IsLoopback() && (refuses || source.Is6()):
@@ -43,16 +41,6 @@ func isMartian(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	return true
-}
-
-// lastIn is where the leg's packet was last seen to come in at the node.
-func (p spot) lastIn() (evidence.Sighting, bool) {
-	for _, s := range slices.Backward(p.Timeline) {
-		if s.Role == p.leg && s.Node == p.seen.Node && s.Direction == evidence.In && !s.Foreign {
-			return s, true
-		}
-	}
-	return evidence.Sighting{}, false
 }
 
 // everybody is the address to which a host may send before it has one.

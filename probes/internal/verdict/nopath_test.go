@@ -9,8 +9,8 @@ import (
 func TestNoPath(t *testing.T) {
 	t.Parallel()
 	c := NoPath("red/client", "blue/server")
-	const want = "the request was kept apart: no chain of links, bridges or tunnels joins red/client and blue/server"
-	if c.String() != want || c.Word() != "nopath" || !c.Policy || c.Kind != evidence.NoPath {
+	want := example{kind: evidence.NoPath, word: "nopath", policy: true, text: "the request was kept apart: no chain of links, bridges or tunnels joins red/client and blue/server"}
+	if c.String() != want.text || c.Word() != want.word || c.Policy != want.policy || c.Kind != want.kind {
 		t.Errorf("%s: %+v", c, c)
 	}
 }

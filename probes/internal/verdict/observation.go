@@ -21,6 +21,8 @@ type Heard struct {
 	Untaken string
 	// Queue is an interface whose queue was seen to drop such a packet; the zero End is none.
 	Queue End
+	// Tracking is where connection tracking was seen to drop such a packet, and why.
+	Tracking Tracking
 	// Filter is a filter of tc that was seen to drop such a packet; the zero Filter is none.
 	Filter Filter
 	// Connected is true when a connection was made, and nothing came of it.
@@ -104,6 +106,11 @@ type Observation struct {
 	// Awaited is where a packet of the probe was seen to wait for a neighbour; the zero End is
 	// nowhere. It was given up where nothing is left of the entry.
 	Awaited End
+	// Queued are the packets that rules gave to programs, and did not get back.
+	Queued []Queued
+	// Muted are ICMP errors of this probe's time that say that a packet is too large, and that
+	// rules dropped.
+	Muted []Muted
 	// Lost says what was not seen for want of space; "" when nothing was lost.
 	Lost string
 	// Untraced are the nodes, by name, that have rules of nftables which a watch may not
@@ -139,6 +146,21 @@ func Questions(f wire.Flow, s evidence.Sighting, vrf int) []inspect.Question {
 	answer := back(s)
 	answer.Out = vrf
 	return []inspect.Question{onward(f, s), answer, {To: s.Source, Out: vrf}, {To: s.Destination, Out: vrf}}
+}
+
+// AsCame is a sighting with the source that the packet came in with, where a rule saw it: the
+// node's rules give it another one when it was routed.
+func (o Observation) AsCame(s evidence.Sighting) evidence.Sighting {
+	if !s.ByRule() || s.Index == 0 {
+		return s
+	}
+	for _, in := range slices.Backward(o.Timeline) {
+		if in.Role == s.Role && in.Node == s.Node && in.Direction == evidence.In && !in.Foreign {
+			s.Source, s.SourcePort = in.Source, in.SourcePort
+			break
+		}
+	}
+	return s
 }
 
 // vrf is the VRF that the packet was seen in; 0 for none.

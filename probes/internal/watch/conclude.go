@@ -101,12 +101,14 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 		w.countLost()
 		o.Lost = t.lost
 		o.Account = w.accountOf(t)
+		o.Queued, o.Muted = t.queued(), w.mutedSince(t.begun)
 	}
 	if t.last.After(since) {
 		since = t.last
 	}
 	storms := t.storms
 	w.mu.Unlock()
+	w.readQueues(o.Queued)
 	switch _, dropped := o.Dropped(); {
 	case heard.Answered, storms: // nothing is concluded from it
 	case !dropped:
@@ -180,6 +182,9 @@ func (w *Watch) capture(o *verdict.Observation, since time.Time) {
 		}
 		asks[s.Node].flow = o.Flow
 		asks[s.Node].about(s)
+		if came := o.AsCame(s); came.Source != s.Source {
+			asks[s.Node].about(came)
+		}
 		if s.Direction == evidence.Out {
 			left = append(left, s)
 		}

@@ -74,6 +74,8 @@ type record struct {
 	steps         []rules.Step
 	old           []legacyEvent      // what iptables-legacy told of it
 	tables        map[ruleKey]uint64 // the node's, by which the steps' rules are known again
+	by            *evidence.Rule     // what gave it to a queue, and queue is that one's number
+	queue         int
 }
 
 // hearEvent notes what rules do with a packet.
@@ -99,6 +101,7 @@ func (w *Watch) hearEvent(p *point, e *traceEvent) {
 		w.drop(p, e, r)
 	default:
 		w.dropNeighbour(p, e)
+		w.dropError(p, e)
 	}
 }
 
@@ -117,6 +120,7 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 	}
 	t, role := w.book.find(p, packet)
 	if t == nil {
+		w.hearError(p, e, packet)
 		delete(p.traced, e.id)
 		if packet.ICMPv6 {
 			w.hearNeighbourEvent(p, e)
@@ -140,7 +144,7 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 	} else {
 		w.translated(p, e, r, packet)
 	}
-	r.After, r.Mark, r.Took, r.By = headerOf(packet), e.mark, "", nil
+	r.After, r.Mark, r.Took, r.By, r.by = headerOf(packet), e.mark, "", nil, nil
 	if e.oif != 0 {
 		r.Out = e.oif
 	}
@@ -182,7 +186,7 @@ func (w *Watch) drop(p *point, e *traceEvent, r *record) {
 // take notes a verdict that takes a packet out of the rules' hands: to a program, or on
 // a way of its own.
 func (r *record) take(p *point, e *traceEvent) {
-	const stolen, queue = 2, 3 // NF_STOLEN, NF_QUEUE; a queue's number is in the upper half
+	const stolen, queue, upper = 2, 3, 16 // NF_STOLEN, NF_QUEUE; a queue's number is in the upper half
 	if r == nil || e.kind != traceRule || e.handle == 0 || e.verdict < 0 {
 		return
 	}
@@ -190,12 +194,16 @@ func (r *record) take(p *point, e *traceEvent) {
 	case stolen:
 		r.Took = "stolen"
 	case queue:
-		r.Took = "queue"
+		r.Took, r.queue = tookQueue, int(uint32(e.verdict)>>upper)
 	default:
 		return
 	}
-	r.By = accountRule(p.rule(e))
+	r.by = p.rule(e)
+	r.By = accountRule(r.by)
 }
+
+// tookQueue says that a rule gave a packet to a queue, which a program may read.
+const tookQueue = "queue"
 
 func accountRule(r *evidence.Rule) *account.Rule {
 	return &account.Rule{Family: r.Family, Table: r.Table, Chain: r.Chain, Handle: r.Handle}

@@ -216,6 +216,7 @@ func (w *Watch) hearLegacy(p *point, e legacyEvent) {
 	}
 	if !s.Dropped() {
 		t.meets(p, role, e)
+		t.takeLegacy(p, role, e)
 		return
 	}
 	drop := &account.Rule{Family: s.Rule.Family, Table: s.Rule.Table, Chain: s.Rule.Chain, Handle: s.Rule.Handle, Text: s.Rule.Text}

@@ -36,6 +36,7 @@ type point struct {
 	tableIDs   map[ruleKey]uint64      // the kernel's numbers of the tables; never changed, but replaced
 	traced     map[uint32]*record      // the packets that are in the rules' hands, by the kernel's number
 	blind      *inspect.BlindSpots     // opened when it is first wanted
+	noARP      bool                    // the kernel has no rules for ARP
 	still      bool                    // standing and queues are as they were read
 	standing   []string                // blind spots that stay
 	queues     bool                    // packets may wait at its interfaces
@@ -248,6 +249,13 @@ func (p *point) install(w *Watch) (changed bool, err error) {
 	if len(missing)+len(devices) == 0 {
 		return false, nil
 	}
+	if at := slices.Index(missing, familyARP); at >= 0 && !families[familyARP] {
+		missing = slices.Delete(missing, at, at+1)
+		err := p.table.add([]byte{familyARP}, nil)
+		if p.noARP = errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP); err != nil && !p.noARP {
+			return false, fmt.Errorf("make trace table: %w", err)
+		}
+	}
 	if err := p.table.add(missing, devices); err != nil {
 		return false, fmt.Errorf("make trace table: %w", err)
 	}
@@ -257,7 +265,8 @@ func (p *point) install(w *Watch) (changed bool, err error) {
 // missing are the families and devices that the table has not got, and needs.
 func (p *point) missing(families map[byte]bool) (missing []byte, devices []string) {
 	for _, family := range []byte{familyINet, familyBridge, familyARP} {
-		if !p.table.families[family] && (family == familyINet || families[family]) {
+		wanted := family == familyINet || families[family] || family == familyARP && families[familyNetdev] && !p.noARP // egress drops ARP too
+		if !p.table.families[family] && wanted {
 			missing = append(missing, family)
 		}
 	}

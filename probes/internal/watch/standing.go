@@ -44,6 +44,7 @@ type Watch struct {
 	book   book
 	active int // trails that are not done
 	nearby sightedNeighbours
+	muted  muted
 
 	waiting   int // who waits for what comes by itself
 	listening bool

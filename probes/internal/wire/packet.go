@@ -213,6 +213,15 @@ func (p *Packet) SaysExpired() bool {
 	return p.ICMP && p.Type == 11 && p.Code == 0
 }
 
+// SaysTooLarge says whether it is an error of who could not hand a packet on for its size
+// (RFC 792, RFC 4443).
+func (p *Packet) SaysTooLarge() bool {
+	if p.ICMPv6 {
+		return p.Type == 2
+	}
+	return p.ICMP && p.Type == 3 && p.Code == 4
+}
+
 // Tuple is the flow that a packet belongs to at one place: translation changes it
 // from place to place.
 type Tuple struct {
