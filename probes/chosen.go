@@ -192,15 +192,30 @@ func protocolOf(p Probe) uint8 {
 	return map[wire.Protocol]uint8{wire.TCP: protoTCP, wire.UDP: protoUDP}[p.kind.protocol]
 }
 
+// named is what a rule is called beside the finding's cause: "this rule" where it is the one that
+// was named there.
+func (f *finding) named(rule fmt.Stringer) string {
+	by := f.rule()
+	if by == nil {
+		return rule.String()
+	}
+	own := by.String() == rule.String()
+	if r, ok := rule.(*inspect.Rule); ok {
+		chain := r.Chain
+		own = by.Handle == r.Handle && by.Family == chain.Table.Family && by.Table == chain.Table.Name && by.Chain == chain.Name
+	}
+	if own {
+		return "this rule"
+	}
+	return rule.String()
+}
+
 // chosen is the objection to a finding that holds only as long as nobody chooses otherwise.
 func chosen(f finding) (objection, bool) {
 	if f.choice == nil {
 		return objection{}, false
 	}
-	who := f.choice.Rule.String()
-	if by := f.rule(); by != nil && by.String() == who {
-		who = "this rule"
-	}
+	who := f.named(f.choice.Rule)
 	why := fmt.Sprintf("%s decides by %s, which any program may choose", who, f.choice.Traits)
 	if f.choice.Traits == rules.User {
 		why = fmt.Sprintf("%s decides by %s: it says nothing of what others send", who, f.choice.Traits)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
 	"github.com/onsi/gomega/types"
 )
 
@@ -195,8 +196,11 @@ func (m *ReachMatcher) wanted(r Result) ([]*harness.Node, error) {
 	return ownersNow(nodesOf(watchedLabs(r.from, m.target)), r.Addr)
 }
 
-// explain adds to an outcome what a reader may not think of.
+// explain adds to an outcome what a reader may not think of: its cause, where a watch has named it.
 func (r Result) explain() string {
+	if said := r.Outcome == Silent && (r.detail != "" || r.defers); r.Cause != nil && r.Cause.Kind != evidence.Unknown && !said {
+		return r.Cause.String()
+	}
 	switch r.Outcome {
 	case Silent:
 		if r.detail != "" && r.Probe.words != nil {
@@ -210,6 +214,9 @@ func (r Result) explain() string {
 		}
 		return r.Probe.kind.silence
 	case Refused:
+		if r.ICMP == nil && r.connected {
+			return "the target reset the connection, or a rule did"
+		}
 		if r.ICMP == nil {
 			return "nobody listens there, or a rule resets connections"
 		}

@@ -120,7 +120,7 @@ func TestReachSaysWhatCameInstead(t *testing.T) {
 	client, server := lab.Node("client"), lab.Node("server")
 	probes.Serve(t, server, probes.TCP(22), probes.TCP(25), dns)
 	for _, c := range unreached(server) {
-		failsBothWays(t, client, probes.Reach(c.to, c.probe), c.want+noNotTo)
+		failsBothWays(t, client, probes.Reach(c.to, c.probe), c.named()+noNotTo)
 		failsBothWays(t, ask(t, client, c.to, c.probe), probes.Reach(c.to), c.want+noNotTo)
 	}
 	said := failures(func(g gomega.Gomega) { g.Expect(client).To(probes.Reach(server, icmp, probes.UDP(99))) })
@@ -129,11 +129,21 @@ func TestReachSaysWhatCameInstead(t *testing.T) {
 	}
 }
 
-// question is one that does not hold, and what is said of it.
+// question is one that does not hold, and what is said of it: what a watch says in the place of what
+// is said without, where nobody signs and so it is watched.
 type question struct {
-	to    probes.Target
-	probe probes.Probe
-	want  string
+	to            probes.Target
+	probe         probes.Probe
+	want          string
+	bare, watched string
+}
+
+// named is what is said under a watch.
+func (q question) named() string {
+	if q.bare == "" {
+		return q.want
+	}
+	return strings.ReplaceAll(q.want, q.bare, q.watched)
 }
 
 func unreached(server *harness.Node) []question {
@@ -142,29 +152,29 @@ func unreached(server *harness.Node) []question {
   client -> server (10.0.2.1) tcp/22: silent: no answer in TIME
     what became of it is not known, nor whether a rule of the source's own dropped it
   client -> server (fd00:2::1) tcp/22: silent: no answer in TIME
-    what became of it is not known, nor whether a rule of the source's own dropped it`},
+    what became of it is not known, nor whether a rule of the source's own dropped it`, "", ""},
 		{server.On("dmz"), probes.TCP(25), `client does not reach server/dmz with tcp/25:
   client -> server/dmz (10.0.2.1) tcp/25: refused by server (unproven: a reset has no signature) after TIME: connection refused
     nobody listens there, or a rule resets connections
   client -> server/dmz (fd00:2::1) tcp/25: refused by server (unproven: a reset has no signature) after TIME: connection refused
-    nobody listens there, or a rule resets connections`},
+    nobody listens there, or a rule resets connections`, "", ""},
 		{server, probes.UDP(99), `client does not reach server with udp/99:
   client -> server (10.0.2.1) udp/99: refused by server after TIME: port unreachable (icmp 3/3)
     nobody has the port
   client -> server (fd00:2::1) udp/99: refused by server after TIME: port unreachable (icmpv6 1/4)
-    nobody has the port`},
+    nobody has the port`, "nobody has the port", "the request was refused at server/dmz: nobody has port 99"},
 		{server, dns, `client does not reach server with udp/53:
   client -> server (10.0.2.1) udp/53: rejected by fw from 10.0.1.2 after TIME: administratively prohibited (icmp 3/13)
     somebody on the way says no
-  client -> server (fd00:2::1) udp/53: answered by server after TIME`},
+  client -> server (fd00:2::1) udp/53: answered by server after TIME`, "", ""},
 		{netip.MustParseAddr("203.0.113.9"), icmp, `client does not reach 203.0.113.9 with icmp:
   client -> 203.0.113.9 (203.0.113.9) icmp: rejected by fw from 10.0.1.2 after TIME: network unreachable (icmp 3/0)
-    no node of lab "office" has 203.0.113.9, and nobody answers for it; the nearest are 10.0.1.1 (client), 10.0.2.1 (server), 10.0.1.2 (fw)`},
+    no node of lab "office" has 203.0.113.9, and nobody answers for it; the nearest are 10.0.1.1 (client), 10.0.2.1 (server), 10.0.1.2 (fw)`, "", ""},
 		{server.On("dmz"), icmp.Size(9000), `client does not reach server/dmz with icmp:
   client -> server/dmz (10.0.2.1) icmp: unsent: message too long
     nothing was sent
   client -> server/dmz (fd00:2::1) icmp: unsent: message too long
-    nothing was sent`},
+    nothing was sent`, "nothing was sent", "the request was too large at client: the packet is larger than the link takes"},
 	}
 }
 

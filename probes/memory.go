@@ -255,20 +255,24 @@ func (c *recall) packetOf(f *finding, passage watch.Passage) rules.Packet {
 
 // objection is why a finding is doubted.
 func doubtOf(f finding) (objection, bool) {
+	doubt := f.doubt.String()
+	if f.doubt.Rule != nil {
+		doubt = fmt.Sprintf("%s depends on %s", f.named(f.doubt.Rule), f.doubt.Text)
+	}
 	switch f.doubt.Kind {
 	case 0:
 		return chosen(f)
 	case rules.Users:
-		return objection{fmt.Sprintf("%s; but %s: it says nothing of what others send", endOf(f.Result), f.doubt), "isolate whatever user it is"}, true
+		return objection{fmt.Sprintf("%s; but %s: it says nothing of what others send", endOf(f.Result), doubt), "isolate whatever user it is"}, true
 	case rules.Unread:
-		return objection{fmt.Sprintf("%s; but whether it would another time is not known: %s", endOf(f.Result), f.doubt), ""}, true
+		return objection{fmt.Sprintf("%s; but whether it would another time is not known: %s", endOf(f.Result), doubt), ""}, true
 	}
 	what := "probe in"
 	if f.Cause != nil && f.Cause.Leg == evidence.Answer {
 		what = "answer back"
 	}
 	return objection{
-		fmt.Sprintf("%s; but %s: in another state it would let the %s", endOf(f.Result), f.doubt, what),
+		fmt.Sprintf("%s; but %s: in another state it would let the %s", endOf(f.Result), doubt, what),
 		"isolate by a rule that does not remember, or say with Sampled(n) how many probes are enough",
 	}, true
 }

@@ -82,7 +82,11 @@ func (f *finding) takeFrame(r Result, sent *frame, why string) {
 	case r.Cause.Kind == evidence.Unknown || kindOf(*r.Cause) == evidence.Neighbour:
 	default:
 		cause := *r.Cause
-		cause.Detail = fmt.Sprintf("%s, so it was sent once more, to the MAC of %s", why, sent.next)
+		once := fmt.Sprintf("%s, so it was sent once more, to the MAC of %s", why, sent.next)
+		if cause.Detail != "" {
+			once = cause.Detail + "; " + once
+		}
+		cause.Detail = once
 		f.Cause, f.met = &cause, r.met
 		f.Timeline = append(f.Timeline, r.Timeline...)
 	}

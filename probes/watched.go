@@ -216,6 +216,11 @@ func (a *asking) flow(w *watch.Watch) wire.Flow {
 			}
 		}
 	}
+	if l := a.line; l != nil && l.socket != nil && !f.Source.IsValid() { // a connection keeps the address that it was made from
+		if own, err := unix.Getsockname(l.socket.fd); err == nil {
+			f.Source = addrPortOf(own).Addr().Unmap().WithZone("")
+		}
+	}
 	return f
 }
 

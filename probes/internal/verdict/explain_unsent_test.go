@@ -41,6 +41,10 @@ var unsentRows = map[string]example{
 	}, kind: evidence.NoCarrier, word: "nocarrier@client", text: "the request was lost at client/lan: the link has no carrier"},
 	"too large": {happen: func(s *scene) { s.Heard.Errno = unix.EMSGSIZE }, kind: evidence.MTU, word: "mtu@client",
 		text: "the request was too large at client: the packet is larger than the link takes"},
+	"the address of a connection, which is lost": {happen: func(s *scene) {
+		s.Flow.Source = s.own("client").Prefix.Addr()
+		s.States["client"].Addrs = nil
+	}, kind: evidence.NoAddress, word: "noaddress@client", text: "the request was not delivered at client: it does not have 10.0.1.1 any more, which it asks from"},
 	"a tentative source": {v6: true, happen: func(s *scene) { s.own("client").Tentative = true }, kind: evidence.Tentative, word: "tentative@client",
 		text: "the request was not delivered at client: fd00:1::1 is tentative"},
 	"a link-local source, for want of another": {v6: true, happen: func(s *scene) {

@@ -22,6 +22,7 @@ var noAddress = row{
 			return false
 		},
 		sourced:   lacksSource,
+		unsent:    lacksAsker,
 		routed:    addressTookRoute,
 		resolving: ownerLacksAddress,
 		onLink: func(p spot, c *evidence.Cause) bool {
@@ -55,6 +56,16 @@ func lacksSource(p spot, c *evidence.Cause) bool {
 		}
 	}
 	return false
+}
+
+// lacksAsker is for a request from an address that the asker had, as a connection has, and has
+// no more.
+func lacksAsker(p spot, c *evidence.Cause) bool {
+	if !p.Flow.Source.IsValid() || p.Flow.Source.IsUnspecified() || p.state.Owns(p.Flow.Source) {
+		return false
+	}
+	c.Detail = fmt.Sprintf("it does not have %s any more, which it asks from", p.Flow.Source)
+	return true
 }
 
 // lacks names an address that a port is meant to have, and the node has not.
