@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness/inspect"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,7 +78,7 @@ func (a *asking) leaves() (leaves bool, err error) {
 		}
 		neighbours, err := ns.Neighbours()
 		s := inspect.State{Neighbours: neighbours}
-		leaves = s.Neighbour(way.Out, way.Next(a.addr))&(netlink.NUD_FAILED|netlink.NUD_INCOMPLETE) == 0
+		leaves = s.Neighbour(way.Out, way.Next(a.addr))&(unix.NUD_FAILED|unix.NUD_INCOMPLETE) == 0
 		return err
 	})
 	return leaves, err
