@@ -14,10 +14,13 @@ type site struct {
 	ipv6    bool
 	grounds map[string]*ground // by node
 	fabric  *ground
-	indexes map[spot]int  // a node's interface
-	outer   map[spot]int  // in the fabric, the end at the switch
-	isUp    map[spot]bool // the outer ends of wires
-	owners  map[string]*topo.NodePlan
+	indexes map[spot]int   // a node's interface
+	outer   map[spot]int   // in the fabric, the end at the switch
+	bridges map[string]int // in the fabric, by segment
+	// fabricNext is the next index that nobody in the fabric has had.
+	fabricNext int
+	isUp       map[spot]bool // the outer ends of wires
+	owners     map[string]*topo.NodePlan
 }
 
 // spot is a port by name.
@@ -48,6 +51,7 @@ func buildPlan(plan *topo.Plan) (*Lab, error) {
 		go ownFiles() // which the first command needs, and takes 10 ms of
 	}
 	s := &site{plan: plan, ipv6: hasIPv6(plan)}
+	s.outer, s.isUp = map[spot]int{}, map[spot]bool{}
 	s.number()
 	if err := s.makeGrounds(); err != nil {
 		return nil, err
@@ -67,8 +71,7 @@ func buildPlan(plan *topo.Plan) (*Lab, error) {
 
 // number gives every interface its index, so that nobody ever has to ask.
 func (s *site) number() {
-	s.indexes, s.outer, s.isUp = map[spot]int{}, map[spot]int{}, map[spot]bool{}
-	s.owners = map[string]*topo.NodePlan{}
+	s.indexes, s.owners = map[spot]int{}, map[string]*topo.NodePlan{}
 	for i := range s.plan.Nodes {
 		node := &s.plan.Nodes[i]
 		s.owners[node.Name] = node
@@ -90,22 +93,10 @@ func (s *site) hasSwitch() bool {
 func (s *site) makeGrounds() error {
 	var prepare []func() error
 	for i := range s.plan.Nodes {
-		node := &s.plan.Nodes[i]
-		prepare = append(prepare, func() error {
-			err := setBase(base(node, s.ipv6))
-			if err == nil {
-				err = setDeclared(node, false)
-			}
-			return at(err, "%s", title(node))
-		})
+		prepare = append(prepare, s.prepare(&s.plan.Nodes[i]))
 	}
 	if s.hasSwitch() {
-		prepare = append(prepare, func() error {
-			if noIPv6() {
-				return nil
-			}
-			return at(setBase([]topo.Sysctl{silent6}), "fabric")
-		})
+		prepare = append(prepare, prepareFabric)
 	}
 	grounds, err := makeGrounds(prepare)
 	if err != nil {
@@ -119,6 +110,24 @@ func (s *site) makeGrounds() error {
 		s.fabric = grounds[len(grounds)-1]
 	}
 	return nil
+}
+
+// prepare gives a node's namespace what it needs before its links.
+func (s *site) prepare(node *topo.NodePlan) func() error {
+	return func() error {
+		err := setBase(base(node, s.ipv6))
+		if err == nil {
+			err = setDeclared(node, false)
+		}
+		return at(err, "%s", title(node))
+	}
+}
+
+func prepareFabric() error {
+	if noIPv6() {
+		return nil
+	}
+	return at(setBase([]topo.Sysctl{silent6}), "fabric")
 }
 
 func (s *site) close() {
@@ -220,7 +229,7 @@ func routeText(route topo.RoutePlan) string {
 func (s *site) lab() *Lab {
 	of := &layout{plan: s.plan, site: s, fabric: s.fabric, byName: make(map[string]*Node, len(s.plan.Nodes))}
 	lab := newLab(of)
-	lab.first = s.plan
+	lab.first, lab.planned = s.plan, s.plan
 	for i := range s.plan.Nodes {
 		plan := &s.plan.Nodes[i]
 		node := newNode(lab, plan, s.grounds[plan.Name])

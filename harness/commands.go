@@ -2,6 +2,7 @@ package harness
 
 import (
 	"os/exec"
+	"slices"
 	"sync"
 )
 
@@ -45,15 +46,39 @@ func (s *commands) begin(c *Cmd, command *exec.Cmd) error {
 }
 
 // keep keeps a node's init for the end.
-func (s *commands) keep(i *nodeInit) error {
+func (s *commands) keep(n *Node, i *nodeInit) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		i.close()
 		return errDown
 	}
-	s.inits = append(s.inits, i)
+	s.inits, n.init = append(s.inits, i), i
 	return nil
+}
+
+// end kills everything in one node's PID namespace and waits until it is gone.
+func (s *commands) end(n *Node) {
+	s.mu.Lock()
+	var running []*Cmd
+	for c := range s.started {
+		if c.node == n {
+			running = append(running, c)
+		}
+	}
+	i := n.init
+	s.inits = slices.DeleteFunc(s.inits, func(other *nodeInit) bool { return other == i })
+	s.mu.Unlock()
+	if i == nil {
+		return
+	}
+	i.kill()
+	var waiting sync.WaitGroup
+	for _, c := range running {
+		waiting.Go(func() { _ = c.wait() })
+	}
+	waiting.Wait()
+	i.close()
 }
 
 func (s *commands) forget(c *Cmd) {

@@ -107,11 +107,20 @@ func (b *batch) addDevice(d *topo.DevicePlan, kind *device.Kind, parent int, wha
 // addFlood adds an entry to the interface's forwarding table for what is for all: the MAC
 // of zeros (bridge-fdb(8)).
 func (b *batch) addFlood(index int, to netip.Addr, what func() string) {
+	b.flood(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, index, to, what)
+}
+
+// delFlood takes one away.
+func (b *batch) delFlood(index int, to netip.Addr, what func() string) {
+	b.flood(unix.RTM_DELNEIGH, 0, index, to, what)
+}
+
+func (b *batch) flood(kind, flags uint16, index int, to netip.Addr, what func() string) {
 	header := make([]byte, unix.SizeofNdMsg)
 	header[0], header[10] = unix.AF_BRIDGE, unix.NTF_SELF
 	binary.NativeEndian.PutUint32(header[4:], uint32(index))
 	binary.NativeEndian.PutUint16(header[8:], unix.NUD_PERMANENT)
-	b.begin(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, header)
+	b.begin(kind, flags, header)
 	b.attr(unix.NDA_LLADDR, make([]byte, 6))
 	b.addr(unix.NDA_DST, to)
 	b.end(what)

@@ -35,8 +35,15 @@ func (n *Node) alter(do func(*Node) error, apply func(*topo.NodePlan)) error {
 		n.lab.edit(edit{n.name, apply})
 		return nil
 	}
+	n.lab.turns.Add(1)
+	defer n.lab.turns.Add(1)
 	return n.did(again(n), again)
 }
+
+// Turn counts what was done to the lab by Change and by AddAddr and so on: it is odd while
+// that is being done, and another afterwards. Who looks at a lab meanwhile sees neither what
+// was nor what comes.
+func (l *Lab) Turn() uint64 { return l.turns.Load() }
 
 var errGone = errors.New("it was taken out of the lab")
 
@@ -65,10 +72,7 @@ func edited(plan *topo.Plan, edits ...edit) *topo.Plan {
 func (s *site) by(plan *topo.Plan) *site {
 	next := *s
 	next.plan = plan
-	next.owners = make(map[string]*topo.NodePlan, len(plan.Nodes))
-	for i := range plan.Nodes {
-		next.owners[plan.Nodes[i].Name] = &plan.Nodes[i]
-	}
+	next.number()
 	return &next
 }
 

@@ -16,11 +16,14 @@ type Lab struct {
 	layout atomic.Pointer[layout]
 
 	// declared is a copy of the declaration that was built, with what Change made of it;
-	// first, the plan that was built, and edits what nodes were given since besides.
+	// first, the plan that was built, planned that of the declaration as it is, and edits what
+	// nodes were given since besides.
 	declared *topo.Network
 	first    *topo.Plan
+	planned  *topo.Plan
 	edits    []edit
 	changing sync.RWMutex // held while the layout is changed
+	turns    atomic.Uint64
 
 	commands commands        // of its nodes
 	attached bool            // somebody else's namespaces: never configured

@@ -39,7 +39,7 @@ func (n *Node) enterForCommands() error {
 	if err != nil {
 		return err
 	}
-	if err := n.lab.commands.keep(i); err != nil {
+	if err := n.lab.commands.keep(n, i); err != nil {
 		return err
 	}
 	if err := unix.Setns(i.pidfd, initNamespaces); err != nil {

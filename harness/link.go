@@ -170,6 +170,11 @@ var routeTypes = map[topo.RouteType]byte{
 
 // addRoute adds a planned route; index is an interface's by its name, 0 for none.
 func (b *batch) addRoute(route topo.RoutePlan, index func(string) int, what func() string) {
+	b.setRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, route, index, what)
+}
+
+// setRoute adds a route, replaces what there is to its destination, or deletes it.
+func (b *batch) setRoute(kind, flags uint16, route topo.RoutePlan, index func(string) int, what func() string) {
 	header := make([]byte, unix.SizeofRtMsg)
 	header[0], header[1] = family(route.To.Addr()), byte(route.To.Bits())
 	header[4], header[5], header[7] = unix.RT_TABLE_UNSPEC, unix.RTPROT_STATIC, routeTypes[route.Type]
@@ -177,7 +182,7 @@ func (b *batch) addRoute(route topo.RoutePlan, index func(string) int, what func
 	if route.Type == topo.Unicast && !route.Via.IsValid() && len(route.Hops) == 0 && route.To.Addr().Is4() {
 		header[6] = unix.RT_SCOPE_LINK
 	}
-	b.begin(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header)
+	b.begin(kind, flags, header)
 	table := route.Table
 	if table == 0 {
 		table = unix.RT_TABLE_MAIN

@@ -20,7 +20,8 @@ type Node struct {
 	ground *ground
 	own    *thread // for Do, started at first use
 
-	changes Changes // guarded by the lab's mu
+	changes Changes   // guarded by the lab's mu
+	init    *nodeInit // of its commands; guarded by theirs
 
 	mu       sync.Mutex
 	handle   *handle
@@ -142,9 +143,9 @@ func (n *Node) Netlink() *netlink.Handle {
 // Addrs are the node's planned addresses, interface by interface, then those of its
 // loopback: in a lab of AttachLab those that it has now. A node of Attach has no plan,
 // and so none here.
-func (n *Node) Addrs() []netip.Addr {
-	var addrs []netip.Addr
-	plan := n.planned()
+func (n *Node) Addrs() []netip.Addr { return addrsIn(n.planned()) }
+
+func addrsIn(plan *topo.NodePlan) (addrs []netip.Addr) {
 	for _, device := range plan.Devices {
 		for _, prefix := range device.Addrs {
 			addrs = append(addrs, prefix.Addr())
@@ -210,15 +211,19 @@ func (n *Node) settle() error {
 		}
 	}
 	for _, rules := range n.plan.Rulesets {
-		load := n.loadNft
-		if rules.Loader != "nft" {
-			load = n.loadIptables(rules.Loader + "-restore")
-		}
-		if err := load(rules.Text); err != nil {
+		if err := n.load(rules); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// load loads a text of rules.
+func (n *Node) load(rules topo.Ruleset) error {
+	if rules.Loader != "nft" {
+		return n.loadIptables(rules.Loader + "-restore")(rules.Text)
+	}
+	return n.loadNft(rules.Text)
 }
 
 // close ends the node's threads and closes its descriptors.

@@ -11,11 +11,11 @@ func (s *site) makePairs() error {
 	fabric := new(batch)
 	outer := map[string]*batch{} // of wires, by the node that has the outer end
 	var order []string
-	next := firstIndex
+	s.fabricNext, s.bridges = firstIndex, map[string]int{}
 	for i := range s.plan.Segments {
 		segment := &s.plan.Segments[i]
 		if segment.Kind == topo.KindSwitch {
-			next = s.addSwitch(fabric, segment, next)
+			s.addSwitch(fabric, segment)
 			continue
 		}
 		if segment.Kind != topo.KindWire {
@@ -39,22 +39,26 @@ func (s *site) makePairs() error {
 	return nil
 }
 
-// addSwitch makes the segment's bridge and a pair for each of its ports; it
-// returns the fabric's next free index.
-func (s *site) addSwitch(b *batch, segment *topo.SegmentPlan, next int) int {
-	bridge := next
-	next++
+// addSwitch makes the segment's bridge and a pair for each of its ports.
+func (s *site) addSwitch(b *batch, segment *topo.SegmentPlan) {
+	bridge := s.fabricNext
+	s.fabricNext++
+	s.bridges[segment.Name] = bridge
 	b.addBridge(segment.Bridge, bridge, segment.MTU, describe("switch %s: make bridge", segment.Name))
 	for _, ref := range segment.Ports {
-		at := spot{ref.Node, ref.Port}
-		s.outer[at] = next
-		b.addVeth(
-			end{name: ref.Outer, index: next, mtu: s.device(at).MTU, master: bridge},
-			s.inner(at), describe("switch %s: node %s: make port %s", segment.Name, ref.Node, ref.Port))
-		next++
+		s.outer[spot{ref.Node, ref.Port}] = s.fabricNext
+		s.fabricNext++
+		s.addSwitchPort(b, segment, ref)
 	}
 	b.setLink(bridge, true, describe("switch %s: set up", segment.Name))
-	return next
+}
+
+// addSwitchPort makes the pair of a switch's port.
+func (s *site) addSwitchPort(b *batch, segment *topo.SegmentPlan, ref topo.PortRef) {
+	at := spot{ref.Node, ref.Port}
+	b.addVeth(
+		end{name: ref.Outer, index: s.outer[at], mtu: s.device(at).MTU, master: s.bridges[segment.Name]},
+		s.inner(at), describe("switch %s: node %s: make port %s", segment.Name, ref.Node, ref.Port))
 }
 
 // addWire makes the segment's pair. The outer end is the router's if there is

@@ -31,6 +31,8 @@ func (l *Lab) Plug(tb TB, segment string, into Existing, addrs ...netip.Prefix) 
 }
 
 func (l *Lab) plug(segment string, into Existing, addrs []netip.Prefix) (*Node, error) {
+	l.changing.Lock() // for an index in the fabric
+	defer l.changing.Unlock()
 	if err := checkExisting(l.Name(), []Existing{into}); err != nil {
 		return nil, err
 	}
@@ -87,7 +89,9 @@ func (l *Lab) makePort(g *ground, segment *topo.SegmentPlan, port topo.PortPlan)
 	// In the fabric nobody else has the name of the namespace's number.
 	outer := fmt.Sprintf("plug%d", g.inode%100_000_000_000)
 	b := new(batch)
-	b.addVeth(end{name: outer, mtu: port.MTU, master: bridge}, end{name: port.Name, mac: port.MAC, mtu: port.MTU, fd: g.fd}, describe("make port %s", port.Name))
+	far := l.now().site.fabricNext
+	l.now().site.fabricNext++
+	b.addVeth(end{name: outer, index: far, mtu: port.MTU, master: bridge}, end{name: port.Name, mac: port.MAC, mtu: port.MTU, fd: g.fd}, describe("make port %s", port.Name))
 	if err := l.now().fabric.rtnl.do(b); err != nil {
 		return err
 	}
@@ -105,13 +109,6 @@ func (l *Lab) makePort(g *ground, segment *topo.SegmentPlan, port topo.PortPlan)
 	b.setLink(inner, true, describe("port %s: set up", port.Name))
 	b.getLink(inner, describe("port %s: look at it", port.Name))
 	if err := g.rtnl.do(b); err != nil {
-		return err
-	}
-	var far int
-	if err := once(l.now().fabric.enter, func() (err error) {
-		far, err = indexOf(outer)
-		return err
-	}); err != nil {
 		return err
 	}
 	b = new(batch)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
 )
 
@@ -163,10 +164,19 @@ func (m *surroundings) files() map[string]string {
 // hosts is /etc/hosts of the lab: every node by name. A slash in a name becomes
 // a dot. Several nodes may have one address; a name finds its own.
 func (n *Node) hosts() string {
+	now := n.lab.now()
+	return hostsOf(now.nodes, n.lab.Plan())
+}
+
+func hostsOf(nodes []*Node, plan *topo.Plan) string {
 	var text strings.Builder
 	text.WriteString("127.0.0.1 localhost\n::1 localhost\n")
-	for _, node := range n.lab.now().nodes {
-		for _, addr := range node.Addrs() {
+	for _, node := range nodes {
+		planned, has := plan.Node(node.name)
+		if !has {
+			planned = node.plan
+		}
+		for _, addr := range addrsIn(planned) {
 			fmt.Fprintf(&text, "%s %s\n", addr, dotted(node.name))
 		}
 	}

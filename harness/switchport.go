@@ -93,9 +93,10 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 	l.mu.Unlock()
 	chosen := before
 	change(&chosen)
-	err := l.giveSwitch(which, before, chosen)
+	now := l.now()
+	err := giveSwitch(now.fabric, now.site.outer[which], before, chosen)
 	if err == nil && chosen.Locked {
-		err = l.areLocked(l.now().site.outer[which])
+		err = areLocked(now.fabric, now.site.outer[which])
 	}
 	if err != nil {
 		return at(err, "port %s: the switch's end", which.port)
@@ -120,7 +121,7 @@ func (l *Lab) giveSwitches() error {
 			if port.Switch.IsPlain() {
 				continue
 			}
-			if err := l.giveSwitch(which, topo.SwitchPort{}, port.Switch); err != nil {
+			if err := giveSwitch(l.now().fabric, l.now().site.outer[which], topo.SwitchPort{}, port.Switch); err != nil {
 				return at(err, "%s: port %s: the switch's end", title(node), port.Name)
 			}
 			if port.Switch.Locked {
@@ -128,20 +129,19 @@ func (l *Lab) giveSwitches() error {
 			}
 		}
 	}
-	return l.areLocked(locked...)
+	return areLocked(l.now().fabric, locked...)
 }
 
 // giveSwitch tells the kernel. What was learned at the port, when it was another, is
 // forgotten.
-func (l *Lab) giveSwitch(which spot, before, chosen topo.SwitchPort) error {
-	index := l.now().site.outer[which]
+func giveSwitch(fabric *ground, index int, before, chosen topo.SwitchPort) error {
 	for _, mac := range before.Static {
 		if slices.Contains(chosen.Static, mac) {
 			continue
 		}
 		b := new(batch)
 		b.static(unix.RTM_DELNEIGH, 0, index, mac, describe("delete static entry %s", net.HardwareAddr(mac[:])))
-		if err := l.now().fabric.rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) { // another port has it by now
+		if err := fabric.rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) { // another port has it by now
 			return err
 		}
 	}
@@ -150,16 +150,16 @@ func (l *Lab) giveSwitch(which spot, before, chosen topo.SwitchPort) error {
 	for _, mac := range chosen.Static {
 		b.static(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, index, mac, describe("add static entry %s", net.HardwareAddr(mac[:])))
 	}
-	return l.now().fabric.rtnl.do(b)
+	return fabric.rtnl.do(b)
 }
 
 // areLocked says whether those of the fabric's interfaces are: an older kernel passes over
 // what it does not know.
-func (l *Lab) areLocked(indexes ...int) error {
+func areLocked(fabric *ground, indexes ...int) error {
 	if len(indexes) == 0 {
 		return nil
 	}
-	return withState(context.Background(), l.now().fabric, func(s *state) error {
+	return withState(context.Background(), fabric, func(s *state) error {
 		links, err := s.in.Links()
 		if whole(err) != nil {
 			return at(err, "look at the switches")

@@ -51,8 +51,14 @@ func (p *planner) holdAddresses(chosen [][][]netip.Prefix) {
 			}
 			for _, prefix := range p.plan.Segments[segment].Prefixes {
 				in := func(addr netip.Prefix) bool { return prefix.Contains(addr.Addr()) }
-				if had, was := heldIn(&node.ports[j], prefix); was && !slices.ContainsFunc(chosen[i][j], in) {
-					p.take(p.place(at), at, segment, had)
+				had, was := heldIn(&node.ports[j], prefix)
+				if !was || slices.ContainsFunc(chosen[i][j], in) {
+					continue
+				}
+				if first, taken := p.used[segment][had]; taken && !first.meant && !node.ports[j].duplicate {
+					p.wrong("%s: address %s is node %s's already: choose another, or say that it is meant with Duplicate", p.place(first.end), had, p.nodeName(i))
+				} else if !taken {
+					p.used[segment][had] = claim{at, node.ports[j].duplicate}
 				}
 			}
 		}

@@ -43,6 +43,14 @@ func (n *Network) Copy(keeping *Plan) *Network {
 		}
 	}
 	outers := keeping.outers()
+	for i := range n.segments {
+		if keeping != nil {
+			c.fabric = append(c.fabric, keeping.Segments[i].Bridge)
+		}
+	}
+	for _, outer := range outers {
+		c.fabric = append(c.fabric, outer)
+	}
 	for i, node := range n.nodes {
 		copied := c.older.nodes[node]
 		c.nodes = append(c.nodes, copied)

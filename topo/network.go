@@ -10,6 +10,7 @@ type Network struct {
 	older    aliases         // of a copy
 	absent   []error         // what was asked for and is not there
 	gone     map[string]bool // what was built and is taken away: "node web"
+	fabric   []string        // of a copy: the names that bridges and ports of switches have
 }
 
 // New starts a declaration.

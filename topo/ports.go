@@ -13,12 +13,8 @@ func (p *planner) planNodes() {
 			outer.taken[bridge] = true
 		}
 	}
-	for _, node := range p.network.nodes {
-		for j := range node.ports {
-			if was := node.ports[j].held; was != nil {
-				outer.taken[was.outer] = true
-			}
-		}
+	for _, name := range p.network.fabric {
+		outer.taken[name] = true
 	}
 	for i, node := range p.network.nodes {
 		p.plan.Nodes = append(p.plan.Nodes, NodePlan{

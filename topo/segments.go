@@ -7,10 +7,8 @@ const maxPorts = 1023
 
 func (p *planner) planSegments() {
 	names := newNamer()
-	for _, segment := range p.network.segments {
-		if segment.held != nil && segment.kind == KindSwitch {
-			names.taken[segment.held.name] = true
-		}
+	for _, name := range p.network.fabric {
+		names.taken[name] = true
 	}
 	p.partial, p.doubt = make([]bool, len(p.network.segments)), make([]bool, len(p.network.segments))
 	for i, segment := range p.network.segments {

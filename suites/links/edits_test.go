@@ -2,6 +2,7 @@ package links_test
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -9,6 +10,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
+
+// ping waits for whoever is asked for a second time: here it is not about the first packet.
+var ping = probes.ICMP().Within(10 * time.Second)
 
 var _ = Describe("a node that is given something while its lab is up", func() {
 	var client, server, fw *harness.Node
@@ -30,35 +34,35 @@ var _ = Describe("a node that is given something while its lab is up", func() {
 		Expect(server.AddAddr("dmz", further)).To(Succeed())
 		Expect(fw.Nft("insert rule inet f forward ip daddr 10.0.2.99 accept\ninsert rule inet f forward ip saddr 10.0.2.99 accept")).To(Succeed())
 		probes.Serve(GinkgoTB(), server, probes.TCP(80))
-		Expect(client).To(probes.Reach(further.Addr(), probes.TCP(80)).WithContext(ctx))
+		Expect(client).To(probes.Reach(further.Addr(), probes.TCP(80).Within(10*time.Second)).WithContext(ctx))
 		holds, _ := probes.BeIsolatedFrom(server, probes.TCP(80)).WithContext(ctx).Match(client)
 		Expect(holds).To(BeFalse(), "though it is reached at what it was given")
-		result, err := probes.Watch(ctx, client, further.Addr(), probes.ICMP())
+		result, err := probes.Watch(ctx, client, further.Addr(), ping)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(result.By).To(Equal("server"), result.String())
 
 		Expect(server.DelAddr("dmz", further)).To(Succeed())
 		Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(server, probes.TCP(80))).At("fw").By("no tcp").WithContext(ctx))
-		_, err = probes.BeIsolatedFrom(further.Addr(), probes.ICMP()).WithContext(ctx).Match(client)
+		_, err = probes.BeIsolatedFrom(further.Addr(), ping).WithContext(ctx).Match(client)
 		Expect(err).To(MatchError(ContainSubstring("10.0.2.99")))
 	})
 
 	It("ends what its rule of policy routing says, and not without it", func(ctx SpecContext) {
 		closed := topo.Rule{Priority: 100, To: "10.0.2.0/24", Type: topo.Prohibit}
-		Expect(client).To(probes.Reach(server, probes.ICMP()).WithContext(ctx))
+		Expect(client).To(probes.Reach(server, ping).WithContext(ctx))
 		Expect(fw.AddRule(closed)).To(Succeed())
 		at := server.On("dmz").Addrs()[0]
-		Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(at, probes.ICMP())).At("fw").WithContext(ctx))
+		Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(at, ping)).At("fw").WithContext(ctx))
 		Expect(fw.DelRule(closed)).To(Succeed())
-		Expect(client).To(probes.Reach(at, probes.ICMP()).WithContext(ctx))
+		Expect(client).To(probes.Reach(at, ping).WithContext(ctx))
 	})
 
 	It("routes by what it was given, and stops by what it lost", func(ctx SpecContext) {
 		service := netip.MustParsePrefix("192.0.2.80/32")
 		Expect(server.AddAddr("lo", service)).To(Succeed())
 		Expect(fw.AddRoute(topo.Route{To: "192.0.2.80/32", Via: server.Addrs()[0].String()})).To(Succeed())
-		Expect(client).To(probes.Reach(service.Addr(), probes.ICMP()).AnsweredBy("server").WithContext(ctx))
+		Expect(client).To(probes.Reach(service.Addr(), ping).AnsweredBy("server").WithContext(ctx))
 		Expect(fw.DelRoute(service)).To(Succeed())
-		Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(service.Addr(), probes.ICMP())).At("fw").WithContext(ctx))
+		Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(service.Addr(), ping)).At("fw").WithContext(ctx))
 	})
 })

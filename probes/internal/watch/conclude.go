@@ -87,6 +87,7 @@ func (w *Watch) Observation(t *Trail, heard Heard) verdict.Observation {
 func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observation {
 	timeline := w.Timeline(t)
 	w.mu.Lock()
+	w.steady(t)
 	o := verdict.Observation{
 		Flow: t.Flow, Heard: heard, Timeline: timeline,
 		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: t.lost, Nodes: map[string]verdict.Declared{}, Untraced: map[string]bool{},

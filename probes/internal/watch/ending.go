@@ -15,9 +15,16 @@ func (w *Watch) exclude(lab *harness.Lab) {
 		w.close()
 		return
 	}
+	w.unwatch(func(p *point) bool { return p.node.Lab() == lab })
+	delete(w.labs, lab)
+	delete(w.seen, lab)
+}
+
+// unwatch ends the watch of nodes. The caller holds w.mu.
+func (w *Watch) unwatch(is func(*point) bool) {
 	var gone []*point
 	w.points = slices.DeleteFunc(w.points, func(p *point) bool {
-		if p.node.Lab() != lab {
+		if !is(p) {
 			return false
 		}
 		gone = append(gone, p)
@@ -29,7 +36,6 @@ func (w *Watch) exclude(lab *harness.Lab) {
 		}
 		return true
 	})
-	delete(w.labs, lab)
 	w.linked, w.seenInto = nil, nil
 	clear(w.ways)
 	closeAll(gone)

@@ -12,6 +12,7 @@ import (
 // accountOf is the account of what was seen of a trail, made anew when there is more. The
 // caller holds w.mu.
 func (w *Watch) accountOf(t *Trail) account.Account {
+	w.steady(t)
 	if is := t.seen(); !t.counted || t.known != is {
 		t.account, t.known, t.counted = account.Of(w.input(t)), is, true
 	}
@@ -32,6 +33,7 @@ func (w *Watch) Account(t *Trail) account.Account {
 	w.mu.Lock()
 	w.drain()
 	w.countLost()
+	w.steady(t)
 	is := t.seen()
 	if t.counted && t.known == is {
 		defer w.mu.Unlock()

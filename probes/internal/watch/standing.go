@@ -29,6 +29,7 @@ type Watch struct {
 	// What the watch can see into, see nodes; nil when it is to be made again.
 	seenInto map[string]account.Node
 	labs     map[*harness.Lab]any // the plan that each was wired by
+	seen     map[*harness.Lab]any // and that by which its nodes are watched
 	plan     wiring
 	epoll    int
 	sources  map[int32]source
@@ -106,7 +107,7 @@ func attached(lab *harness.Lab) bool {
 
 func open(lab *harness.Lab) (*Watch, error) {
 	w := &Watch{
-		lab: lab, mark: ours(), of: map[*harness.Node]*point{}, byLabel: map[string]*point{}, labs: map[*harness.Lab]any{},
+		lab: lab, mark: ours(), of: map[*harness.Node]*point{}, byLabel: map[string]*point{}, labs: map[*harness.Lab]any{}, seen: map[*harness.Lab]any{},
 		plan: newWiring(), sources: map[int32]source{}, slots: newSlots(snapLength), scratch: make([]byte, 64<<10),
 		ports: map[uint16]int{}, book: newBook(), ways: map[wayKey][]string{},
 	}
@@ -145,40 +146,11 @@ func (w *Watch) add(lab *harness.Lab) (added bool, err error) {
 	if w.down || w.labs[lab] != nil {
 		return false, nil
 	}
-	program, err := w.filter()
-	if err != nil {
+	plan := lab.Plan()
+	if err := w.see(lab.Nodes()); err != nil {
 		return false, err
 	}
-	var points []*point
-	err = harness.Visit(lab.Nodes(), func(node *harness.Node) error {
-		p, err := openPoint(node, w.newLabel(node), program)
-		points = append(points, p)
-		w.byLabel[p.label] = p
-		if err != nil {
-			return fmt.Errorf("node %s: %w", node, err)
-		}
-		return nil
-	})
-	for _, p := range points {
-		if err == nil {
-			err = w.listenAt(p)
-		}
-	}
-	if err != nil {
-		for _, p := range points {
-			delete(w.byLabel, p.label)
-		}
-		closeAll(points)
-		return false, err
-	}
-	w.points, w.linked = append(w.points, points...), nil
-	for _, p := range points {
-		w.of[p.node] = p
-		if covers(p.node) {
-			p.uses = newUses(ledgerOf(p.node), w.mark, w.ports)
-			p.uses.before = func() { w.Drain(); p.uses.end() }
-		}
-	}
+	w.seen[lab] = plan
 	w.wire(lab)
 	return true, nil
 }
@@ -226,6 +198,9 @@ func (w *Watch) Node(label string) *harness.Node {
 func (w *Watch) begin() error {
 	if w.down {
 		return errDown
+	}
+	if err := w.keepUp(); err != nil {
+		return err
 	}
 	w.rewire()
 	w.seenInto = nil

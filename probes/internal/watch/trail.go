@@ -28,6 +28,7 @@ type Trail struct {
 	key     uint32   // of the nonce
 	says    []string // what it sends by datagrams, where that is not a nonce; see Says
 	slot    int      // of the sequence numbers
+	turn    uint64   // what was done to the labs when it began: see steady
 	isn     uint32
 	places  []place
 	changed chan struct{} // has room for one: something new was seen
@@ -114,6 +115,7 @@ func (w *Watch) follow(on *Trail, flows []wire.Flow) ([]*Trail, error) {
 			Flow: f, changed: make(chan struct{}, 1), begun: now, last: now, ports: len(w.ports), wide: w.wide,
 			timeline: make(evidence.Timeline, 0, mostly), sightings: make([]account.Sighting, 0, mostly),
 		}
+		t.turn = w.turn()
 		w.book.add(t, w.mark, on)
 		if w.storms != "" {
 			t.storm(w.storms)
