@@ -230,7 +230,7 @@ func (l *Lab) Cable(node, port string) (cable string, outside bool) {
 		return "", false
 	}
 	if found, has := plan.Port(port); has {
-		return found.Segment, false
+		return found.Wired(), false
 	}
 	return "", false
 }

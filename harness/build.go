@@ -21,6 +21,8 @@ type site struct {
 	fabricNext int
 	isUp       map[spot]bool // the outer ends of wires
 	owners     map[string]*topo.NodePlan
+	// last is what was chosen of a switch's end last; nil until the lab is up.
+	last func(spot) topo.SwitchPort
 }
 
 // spot is a port by name.
@@ -152,6 +154,9 @@ func (s *site) makeLinks() error {
 	if err := s.makePairs(); err != nil {
 		return err
 	}
+	if err := s.giveVLANs(); err != nil {
+		return err
+	}
 	if err := inParallel(s.plan.Nodes, s.configure); err != nil {
 		return err
 	}
@@ -230,6 +235,11 @@ func (s *site) lab() *Lab {
 	of := &layout{plan: s.plan, site: s, fabric: s.fabric, byName: make(map[string]*Node, len(s.plan.Nodes))}
 	lab := newLab(of)
 	lab.first, lab.planned = s.plan, s.plan
+	s.last = func(which spot) topo.SwitchPort {
+		lab.mu.Lock()
+		defer lab.mu.Unlock()
+		return lab.switchPort(which)
+	}
 	for i := range s.plan.Nodes {
 		plan := &s.plan.Nodes[i]
 		node := newNode(lab, plan, s.grounds[plan.Name])

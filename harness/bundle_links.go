@@ -74,6 +74,9 @@ func bridgePortText(p inspect.BridgePort) (text string) {
 			text += word.text
 		}
 	}
+	if p.VLANs != nil {
+		text += fmt.Sprintf(" vlans pvid %d untagged %v tagged %v", p.VLANs.PVID, p.VLANs.Untagged, p.VLANs.Tagged)
+	}
 	return text
 }
 

@@ -3,6 +3,7 @@ package harness
 import (
 	"testing"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +21,19 @@ func TestLinkFlags(t *testing.T) {
 	} {
 		if got := linkFlags(flags); got != want {
 			t.Errorf("%#x is %q, want %q", flags, got, want)
+		}
+	}
+}
+
+func TestTextOfABridgesPort(t *testing.T) {
+	t.Parallel()
+	for want, port := range map[string]inspect.BridgePort{
+		"":                                      {},
+		" isolated on flood off":                {Isolated: true, NoFlood: true},
+		" vlans pvid 7 untagged [7] tagged [8]": {VLANs: &inspect.BridgeVLANs{PVID: 7, Untagged: []int{7}, Tagged: []int{8}}},
+	} {
+		if got := bridgePortText(port); got != want {
+			t.Errorf("%q, not %q", got, want)
 		}
 	}
 }

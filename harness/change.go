@@ -18,7 +18,8 @@ import (
 //
 // Where the declaration is wrong then, or is one that a lab cannot come to while it is up,
 // nothing is changed, and the error says what is wrong. A failure half-way is undone; the
-// error says what could not be.
+// error says what could not be. A switch that keeps VLANs apart keeps its ports: Port.SetVLANs
+// changes their VLANs.
 //
 // What nodes were given by AddAddr and so on they keep. Of a node that is taken away the
 // commands are ended; sockets that the test itself holds keep its namespace.

@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/nstest/nstest/harness/internal/device"
@@ -27,8 +28,10 @@ func (t *transition) refuses() error {
 		}
 	}
 	for i := range t.plan.Segments {
-		if problem := t.refusedWire(&t.plan.Segments[i]); problem != "" {
-			errs = append(errs, errors.New(problem))
+		for _, problem := range []string{t.refusedWire(&t.plan.Segments[i]), t.refusedVLANs(&t.plan.Segments[i])} {
+			if problem != "" {
+				errs = append(errs, errors.New(problem))
+			}
 		}
 	}
 	if len(errs) > 0 || len(t.fresh) == 0 {
@@ -84,6 +87,25 @@ func (t *transition) refusedWire(segment *topo.SegmentPlan) string {
 		return fmt.Sprintf("segment %s: one end of the wire is to stay, which goes with the other: take it away whole, or make it a switch", segment.Name)
 	}
 	return ""
+}
+
+// refusedVLANs says that a switch which keeps VLANs apart stays what it is.
+func (t *transition) refusedVLANs(segment *topo.SegmentPlan) string {
+	declared := func(plan *topo.Plan, segment *topo.SegmentPlan) map[spot]carried {
+		return vlansOf(plan, segment, func(at spot) topo.SwitchPort {
+			node, _ := plan.Node(at.node)
+			port, _ := node.Port(at.port)
+			return port.Switch
+		})
+	}
+	was, now, since := map[spot]carried(nil), declared(t.plan, segment), map[spot]carried(nil)
+	if before, stays := t.old.Segment(segment.Name); stays {
+		was, since = declared(t.old, before), vlansOf(t.old, before, t.was.site.chosen)
+	}
+	if now == nil && since == nil || reflect.DeepEqual(was, now) {
+		return ""
+	}
+	return fmt.Sprintf("segment %s: its switch keeps VLANs apart, and so its ports are those that were declared before Up: change the VLANs of one by Port.SetVLANs", segment.Name)
 }
 
 // samePort says whether a port is the one that was there before.

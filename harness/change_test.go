@@ -123,6 +123,8 @@ func TestChangeThatIsNone(t *testing.T) {
 		"node printer: interface lan is taken away, and there is to be another of that name": func(n *topo.Network) { n.Node("printer").Detach(lan).Attach(lan) },
 		"node client: it has no port on segment dmz that could be taken away; it is on: lan": func(n *topo.Network) { n.Node("client").Detach(n.Segment("dmz")) },
 		"the plan is what it was":                                                            func(*topo.Network) { network.Host("elsewhere", lan) },
+		"segment trunk: its switch keeps VLANs apart, and so":                                func(n *topo.Network) { n.Host("late", n.Switch("trunk", "10.0.9.0/24").Access(7)) },
+		"segment lan: its switch keeps VLANs apart, and so":                                  func(n *topo.Network) { n.Host("late", n.Segment("lan").Access(7)) },
 		"it is not of this network":                                                          func(n *topo.Network) { n.Remove(topo.New("x").Host("h")) },
 	} {
 		if err := lab.Change(change); err == nil || !strings.Contains(err.Error(), want) {

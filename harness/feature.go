@@ -67,6 +67,9 @@ var (
 		}
 		return file.Close()
 	}}
+	// VLANFiltering are bridges that keep VLANs apart, which a switch needs whose ports have
+	// some (topo's Access and Trunk). It has the name of VLAN, and comes with that.
+	VLANFiltering = Feature{name: "vlan", of: "filtering", check: checkFiltering}
 	// VLAN, VRF, Bond, Dummy, WireGuard, IPVLAN, MACVLAN and VXLAN are kinds of link.
 	VLAN      = linkKind("vlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vlan{LinkAttrs: a, VlanId: 2} })
 	VRF       = linkKind("vrf", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vrf{LinkAttrs: a, Table: 10} })

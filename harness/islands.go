@@ -5,6 +5,7 @@ import (
 
 	"github.com/nstest/nstest/topo"
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 )
 
 // Islands are the lab's nodes in groups: any chain of links, bridges and tunnels joins
@@ -37,7 +38,7 @@ func (l *Lab) Islands(still ...*Node) ([][]*Node, error) {
 	var islands [][]*Node
 	of := map[joint]int{}
 	for _, node := range l.now().nodes {
-		leader := j.leads(joint{node.ground, 0})
+		leader := j.leads(joint{ground: node.ground})
 		if _, known := of[leader]; !known {
 			of[leader], islands = len(islands), append(islands, nil)
 		}
@@ -52,6 +53,7 @@ func (l *Lab) Islands(still ...*Node) ([][]*Node, error) {
 type joint struct {
 	ground *ground
 	device int
+	vlan   int // of a switch that keeps VLANs apart
 }
 
 // joints are the joints of a lab, each with another that it is joined to.
@@ -85,9 +87,23 @@ func (j *joints) read(g *ground, name string) error {
 		if err != nil {
 			return err
 		}
+		filtering, vlans, err := vlansOfLinks(links)
+		if err != nil {
+			return err
+		}
 		for _, link := range links {
-			if a := link.Attrs(); j.apart[g] && a.MasterIndex != 0 {
-				j.join(joint{g, a.Index}, joint{g, a.MasterIndex})
+			a := link.Attrs()
+			if !j.apart[g] || a.MasterIndex == 0 {
+				continue
+			}
+			own := joint{ground: g, device: a.Index}
+			if !filtering[a.MasterIndex] {
+				j.join(own, joint{ground: g, device: a.MasterIndex})
+			}
+			for _, vlan := range vlans[int32(a.Index)] {
+				if filtering[a.MasterIndex] {
+					j.join(own, joint{g, a.MasterIndex, int(vlan.Vid)})
+				}
 			}
 		}
 		for _, link := range links {
@@ -97,6 +113,21 @@ func (j *joints) read(g *ground, name string) error {
 		}
 		return nil
 	})
+}
+
+// vlansOfLinks are the bridges among links that keep VLANs apart, and the VLANs of their ports.
+// The calling thread is in their namespace.
+func vlansOfLinks(links []netlink.Link) (filtering map[int]bool, vlans map[int32][]*nl.BridgeVlanInfo, err error) {
+	filtering = map[int]bool{}
+	for _, link := range links {
+		if bridge, is := link.(*netlink.Bridge); is && bridge.VlanFiltering != nil && *bridge.VlanFiltering {
+			filtering[bridge.Index] = true
+		}
+	}
+	if len(filtering) > 0 {
+		vlans, err = netlink.BridgeVlanList()
+	}
+	return filtering, vlans, err
 }
 
 // closed are the kinds of link whose other end, if any, the kernel tells: in this
@@ -109,7 +140,7 @@ var closed = []string{
 // link joins a link's namespace and where its other end is. The calling thread is in the
 // namespace.
 func (j *joints) link(g *ground, name string, link netlink.Link) error {
-	a, own := link.Attrs(), joint{g, 0}
+	a, own := link.Attrs(), joint{ground: g}
 	if j.apart[g] {
 		own.device = a.Index
 	}
@@ -122,13 +153,13 @@ func (j *joints) link(g *ground, name string, link netlink.Link) error {
 		if err != nil {
 			return err
 		}
-		end := joint{other, 0}
+		end := joint{ground: other}
 		if j.apart[other] {
 			end.device = a.ParentIndex
 		}
 		j.join(own, end)
 	case j.apart[g] && a.ParentIndex != 0:
-		j.join(own, joint{g, a.ParentIndex})
+		j.join(own, joint{ground: g, device: a.ParentIndex})
 	}
 	return nil
 }

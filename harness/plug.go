@@ -123,10 +123,11 @@ func (l *Lab) makePort(g *ground, segment *topo.SegmentPlan, port topo.PortPlan)
 // packet passes: see site.ready.
 func (l *Lab) plugQuestions(g *ground, segment *topo.SegmentPlan, port topo.PortPlan, index int) (all []question) {
 	v6 := slices.ContainsFunc(port.Addrs, func(p netip.Prefix) bool { return p.Addr().Is6() })
-	if len(segment.Ports) == 0 {
+	peer := l.plainly(segment)
+	if peer < 0 {
 		return nil
 	}
-	own, other := spot{"", port.Name}, spot{segment.Ports[0].Node, segment.Ports[0].Port}
+	own, other := spot{"", port.Name}, spot{segment.Ports[peer].Node, segment.Ports[peer].Port}
 	back := question{segment: segment.Name, asker: own, at: other, ground: g, index: index, mac: port.MAC}
 	var asked []netip.Addr
 	if v6 {

@@ -30,6 +30,11 @@ func (n *Node) Port(segment string) *Port {
 			return &Port{node: n, index: found.indexOf(spot{n.name, port.Name}), plan: port}
 		}
 	}
+	for i, port := range n.planned().Ports {
+		if found == nil && port.Over == segment && segment != "" { // an access port, by its switch
+			return &Port{node: n, index: firstIndex + i, plan: port}
+		}
+	}
 	for _, d := range n.planned().Devices {
 		if found == nil && d.Name == segment {
 			return &Port{node: n, index: d.Index, plan: topo.PortPlan{Segment: d.Segment, Name: d.Name, MAC: d.MAC, MTU: d.MTU, Addrs: d.Addrs}}
@@ -104,7 +109,7 @@ func (p *Port) relink() error {
 	if !on {
 		return nil // a device that is on no link
 	}
-	segment := s.onLink(planned)
+	segment := s.around(s.onLink(planned), own)
 	addrs := p.now()
 	if voice != own { // a bridge's port: what is behind it was asked for in vain as well
 		for _, ref := range segment.Ports {

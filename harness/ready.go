@@ -28,15 +28,37 @@ func (s *site) ready() error {
 		return err
 	}
 	var questions []question
+	var alone []spot
+	hearing := s.hearing()
 	for i := range s.plan.Segments {
 		if segment := &s.plan.Segments[i]; s.plan.Link(segment.Name) == segment.Name {
-			questions = append(questions, s.questions(s.onLink(segment))...)
+			link := s.onLink(segment)
+			for _, group := range hearing.groups(link) {
+				heard := *link
+				heard.Ports = group
+				alone = append(alone, lonely(hearing, group)...)
+				questions = append(questions, s.questions(&heard)...)
+			}
 		}
 	}
 	if err := answered(questions); err != nil {
 		return err
 	}
-	return s.routed(questions)
+	if err := s.routed(questions); err != nil {
+		return err
+	}
+	return s.usable(alone)
+}
+
+// usable returns when the IPv6 addresses of interfaces work that nobody can ask for.
+func (s *site) usable(alone []spot) error {
+	for _, own := range alone {
+		own = s.voice(own)
+		if err := s.grounds[own.node].usable(s.indexes[own], s.asked(own)...); err != nil {
+			return at(err, "node %s: port %s", own.node, own.port)
+		}
+	}
+	return nil
 }
 
 // routed returns when the IPv6 addresses that have answered have their local routes.

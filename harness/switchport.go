@@ -93,8 +93,11 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 	l.mu.Unlock()
 	chosen := before
 	change(&chosen)
-	now := l.now()
+	now, vlans := l.now(), l.vlansWith(which, before)
 	err := giveSwitch(now.fabric, now.site.outer[which], before, chosen)
+	if err == nil {
+		err = l.changeVLANs(which, vlans, l.vlansWith(which, chosen))
+	}
 	if err == nil && chosen.Locked {
 		err = areLocked(now.fabric, now.site.outer[which])
 	}

@@ -101,8 +101,12 @@ func (p *paths) carries(found map[*harness.Node]int, end *harness.Node) (bool, e
 }
 
 // explain gives a result the cause that nothing joins the two, where that is so. Whoever
-// answered instead has but the same address.
+// answered instead has but the same address. A switch that was seen to keep the two in VLANs of
+// their own is named itself.
 func (p *paths) explain(r *Result) error {
+	if r.Cause != nil && r.Cause.Kind == evidence.PortVLAN {
+		return nil
+	}
 	apart, err := p.apart(*r)
 	if err == nil && apart {
 		cause := verdict.NoPath(r.from.Name(), r.target.Name())
@@ -120,18 +124,27 @@ func partsOf(plan *topo.Plan) map[string]int {
 	for i, node := range plan.Nodes {
 		parts[node.Name] = i
 	}
-	for _, segment := range plan.Segments {
+	join := func(ports []topo.PortRef) {
 		var joined []int
-		for _, port := range segment.Ports {
+		for _, port := range ports {
 			joined = append(joined, parts[port.Node])
 		}
 		if len(joined) < 2 {
-			continue
+			return
 		}
 		for name, part := range parts {
 			if slices.Contains(joined, part) {
 				parts[name] = joined[0]
 			}
+		}
+	}
+	for _, segment := range plan.Segments {
+		vlans := plan.VLANs(segment.Name)
+		if vlans == nil {
+			join(segment.Ports)
+		}
+		for _, ports := range vlans {
+			join(ports)
 		}
 	}
 	return parts

@@ -25,7 +25,7 @@ func (p *planner) planAddresses() {
 		p.loopback(i)
 		chosen[i] = make([][]netip.Prefix, len(node.ports))
 		for j := range node.ports {
-			if segment, ok := p.segments[node.ports[j].segment]; ok {
+			if segment, ok := p.segmentOf(end{i, j}); ok {
 				chosen[i][j] = p.chosen(end{i, j}, segment)
 			}
 		}
@@ -33,7 +33,7 @@ func (p *planner) planAddresses() {
 	p.holdAddresses(chosen)
 	for i, node := range p.network.nodes {
 		for j := range node.ports {
-			if segment, ok := p.segments[node.ports[j].segment]; ok {
+			if segment, ok := p.segmentOf(end{i, j}); ok {
 				p.automatic(end{i, j}, segment, chosen[i][j], pools[segment])
 			}
 		}
@@ -45,7 +45,7 @@ func (p *planner) holdAddresses(chosen [][][]netip.Prefix) {
 	for i, node := range p.network.nodes {
 		for j := range node.ports {
 			at := end{i, j}
-			segment, known := p.segments[node.ports[j].segment]
+			segment, known := p.segmentOf(at)
 			if !known || node.ports[j].held == nil || p.bare(at) {
 				continue
 			}

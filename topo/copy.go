@@ -145,7 +145,9 @@ func (p *Plan) outers() map[[2]string]string {
 	outers := map[[2]string]string{}
 	for i := range p.Segments {
 		for _, ref := range p.Segments[i].Ports {
-			outers[[2]string{ref.Node, ref.Port}] = ref.Outer
+			if ref.Outer != "" { // else it is no switch's
+				outers[[2]string{ref.Node, ref.Port}] = ref.Outer
+			}
 		}
 	}
 	return outers

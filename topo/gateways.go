@@ -26,8 +26,7 @@ func (p *planner) gateways(node int) *gateways {
 	g := &gateways{node: node, sure: true}
 	for j := range p.network.nodes[node].ports {
 		at := end{node, j}
-		port := &p.network.nodes[node].ports[j]
-		segment, known := p.segments[port.segment]
+		segment, known := p.segmentOf(at)
 		if !known || p.unknown[at] || p.partial[segment] {
 			g.sure = false
 		}

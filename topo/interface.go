@@ -46,7 +46,8 @@ func (s *Segment) on(p *planner, node int) (string, string) {
 		return "", noInterface
 	}
 	for j := range p.network.nodes[node].ports {
-		if p.network.nodes[node].ports[j].segment == s {
+		on, known := p.segmentOf(end{node, j}) // an access port's VLAN
+		if p.network.nodes[node].ports[j].segment == s || known && p.network.segments[on] == s {
 			if p.unknown[end{node, j}] && p.plan.Nodes[node].Ports[j].Name == "" {
 				return "", anUnknown
 			}

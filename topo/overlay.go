@@ -59,7 +59,8 @@ func (p *planner) parentOf(at end) int {
 	node := p.network.nodes[at.node]
 	over := node.ports[at.port].segment.over
 	for j := range node.ports {
-		if node.ports[j].segment == over && j != at.port {
+		on, known := p.segmentOf(end{at.node, j})
+		if (node.ports[j].segment == over || known && p.network.segments[on] == over) && j != at.port {
 			return p.voice(end{at.node, j}).port
 		}
 	}
@@ -84,6 +85,7 @@ func (p *planner) planOverlays() {
 			devices := p.plan.Nodes[at.node].Devices
 			below, port := &devices[parent], &devices[at.port]
 			port.Kind, port.Parent, port.ID = segment.overlay.device, below.Name, segment.id
+			p.tags(segment, at, parent)
 			segment.overlay.plan(p, port, at, end{at.node, parent})
 			if overhead := segment.overlay.overhead[familyIndex(port.Local.Is6())]; port.MTU == 0 && (overhead > 0 || below.MTU > 0) {
 				port.MTU = effectiveMTU(below.MTU) - overhead

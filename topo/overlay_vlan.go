@@ -3,7 +3,8 @@ package topo
 var vlanOverlay = &overlayKind{kind: KindVLAN, device: "vlan", what: "VLAN", last: 4094, plan: func(*planner, *DevicePlan, end, end) {}}
 
 // VLAN declares a segment of frames with a tag (IEEE 802.1Q) on another, the trunk: those
-// who attach to it tag themselves, and have a port on the trunk as well.
+// who attach to it tag themselves, and have a port on the trunk as well. Who does not tag has
+// a port of the trunk with Access, where that is a switch.
 //
 //	trunk := office.Switch("trunk")
 //	red := office.VLAN("red", trunk, 100, "10.0.1.0/24")

@@ -66,6 +66,10 @@ type PortPlan struct {
 	MTU     int            // bytes; 0 is 1,500
 	Addrs   []netip.Prefix // addresses with their prefix lengths, the primary ones first
 	Switch  SwitchPort     // what was chosen of a switch's end
+	// Over is the switch of an access port that is on a VLAN, the Segment; "" of others.
+	Over string
+	// Tags are the VLANs of segments over the switch that the node is on by this port.
+	Tags []int
 }
 
 // RoutePlan is a route.

@@ -17,6 +17,8 @@ type Port struct {
 	duplicate bool
 	bare      bool
 	named     bool
+	access    bool       // Access was said
+	trunk     bool       // Trunk was
 	choice    SwitchPort // of the switch's end; of its static entries only that of the port's own MAC, not known yet
 	static    []string   // the others
 	held      *held      // of a copy

@@ -48,6 +48,10 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 	segment := &p.plan.Segments[on]
 	plan := &p.plan.Nodes[at.node].Ports[at.port]
 	*plan = PortPlan{Segment: segment.Name, Name: port.as, MTU: port.mtu}
+	ownSegment, _ := p.segmentOf(at)
+	if ownSegment != on {
+		plan.Segment, plan.Over = p.network.segments[ownSegment].name, segment.Name
+	}
 	if !port.named {
 		plan.Name = names.keep(port.held, segment.Name)
 	}
@@ -56,7 +60,7 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 	}
 	switch {
 	case port.chosenMAC:
-		plan.MAC = p.chosenMAC(at, on)
+		plan.MAC = p.chosenMAC(at, ownSegment)
 	case port.held != nil:
 		plan.MAC = port.held.mac
 	default:
@@ -72,6 +76,10 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 		ref.Outer = outer.name(node.name)
 	}
 	segment.Ports = append(segment.Ports, ref)
+	if ownSegment != on {
+		vlan := &p.plan.Segments[ownSegment]
+		vlan.Ports = append(vlan.Ports, PortRef{Node: ref.Node, Port: ref.Port})
+	}
 	p.ends[on] = append(p.ends[on], at)
 }
 

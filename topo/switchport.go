@@ -1,6 +1,7 @@
 package topo
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -22,15 +23,19 @@ type SwitchPort struct {
 	// Static are the MACs that have an entry there which stays, whatever the switch hears
 	// elsewhere (bridge fdb add ... static sticky).
 	Static [][6]byte
+	// Access is the VLAN of frames without a tag, and Trunk are those of frames with one;
+	// 0 and none where nothing was chosen.
+	Access int
+	Trunk  []int
 }
 
 // IsPlain says whether nothing was chosen.
 func (s SwitchPort) IsPlain() bool {
-	return !s.Isolated && !s.Locked && !s.NoLearning && !s.NoFlood && len(s.Static) == 0
+	return !s.Isolated && !s.Locked && !s.NoLearning && !s.NoFlood && len(s.Static) == 0 && !s.HasVLANs()
 }
 
 // String is what was chosen, in the words of bridge(8): "isolated, locked, static
-// 02:00:00:00:00:01"; "" of a plain port.
+// 02:00:00:00:00:01", and of switches: "access 100, trunk 200 300"; "" of a plain port.
 func (s SwitchPort) String() string {
 	var words []string
 	for _, w := range []struct {
@@ -43,6 +48,12 @@ func (s SwitchPort) String() string {
 	}
 	for _, mac := range s.Static {
 		words = append(words, "static "+net.HardwareAddr(mac[:]).String())
+	}
+	if s.Access != 0 {
+		words = append(words, fmt.Sprintf("access %d", s.Access))
+	}
+	if len(s.Trunk) > 0 {
+		words = append(words, "trunk "+strings.Trim(fmt.Sprint(s.Trunk), "[]"))
 	}
 	return strings.Join(words, ", ")
 }
@@ -103,7 +114,7 @@ func (p Port) Static(macs ...string) Port {
 func (p *planner) staticAt(segment string, mac [6]byte) string {
 	for i := range p.plan.Nodes {
 		for _, port := range p.plan.Nodes[i].Ports {
-			if port.Segment == segment && slices.Contains(port.Switch.Static, mac) {
+			if port.Wired() == segment && slices.Contains(port.Switch.Static, mac) {
 				return p.nodeName(i)
 			}
 		}
@@ -115,7 +126,7 @@ func (p *planner) staticAt(segment string, mac [6]byte) string {
 func (p *planner) planSwitchPort(at end, segment string, kind Kind, own [6]byte) SwitchPort {
 	port := &p.network.nodes[at.node].ports[at.port]
 	choice := port.choice
-	if (!choice.IsPlain() || len(port.static) > 0) && kind != KindSwitch {
+	if (!choice.IsPlain() || len(port.static) > 0 || port.access || port.trunk) && kind != KindSwitch {
 		p.wrong("%s: it is a %s, and something of a switch's port was chosen: make it a switch, or leave that out", p.place(at), kind)
 		return SwitchPort{}
 	}
@@ -139,6 +150,7 @@ func (p *planner) planSwitchPort(at end, segment string, kind Kind, own [6]byte)
 			p.wrong("%s: static entry: MAC %s has one at node %s's port: a switch has one of each: leave one out", p.place(at), net.HardwareAddr(mac[:]), other)
 		}
 	}
-	choice.Static = static
+	choice.Static, choice.Trunk = static, slices.Clone(choice.Trunk)
+	p.checkVLANs(at)
 	return choice
 }

@@ -26,6 +26,7 @@ type Link struct {
 	Peer, PeerNamespace int
 	BridgePort               // of one that is a bridge's port
 	Table               int  // of a VRF
+	VLAN                int  // the number of a vlan
 	XDP                 bool // a program gets its frames before all else
 	Counters            Counters
 }
@@ -36,6 +37,8 @@ type BridgePort struct {
 	Locked     bool // it takes frames from those alone whose MAC has an entry there
 	NoLearning bool // what comes in there makes no entries
 	NoFlood    bool // frames to a MAC without an entry are not sent there
+	// VLANs are the port's; nil where the bridge keeps none apart.
+	VLANs *BridgeVLANs
 }
 
 // Counters are what an interface has received and sent.
@@ -51,18 +54,27 @@ func (ns Namespace) Links() ([]Link, error) {
 	if failed != nil && len(links) == 0 {
 		return nil, failed
 	}
-	all, ports := make([]Link, len(links)), false
+	all, ports, filtering := make([]Link, len(links)), false, map[int]bool{}
 	for i, link := range links {
 		all[i] = linkOf(link)
 		ports = ports || all[i].Master != 0
+		if filters(link) {
+			filtering[all[i].Index] = true
+		}
 	}
 	if !ports {
 		return all, failed
 	}
 	err := ns.ask(func(c *conn) error {
-		ports, err := c.bridgePorts()
+		ports, err := c.bridgePorts(len(filtering) > 0)
 		for i := range all {
 			all[i].BridgePort = ports[all[i].Index]
+			switch {
+			case !filtering[all[i].Master]:
+				all[i].VLANs = nil
+			case all[i].VLANs == nil: // the kernel tells nothing of a port without any
+				all[i].VLANs = new(BridgeVLANs)
+			}
 		}
 		return err
 	})
@@ -80,17 +92,25 @@ func linkOf(link netlink.Link) Link {
 	if vrf, ok := link.(*netlink.Vrf); ok {
 		l.Table = int(vrf.Table)
 	}
+	if vlan, ok := link.(*netlink.Vlan); ok {
+		l.VLAN = vlan.VlanId
+	}
 	if c := a.Statistics; c != nil {
 		l.Counters = Counters{Traffic{c.RxPackets, c.RxBytes, c.RxDropped, c.RxErrors}, Traffic{c.TxPackets, c.TxBytes, c.TxDropped, c.TxErrors}}
 	}
 	return l
 }
 
-// bridgePorts are the ports of bridges, by index: one dump for all of them.
-func (c *conn) bridgePorts() (map[int]BridgePort, error) {
+// bridgePorts are the ports of bridges, by index, with their VLANs if that is wanted: one dump
+// for all of them.
+func (c *conn) bridgePorts(vlans bool) (map[int]BridgePort, error) {
 	header := make([]byte, unix.SizeofIfInfomsg)
 	header[0] = unix.AF_BRIDGE
-	answers, err := c.ask(unix.RTM_GETLINK, unix.NLM_F_DUMP, header, nil)
+	var more *mdlayher.AttributeEncoder
+	if vlans {
+		more = askVLANs()
+	}
+	answers, err := c.ask(unix.RTM_GETLINK, unix.NLM_F_DUMP, header, more)
 	ports := map[int]BridgePort{}
 	for _, answer := range answers {
 		if len(answer) < unix.SizeofIfInfomsg {
@@ -102,9 +122,19 @@ func (c *conn) bridgePorts() (map[int]BridgePort, error) {
 			return ports, err
 		}
 		for attributes.Next() {
-			if attributes.Type() == unix.IFLA_PROTINFO {
+			switch attributes.Type() {
+			case unix.IFLA_PROTINFO:
 				attributes.Nested(func(port *mdlayher.AttributeDecoder) error {
-					ports[index] = bridgePortOf(port)
+					own := bridgePortOf(port)
+					own.VLANs = ports[index].VLANs
+					ports[index] = own
+					return nil
+				})
+			case unix.IFLA_AF_SPEC:
+				attributes.Nested(func(spec *mdlayher.AttributeDecoder) error {
+					own := ports[index]
+					own.VLANs = bridgeVLANsOf(spec)
+					ports[index] = own
 					return nil
 				})
 			}

@@ -16,7 +16,7 @@ type Cause struct {
 	Verb string
 	// Policy is true where somebody wants it so: a rule, a chain's policy, a
 	// blackhole, unreachable or prohibit route or policy routing rule, an isolated or locked
-	// port, no path; and forwarding or a route whose absence was declared (topo's
+	// port or its VLAN, no path; and forwarding or a route whose absence was declared (topo's
 	// NoForward and NoRoutes), or that was taken away through the lab (harness's
 	// SetSysctl and DelRoute). All else looks like a mistake.
 	Policy bool
@@ -35,6 +35,10 @@ type Cause struct {
 	// Switch is the segment whose switch did it, at its port for that interface; "" where it
 	// was the node itself.
 	Switch string
+	// VLAN is the one that the port would have to be in for the packet to pass, of PortVLAN, 0 where
+	// none would do; Tagged says that it is for frames with a tag.
+	VLAN   int
+	Tagged bool
 	// Discovery is what the Rule dropped at the Node, where that is not the packet itself but
 	// what it waits for: then the rule is no Policy. It is nil otherwise.
 	Discovery *Discovery

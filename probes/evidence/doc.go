@@ -32,6 +32,7 @@
 //	noroute      not routed     no route leads there; a policy where somebody took it away, or wants none
 //	isolated     not bridged    two isolated ports of a bridge
 //	locked       not bridged    a locked port of a switch, which has no entry for the sender
+//	vlan         not bridged    a bridge's VLAN filter: the two ports are in different VLANs, or the tag is none of the port's
 //	notflooded   not bridged    a switch has no entry for the MAC, and floods nothing there; a policy where it learns none either
 //	nopath       kept apart     no chain of links joins the two
 //	xfrm         dropped        a policy of xfrm (IPsec) that blocks

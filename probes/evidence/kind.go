@@ -14,6 +14,7 @@ const (
 	NoRoute      Kind = "noroute"     // no route leads there; a policy where somebody took it away, or wants none
 	PortIsolated Kind = "isolated"    // two isolated ports of a bridge
 	PortLocked   Kind = "locked"      // a locked port of a switch, which has no entry for the sender
+	PortVLAN     Kind = "vlan"        // a bridge's VLAN filter: the two ports are in different VLANs, or the tag is none of the port's
 	NotFlooded   Kind = "notflooded"  // a switch has no entry for the MAC, and floods nothing there; a policy where it learns none either
 	NoPath       Kind = "nopath"      // no chain of links joins the two
 	XFRM         Kind = "xfrm"        // a policy of xfrm (IPsec) that blocks

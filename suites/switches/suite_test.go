@@ -1,5 +1,5 @@
 // Package switches asks about what a switch does at its ports: isolated and locked ones,
-// learning, flooding, entries that stay; as declared and while the lab runs. The judge is
+// learning, flooding, entries that stay, VLANs; as declared and while the lab runs. The judge is
 // plain sockets, which write down what arrived.
 package switches_test
 

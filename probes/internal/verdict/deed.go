@@ -43,6 +43,15 @@ type (
 	Flood  struct{ Interface string }
 )
 
+// JoinVLAN puts the port of a switch, or of the node's own bridge, into a VLAN as well: for
+// frames with its tag, or for those without one. No VLAN does where it is 0.
+type JoinVLAN struct {
+	Interface string
+	VLAN      int
+	Tagged    bool
+	Switch    bool
+}
+
 func (DeleteRule) deed()   {}
 func (AcceptPolicy) deed() {}
 func (SetSysctl) deed()    {}
@@ -51,5 +60,6 @@ func (GiveRoute) deed()    {}
 func (Unisolate) deed()    {}
 func (Unlock) deed()       {}
 func (Flood) deed()        {}
+func (JoinVLAN) deed()     {}
 
 func (DeletePolicyRule) deed() {}

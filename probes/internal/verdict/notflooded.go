@@ -19,7 +19,7 @@ var notFlooded = row{
 			if !is {
 				return false
 			}
-			moves(c, to.End)
+			moves(c, s.wired(to).End)
 			c.Switch = s.Name
 			c.Detail = fmt.Sprintf("its port of switch %s has flooding off, and the switch has no entry for MAC %s", s.Name, to.link.MAC)
 			if port.NoLearning {
@@ -34,11 +34,12 @@ var notFlooded = row{
 
 // unflooded is the port of a switch to which the packet was not sent.
 func (p spot) unflooded() (s *Switch, port inspect.BridgePort, to peer, is bool) {
-	if s = p.SwitchAt(p.sentBy()); s == nil {
+	if s, _ = p.switchOf(p.sentBy()); s == nil {
 		return nil, port, to, false
 	}
 	for _, to := range p.receivers() {
-		if port, on := s.Ports[to.End]; on && s.misses(to.End, to.state) {
+		port, on := s.Ports[s.wired(to).End]
+		if on && s.misses(s.wired(to), to.state) {
 			return s, port, to, true
 		}
 	}

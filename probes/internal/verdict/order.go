@@ -14,6 +14,7 @@ var order = []*row{
 	&martian,
 	&portIsolated,
 	&portLocked,
+	&portVLAN,
 	&linkDown,
 	&noCarrier,
 	&tentative,

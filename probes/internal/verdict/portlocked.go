@@ -19,11 +19,11 @@ var portLocked = row{
 
 // locked says whether the switch's port keeps what is sent to it there.
 func (p spot) locked(at End, c *evidence.Cause) bool {
-	s := p.SwitchAt(at)
-	if s == nil || !s.keeps(at, p.state) {
+	s, own := p.switchOf(at)
+	if s == nil || !s.keeps(own, p.state) {
 		return false
 	}
-	c.Interface, c.Switch = at.Interface, s.Name
-	c.Detail = fmt.Sprintf("its port of switch %s is locked, and has no entry for MAC %s", s.Name, p.state.LinkNamed(at.Interface).MAC)
+	c.Interface, c.Switch = own.Interface, s.Name
+	c.Detail = fmt.Sprintf("its port of switch %s is locked, and has no entry for MAC %s", s.Name, own.mac)
 	return true
 }

@@ -43,10 +43,15 @@ type peer struct {
 	link  inspect.Link
 }
 
-func (o Observation) peersOf(at End) (peers []peer) {
-	for _, end := range o.Peers[at] {
-		if state := o.States[end.Node]; state != nil {
-			peers = append(peers, peer{end, state, state.LinkNamed(end.Interface)})
+// peersOf are the other ends of a link, or of those that an interface and what it is on are at.
+func (o Observation) peersOf(at ...End) (peers []peer) {
+	seen := map[End]bool{}
+	for _, own := range at {
+		for _, end := range o.Peers[own] {
+			if state := o.States[end.Node]; state != nil && !seen[end] {
+				seen[end] = true
+				peers = append(peers, peer{end, state, state.LinkNamed(end.Interface)})
+			}
 		}
 	}
 	return peers

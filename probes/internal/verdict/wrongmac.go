@@ -22,8 +22,8 @@ var wrongMAC = row{
 					c.Detail = "it was addressed to another MAC"
 					return true
 				}
-				if s := p.SwitchAt(p.sentBy()); s != nil {
-					if behind, known := s.Entries[peer.link.MAC]; known && behind != peer.End {
+				if s, _ := p.switchOf(p.sentBy()); s != nil {
+					if behind, known := s.Entries[peer.link.MAC]; known && behind != s.wired(peer).End {
 						moves(c, peer.End)
 						c.Detail = fmt.Sprintf("switch %s has an entry by which the MAC is behind port %s", s.Name, behind.Node)
 						return true

@@ -67,6 +67,8 @@ func do(node *harness.Node, deed verdict.Deed) error {
 		return node.Netlink().LinkSetIsolated(port, false)
 	case verdict.Unlock:
 		return node.Port(deed.Interface).SetLocked(false)
+	case verdict.JoinVLAN:
+		return joinVLAN(node, deed)
 	case verdict.Flood:
 		return node.Port(deed.Interface).SetFlood(true)
 	}

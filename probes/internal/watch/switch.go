@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -48,13 +49,40 @@ func (b *switchBook) of(key switchKey, since time.Time) []harness.SwitchPort {
 	return ports
 }
 
-// readSwitch reads the switch that a node's end is at, if it is at one.
+// readSwitch reads the switches that a node's end is at, itself or by what it is on.
 func (w *Watch) readSwitch(o *verdict.Observation, at verdict.End, since time.Time) {
-	if o.SwitchAt(at) != nil {
-		return
-	}
 	p := w.pointOf(at.Node)
 	if p == nil || p.node.Attached() {
+		return
+	}
+	for _, name := range below(p.node, at.Interface) {
+		w.readSwitchOf(o, p, verdict.End{Node: at.Node, Interface: name}, since)
+	}
+}
+
+// below are an interface, and those that it is on or made of, in the plan.
+func below(node *harness.Node, name string) []string {
+	plan, _ := node.Lab().Plan().Node(node.Name())
+	names := []string{name}
+	for i := 0; i < len(names); i++ {
+		device, is := plan.Device(names[i])
+		if !is {
+			continue
+		}
+		if device.Parent != "" && !slices.Contains(names, device.Parent) {
+			names = append(names, device.Parent)
+		}
+		for _, port := range plan.Devices {
+			if port.Master == device.Name && !slices.Contains(names, port.Name) {
+				names = append(names, port.Name)
+			}
+		}
+	}
+	return names
+}
+
+func (w *Watch) readSwitchOf(o *verdict.Observation, p *point, at verdict.End, since time.Time) {
+	if o.SwitchAt(at) != nil {
 		return
 	}
 	segment, _ := p.node.Lab().Cable(p.node.Name(), at.Interface)

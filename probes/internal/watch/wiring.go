@@ -46,9 +46,19 @@ func (w wiring) peerWith(at verdict.End, addr netip.Addr) string {
 func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 	plan := lab.Plan()
 	for _, domain := range plan.Segments {
-		for _, own := range domain.Ports {
+		access := map[int]bool{} // the ports of a VLAN that are those of the switch below
+		for i, ref := range domain.Ports {
+			if node, is := plan.Node(ref.Node); is && domain.Over != "" {
+				port, has := node.Port(ref.Port)
+				access[i] = has && port.Over != ""
+			}
+		}
+		for i, own := range domain.Ports {
 			at := verdict.End{Node: label(own.Node), Interface: own.Port}
-			for _, ref := range domain.Ports {
+			for j, ref := range domain.Ports {
+				if access[i] && access[j] {
+					continue // they are by the switch
+				}
 				if other := (verdict.End{Node: label(ref.Node), Interface: ref.Port}); other != at {
 					w.peers[at] = append(w.peers[at], other)
 					w.addBond(lab, at, ref.Node, other)
