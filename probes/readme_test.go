@@ -32,6 +32,25 @@ func TestFirewall(t *testing.T) {
 	expect(client).To(probes.BeIsolatedFrom(server, probes.TCP(22)).At("fw").By("no ssh from the lan"))
 }
 
+func TestVLANs(t *testing.T) {
+	harness.Require(t, harness.NftTool, harness.VLAN, harness.VLANFiltering)
+	office := topo.New("office")
+	trunk := office.Switch("trunk")
+	desks := office.VLAN("desks", trunk, 10, "10.0.10.0/24")
+	cameras := office.VLAN("cameras", trunk, 20, "10.0.20.0/24")
+	office.Host("desk", trunk.Access(10))
+	office.Host("camera", trunk.Access(20))
+	office.Router("fw", trunk, desks, cameras).Nft(`table inet filter { chain forward {
+		type filter hook forward priority 0; ct state established accept
+		iifname cameras drop comment "cameras ask nobody"; }; }`)
+
+	lab := harness.Up(t, office)
+	desk, camera, expect := lab.Node("desk"), lab.Node("camera"), NewWithT(t).Expect
+	probes.Serve(t, camera, probes.TCP(554))
+	expect(desk).To(probes.Reach(camera, probes.TCP(554)).Through("fw"))
+	expect(camera).To(probes.BeIsolatedFrom(desk).At("fw").By("cameras ask nobody"))
+}
+
 func TestTenants(t *testing.T) {
 	box := topo.New("box")
 	for _, tenant := range []string{"red", "blue"} {
