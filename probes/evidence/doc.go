@@ -21,7 +21,8 @@
 // Of each kind the word, as a matrix and Because have it, what became of the packet, as the
 // sentence has it, and what accounts for it. The first ones are policies, or may be: see
 // Cause.Policy; from notrouter on they look like a mistake in the test. Rows of package
-// probes/internal/verdict have the rest of it: where it can happen, what confirms it.
+// probes/internal/verdict have the rest of it: where it can happen, what confirms it. CAUSES.md
+// has a sentence of each, a spec that shows it, and that one's judge.
 //
 //	drop         dropped        a rule or a chain's policy dropped it
 //	reject       rejected       a rule dropped it and said so

@@ -67,6 +67,13 @@ var _ = Describe("an address", func() {
 		settle := unsettle(o.server, "dmz", "fd00:2::1/64")
 		results := broken(ctx, o.client, server6, "server", evidence.Tentative, all...)
 		Expect(results).To(HaveEach(And(HaveField("Cause.Interface", "dmz"), HaveField("Cause.Leg", evidence.Request))))
+		own, err := o.server.Netlink().AddrList(link(o.server, "dmz"), netlink.FAMILY_V6)
+		Expect(err).NotTo(HaveOccurred())
+		for _, addr := range own {
+			if addr.IP.Equal(server6.AsSlice()) {
+				Expect(addr.Flags&unix.IFA_F_TENTATIVE).NotTo(BeZero(), "the judge: the kernel's own flag")
+			}
+		}
 		Expect(o.client).To(probes.Reach(server4, patient(all...)...).WithContext(ctx), "IPv4 knows of no such state")
 
 		By("settling it, as the control")

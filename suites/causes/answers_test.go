@@ -55,7 +55,7 @@ var _ = Describe("an answer from an address that was not asked", func() {
 			Expect(r.Cause).To(HaveValue(HaveField("Kind", evidence.OtherAddr)), "%s", r.Timeline)
 			Expect(r.Cause.Detail).To(Equal("it came from 10.0.2.1, which was not asked"))
 		}
-		Expect(judge.came()).To(BeNumerically(">", 0))
+		Expect(judge.came()).To(BeNumerically(">", 0), "the judge: it was read, and answered")
 
 		Expect(o.fw.Nft(`table ip m { chain pre { type filter hook prerouting priority -400; udp dport 77 ip daddr set 10.0.2.99; }; }`)).To(Succeed())
 		for _, r := range watch(ctx, o.client, server4, asked) {

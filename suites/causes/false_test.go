@@ -290,6 +290,8 @@ var _ = Describe("it proves an isolation", func() {
 				noVerdict(probes.Reach(to, p.Within(silence)).WithContext(ctx), from)
 			}
 		}
+		_, err := island.Dial(ctx, "tcp", netip.AddrPortFrom(server4, 80))
+		Expect(err).To(MatchError(unix.ENETUNREACH), "the judge: a plain connection has no way")
 	})
 
 	It("without any program on the machine", func(ctx SpecContext) {

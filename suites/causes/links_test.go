@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func link(node *harness.Node, name string) netlink.Link {
@@ -26,6 +27,7 @@ var _ = Describe("a link", func() {
 		Expect(at.Port(name).Down()).To(Succeed())
 		results := broken(ctx, o.client, o.server, at.Name(), evidence.LinkDown, all...)
 		Expect(results).To(HaveEach(And(HaveField("Cause.Interface", name), HaveField("Cause.Leg", leg))))
+		Expect(link(at, name).Attrs().RawFlags&unix.IFF_UP).To(BeZero(), "the judge: the kernel's own flag")
 
 		By("bringing it up, as the control")
 		Expect(at.Port(name).Up()).To(Succeed())

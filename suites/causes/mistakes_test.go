@@ -32,9 +32,11 @@ var _ = Describe("a mistake isolates nothing:", func() {
 		lab := offices(func(client, _, _ *topo.Node) {
 			client.NoRoutes().Route(topo.Route{Via: "10.0.1.9"}, topo.Route{Via: "fd00:1::9"})
 		})
+		before := kernelCounts(lab.Node("printer"))["Ip.InAddrErrors"]
 		for _, r := range broken(ctx, lab.Node("client"), lab.Node("server"), "printer", evidence.NotRouter, all...) {
 			Expect(r.Cause.String()).To(Equal("the request was not forwarded at printer/lan: printer is a host, not a router: check the routes of client"))
 		}
+		Expect(kernelCounts(lab.Node("printer"))["Ip.InAddrErrors"]).To(BeNumerically(">", before), "the judge: the kernel's own count")
 
 		By("making a router of it, as the control")
 		Expect(lab.Node("printer").SetSysctl("net.ipv4.ip_forward", "1")).To(Succeed())

@@ -43,6 +43,13 @@ var _ = Describe("a neighbour", func() {
 		to := netip.MustParsePrefix(address).Addr()
 		results := broken(ctx, o.client, to, asker(o).Name(), evidence.Neighbour, all...)
 		Expect(results).To(HaveEach(HaveField("Cause.Interface", name)))
+		entries, err := asker(o).Netlink().NeighList(link(asker(o), name).Attrs().Index, 0)
+		Expect(err).NotTo(HaveOccurred())
+		for _, entry := range entries {
+			if entry.IP.Equal(to.AsSlice()) { // it may be forgotten by now
+				Expect(entry.HardwareAddr).To(BeEmpty(), "the judge: the kernel's own entry has no MAC")
+			}
+		}
 
 		By("giving somebody the address, as the control")
 		give(owner(o), name, address)

@@ -188,7 +188,11 @@ var _ = Describe("a socket", func() {
 			Expect(o.server.SetSysctl("net.ipv6.icmp.echo_ignore_all", yes)).To(Succeed())
 		}
 		ignore("1")
+		before := kernelCounts(o.server)
 		broken(ctx, o.client, o.server, "server", evidence.Ignored, icmp)
+		after := kernelCounts(o.server)
+		Expect(after["Icmp.InEchos"]).To(BeNumerically(">", before["Icmp.InEchos"]), "the judge: it got some")
+		Expect(after["Icmp.OutEchoReps"]).To(Equal(before["Icmp.OutEchoReps"]), "the judge: it answered none")
 		Expect(o.client).To(probes.Reach(o.server, patient(web, dns)...).WithContext(ctx))
 
 		By("minding them, as the control")
