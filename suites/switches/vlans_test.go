@@ -107,6 +107,7 @@ var _ = Describe("VLANs of a switch", func() {
 	It("are named, and matter", func(ctx SpecContext) {
 		lab := pairs()
 		red, blue, plain := lab.Node("reda"), lab.Node("bluea"), lab.Node("plaina")
+		keeps(red, blue)
 		apart(ctx, red, blue, "reda", evidence.PortVLAN, all...)
 		apart(ctx, plain, red, "plaina", evidence.PortVLAN, probes.UDP(53))
 		apart(ctx, red, plain, "reda", evidence.PortVLAN, probes.ICMP())

@@ -200,6 +200,10 @@ var bridgeRows = map[string]example{
 		s.bridged().arrived("fw")
 		s.on("fw", "lan").Isolated, s.on("fw", "dmz").Isolated = true, true
 	}, kind: evidence.PortIsolated, word: "isolated@fw", policy: true, text: "the request was not bridged at fw/lan: port lan is isolated, as is the one it was for"},
+	"two ports in different VLANs": {happen: func(s *scene) {
+		s.bridged().arrived("fw")
+		s.on("fw", "lan").BridgePort, s.on("fw", "dmz").BridgePort = access(7), access(8)
+	}, kind: evidence.PortVLAN, word: "vlan@fw", policy: true, text: "the request was not bridged at fw/lan: the VLAN filter of br: port lan is in VLAN 7, and port dmz in VLAN 8"},
 	"a port that the owner of an address is behind is down": {happen: func(s *scene) {
 		s.bridged().asks("client", s.Flow.Addr)
 		s.on("fw", "dmz").Up = false
