@@ -138,7 +138,7 @@ type Difference struct {
 	Packets int
 }
 
-// Empty says that no packet was found that is treated otherwise.
+// Empty says that no packet was found that is treated differently.
 func (d Difference) Empty() bool { return len(d.Changes) == 0 }
 
 // String is all that changed, one kind of packets after the other; how many another rule decides now, alike; and
@@ -147,11 +147,11 @@ func (d Difference) String() string {
 	var lines []string
 	switch len(d.Changes) {
 	case 0:
-		lines = append(lines, "no packet was found that is treated otherwise")
+		lines = append(lines, "no packet was found that is treated differently")
 	case 1:
-		lines = append(lines, "1 kind of packets is treated otherwise:")
+		lines = append(lines, "1 kind of packet is treated differently:")
 	default:
-		lines = append(lines, fmt.Sprintf("%d kinds of packets are treated otherwise:", len(d.Changes)))
+		lines = append(lines, fmt.Sprintf("%d kinds of packets are treated differently:", len(d.Changes)))
 	}
 	for _, c := range d.Changes {
 		lines = append(lines, c.String())

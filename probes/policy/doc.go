@@ -40,7 +40,7 @@
 //
 // prints, for each pair of rules of which the first decided before and the second does after, one packet and both verdicts:
 //
-//	1 kind of packets is treated otherwise:
+//	1 kind of packet is treated differently:
 //	at fw now is let through: tcp 10.0.1.1:34818 > 10.0.2.1:22 SYN, in by lan, new
 //	  before: dropped by rule 2 of inet filter forward (iifname "lan" tcp dport 22 drop comment "no ssh")
 //	  after:  let through by rule 2 of inet filter forward (ip saddr 10.0.1.0/24 tcp dport 1-79 accept comment "services")

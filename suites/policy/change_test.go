@@ -111,7 +111,7 @@ var _ = Describe("what a change of rules does", func() {
 			return change{
 				after: changed("10.0.2.0/25", "10.0.2.0/24"),
 				told: []string{
-					"1 kind of packets is treated otherwise:", "now is let through: tcp 10.0.1.1:", " SYN, in by lan",
+					"1 kind of packet is treated differently:", "now is let through: tcp 10.0.1.1:", " SYN, in by lan",
 					`before: dropped by policy drop of inet filter forward`,
 					`after:  let through by rule 4 of inet filter forward (iifname "lan" ip daddr 10.0.2.0/24 tcp dport { 80, 443 } accept comment "web")`,
 				},
