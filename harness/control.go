@@ -168,9 +168,11 @@ func (c *control) bindOwn() bool {
 
 // ownIsComing says whether the port has the link-local address of its MAC, though it
 // is not usable (tentative): the work item that makes it so waits for the rtnl lock,
-// for seconds where a machine clears up many namespaces.
+// for seconds where a machine clears up many namespaces. So does the one that gives the port
+// its address, when it has a carrier: a GETLINK does that work now.
 func (c *control) ownIsComing() bool {
 	b := new(batch)
+	b.getLink(c.index, describe("look at link"))
 	b.getAddr(c.index, linkLocal(c.mac), describe("look at address %s", linkLocal(c.mac)))
 	return c.rtnl.do(b) == nil
 }

@@ -133,7 +133,7 @@ func TestChecksEndInAStorm(t *testing.T) {
 	})
 }
 
-// Who stops waiting is not kept.
+// Who stops waiting is not kept: on a busy machine for the better part of a minute, where it is told to wait for an hour.
 func TestAContextEndsAWatchInAStorm(t *testing.T) {
 	lab := storm(t, toServer)
 	ends(t, lab, func() {
@@ -141,12 +141,12 @@ func TestAContextEndsAWatchInAStorm(t *testing.T) {
 		defer cancel()
 		begun := time.Now()
 		r, err := probes.Watch(ctx, lab.Node("client"), lab.Node("server"), dns.Within(time.Hour))
-		if took := time.Since(begun); took > 20*time.Second {
+		if took := time.Since(begun); took > 50*time.Second {
 			t.Errorf("it took %v: %s, %v", took, r, err)
 		}
 		begun = time.Now()
 		m, err := probes.WatchSurvey(ctx, lab, dns.Within(time.Hour))
-		if took := time.Since(begun); took > 20*time.Second {
+		if took := time.Since(begun); took > 50*time.Second {
 			t.Errorf("the survey took %v: %v, %v", took, m, err)
 		}
 	})

@@ -198,7 +198,7 @@ func (c *contest) addr6(node *harness.Node) netip.Addr {
 func (c *contest) send(s *shot) {
 	fd := c.socket(s)
 	defer func() { _ = unix.Close(fd) }()
-	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 3})
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30})
 	err := s.write(fd)
 	if err == nil {
 		err = s.wait(fd)
