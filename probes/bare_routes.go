@@ -9,7 +9,7 @@ import (
 	"github.com/nstest/nstest/probes/internal/rules"
 )
 
-// routedPorts are the ports and protocols that a node's rules of policy routing ask for: what
+// routedPorts are the ports and protocols that a node's policy routing rules ask for: what
 // has one of them may go another way. Of a range it is the edges, and the ports beside them.
 func routedPorts(node *harness.Node) (named []rules.Port, err error) {
 	all, err := inspect.Namespace{Do: node.Do, Handle: node.Netlink()}.PolicyRules()

@@ -17,7 +17,7 @@ type routing struct {
 	chosen bool // whether some rule or route asks for what a program may choose
 }
 
-// routeChoices are the rules of policy routing, and the routes with a TOS, that could have sent
+// routeChoices are the policy routing rules, and the routes with a TOS, that could have sent
 // the request another way at a node that it came by. A mark is for root alone to choose.
 func (c *recall) routeChoices(f *finding) (found []rules.Choice, err error) {
 	if f.from == nil {

@@ -39,7 +39,7 @@ type Rule struct {
 	SuppressPrefixLength *int
 }
 
-// Rule adds rules of policy routing.
+// Rule adds policy routing rules.
 func (n *Node) Rule(rules ...Rule) *Node {
 	for _, rule := range rules {
 		if rule.SuppressPrefixLength != nil {

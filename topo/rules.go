@@ -13,7 +13,7 @@ const (
 	lastPriority  = 32765 // before that of the table main
 )
 
-// planRules plans the nodes' rules of policy routing.
+// planRules plans the nodes' policy routing rules.
 func (p *planner) planRules() {
 	for i, node := range p.network.nodes {
 		next := firstPriority

@@ -27,7 +27,7 @@ func (d Decision) Errno() unix.Errno {
 	return map[int]unix.Errno{unix.RTN_BLACKHOLE: unix.EINVAL, unix.RTN_UNREACHABLE: unix.EHOSTUNREACH, unix.RTN_PROHIBIT: unix.EACCES}[d.Route.Type]
 }
 
-// Decide walks the rules of policy routing in their order, as a lookup does, and in
+// Decide walks the policy routing rules in their order, as a lookup does, and in
 // each one's table takes the longest prefix. It tells why a lookup ended with an
 // error, which the kernel does not say. It is false where nothing decides, and where
 // a rule comes before that asks for what was not read.

@@ -60,7 +60,7 @@ func (ns Namespace) PolicyRules() (rules []PolicyRule, err error) {
 	return rules, err
 }
 
-// readPolicyRules reads the rules of policy routing in the order in which they are asked.
+// readPolicyRules reads the policy routing rules in the order in which they are asked.
 func (c *conn) readPolicyRules() (rules []PolicyRule, err error) {
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		header := make([]byte, fibRuleHeader)

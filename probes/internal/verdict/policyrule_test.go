@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ruled gives a node rules of policy routing before those that it has anyway, the
+// ruled gives a node policy routing rules before those that it has anyway, the
 // lookup's error, and routes.
 func (s *scene) ruled(node string, errno unix.Errno, rules []inspect.PolicyRule, routes ...inspect.Route) {
 	for _, r := range append(rules, inspect.PolicyRule{Priority: 32766, Action: unix.FR_ACT_TO_TBL, Table: unix.RT_TABLE_MAIN}) {
