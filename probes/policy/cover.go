@@ -138,7 +138,7 @@ func (c *cover) list(text func(family, table, chain string, handle uint64) strin
 				if said == "" {
 					said = fmt.Sprintf("rule %d", r.Position)
 				}
-				c.add(&entry{rule: Rule{Position: r.Position, Text: said, Comment: commentOf(r)}, chain: ch, of: r})
+				c.add(&entry{rule: Rule{Position: r.Position, Text: said, Comment: r.Comment}, chain: ch, of: r})
 			}
 			if ch.Hook != "" {
 				said := "policy accept"

@@ -2,10 +2,8 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/xt"
 	"github.com/nstest/nstest/harness/inspect"
 )
 
@@ -93,17 +91,4 @@ func early(base *inspect.Chain) bool {
 // at says whether a base chain is at one of the hooks.
 func at(hooks ...string) func(*inspect.Chain) bool {
 	return func(base *inspect.Chain) bool { return slices.Contains(hooks, base.Hook) }
-}
-
-// commentOf is the comment that iptables-nft keeps as a match.
-func commentOf(rule *inspect.Rule) string {
-	for _, x := range rule.Exprs {
-		if match, ok := x.(*expr.Match); ok {
-			if comment, ok := match.Info.(*xt.Comment); ok {
-				text, _, _ := strings.Cut(string(*comment), "\x00")
-				return text
-			}
-		}
-	}
-	return rule.Comment
 }

@@ -19,9 +19,8 @@ type TraceStep struct {
 	// packet goes on.
 	Verdict int32
 	// ID is the packet's as long as the kernel has it.
-	ID      uint32
-	In, Out int
-	Mark    uint32
+	ID  uint32
+	Out int // the interface's index
 	// Header is the packet's, from the IP header on, in the first step of each base chain; it is
 	// good until the next step is read.
 	Header []byte
@@ -34,7 +33,10 @@ func OpenTrace(node *harness.Node) (*Trace, error) {
 		t, err = openTracer()
 		return err
 	})
-	return &Trace{t}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Trace{t}, nil
 }
 
 // Room is how much it keeps until it is read, in bytes as the kernel counts them.
@@ -49,7 +51,7 @@ func (t *Trace) Read(hear func(*TraceStep)) (lost bool) {
 		count, less := t.t.read(func(e *traceEvent) {
 			s := TraceStep{
 				Family: familyName(e.family), Table: e.table, Chain: e.chain, Handle: e.handle, Verdict: e.verdict,
-				ID: e.id, In: e.iif, Out: e.oif, Mark: e.mark,
+				ID: e.id, Out: e.oif,
 			}
 			switch {
 			case e.kind == tracePolicy:
