@@ -127,6 +127,7 @@ func (m *model) name(index number) string {
 
 // build makes it, with a number by which it is known again: IPv4's identification, or IPv6's flow label.
 func (p *Packet) build(id uint32) []byte {
+	const hopLimit = 64
 	var upper []byte
 	switch {
 	case p.quote != nil:
@@ -136,7 +137,8 @@ func (p *Packet) build(id uint32) []byte {
 	default:
 		upper = p.upper()
 	}
-	p.sum(upper)
+	d := wire.Datagram{Source: p.Source, Destination: p.Destination, TTL: hopLimit, ID: uint16(id), Label: id}
+	p.sum(&d, upper)
 	switch p.at[fieldHead].lo {
 	case headNone:
 		upper = nil
@@ -144,7 +146,7 @@ func (p *Packet) build(id uint32) []byte {
 		const ports = 8
 		upper = upper[:min(len(upper), ports)]
 	}
-	return p.network(id, upper)
+	return d.Carry(p.Protocol, upper)
 }
 
 // upper is the header above IP, and what it carries.
@@ -173,18 +175,15 @@ func (p *Packet) upper() []byte {
 }
 
 // sum puts the checksum into the upper header; a UDP datagram that is to be invalid has a wrong one.
-func (p *Packet) sum(b []byte) {
+func (p *Packet) sum(d *wire.Datagram, b []byte) {
 	at := map[uint8]int{protoTCP: 16, protoUDP: 6, protoLite: 6, protoICMP: 2, protoICMPv6: 2}[p.Protocol]
 	if at == 0 {
 		return
 	}
-	var pseudo []byte
-	if p.Protocol != protoICMP {
-		pseudo = append(p.Source.Addr().AsSlice(), p.Destination.Addr().AsSlice()...)
-		pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(b)))
-		pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(p.Protocol))
+	sum := wire.Checksum(b)
+	if p.Protocol != protoICMP { // which has no pseudo header
+		sum = d.Checksum(p.Protocol, b)
 	}
-	sum := wire.Checksum(append(pseudo, b...))
 	if p.Protocol == protoUDP && p.State == "invalid" {
 		sum ^= 0x5555
 	}
@@ -192,31 +191,6 @@ func (p *Packet) sum(b []byte) {
 		sum = 0xffff // RFC 768: zero is "none"
 	}
 	binary.BigEndian.PutUint16(b[at:], sum)
-}
-
-const hopLimit = 64
-
-func (p *Packet) network(id uint32, upper []byte) []byte {
-	src, dst := p.Source.Addr().AsSlice(), p.Destination.Addr().AsSlice()
-	if p.Source.Addr().Is4() {
-		const header = 20
-		b := make([]byte, header)
-		b[0], b[6], b[8], b[9] = 4<<4|header/4, 0x40, hopLimit, p.Protocol // not to be fragmented
-		binary.BigEndian.PutUint16(b[2:], uint16(header+len(upper)))
-		binary.BigEndian.PutUint16(b[4:], uint16(id))
-		copy(b[12:], src)
-		copy(b[16:], dst)
-		binary.BigEndian.PutUint16(b[10:], wire.Checksum(b))
-		return append(b, upper...)
-	}
-	const header = 40
-	b := make([]byte, header)
-	binary.BigEndian.PutUint32(b, 6<<28|id)
-	b[6], b[7] = p.Protocol, hopLimit
-	binary.BigEndian.PutUint16(b[4:], uint16(len(upper)))
-	copy(b[8:], src)
-	copy(b[24:], dst)
-	return append(b, upper...)
 }
 
 // reverse is the packet that answers it.

@@ -20,6 +20,8 @@ type Datagram struct {
 	TTL uint8
 	// TOS is the type of service, or traffic class: DSCP and ECN.
 	TOS uint8
+	// ID is IPv4's identification.
+	ID uint16
 	// Label is the flow label of IPv6: 20 bits (RFC 6437).
 	Label uint32
 	// Sequence is a TCP connection's first number.
@@ -42,10 +44,10 @@ func (d Datagram) Build(protocol Protocol) ([]byte, error) {
 		return d.buildEcho()
 	case TCP:
 		next, transport = unix.IPPROTO_TCP, d.syn()
-		binary.BigEndian.PutUint16(transport[16:], d.checksum(next, transport))
+		binary.BigEndian.PutUint16(transport[16:], d.Checksum(next, transport))
 	case UDP:
 		next, transport = unix.IPPROTO_UDP, d.datagram()
-		sum := d.checksum(next, transport)
+		sum := d.Checksum(next, transport)
 		if sum == 0 {
 			sum = 0xffff // RFC 768: zero is "none"
 		}
@@ -53,7 +55,7 @@ func (d Datagram) Build(protocol Protocol) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("nobody builds packets of protocol %d", protocol)
 	}
-	return d.ip(next, transport), nil
+	return d.Carry(next, transport), nil
 }
 
 // Other makes a packet of a protocol that no probe speaks: eight bytes that stand for its
@@ -63,7 +65,7 @@ func (d Datagram) Other(protocol uint8) ([]byte, error) {
 		return nil, fmt.Errorf("a packet from %s to %s: they are not of one family", d.Source.Addr(), d.Destination.Addr())
 	}
 	const header = 8
-	return d.ip(protocol, append(make([]byte, header), d.Payload...)), nil
+	return d.Carry(protocol, append(make([]byte, header), d.Payload...)), nil
 }
 
 func (d Datagram) buildEcho() ([]byte, error) {
@@ -77,7 +79,7 @@ func (d Datagram) buildEcho() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.ip(next, message), nil
+	return d.Carry(next, message), nil
 }
 
 // syn is a TCP header of RFC 9293 with the maximum segment size that every Ethernet has.
@@ -103,13 +105,14 @@ func (d Datagram) datagram() []byte {
 	return b
 }
 
-// ip puts the network header before what it carries.
-func (d Datagram) ip(next uint8, carried []byte) []byte {
+// Carry puts the network header before what it carries.
+func (d Datagram) Carry(next uint8, carried []byte) []byte {
 	if d.Source.Addr().Is4() {
 		const header = 20
 		b := make([]byte, header, header+len(carried))
 		b[0], b[1], b[6], b[8], b[9] = 4<<4|header/4, d.TOS, 0x40, d.TTL, next // not to be fragmented
 		binary.BigEndian.PutUint16(b[2:], uint16(header+len(carried)))
+		binary.BigEndian.PutUint16(b[4:], d.ID)
 		copy(b[12:], d.Source.Addr().AsSlice())
 		copy(b[16:], d.Destination.Addr().AsSlice())
 		binary.BigEndian.PutUint16(b[10:], Checksum(b))
@@ -125,8 +128,8 @@ func (d Datagram) ip(next uint8, carried []byte) []byte {
 	return append(b, carried...)
 }
 
-// checksum is TCP's or UDP's, with the pseudo header before it (RFC 9293, RFC 8200).
-func (d Datagram) checksum(next uint8, transport []byte) uint16 {
+// Checksum is that of an upper header and what it carries, with the pseudo header before it (RFC 9293, RFC 8200).
+func (d Datagram) Checksum(next uint8, transport []byte) uint16 {
 	pseudo := append(d.Source.Addr().AsSlice(), d.Destination.Addr().AsSlice()...)
 	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(transport)))
 	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(next))
