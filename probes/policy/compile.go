@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
 // mostBoxes is how many boxes the packets of one rule may take: with more it is not modelled.
@@ -108,7 +109,7 @@ func (c *compiler) act(x any) {
 		c.xtTarget(x.Name)
 	case *expr.Counter, *expr.Log, *expr.Notrack, *expr.Dup:
 	case *inspect.Opaque:
-		if !slices.Contains(idle, x.Name) {
+		if !rules.Idle(x.Name) {
 			c.unknown(x.Name)
 			c.regs = registers{}
 		}
@@ -122,9 +123,6 @@ func (c *compiler) act(x any) {
 		c.regs = registers{}
 	}
 }
-
-// idle are expressions that neither look at a packet nor decide about it.
-var idle = []string{"last", "secmark", "cttimeout", "cthelper", "ctexpect", "log", "counter"}
 
 // nameOf is an expression's name, as nft has it.
 func nameOf(x any) string {

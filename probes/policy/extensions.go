@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
 // xtMatch is a condition of iptables-nft that nft has no words for.
@@ -46,7 +47,11 @@ func (c *compiler) xtMatch(x *expr.Match) {
 func (c *compiler) xtRaw(name string, revision uint32, raw []byte) bool {
 	switch {
 	case name == "multiport" && revision == 1:
-		return c.multiport(raw)
+		m, ok := rules.ReadMultiport(raw)
+		if ok {
+			c.multiport(m)
+		}
+		return ok
 	case (name == "icmp" || name == "icmp6") && len(raw) >= 4: // struct ipt_icmp, ip6t_icmp: type, code from and to, inverse
 		c.only(fieldHead, just(headWhole, headPorts))
 		const any = 0xff
@@ -127,44 +132,33 @@ func (c *compiler) conntrack(asks, not uint16, mask uint32) {
 	c.only(fieldState, states.tidy())
 }
 
-// multiport is struct xt_multiport_v1.
-func (c *compiler) multiport(raw []byte) bool {
-	const most, flags = 15, 2 + 15*2
-	if len(raw) < flags+most+1 || raw[1] > most {
-		return false
-	}
+// multiport asks for ports: either's, where it is about both.
+func (c *compiler) multiport(m rules.Multiport) {
 	ports := none()
-	for i := 0; i < int(raw[1]); i++ {
-		from := binary.NativeEndian.Uint16(raw[2+2*i:])
-		to := from
-		if raw[flags+i] != 0 && i+1 < int(raw[1]) { // a range
-			i++
-			to = binary.NativeEndian.Uint16(raw[2+2*i:])
-		}
-		ports = append(ports, between(small(uint64(from)), small(uint64(to)))...)
+	for _, r := range m.Ranges {
+		ports = append(ports, between(small(uint64(r[0])), small(uint64(r[1])))...)
 	}
 	ports = ports.tidy()
-	var src, dst box
-	src[fieldSport], dst[fieldDport] = ports, ports
-	boxes := map[byte][]box{0: {src}, 1: {dst}, 2: {src, dst}}[raw[0]] // XT_MULTIPORT_SOURCE, _DESTINATION, _EITHER
+	var boxes []box
+	if m.Source {
+		boxes = append(boxes, box{fieldSport: ports})
+	}
+	if m.Destination {
+		boxes = append(boxes, box{fieldDport: ports})
+	}
 	c.only(fieldHead, just(headWhole, headPorts))
-	if raw[flags+most] != 0 {
+	if m.Not {
 		boxes = c.outside(boxes)
 	}
 	c.meet(boxes)
-	return true
 }
 
 // xtTarget is what iptables-nft does that nft has no words for.
 func (c *compiler) xtTarget(name string) {
-	switch name {
-	case "ACCEPT", "SNAT", "DNAT", "MASQUERADE", "REDIRECT", "NETMAP":
-		c.decide(accepts, nil)
-	case "DROP", "REJECT":
-		c.decide(drops, nil)
-	case "", "LOG", "NFLOG", "ULOG", "TRACE", "MARK", "CONNMARK", "CLASSIFY", "DSCP", "TOS", "TTL", "HL", "TCPMSS", "TCPOPTSTRIP", "CT", "NOTRACK",
-		"AUDIT", "CHECKSUM", "SECMARK", "CONNSECMARK", "SET", "TEE", "RATEEST", "LED", "HMARK", "IDLETIMER":
-	default:
+	switch kind, known := rules.TargetVerdict(name); {
+	case !known:
 		c.unknown("-j " + name)
+	case kind != expr.VerdictContinue:
+		c.verdict(expr.Verdict{Kind: kind})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
@@ -86,14 +87,10 @@ const (
 )
 
 func protocolWord(n uint8) string {
-	words := map[uint8]string{
-		protoICMP: "icmp", protoTCP: "tcp", protoUDP: "udp", protoDCCP: "dccp", protoICMPv6: "icmpv6", protoSCTP: "sctp", protoLite: "udplite",
-		2: "igmp", 47: "gre", 50: "esp", 51: "ah", 89: "ospf", 103: "pim", 112: "vrrp",
-	}
-	if word := words[n]; word != "" {
+	if word := map[uint8]string{2: "igmp", 89: "ospf", 103: "pim", 112: "vrrp"}[n]; word != "" {
 		return word
 	}
-	return fmt.Sprintf("protocol %d", n)
+	return rules.Port{Protocol: n}.String()
 }
 
 func hasPorts(protocol uint8) bool { return withPorts.has(small(uint64(protocol))) }

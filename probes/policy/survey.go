@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
 // survey notes what of a packet the rules themselves change, or have the kernel do.
@@ -28,16 +29,14 @@ func (m *model) look(x any) {
 		m.writes = m.writes || x.OperationType == expr.PayloadWrite
 	case *expr.Ct, *expr.Connlimit:
 		m.tracks = true
-	case *expr.Masq:
-		m.tracks, m.translates = true, true
-	case *expr.NAT, *expr.Redir:
+	case *expr.NAT, *expr.Masq, *expr.Redir:
 		m.tracks, m.translates = true, true
 	case *expr.Match:
 		m.tracks = m.tracks || slices.Contains([]string{"conntrack", "state", "connmark", "connlimit", "connbytes", "connlabel", "helper", "cluster"}, x.Name)
 	case *expr.Target:
 		m.lookTarget(x.Name)
 	case *inspect.Opaque:
-		if !slices.Contains(idle, x.Name) {
+		if !rules.Idle(x.Name) {
 			m.marks, m.writes, m.tracks, m.translates = true, true, true, true
 		}
 	}

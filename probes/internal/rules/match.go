@@ -291,7 +291,7 @@ func (e *evaluation) opaque(x *inspect.Opaque) Answer {
 	switch {
 	case x.Name == "fwd":
 		e.decide(expr.VerdictStolen)
-	case slices.Contains(idle, x.Name):
+	case Idle(x.Name):
 		return Yes
 	case !slices.Contains(conditions, x.Name):
 		e.decide(expr.VerdictAccept, expr.VerdictDrop)
@@ -301,12 +301,14 @@ func (e *evaluation) opaque(x *inspect.Opaque) Answer {
 	return Maybe
 }
 
-// Expressions by name: those that neither look at a packet nor decide about it, and those
-// that do no more than to look at it.
-var (
-	idle       = []string{"last", "secmark", "cttimeout", "cthelper", "ctexpect", "log", "counter"}
-	conditions = []string{"osf", "xfrm", "tunnel", "inner", "flow_offload", "bitwise", "byteorder", "cmp", "ct", "exthdr", "fib", "meta", "payload", "range", "rt", "socket"}
-)
+// Idle says whether an expression that is not known in full neither looks at a packet nor
+// decides about it.
+func Idle(name string) bool {
+	return slices.Contains([]string{"last", "secmark", "cttimeout", "cthelper", "ctexpect", "log", "counter"}, name)
+}
+
+// conditions are the expressions that do no more than to look at a packet.
+var conditions = []string{"osf", "xfrm", "tunnel", "inner", "flow_offload", "bitwise", "byteorder", "cmp", "ct", "exthdr", "fib", "meta", "payload", "range", "rt", "socket"}
 
 // Kinds of stateful object (NFT_OBJECT_*, linux/netfilter/nf_tables.h).
 const (

@@ -245,7 +245,7 @@ func objectMemory(kind int, name string) Memory {
 // opaqueMemory is that of an expression which is not known in full: of some it is known
 // that they look at nothing but the packet.
 func opaqueMemory(e *inspect.Opaque) Memory {
-	if e.Name == "fwd" || slices.Contains(idle, e.Name) || slices.Contains(conditions, e.Name) {
+	if e.Name == "fwd" || Idle(e.Name) || slices.Contains(conditions, e.Name) {
 		return Memory{}
 	}
 	return Memory{Kind: Unread, Text: fmt.Sprintf("an expression that is not known (%s)", e.Name)}

@@ -281,12 +281,12 @@ func (r *naming) match(e *expr.Match) {
 			r.spans = append(r.spans, span{info.OrigDstPort, info.OrigDstPortHigh, false})
 		}
 	}
-	if m, ok := readMultiport(rawInfo(e.Info)); ok && e.Name == "multiport" {
-		for _, among := range m.ranges {
-			if m.src {
+	if m, ok := ReadMultiport(rawInfo(e.Info)); ok && e.Name == "multiport" {
+		for _, among := range m.Ranges {
+			if m.Source {
 				r.spans = append(r.spans, span{among[0], among[1], true})
 			}
-			if m.dst {
+			if m.Destination {
 				r.spans = append(r.spans, span{among[0], among[1], false})
 			}
 		}

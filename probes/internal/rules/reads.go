@@ -49,7 +49,7 @@ func reads(rule *inspect.Rule) (a alteration) {
 		case *expr.Target:
 			a |= targetReads(e.Name)
 		case *inspect.Opaque:
-			if e.Name != "fwd" && !slices.Contains(idle, e.Name) {
+			if e.Name != "fwd" && !Idle(e.Name) {
 				a |= told
 			}
 		}

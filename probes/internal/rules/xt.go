@@ -34,7 +34,7 @@ func (e *evaluation) xtMatch(x *expr.Match) Answer {
 	}
 	switch {
 	case x.Name == "multiport" && x.Rev == 1:
-		if m, ok := readMultiport(raw); ok {
+		if m, ok := ReadMultiport(raw); ok {
 			return e.multiport(m)
 		}
 	case x.Name == "icmp" || x.Name == "icmp6":
@@ -113,20 +113,22 @@ func (e *evaluation) conntrack(asks, not uint16, mask uint32) Answer {
 	return result.and(has.invert(not&(uint16(xt.ConntrackState)|alias) != 0))
 }
 
-// multiport is struct xt_multiport_v1.
-type multiport struct {
-	src, dst bool
-	ranges   [][2]uint16
-	not      bool
+// Multiport is iptables' match of that name.
+type Multiport struct {
+	// Source and Destination say whose port is to be in one of the ranges; with both, either's.
+	Source, Destination bool
+	Ranges              [][2]uint16
+	Not                 bool
 }
 
-func readMultiport(raw []byte) (m multiport, ok bool) {
+// ReadMultiport reads struct xt_multiport_v1; false for what is none.
+func ReadMultiport(raw []byte) (m Multiport, ok bool) {
 	const most, flags = 15, 2 + 15*2
 	if len(raw) < flags+most+1 || raw[1] > most {
 		return m, false
 	}
-	m.src, m.dst = raw[0] != 1, raw[0] != 0 // XT_MULTIPORT_SOURCE, _DESTINATION, _EITHER
-	m.not = raw[flags+most] != 0
+	m.Source, m.Destination = raw[0] != 1, raw[0] != 0 // XT_MULTIPORT_SOURCE, _DESTINATION, _EITHER
+	m.Not = raw[flags+most] != 0
 	for i := 0; i < int(raw[1]); i++ {
 		from := binary.NativeEndian.Uint16(raw[2+2*i:])
 		to := from
@@ -134,18 +136,18 @@ func readMultiport(raw []byte) (m multiport, ok bool) {
 			i++
 			to = binary.NativeEndian.Uint16(raw[2+2*i:])
 		}
-		m.ranges = append(m.ranges, [2]uint16{from, to})
+		m.Ranges = append(m.Ranges, [2]uint16{from, to})
 	}
 	return m, true
 }
 
-func (e *evaluation) multiport(m multiport) Answer {
+func (e *evaluation) multiport(m Multiport) Answer {
 	result := No
-	for _, r := range m.ranges {
-		if m.src {
+	for _, r := range m.Ranges {
+		if m.Source {
 			result = result.or(e.port(0, r))
 		}
-		if m.dst {
+		if m.Destination {
 			result = result.or(e.port(2, r))
 		}
 	}
@@ -153,7 +155,7 @@ func (e *evaluation) multiport(m multiport) Answer {
 	if e.sureTransport >= 4 {
 		there = Yes
 	}
-	return there.and(result.invert(m.not))
+	return there.and(result.invert(m.Not))
 }
 
 // xtICMP is struct ipt_icmp, and ip6t_icmp: type, code from and to, inverse.
@@ -200,6 +202,18 @@ func targetEnds(name string) int {
 		return ends
 	}
 	return mayEnd
+}
+
+// TargetVerdict is how a target of iptables ends a packet's way through a chain, to continue
+// where it does not; false for one of which that is not known.
+func TargetVerdict(name string) (kind expr.VerdictKind, known bool) {
+	switch targetEnds(name) {
+	case goesOn:
+		return expr.VerdictContinue, true
+	case ends:
+		return targetVerdict(name), true
+	}
+	return 0, false
 }
 
 func targetVerdict(name string) expr.VerdictKind {
