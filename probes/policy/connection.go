@@ -51,10 +51,8 @@ func (c *cover) advance(plans []*plan, at int) {
 		if p.failed || at >= len(p.points) {
 			continue
 		}
-		t := &task{packet: p.world.packetOf(p.points[at]), stays: at+1 < len(p.points)}
-		if t.packet.In == "lo" {
-			t.stays = true
-		}
+		t := &task{packet: p.world.packetOf(p.points[at])}
+		t.stays = at+1 < len(p.points) || t.packet.In == "lo"
 		if p.quotes && at+1 == len(p.points) {
 			t.packet.quote = &p.sent[0]
 		}
@@ -191,7 +189,7 @@ func (s *search) near(b *box, like *point, flags uint64) point {
 // freshIn gives it a port that no connection had, if it may have one.
 func (s *search) freshIn(b *box, p point) point {
 	for _, f := range []field{fieldSport, fieldDport} {
-		if fresh := s.fresh(p)[fieldSport]; p[f].lo >= 32768 && b[f].has(fresh) {
+		if fresh := s.fresh(p)[fieldSport]; p[f].lo >= lowestPort && b[f].has(fresh) {
 			p[f] = fresh
 			break
 		}
@@ -201,8 +199,7 @@ func (s *search) freshIn(b *box, p point) point {
 
 // fresh is the packet from another port.
 func (s *search) fresh(p point) point {
-	const lowest, most = 32768, 28000
-	p[fieldSport] = small(lowest + s.rand.Uint64N(most))
+	p[fieldSport] = anyPort(s.rand)
 	return p
 }
 

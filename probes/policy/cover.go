@@ -199,12 +199,7 @@ func (e *entry) settle(f Fate, why string) { e.rule.Fate, e.rule.Why = f, why }
 
 // goal is what is looked for of a rule, or of a chain's policy.
 func (m *model) goal(base, in *chain, rule *inspect.Rule) goal {
-	for _, l := range in.lines {
-		if l.rule == rule {
-			return goal{base, l}
-		}
-	}
-	return goal{base: base}
+	return goal{base, in.line(rule)}
 }
 
 func (c *cover) report() (rules []Rule) {

@@ -4,19 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
 )
-
-func isReject(x any) bool {
-	switch x := x.(type) {
-	case *expr.Reject:
-		return true
-	case *expr.Target:
-		return x.Name == "REJECT"
-	}
-	return false
-}
 
 // mostCourses bounds how many packets the model follows for one rule that has changed.
 const mostCourses = 600

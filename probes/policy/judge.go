@@ -4,16 +4,17 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+
+	"github.com/google/nftables/expr"
 )
 
 // renew gives packets of a connection another port, if they have one that nobody asked for: a connection that was
 // there is none that begins.
 func (c *cover) renew(packets []Packet) []Packet {
-	const lowest, most = 32768, 28000
-	if len(packets) < 2 || packets[0].Source.Port() < lowest {
+	if len(packets) < 2 || packets[0].Source.Port() < lowestPort {
 		return packets
 	}
-	old, fresh := packets[0].Source.Port(), uint16(lowest+c.rand.Uint64N(most))
+	old, fresh := packets[0].Source.Port(), uint16(anyPort(c.rand).lo)
 	swap := func(end netip.AddrPort) netip.AddrPort {
 		if end.Port() == old {
 			return netip.AddrPortFrom(end.Addr(), fresh)
@@ -81,12 +82,15 @@ func (c *cover) verdictOf(row []*task) *Verdict {
 }
 
 func rejects(e *entry) bool {
-	for _, x := range e.of.Exprs {
-		if isReject(x) {
+	return slices.ContainsFunc(e.of.Exprs, func(x any) bool {
+		switch x := x.(type) {
+		case *expr.Reject:
 			return true
+		case *expr.Target:
+			return x.Name == "REJECT"
 		}
-	}
-	return false
+		return false
+	})
 }
 
 // decider is the rule that is told of a packet: which dropped it, or translated it, or let it through where it was

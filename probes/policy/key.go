@@ -36,7 +36,7 @@ func (k *keys) chain(c *inspect.Chain) string {
 	k.chains[c] = "itself" // the kernel lets none lead to itself
 	var parts []string
 	for _, r := range c.Rules {
-		parts = append(parts, k.rule(r, func(to *inspect.Chain) string { return k.chain(to) }))
+		parts = append(parts, k.rule(r, k.chain))
 	}
 	k.chains[c] = strings.Join(parts, "\n")
 	return k.chains[c]

@@ -85,6 +85,16 @@ func (a *arm) has(p *point) *box {
 	return nil
 }
 
+// line is a rule of the chain; nil where it has none, and for no rule.
+func (c *chain) line(rule *inspect.Rule) *line {
+	for _, l := range c.lines {
+		if l.rule == rule {
+			return l
+		}
+	}
+	return nil
+}
+
 // newModel compiles a ruleset for a family.
 func newModel(set *inspect.Ruleset, links []inspect.Link, v6 bool) *model {
 	m := &model{v6: v6, set: set, links: links, chains: map[*inspect.Chain]*chain{}}
@@ -139,29 +149,17 @@ func (m *model) tables() (tables []*inspect.Table) {
 
 // ahead are the base chains that a packet meets at a hook before one, as it is there, where that is sure: at the
 // same priority nothing is, nor where NAT may stand between the two.
-func (m *model) ahead(of *chain) (before []*chain) {
+func (m *model) ahead(of *chain) []*chain {
 	if m.writes || m.translates && of.of.Hook != "forward" {
 		return nil
 	}
-	for _, table := range m.tables() {
-		for _, c := range table.Chains {
-			if c.Hook == of.of.Hook && c.Priority < of.of.Priority && c.Type != "nat" {
-				before = append(before, m.chains[c])
-			}
-		}
-	}
-	slices.SortFunc(before, func(a, b *chain) int { return int(a.of.Priority) - int(b.of.Priority) })
-	return before
+	return slices.DeleteFunc(m.hooked(of.of.Hook), func(c *chain) bool { return c.of.Priority >= of.of.Priority || c.of.Type == "nat" })
 }
 
 // bases are the base chains from which jumps lead to a chain, itself if it is one.
 func (m *model) bases(c *chain) (bases []*chain) {
-	for _, table := range m.tables() {
-		for _, base := range table.Chains {
-			if b := m.chains[base]; base.Hook != "" && (b == c || b.leads[c]) {
-				bases = append(bases, b)
-			}
-		}
+	for _, base := range m.from[c.of] {
+		bases = append(bases, m.chains[base])
 	}
 	return bases
 }

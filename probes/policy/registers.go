@@ -227,11 +227,7 @@ func (m *model) encode(f field, as encoding, n number) []byte {
 	case asName:
 		const size = 16 // IFNAMSIZ
 		name := make([]byte, size)
-		for _, l := range m.links {
-			if uint64(l.Index) == n.lo {
-				copy(name, l.Name)
-			}
-		}
+		copy(name, m.name(n))
 		return name
 	case asNative:
 		return binary.NativeEndian.AppendUint32(nil, uint32(n.lo))

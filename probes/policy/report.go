@@ -80,11 +80,7 @@ func (r Rule) where() string {
 func (r Rule) told() string {
 	switch {
 	case len(r.Witness) > 0:
-		var packets []string
-		for _, p := range r.Witness {
-			packets = append(packets, p.String())
-		}
-		return strings.Join(packets, "; then ")
+		return packetsText(r.Witness)
 	case len(r.By) > 0:
 		return "by " + strings.Join(r.By, ", ")
 	}

@@ -146,10 +146,8 @@ func (c *cover) linesOf(s *search, h *heard) (lines []*line) {
 			continue
 		}
 		if ch := s.chains[e.chain]; ch != nil {
-			for _, l := range ch.lines {
-				if l.rule == e.of {
-					lines = append(lines, l)
-				}
+			if l := ch.line(e.of); l != nil {
+				lines = append(lines, l)
 			}
 		}
 	}

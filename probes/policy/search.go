@@ -31,7 +31,6 @@ func (m *model) newSearch(g goal, universe []box, random *rand.Rand) *search {
 		for i := range g.line.arms {
 			s.open = append(s.open, andAll(universe, g.line.arms[i].boxes)...)
 		}
-		s.unsure = false
 	}
 	// What is wanted last is tried last: the first are the universe's plainest.
 	slices.Reverse(s.open)
@@ -133,6 +132,15 @@ func (s *search) pick(b *box) (p point) {
 	return p
 }
 
+// lowestPort is the lowest that a kernel gives who asks for none.
+const lowestPort = 32768
+
+// anyPort is one as a kernel gives them.
+func anyPort(r *rand.Rand) number {
+	const count = 28000
+	return small(lowestPort + r.Uint64N(count))
+}
+
 func (s *search) choose(f field, have set) number {
 	wanted := liked[f]
 	if f == fieldSrc || f == fieldDst {
@@ -144,8 +152,7 @@ func (s *search) choose(f field, have set) number {
 		}
 	}
 	if f == fieldSport {
-		const lowest, most = 32768, 28000 // as a kernel gives them
-		if n := small(lowest + s.rand.Uint64N(most)); have.has(n) {
+		if n := anyPort(s.rand); have.has(n) {
 			return n
 		}
 	}
