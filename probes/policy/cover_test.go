@@ -18,8 +18,7 @@ import (
 
 func TestCover(t *testing.T) {
 	t.Parallel()
-	harness.Require(t, harness.NftTool)
-	lab := harness.Up(t, office(`
+	report := coveredOffice(t, `
 table inet filter {
 	chain guests { udp dport 53 counter reject; }
 	chain staff { accept; }
@@ -54,8 +53,8 @@ table inet filter {
 	}
 }
 table bridge b { chain forward { type filter hook forward priority 0; }; }
-`))
-	wantFates(t, covered(t, lab),
+`)
+	wantFates(t, report,
 		"guests 1 decided",
 		"staff 1 needs: packets that are led to the chain staff: no rule that jumps there matches any",
 		"nobody 1 unreferenced: no hook leads to the chain nobody",
@@ -88,8 +87,7 @@ table bridge b { chain forward { type filter hook forward priority 0; }; }
 // What connection tracking asks for is made: an answer, a second packet, an error.
 func TestCoverOfConnections(t *testing.T) {
 	t.Parallel()
-	harness.Require(t, harness.NftTool)
-	lab := harness.Up(t, office(`
+	report := coveredOffice(t, `
 table ip filter {
 	chain forward {
 		type filter hook forward priority 0; policy drop;
@@ -103,8 +101,7 @@ table ip filter {
 		type filter hook output priority 0; policy accept;
 		ct state established accept
 	}
-}`))
-	report := covered(t, lab)
+}`)
 	wantFates(t, report,
 		"forward 1 decided", "forward 2 decided", "forward 3 decided", "forward 4 decided", "forward 5 decided", "forward 0 decided",
 		"output 1 decided", "output 0 decided")
@@ -118,8 +115,7 @@ table ip filter {
 // Another table at the same hook takes packets first, or another rule whose state nobody knows.
 func TestCoverOfTables(t *testing.T) {
 	t.Parallel()
-	harness.Require(t, harness.NftTool)
-	lab := harness.Up(t, office(`
+	report := coveredOffice(t, `
 table inet early {
 	chain forward {
 		type filter hook forward priority -10; policy accept;
@@ -138,8 +134,8 @@ table inet late {
 		tcp dport 0-65535 drop
 		meta l4proto tcp accept
 	}
-}`))
-	wantFates(t, covered(t, lab),
+}`)
+	wantFates(t, report,
 		"forward 1 decided", "forward 2 decided", "forward 0 decided",
 		"forward 1 shadowed: rule 2 of inet early forward (tcp dport 80 drop)",
 		"forward 2 decided",
@@ -154,8 +150,7 @@ table inet late {
 // What another hook, or the same one before and after NAT and connection tracking, does with a packet is no shadow.
 func TestCoverOfStages(t *testing.T) {
 	t.Parallel()
-	harness.Require(t, harness.NftTool)
-	lab := harness.Up(t, office(`
+	report := coveredOffice(t, `
 table ip raw {
 	chain early {
 		type filter hook prerouting priority -300; policy accept;
@@ -189,8 +184,8 @@ table ip6 filter {
 		iifname != "lan" counter
 		iifname "lan" counter
 	}
-}`))
-	wantFates(t, covered(t, lab),
+}`)
+	wantFates(t, report,
 		"early 1 not modelled: it has a state before connection tracking",
 		"early 2 decided", "early 0 decided",
 		"nat 1 decided", "nat 0 decided",

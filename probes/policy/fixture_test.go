@@ -42,6 +42,13 @@ func covered(t *testing.T, lab *harness.Lab) policy.Report {
 	return report
 }
 
+// coveredOffice is what became of the rules of an office's firewall.
+func coveredOffice(t *testing.T, rules string) policy.Report {
+	t.Helper()
+	harness.Require(t, harness.NftTool)
+	return covered(t, harness.Up(t, office(rules)))
+}
+
 func wantFates(t *testing.T, report policy.Report, want ...string) {
 	t.Helper()
 	got := fates(report)
