@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
@@ -143,10 +142,7 @@ func (c *comparison) notes() {
 			if e.rule.Fate != NotModelled {
 				continue
 			}
-			note := fmt.Sprintf("%s, %s: %s", e.rule.where(), []string{"before", "after"}[i], e.rule.Why)
-			if !slices.Contains(c.Notes, note) {
-				c.Notes = append(c.Notes, note)
-			}
+			c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), []string{"before", "after"}[i], e.rule.Why))
 		}
 	}
 }

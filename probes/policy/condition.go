@@ -66,9 +66,9 @@ func (c *compiler) network(at int) cell {
 
 // Protocols that have ports first, and ICMP's.
 var (
-	withPorts = just(6, 17, 33, 132, 136)
-	tcp       = just(6)
-	icmp      = just(1, 58)
+	withPorts = just(protoTCP, protoUDP, protoDCCP, protoSCTP, protoLite)
+	tcp       = just(protoTCP)
+	icmp      = just(protoICMP, protoICMPv6)
 )
 
 // transport is a byte of the upper header, where the rule has asked for its protocol.

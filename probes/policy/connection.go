@@ -3,6 +3,8 @@ package policy
 import (
 	"context"
 	"slices"
+
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // plan is a connection that is opened so that a rule meets a packet of it.
@@ -73,9 +75,8 @@ func (c *cover) advance(plans []*plan, at int) {
 
 // plans are connections of which a packet may be what a search looks for.
 func (c *cover) plans(e *entry, s *search) (all []*plan) {
-	w := c.worldOf(s)
 	var wanted, related []box
-	for _, b := range w.newSearch(s.goal, w.reach(s.goal.base.of.Hook), c.rand).open {
+	for _, b := range s.newSearch(s.goal, s.reach(s.goal.base.of.Hook), c.rand).open {
 		switch {
 		case b[fieldState].has(small(stateEstablished)):
 			b[fieldState] = just(stateEstablished)
@@ -89,14 +90,14 @@ func (c *cover) plans(e *entry, s *search) (all []*plan) {
 	slices.Reverse(related)
 	for _, natural := range []bool{true, false} {
 		for i := range wanted[:min(len(wanted), mostPlans)] {
-			all = append(all, c.answers(e, s, w, &wanted[i], natural)...)
+			all = append(all, c.answers(e, s, &wanted[i], natural)...)
 		}
 		if len(all) > 0 {
 			break
 		}
 	}
 	for i := range related[:min(len(related), mostPlans)] {
-		all = append(all, c.errors(e, s, w, &related[i])...)
+		all = append(all, c.errors(e, s, &related[i])...)
 	}
 	return all
 }
@@ -104,16 +105,16 @@ func (c *cover) plans(e *entry, s *search) (all []*plan) {
 // answers are plans for a packet of a connection: first as an answer to what was let through, like one that
 // was, then as a second packet of its own.
 // Natural are those between the same two, the same way.
-func (c *cover) answers(e *entry, s *search, w *world, b *box, natural bool) (all []*plan) {
-	for _, like := range c.openers(w) {
+func (c *cover) answers(e *entry, s *search, b *box, natural bool) (all []*plan) {
+	for _, like := range c.openers(s.world) {
 		back := like.reverse()
 		if !natural || b.between(&back) {
 			answer := s.near(b, &back, synAck)
-			all = append(all, &plan{entry: e, world: w, points: []point{answer.opens(), answer}})
+			all = append(all, &plan{entry: e, world: s.world, points: []point{answer.opens(), answer}})
 		}
 		if !natural || b.between(&like) {
 			again := s.near(b, &like, ack)
-			all = append(all, &plan{entry: e, world: w, points: []point{again.first(), again.first().replies(), again}})
+			all = append(all, &plan{entry: e, world: s.world, points: []point{again.first(), again.first().replies(), again}})
 		}
 		if len(all) >= mostPlans {
 			break
@@ -133,17 +134,17 @@ func (b *box) between(p *point) bool {
 }
 
 // errors are plans for an ICMP error about what was let through.
-func (c *cover) errors(e *entry, s *search, w *world, b *box) (all []*plan) {
-	for _, like := range c.openers(w) {
+func (c *cover) errors(e *entry, s *search, b *box) (all []*plan) {
+	for _, like := range c.openers(s.world) {
 		about := s.fresh(like)
 		back := about.reverse()
 		back[fieldProto], back[fieldType], back[fieldCode] = small(protoICMP), small(3), small(1)
-		if w.v6 {
+		if s.v6 {
 			back[fieldProto], back[fieldType], back[fieldCode] = small(protoICMPv6), small(1), small(0)
 		}
 		back[fieldState] = small(stateRelated)
 		if b.has(&back) {
-			all = append(all, &plan{entry: e, world: w, points: []point{about, back}, quotes: true})
+			all = append(all, &plan{entry: e, world: s.world, points: []point{about, back}, quotes: true})
 		}
 	}
 	return all
@@ -165,9 +166,9 @@ func (c *cover) openers(w *world) (some []point) {
 
 // TCP's flags in an answer, and afterwards.
 const (
-	syn    = 2
-	synAck = 18
-	ack    = 16
+	syn    = wire.SYN
+	synAck = wire.SYN | wire.ACK
+	ack    = wire.ACK
 )
 
 // near is the packet of a box that is most like another one.

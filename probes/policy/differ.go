@@ -3,8 +3,6 @@ package policy
 import (
 	"fmt"
 	"slices"
-
-	"github.com/nstest/nstest/harness/inspect"
 )
 
 // mostCourses bounds how many packets the model follows for one rule that has changed.
@@ -52,11 +50,10 @@ func (c *comparison) explore(side int, w *world, g goal, ch *changed) {
 	hook := g.base.of.Hook
 	here, there := w.hooked(hook), other.hooked(hook)
 	s := w.newSearch(g, w.reach(hook), c.sides[side].rand)
-	swap := c.swap(w, other)
 	seen := map[string]int{}
 	for n := 0; len(s.open) > 0; n++ {
 		if n > mostCourses {
-			c.note(w, g)
+			c.tooMuch(g)
 			return
 		}
 		top := len(s.open) - 1
@@ -66,20 +63,20 @@ func (c *comparison) explore(side int, w *world, g goal, ch *changed) {
 			continue
 		}
 		p := s.pick(&b)
-		q, ok := swap(p)
+		q, ok := w.swap(p, other)
 		if !ok {
 			continue
 		}
-		own, its := w.course(&p, here), other.course(&q, there)
+		own, its := courseOf(&p, here), courseOf(&q, there)
 		key := fmt.Sprintf("%d %v %s | %s", side, w.v6, own.key(), its.key())
 		if seen[key]++; seen[key] > mostAlike {
 			continue
 		}
-		if c.isOther(&own, &its) {
-			c.propose(side, w, s, &b, p, key)
+		if own.isOther(&its) {
+			c.propose(side, s, &b, p, key)
 		}
 		s.divide(b, &own, nil)
-		s.divide(b, &its, func(b box) box { return c.back(w, other, b) })
+		s.divide(b, &its, func(b box) box { return w.back(b, other) })
 	}
 }
 
@@ -90,14 +87,13 @@ func family(v6 bool) int {
 	return 0
 }
 
-func (c *comparison) note(w *world, g goal) {
+// tooMuch notes that not all that comes to a rule or a policy was followed.
+func (c *comparison) tooMuch(g goal) {
 	text := fmt.Sprintf("all that may come to the policy of %s: it is too much", g.base.of)
 	if g.line != nil {
 		text = fmt.Sprintf("all that %s matches: it is too much", g.line.rule)
 	}
-	if !slices.Contains(c.Notes, text) {
-		c.Notes = append(c.Notes, text)
-	}
+	c.note(text)
 }
 
 // key is who decided, and what else was done.
@@ -116,41 +112,41 @@ func (c *course) key() string {
 }
 
 // isOther says whether the model takes two courses for two verdicts, or cannot tell.
-func (c *comparison) isOther(own, its *course) bool {
+func (c *course) isOther(its *course) bool {
 	acts := func(c *course) (all []string) {
 		for _, l := range c.acts {
 			all = append(all, l.acts)
 		}
 		return all
 	}
-	return own.drops != its.drops || !slices.Equal(acts(own), acts(its))
+	return c.drops != its.drops || !slices.Equal(acts(c), acts(its))
 }
 
 // mostAlike is how many packets are tried for a pair of rules: the plainest is told.
 const mostAlike = 6
 
 // propose keeps a packet for a pair of rules, or a connection that has one.
-func (c *comparison) propose(side int, w *world, s *search, b *box, p point, key string) {
+func (c *comparison) propose(side int, s *search, b *box, p point, key string) {
 	if c.known[key]++; c.known[key] > mostAlike {
 		return
 	}
 	of := c.sides[side]
 	if !s.isOf(&p, stateEstablished, stateRelated) {
-		c.found = append(c.found, candidate{[]Packet{w.packetOf(s.plausible(p))}})
+		c.found = append(c.found, candidate{[]Packet{s.packetOf(s.plausible(p))}})
 		return
 	}
 	e := &entry{}
-	plans := of.answers(e, s, w, b, true)
+	plans := of.answers(e, s, b, true)
 	if len(plans) == 0 {
-		plans = of.answers(e, s, w, b, false)
+		plans = of.answers(e, s, b, false)
 	}
 	if s.isOf(&p, stateRelated) {
-		plans = of.errors(e, s, w, b)
+		plans = of.errors(e, s, b)
 	}
 	for _, plan := range plans[:min(len(plans), mostPlans)] {
 		var packets []Packet
 		for _, at := range plan.points {
-			packets = append(packets, w.packetOf(at))
+			packets = append(packets, s.packetOf(at))
 		}
 		if plan.quotes {
 			packets[len(packets)-1].quote = &packets[0]
@@ -159,25 +155,23 @@ func (c *comparison) propose(side int, w *world, s *search, b *box, p point, key
 	}
 }
 
-// swap makes a packet of one node the other's, whose interfaces have other indices.
-func (c *comparison) swap(from, to *world) func(point) (point, bool) {
-	return func(p point) (point, bool) {
-		for _, f := range []field{fieldIn, fieldOut} {
-			if p[f].lo == 0 {
-				continue
-			}
-			link := to.state.LinkNamed(from.name(p[f]))
-			if link == (inspect.Link{}) || link.Index == 0 {
-				return p, false
-			}
-			p[f] = small(uint64(link.Index))
+// swap makes a packet of this node the other's, whose interfaces have other indices.
+func (w *world) swap(p point, other *world) (point, bool) {
+	for _, f := range []field{fieldIn, fieldOut} {
+		if p[f].lo == 0 {
+			continue
 		}
-		return p, true
+		link := other.state.LinkNamed(w.name(p[f]))
+		if link.Index == 0 {
+			return p, false
+		}
+		p[f] = small(uint64(link.Index))
 	}
+	return p, true
 }
 
 // back is a box of the other node with this one's interfaces.
-func (c *comparison) back(w, other *world, b box) box {
+func (w *world) back(b box, other *world) box {
 	for _, f := range []field{fieldIn, fieldOut} {
 		if b[f] == nil {
 			continue

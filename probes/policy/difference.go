@@ -165,6 +165,13 @@ func (d Difference) String() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// note says once what was not compared.
+func (d *Difference) note(text string) {
+	if !slices.Contains(d.Notes, text) {
+		d.Notes = append(d.Notes, text)
+	}
+}
+
 // add keeps one change for each pair of rules and family, by its plainest packet.
 func (d *Difference) add(c Change) {
 	to := &d.Changes

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // rounds is how often another packet is tried for a rule that the last one did not meet.
@@ -80,8 +82,8 @@ func (s *search) plausible(p point) point {
 	}
 	switch p[fieldProto].lo {
 	case protoTCP:
-		if p[fieldFlags].lo == 2 {
-			p[fieldFlags] = small(4) // RST
+		if p[fieldFlags].lo == syn {
+			p[fieldFlags] = small(wire.RST)
 		}
 	case protoICMP:
 		if p[fieldType].lo == 8 {
@@ -106,22 +108,13 @@ func (c *cover) try(proposals []*proposal) {
 	for _, p := range proposals {
 		c.credit(&p.heard, []Packet{p.packet})
 		if p.heard.ended && !p.heard.drops && p.heard.err == nil && p.packet.State == "new" {
-			c.passed = append(c.passed, passed{p.point, c.worldOf(p.search)})
+			c.passed = append(c.passed, passed{p.point, p.search.world})
 		}
 		if !p.entry.done() {
 			p.entry.met = c.fateOf(&p.heard)
 			p.search.refuse(&p.point, c.linesOf(p.search, &p.heard))
 		}
 	}
-}
-
-func (c *cover) worldOf(s *search) *world {
-	for _, w := range c.worlds {
-		if w.model == s.model {
-			return w
-		}
-	}
-	return nil
 }
 
 // credit gives the rules that were met their fate.
@@ -178,15 +171,15 @@ func (c *cover) conclude(e *entry) {
 	reasons := []string{}
 	ways := slices.Concat(e.over, e.searches)
 	for i, s := range ways {
-		switch w := c.worldOf(s); {
+		switch {
 		case s.goal.chain() != s.goal.base && !s.goal.base.hands[s.goal.chain()]:
 			led++
-		case w.neverMeets(s.goal):
+		case s.neverMeets(s.goal):
 			never++
-		case i < len(e.over) && s.tried <= mostTries && c.isShadowed(w, s, &takers):
+		case i < len(e.over) && s.tried <= mostTries && c.isShadowed(s, &takers):
 			shadowed++
 		default:
-			reasons = append(reasons, w.why(s, e))
+			reasons = append(reasons, s.why(e))
 		}
 	}
 	switch all := len(ways); {
@@ -203,8 +196,8 @@ func (c *cover) conclude(e *entry) {
 }
 
 // isShadowed says whether earlier rules take all, also of what this lab cannot send.
-func (c *cover) isShadowed(w *world, s *search, takers *[]string) bool {
-	all := w.newSearch(s.goal, w.ever(s.goal.base.of.Hook), c.rand)
+func (c *cover) isShadowed(s *search, takers *[]string) bool {
+	all := s.newSearch(s.goal, s.ever(s.goal.base.of.Hook), c.rand)
 	if all.next() != nil || all.unsure {
 		return false
 	}
@@ -251,13 +244,13 @@ func (c *cover) neverMet(e *entry) {
 }
 
 // why says what stands in the way of a rule that has packets.
-func (w *world) why(s *search, e *entry) string {
+func (s *search) why(e *entry) string {
 	hook := s.goal.base.of.Hook
-	reach := w.newSearch(s.goal, w.reach(hook), s.rand)
+	reach := s.newSearch(s.goal, s.reach(hook), s.rand)
 	switch {
 	case s.goal.line != nil && !s.goal.line.exact() && e.met != "":
 		return "it has " + strings.Join(s.goal.line.unknown, ", ")
-	case hook == "forward" && !w.forwards():
+	case hook == "forward" && !s.forwards():
 		return "needs a node that forwards"
 	case len(reach.open) == 0 && s.goal.line.marked():
 		return "needs a mark, which no rule sets"

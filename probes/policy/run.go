@@ -37,14 +37,45 @@ type walker struct {
 	p    *point
 	goal goal
 	run  run
-	deep []frame
+	deep stack
 	// early is true in a base chain before the goal's, where who accepts lets it go on.
 	early bool
 }
 
+// stack are the chains that a packet is in, the innermost last.
+type stack []frame
+
+// frame is a chain, and the rule that is next there.
 type frame struct {
 	chain *chain
 	next  int
+}
+
+// next is the rule whose turn it is; nil where the packet is through with all chains.
+func (s *stack) next() *line {
+	for len(*s) > 0 {
+		top := &(*s)[len(*s)-1]
+		if top.next < len(top.chain.lines) {
+			top.next++
+			return top.chain.lines[top.next-1]
+		}
+		*s = (*s)[:len(*s)-1]
+	}
+	return nil
+}
+
+// follow goes where a verdict leads that does not end the packet's way.
+func (s *stack) follow(a *arm) {
+	top := len(*s) - 1
+	switch {
+	case a.verdict == returns:
+		*s = (*s)[:top]
+	case a.to == nil:
+	case a.verdict == goes:
+		(*s)[top] = frame{a.to, 0}
+	default:
+		*s = append(*s, frame{a.to, 0})
+	}
 }
 
 // walk follows a packet through base chains, of which the last is the goal's.
@@ -65,14 +96,7 @@ func walk(p *point, before []*chain, g goal) run {
 func (w *walker) through(base *chain) verdict {
 	kept := len(w.run.matched)
 	w.deep = append(w.deep[:0], frame{base, 0})
-	for len(w.deep) > 0 {
-		top := &w.deep[len(w.deep)-1]
-		if top.next == len(top.chain.lines) {
-			w.deep = w.deep[:len(w.deep)-1]
-			continue
-		}
-		l := top.chain.lines[top.next]
-		top.next++
+	for l := w.deep.next(); l != nil; l = w.deep.next() {
 		if l == w.goal.line && base == w.goal.base && l.arm(w.p) != nil {
 			w.run.reached = true
 			return accepts
@@ -115,27 +139,14 @@ func (w *walker) line(l *line) verdict {
 		case l.exact(), leads:
 			w.run.unsure = w.run.unsure || !l.exact()
 			w.run.matched = append(w.run.matched, hit{l, box, a})
-			return w.follow(a)
+			if a.verdict.ends() {
+				return a.verdict
+			}
+			w.deep.follow(a)
+			return goesOn
 		case evades:
 			w.run.unsure = true
 		}
-	}
-	return goesOn
-}
-
-// follow goes where a verdict leads.
-func (w *walker) follow(a *arm) verdict {
-	top := len(w.deep) - 1
-	switch {
-	case a.verdict.ends():
-		return a.verdict
-	case a.verdict == returns:
-		w.deep = w.deep[:top]
-	case a.to == nil:
-	case a.verdict == goes:
-		w.deep[top] = frame{a.to, 0}
-	default:
-		w.deep = append(w.deep, frame{a.to, 0})
 	}
 	return goesOn
 }

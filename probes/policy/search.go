@@ -8,7 +8,7 @@ import (
 // search looks for packets that meet a goal. It halves what is left by the rules that took the
 // last packet, until one meets the goal or none is left: that is the proof that there is none.
 type search struct {
-	*model
+	*world
 	goal   goal
 	before []*chain
 	open   []box
@@ -23,8 +23,8 @@ type search struct {
 const mostTries = 4000
 
 // newSearch begins with all packets of the universe that the goal's rule matches.
-func (m *model) newSearch(g goal, universe []box, random *rand.Rand) *search {
-	s := &search{model: m, goal: g, before: m.ahead(g.base), rand: random}
+func (w *world) newSearch(g goal, universe []box, random *rand.Rand) *search {
+	s := &search{world: w, goal: g, before: w.ahead(g.base), rand: random}
 	s.open = universe
 	if g.line != nil {
 		s.open = nil
@@ -126,8 +126,8 @@ func (s *search) pick(b *box) (p point) {
 		have := b[f].and(s.domain[f])
 		p[f] = s.choose(field(f), have)
 	}
-	if p[fieldProto].lo != 6 || b[fieldFlags] == nil {
-		p[fieldFlags] = small(2) // SYN
+	if p[fieldProto].lo != protoTCP || b[fieldFlags] == nil {
+		p[fieldFlags] = small(syn)
 	}
 	return p
 }
@@ -171,11 +171,11 @@ func (s *search) choose(f field, have set) number {
 }
 
 var liked = map[field][]number{
-	fieldProto: {small(6), small(17), small(1), small(58)},
+	fieldProto: {small(protoTCP), small(protoUDP), small(protoICMP), small(protoICMPv6)},
 	fieldHead:  {small(headWhole)},
 	fieldType:  {small(8), small(128)},
 	fieldCode:  {small(0)},
-	fieldFlags: {small(2)},
+	fieldFlags: {small(syn)},
 	fieldState: {small(stateNew), small(stateEstablished), small(stateRelated), small(stateInvalid), small(stateUntracked)},
 	fieldMark:  {small(0)},
 }

@@ -14,49 +14,35 @@ type course struct {
 	acts []*line
 }
 
-// course follows a packet through the base chains of a hook, in their order.
-func (m *model) course(p *point, bases []*chain) (c course) {
+// courseOf follows a packet through the base chains of a hook, in their order.
+func courseOf(p *point, bases []*chain) (c course) {
 	for _, base := range bases {
-		deep := []frame{{base, 0}}
-		ended := false
-		for len(deep) > 0 && !ended {
-			top := &deep[len(deep)-1]
-			if top.next == len(top.chain.lines) {
-				deep = deep[:len(deep)-1]
-				continue
-			}
-			l := top.chain.lines[top.next]
-			top.next++
-			a, box := c.meet(l, p)
-			if a == nil {
-				continue
-			}
-			c.matched = append(c.matched, hit{l, box, a})
-			if l.acts != "" {
-				c.acts = append(c.acts, l)
-			}
-			switch {
-			case a.verdict == drops:
-				c.drops, c.by = true, l
-				return c
-			case a.verdict == accepts:
-				c.by, ended = l, true
-			case a.verdict == returns:
-				deep = deep[:len(deep)-1]
-			case a.verdict == goes && a.to != nil:
-				deep[len(deep)-1] = frame{a.to, 0}
-			case a.to != nil:
-				deep = append(deep, frame{a.to, 0})
-			}
-		}
-		if !ended {
-			if c.by, c.base = nil, base; base.of.Drops {
-				c.drops = true
-				return c
-			}
+		if c.through(p, base); c.drops {
+			break
 		}
 	}
 	return c
+}
+
+// through follows it through one base chain.
+func (c *course) through(p *point, base *chain) {
+	deep := stack{{base, 0}}
+	for l := deep.next(); l != nil; l = deep.next() {
+		a, box := c.meet(l, p)
+		if a == nil {
+			continue
+		}
+		c.matched = append(c.matched, hit{l, box, a})
+		if l.acts != "" {
+			c.acts = append(c.acts, l)
+		}
+		if a.verdict.ends() {
+			c.by, c.drops = l, a.verdict == drops
+			return
+		}
+		deep.follow(a)
+	}
+	c.by, c.base, c.drops = nil, base, base.of.Drops
 }
 
 // meet is the arm of a rule that has a packet, if it is known to.
