@@ -1,7 +1,6 @@
 package probes
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -137,7 +136,7 @@ func (a *asking) askFrame() error {
 	}
 	defer s.close()
 	a.begin()
-	to := &unix.SockaddrLinklayer{Protocol: swap16(protocol), Ifindex: a.frame.index, Halen: uint8(len(a.frame.mac))}
+	to := &unix.SockaddrLinklayer{Protocol: wire.Network16(protocol), Ifindex: a.frame.index, Halen: uint8(len(a.frame.mac))}
 	copy(to.Addr[:], a.frame.mac[:])
 	if err := unix.Sendto(fd, packet, 0, to); err != nil {
 		return a.refusedLocally(err)
@@ -170,9 +169,4 @@ func (a *asking) packet(port uint16) ([]byte, error) {
 		copy(d.Payload, nonce[:])
 	}
 	return d.Build(a.probe.kind.protocol)
-}
-
-// swap16 is a number in the order of the network.
-func swap16(n uint16) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
 }

@@ -254,7 +254,7 @@ func (c *check) sendARP(from *harness.Node) (request string, err error) {
 	asker := netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + rand.IntN(254))}) // RFC 5737: nobody's entry is changed
 	b := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, l.own...)
 	b = append(append(append(b, asker.AsSlice()...), make([]byte, 6)...), target.AsSlice()...)
-	to := &unix.SockaddrLinklayer{Protocol: swap(unix.ETH_P_ARP), Ifindex: l.index, Halen: 6}
+	to := &unix.SockaddrLinklayer{Protocol: wire.Network16(unix.ETH_P_ARP), Ifindex: l.index, Halen: 6}
 	copy(to.Addr[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	if err := unix.Sendto(sender, b, 0, to); err != nil {
 		return "", fmt.Errorf("send an ARP request from %s: %w", from, err)
@@ -284,11 +284,8 @@ func hearARP(listener int, end time.Time, awaited string) map[string]bool {
 
 func arpSocket(node *harness.Node) (fd int, err error) {
 	err = node.Do(func() (err error) {
-		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(swap(unix.ETH_P_ARP)))
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(wire.Network16(unix.ETH_P_ARP)))
 		return err
 	})
 	return fd, err
 }
-
-// swap is a number in the network's order.
-func swap(n uint16) uint16 { return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n)) }

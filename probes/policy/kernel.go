@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +11,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -149,9 +149,9 @@ func (k *kernel) send(p *Packet, id uint32) error {
 	if port == nil {
 		return fmt.Errorf("nobody is at the interface %s", p.In)
 	}
-	to := &unix.SockaddrLinklayer{Protocol: swap16(unix.ETH_P_IP), Ifindex: port.index, Halen: uint8(len(port.mac))}
+	to := &unix.SockaddrLinklayer{Protocol: wire.Network16(unix.ETH_P_IP), Ifindex: port.index, Halen: uint8(len(port.mac))}
 	if v6 {
-		to.Protocol = swap16(unix.ETH_P_IPV6)
+		to.Protocol = wire.Network16(unix.ETH_P_IPV6)
 	}
 	copy(to.Addr[:], port.mac)
 	return unix.Sendto(port.fd, data, 0, to)
@@ -168,10 +168,6 @@ func (k *kernel) sendRaw(p *Packet, data []byte, v6 bool) error {
 		return nil
 	}
 	return err
-}
-
-func swap16(n uint16) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
 }
 
 // hooks are those of IP, in the kernel's order.

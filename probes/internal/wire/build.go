@@ -136,6 +136,11 @@ func (d Datagram) Checksum(next uint8, transport []byte) uint16 {
 	return Checksum(append(pseudo, transport...))
 }
 
+// Network16 is a number in the order of the network, as the addresses of packet sockets have it.
+func Network16(n uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
+}
+
 // Checksum is the Internet checksum (RFC 1071) of bytes whose own field is zero.
 func Checksum(b []byte) uint16 {
 	var sum uint32
