@@ -23,16 +23,12 @@ func (c *recall) choices(f *finding) (found []rules.Choice, err error) {
 		return nil, err
 	}
 	for _, passage := range f.met {
-		set, err := c.rulesetOf(passage.Node)
+		chains, err := c.prepared(passage.Node)
 		if err != nil {
 			return nil, err
 		}
 		packet := c.packetOf(f, passage)
 		packet.MostTTL = reach.most(int(passage.Packet.TTL))
-		chains, err := c.prepared(passage.Node, set)
-		if err != nil {
-			return nil, err
-		}
 		for _, choice := range chains.Choosing(packet, passage.Steps) {
 			if rule, ok := choice.Rule.(*inspect.Rule); ok {
 				choice.Rule = c.words(passage.Node, rule)

@@ -38,11 +38,7 @@ func (c *recall) drawing(f *finding) (by rules.Drawing, at *harness.Node, err er
 		if node.Alone() || !f.leavesOtherwise(node) {
 			continue
 		}
-		set, err := c.rulesetOf(node)
-		if err != nil {
-			return by, nil, err
-		}
-		chains, err := c.prepared(node, set)
+		chains, err := c.prepared(node)
 		if err != nil {
 			return by, nil, err
 		}
@@ -81,11 +77,7 @@ func (c *recall) tellsRequests(f *finding, by rules.Drawing, at *harness.Node) (
 		if passage.Node != at && !by.Holds(passage.Packet.SourcePort) {
 			continue
 		}
-		set, err := c.rulesetOf(passage.Node)
-		if err != nil {
-			return nil, err
-		}
-		chains, err := c.prepared(passage.Node, set)
+		chains, err := c.prepared(passage.Node)
 		if err != nil {
 			return nil, err
 		}

@@ -137,11 +137,7 @@ func (c *recall) times(f *finding) (times int, err error) {
 		met = f.metBack
 	}
 	for _, passage := range met {
-		set, err := c.rulesetOf(passage.Node)
-		if err != nil {
-			return 0, err
-		}
-		chains, err := c.prepared(passage.Node, set)
+		chains, err := c.prepared(passage.Node)
 		if err != nil {
 			return 0, err
 		}
@@ -204,7 +200,11 @@ func (c *recall) rulesetOf(node *harness.Node) (set *inspect.Ruleset, err error)
 }
 
 // prepared is a node's ruleset prepared for many packets.
-func (c *recall) prepared(node *harness.Node, set *inspect.Ruleset) (*rules.Chains, error) {
+func (c *recall) prepared(node *harness.Node) (*rules.Chains, error) {
+	set, err := c.rulesetOf(node)
+	if err != nil {
+		return nil, err
+	}
 	if c.chains[set] != nil {
 		return c.chains[set], nil
 	}
