@@ -84,16 +84,7 @@ func targetDrawing(rule fmt.Stringer, e *expr.Target) (d Drawing, is bool) {
 			d, is = randomly(rule), true
 		}
 	}
-	switch info := e.Info.(type) {
-	case *xt.NatRange:
-		take(info.Flags, info.MinPort, info.MaxPort)
-	case *xt.NatRange2:
-		take(info.Flags, info.MinPort, info.MaxPort)
-	case *xt.NatIPv4MultiRangeCompat:
-		for _, r := range *info {
-			take(r.Flags, r.MinPort, r.MaxPort)
-		}
-	default:
+	if !natRanges(e, take) {
 		return randomly(rule), true
 	}
 	return d, is

@@ -265,18 +265,27 @@ func (f *forwards) target(e *expr.Target) {
 		f.changes, f.any = true, f.any || xt.NatRangeFlags(flags)&xt.NatRangeProtoOffset != 0
 		f.to = append(f.to, span{from: first, to: max(first, last)})
 	}
-	switch info := e.Info.(type) {
-	case *xt.NatRange:
-		add(info.Flags, info.MinPort, info.MaxPort)
-	case *xt.NatRange2:
-		add(info.Flags, info.MinPort, info.MaxPort)
-	case *xt.NatIPv4MultiRangeCompat:
-		for _, r := range *info {
-			add(r.Flags, r.MinPort, r.MaxPort)
-		}
-	default:
+	if !natRanges(e, add) {
 		f.changes, f.any = true, true
 	}
+}
+
+// natRanges hands on the flags and ports of each range that a target of iptables-nft translates to;
+// false where that is not known.
+func natRanges(e *expr.Target, take func(flags uint, first, last uint16)) (known bool) {
+	switch info := e.Info.(type) {
+	case *xt.NatRange:
+		take(info.Flags, info.MinPort, info.MaxPort)
+	case *xt.NatRange2:
+		take(info.Flags, info.MinPort, info.MaxPort)
+	case *xt.NatIPv4MultiRangeCompat:
+		for _, r := range *info {
+			take(r.Flags, r.MinPort, r.MaxPort)
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 // legacyForwardingOf is forwardingOf for a rule of iptables-legacy.
