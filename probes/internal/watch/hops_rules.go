@@ -123,16 +123,14 @@ func (h *hopping) old(node string, e legacyEvent) (evidence.Passed, bool) {
 
 // met is a rule by its number, or with 0 the policy.
 func (c *legacyChain) met(number int) *met {
-	m := &met{rule: &evidence.Rule{Family: c.program, Table: c.table, Chain: c.name, Handle: uint64(number)}}
+	m := &met{rule: c.at(number)}
 	switch {
 	case number == 0:
 		m.effects = []evidence.Effect{evidence.Accepts}
 	case number <= len(c.rules):
-		text := c.rules[number-1]
-		m.rule.Comment, m.rule.Text = legacyText(text)
 		m.effects = []evidence.Effect{evidence.Counts}
-		if target := legacyTarget.FindStringSubmatch(quoted.ReplaceAllString(text, `""`)); target != nil {
-			effect, known := targetEffects[target[1]]
+		if _, target := c.target(number); target != "" {
+			effect, known := targetEffects[target]
 			if !known {
 				effect = evidence.Leads
 			}

@@ -219,7 +219,7 @@ func (w *Watch) hearLegacy(p *point, e legacyEvent) {
 		t.takeLegacy(p, role, e)
 		return
 	}
-	drop := &account.Rule{Family: s.Rule.Family, Table: s.Rule.Table, Chain: s.Rule.Chain, Handle: s.Rule.Handle, Text: s.Rule.Text}
+	drop := legacyAccountRule(s.Rule)
 	for i := len(t.records) - 1; i >= 0; i-- { // which it is the flag's trace tells
 		if r := t.records[i]; r.Node == p.label && r.role == role && r.Drop == nil && r.packet.Tuple() == e.packet.Tuple() {
 			r.Drop = drop
@@ -230,6 +230,13 @@ func (w *Watch) hearLegacy(p *point, e legacyEvent) {
 	t.records = append(t.records, &record{trail: t, role: role, packet: e.packet, Record: account.Record{
 		Node: p.label, Role: account.Role(role), In: e.in, Before: header, After: header, Drop: drop, Mark: e.mark,
 	}})
+}
+
+// legacyAccountRule is accountRule of one whose text is known.
+func legacyAccountRule(r *evidence.Rule) *account.Rule {
+	rule := accountRule(r)
+	rule.Text = r.Text
+	return rule
 }
 
 // chain is the chain that an event is of; nil where it was not read.

@@ -67,27 +67,43 @@ func (c *legacyChain) dropper(e legacyEvent) *evidence.Rule {
 	if c == nil {
 		return nil
 	}
-	r := &evidence.Rule{Family: c.program, Table: c.table, Chain: c.name}
 	if e.kind != "rule" && e.number >= 1 && e.number <= len(c.rules) {
 		e.kind = "rule" // one without conditions: the kernel takes it for the chain's end
 	}
 	if e.kind == "policy" {
 		if c.drops {
-			return r
+			return c.at(0)
 		}
 		return nil
 	}
 	if e.kind != "rule" || e.number < 1 || e.number > len(c.rules) {
 		return nil
 	}
-	text := c.rules[e.number-1]
-	target := legacyTarget.FindStringSubmatch(quoted.ReplaceAllString(text, `""`))
-	if target == nil || target[1] != "DROP" && target[1] != "REJECT" {
+	_, target := c.target(e.number)
+	if target != "DROP" && target != "REJECT" {
 		return nil
 	}
-	r.Handle, r.Rejects = uint64(e.number), target[1] == "REJECT"
-	r.Comment, r.Text = legacyText(text)
+	r := c.at(e.number)
+	r.Rejects = target == "REJECT"
 	return r
+}
+
+// at is a rule by its number, or with 0 the policy.
+func (c *legacyChain) at(number int) *evidence.Rule {
+	r := &evidence.Rule{Family: c.program, Table: c.table, Chain: c.name, Handle: uint64(number)}
+	if number >= 1 && number <= len(c.rules) {
+		r.Comment, r.Text = legacyText(c.rules[number-1])
+	}
+	return r
+}
+
+// target is where a rule leads packets, "" for nowhere, and its text without what is quoted.
+func (c *legacyChain) target(number int) (plain, target string) {
+	plain = quoted.ReplaceAllString(c.rules[number-1], `""`)
+	if found := legacyTarget.FindStringSubmatch(plain); found != nil {
+		target = found[1]
+	}
+	return plain, target
 }
 
 // legacyText is a rule without its comment, and that.

@@ -52,14 +52,11 @@ func (c *legacyChain) taker(e legacyEvent) (r *evidence.Rule, number int) {
 	if c == nil || e.kind == "policy" || e.number < 1 || e.number > len(c.rules) {
 		return nil, 0
 	}
-	text := c.rules[e.number-1]
-	plain := quoted.ReplaceAllString(text, `""`)
-	target := legacyTarget.FindStringSubmatch(plain)
-	if target == nil || target[1] != "NFQUEUE" && target[1] != "QUEUE" {
+	plain, target := c.target(e.number)
+	if target != "NFQUEUE" && target != "QUEUE" {
 		return nil, 0
 	}
-	r = &evidence.Rule{Family: c.program, Table: c.table, Chain: c.name, Handle: uint64(e.number)}
-	r.Comment, r.Text = legacyText(text)
+	r = c.at(e.number)
 	if legacyQueues.MatchString(plain) {
 		return r, severalQueues
 	}
@@ -80,7 +77,7 @@ func (t *Trail) takeLegacy(p *point, role role, e legacyEvent) {
 		through := slices.Contains(r.Hooks, account.InputHook) || slices.Contains(r.Hooks, account.PostroutingHook)
 		if r.Node == p.label && r.role == role && r.Drop == nil && !through && r.packet.Tuple() == e.packet.Tuple() {
 			r.Took, r.queue, r.by = tookQueue, number, rule
-			r.By = &account.Rule{Family: rule.Family, Table: rule.Table, Chain: rule.Chain, Handle: rule.Handle, Text: rule.Text}
+			r.By = legacyAccountRule(rule)
 			return
 		}
 	}
