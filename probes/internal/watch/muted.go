@@ -1,46 +1,29 @@
 package watch
 
 import (
-	"slices"
 	"time"
 
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
-// muted are the last ICMP errors that rules dropped which say that a packet is too large. A
-// trace has too little of what they quote to tell whose it was.
-type muted struct {
-	last   []verdict.Muted
-	traced map[tracedID]verdict.Muted
-}
-
-// hearError notes an ICMP error that rules have, so that it is known if they drop it.
+// hearError notes an ICMP error that rules have which says that a packet is too large, so that
+// it is known if they drop it. A trace has too little of what it quotes to tell whose that was.
 func (w *Watch) hearError(p *point, e *traceEvent, packet *wire.Packet) {
-	key := tracedID{p, e.id}
+	id := tracedID{p, e.id}
 	if !packet.SaysTooLarge() {
-		delete(w.muted.traced, key)
+		w.muted.take(id)
 		return
 	}
-	if w.muted.traced == nil || len(w.muted.traced) >= mostNearby {
-		w.muted.traced = map[tracedID]verdict.Muted{}
-	}
-	w.muted.traced[key] = verdict.Muted{Node: p.label, To: packet.Destination}
+	w.muted.has(id, verdict.Muted{Node: p.label, To: packet.Destination})
 }
 
 // dropError notes that a rule dropped one.
 func (w *Watch) dropError(p *point, e *traceEvent) {
-	key := tracedID{p, e.id}
-	m, ok := w.muted.traced[key]
-	if !ok {
-		return
+	if m, ok := w.muted.take(tracedID{p, e.id}); ok {
+		m.At, m.Rule = time.Now(), p.rule(e)
+		w.muted.add(m)
 	}
-	delete(w.muted.traced, key)
-	m.At, m.Rule = time.Now(), p.rule(e)
-	if len(w.muted.last) >= mostNearby {
-		w.muted.last = slices.Delete(w.muted.last, 0, mostNearby/2)
-	}
-	w.muted.last = append(w.muted.last, m)
 }
 
 // mutedSince are those that were dropped since a time. The caller holds w.mu.

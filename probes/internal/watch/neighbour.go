@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"maps"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/nstest/nstest/harness/inspect"
@@ -12,27 +11,6 @@ import (
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"golang.org/x/sys/unix"
 )
-
-// sightedNeighbours are the last discoveries.
-type sightedNeighbours struct {
-	last   []verdict.Discovered
-	traced map[tracedID]verdict.Discovered
-}
-
-type tracedID struct {
-	point *point
-	id    uint32
-}
-
-// mostNearby bounds how many are kept.
-const mostNearby = 4096
-
-func (s *sightedNeighbours) add(d verdict.Discovered) {
-	if len(s.last) >= mostNearby {
-		s.last = slices.Delete(s.last, 0, mostNearby/2)
-	}
-	s.last = append(s.last, d)
-}
 
 // hearNeighbour notes a frame of neighbour discovery.
 func (w *Watch) hearNeighbour(p *point, f *frame) {
@@ -58,31 +36,21 @@ func (w *Watch) hearNeighbourEvent(p *point, e *traceEvent) {
 		protocol = unix.ETH_P_ARP
 	}
 	d, ok := discovery(protocol, data)
-	key := tracedID{p, e.id}
+	id := tracedID{p, e.id}
 	if !ok {
-		delete(w.nearby.traced, key)
+		w.nearby.take(id)
 		return
 	}
-	if w.nearby.traced == nil {
-		w.nearby.traced = map[tracedID]verdict.Discovered{}
-	}
-	if len(w.nearby.traced) >= mostNearby {
-		clear(w.nearby.traced)
-	}
 	d.Node = p.label
-	w.nearby.traced[key] = d
+	w.nearby.has(id, d)
 }
 
 // dropNeighbour notes that a rule dropped one.
 func (w *Watch) dropNeighbour(p *point, e *traceEvent) {
-	key := tracedID{p, e.id}
-	d, ok := w.nearby.traced[key]
-	if !ok {
-		return
+	if d, ok := w.nearby.take(tracedID{p, e.id}); ok {
+		d.At, d.Rule = time.Now(), p.rule(e)
+		w.nearby.add(d)
 	}
-	delete(w.nearby.traced, key)
-	d.At, d.Rule = time.Now(), p.rule(e)
-	w.nearby.add(d)
 }
 
 const (

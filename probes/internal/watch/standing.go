@@ -9,6 +9,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/internal/account"
+	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -44,8 +45,8 @@ type Watch struct {
 
 	book   book
 	active int // trails that are not done
-	nearby sightedNeighbours
-	muted  muted
+	nearby lately[verdict.Discovered]
+	muted  lately[verdict.Muted]
 
 	waiting   int // who waits for what comes by itself
 	listening bool
