@@ -9,8 +9,7 @@ var conntrack = row{
 	kind: evidence.Conntrack, verb: "dropped", policy: never, needs: needPackets,
 	mend: "give each connection addresses and ports of its own, or the table room (net.netfilter.nf_conntrack_max)",
 	at: map[stage]func(spot, *evidence.Cause) bool{
-		unsent:  func(p spot, c *evidence.Cause) bool { return p.untracked(c) },
-		entered: func(p spot, c *evidence.Cause) bool { return p.untracked(c) },
+		unsent: spot.untracked, entered: spot.untracked,
 	},
 	confirmed:  confirmation{otherwise: "the namespace's own counts of connection tracking move (insert_failed, drop)"},
 	unliftable: "what connection tracking has no room for is no policy",

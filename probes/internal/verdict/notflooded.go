@@ -19,9 +19,9 @@ var notFlooded = row{
 			if !is {
 				return false
 			}
-			moves(c, s.wired(to).End)
+			moves(c, to.End)
 			c.Switch = s.Name
-			c.Detail = fmt.Sprintf("its port of switch %s has flooding off, and the switch has no entry for MAC %s", s.Name, to.link.MAC)
+			c.Detail = fmt.Sprintf("its port of switch %s has flooding off, and the switch has no entry for MAC %s", s.Name, to.mac)
 			if port.NoLearning {
 				c.Detail += ", and learns none there"
 			}
@@ -33,13 +33,13 @@ var notFlooded = row{
 }
 
 // unflooded is the port of a switch to which the packet was not sent.
-func (p spot) unflooded() (s *Switch, port inspect.BridgePort, to peer, is bool) {
+func (p spot) unflooded() (s *Switch, port inspect.BridgePort, to wired, is bool) {
 	if s, _ = p.switchOf(p.sentBy()); s == nil {
 		return nil, port, to, false
 	}
-	for _, to := range p.receivers() {
-		port, on := s.Ports[s.wired(to).End]
-		if on && s.misses(s.wired(to), to.state) {
+	for _, peer := range p.receivers() {
+		to := s.wired(peer)
+		if port, on := s.Ports[to.End]; on && s.misses(to, peer.state) {
 			return s, port, to, true
 		}
 	}

@@ -16,11 +16,14 @@ var portVLAN = row{
 		onLink:  func(p spot, c *evidence.Cause) bool { return p.keptApart(p.sentBy(), c) },
 		// The question for the neighbour is what two VLANs keep first.
 		resolving: func(p spot, c *evidence.Cause) bool {
-			if p.unresolved() && p.keptApart(p.askedBy(), c) {
+			if !p.unresolved() {
+				return false
+			}
+			if p.keptApart(p.askedBy(), c) {
 				return true
 			}
 			for _, peer := range p.peers() {
-				if p.unresolved() && p.keptAtBridge(peer.state, peer.link, p.next(), c) {
+				if p.keptAtBridge(peer.state, peer.link, p.next(), c) {
 					moves(c, peer.End)
 					return true
 				}
@@ -99,8 +102,7 @@ func (p spot) keptApart(at End, c *evidence.Cause) bool {
 	switch {
 	case len(to) > 0:
 		c.Detail = fmt.Sprintf("the VLAN filter of switch %s: %s, %s", s.Name, from, to[0])
-		at := from.joins(to[0], c)
-		moves(c, at)
+		moves(c, from.joins(to[0], c))
 	case from.vlan() == 0:
 		c.Detail = fmt.Sprintf("the VLAN filter of switch %s: %s", s.Name, from)
 		c.VLAN, c.Tagged = own.tag, own.tag != 0
