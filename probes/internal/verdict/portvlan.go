@@ -151,7 +151,7 @@ func (o Observation) keptAtBridge(state *inspect.State, in inspect.Link, to neti
 	for _, out := range state.Links {
 		switch {
 		case out.Master != in.Master || out.Index == in.Index || out.VLANs == nil || !o.leads(End{state.Name, out.Name}, to):
-		case !apart && slices.Contains(out.VLANs.Untagged, in.VLANs.PVID):
+		case slices.Contains(out.VLANs.Untagged, in.VLANs.PVID):
 			return false
 		default:
 			if in.VLANs.PVID != 0 {

@@ -146,6 +146,11 @@ func TestVLANsOfANodesBridge(t *testing.T) {
 		"one, and nothing was sent": {func(s *scene) { s.asks("client", s.Flow.Addr) }, access(7), access(7), evidence.Neighbour, "", 0},
 		"none without a tag":        {func(s *scene) { s.arrived("fw") }, trunk(7), access(8), evidence.PortVLAN, "the VLAN filter of br: port lan takes nothing without a tag", 8},
 		"nobody knows where to":     {func(s *scene) { s.arrived("fw").Destination = away }, access(7), access(8), evidence.Unknown, "", 0},
+		"two, and by another port the same": {func(s *scene) {
+			s.arrived("fw")
+			s.link(End{"fw", "spare"}, End{"server", "dmz"})
+			s.States["fw"].Links = append(s.States["fw"].Links, inspect.Link{Index: 5, Name: "spare", Master: 4, Up: true, Carrier: true, BridgePort: access(7)})
+		}, access(7), access(8), evidence.Unknown, "", 0},
 		"perhaps with a tag": {func(s *scene) {
 			s.arrived("fw")
 			state := s.States["client"]
