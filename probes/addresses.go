@@ -253,6 +253,16 @@ func read(node *harness.Node, f func(inspect.Namespace, []inspect.Link) error) e
 	return nil
 }
 
+// kernelCounts are those of the calling thread's namespace.
+func kernelCounts() (map[string]uint64, error) {
+	counters, err := inspect.OpenKernelCounters()
+	if err != nil {
+		return nil, err
+	}
+	defer counters.Close()
+	return counters.Read()
+}
+
 // look reads a node's namespace, on a thread that is there.
 func look(node *harness.Node, f func(inspect.Namespace) error) error {
 	if err := node.Do(func() error { return inspect.Here(f) }); err != nil {

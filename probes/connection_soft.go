@@ -67,10 +67,9 @@ func (a *asking) turnedBack(errno unix.Errno) error {
 
 // leaves says whether the asker's own kernel has a way for the probe, and a neighbour there.
 func (a *asking) leaves() (leaves bool, err error) {
-	q := inspect.Question{
-		To: a.addr, Out: int(a.scope), Protocol: unix.IPPROTO_TCP, SourcePort: a.port, Port: a.probe.port,
-		From: a.source.addr.WithZone(""), Mark: a.source.mark, TOS: a.source.tos(), UID: uint32(a.source.uid.n),
-	}
+	q := a.source.ask(inspect.Question{
+		To: a.addr, Out: int(a.scope), Protocol: unix.IPPROTO_TCP, SourcePort: a.port, Port: a.probe.port, From: a.source.addr.WithZone(""),
+	})
 	err = look(a.from, func(ns inspect.Namespace) error {
 		way, err := ns.Lookup(q)
 		if err != nil || way.Errno != 0 {

@@ -70,12 +70,7 @@ func waitsForData(node *harness.Node, local, remote netip.AddrPort) (waits bool,
 		if err != nil || !half {
 			return err
 		}
-		counters, err := inspect.OpenKernelCounters()
-		if err != nil {
-			return err
-		}
-		defer counters.Close()
-		counted, err := counters.Read()
+		counted, err := kernelCounts()
 		if err != nil || counted["TcpExt.TCPDeferAcceptDrop"] == 0 {
 			return err
 		}

@@ -134,12 +134,7 @@ func (r *routing) sendsBack(q inspect.Question, came evidence.Sighting) (next ne
 // (__ip_do_redirect, net/ipv4/route.c).
 func takesShorter(node *harness.Node, link string, q inspect.Question, next netip.Addr) (takes bool, err error) {
 	err = look(node, func(ns inspect.Namespace) error {
-		counters, err := inspect.OpenKernelCounters()
-		if err != nil {
-			return err
-		}
-		defer counters.Close()
-		counted, err := counters.Read()
+		counted, err := kernelCounts()
 		if err != nil || counted["Icmp.InRedirects"]+counted["Icmp6.InRedirects"] == 0 {
 			return err
 		}
