@@ -9,7 +9,6 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
-	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // Trace is what Path has found: by whom a probe's requests went.
@@ -57,26 +56,16 @@ const mostUnknown = 3
 //	trace, err := probes.Path(ctx, client, server, probes.UDP(33434))
 //	fmt.Println(trace)
 //	// client -> server (10.0.9.1) udp/33434
-//	//  1  fw (10.0.1.2)  0.1 ms
-//	//  2  core (10.0.5.2)  0.1 ms
-//	//  3  dropped at core by rule "udp dport 33434 drop" of inet filter forward
+//	//  1  fw (10.0.1.2)  104µs
+//	//  2  core (10.0.5.2)  121µs
+//	//  3  the request was dropped at core by rule "udp dport 33434 drop" of inet filter forward
 //
 // A target with several addresses is asked at the first. A probe with a TTL of its own is an error.
 func Path(ctx context.Context, from *harness.Node, to Target, p Probe) (Trace, error) {
-	if err := asks(ctx, from); err != nil {
-		return Trace{}, fmt.Errorf("path: %w", err)
-	}
 	if p.source.ttl != (option{}) {
 		return Trace{}, fmt.Errorf("path: probe %s: a TTL of its own: Path counts it up, leave TTL out", p)
 	}
-	if err := p.checkAt(from); err != nil {
-		return Trace{}, fmt.Errorf("path: %w", err)
-	}
-	addrs, name, err := addressesFor(from, to, p)
-	if err != nil {
-		return Trace{}, fmt.Errorf("path: %w", err)
-	}
-	w, err := watch.Of(watchedLabs(from, to)...)
+	w, addrs, name, err := toWatch(ctx, from, to, p)
 	if err != nil {
 		return Trace{}, fmt.Errorf("path: %w", err)
 	}

@@ -27,17 +27,7 @@ import (
 // rules a table of the watch's own stands meanwhile, which nobody else can change
 // and goes with it.
 func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, error) {
-	if err := asks(ctx, from); err != nil {
-		return Result{}, fmt.Errorf("watch: %w", err)
-	}
-	if err := p.checkAt(from); err != nil {
-		return Result{}, fmt.Errorf("watch: %w", err)
-	}
-	addrs, name, err := addressesFor(from, to, p)
-	if err != nil {
-		return Result{}, fmt.Errorf("watch: %w", err)
-	}
-	watch, err := watch.Of(watchedLabs(from, to)...)
+	watch, addrs, name, err := toWatch(ctx, from, to, p)
 	if err != nil {
 		return Result{}, fmt.Errorf("watch: %w", err)
 	}
@@ -53,6 +43,21 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 		return Result{}, fmt.Errorf("watch %s -> %s %s: %w", from, name, p, err)
 	}
 	return worst(results), nil
+}
+
+// toWatch is what watches a probe, and at which addresses it is asked, of a target that is called so.
+func toWatch(ctx context.Context, from *harness.Node, to Target, p Probe) (w *watch.Watch, addrs []netip.Addr, name string, err error) {
+	if err := asks(ctx, from); err != nil {
+		return nil, nil, "", err
+	}
+	if err := p.checkAt(from); err != nil {
+		return nil, nil, "", err
+	}
+	if addrs, name, err = addressesFor(from, to, p); err != nil {
+		return nil, nil, "", err
+	}
+	w, err = watch.Of(watchedLabs(from, to)...)
+	return w, addrs, name, err
 }
 
 // tell writes results with their causes and timelines.
