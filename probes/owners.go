@@ -3,6 +3,7 @@ package probes
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/nstest/nstest/harness"
@@ -15,9 +16,11 @@ import (
 // told of a change: else it costs each answer one look whether they have.
 type ownership struct {
 	mu     sync.Mutex
+	lab    *harness.Lab
+	turn   uint64 // of the lab (Turn), when its nodes were these
 	nodes  []*harness.Node
-	kept   []*inspect.KeptOwn // of each node
-	news   int                // an epoll descriptor, which tells of whose there is something
+	kept   map[*harness.Node]*inspect.KeptOwn
+	news   int // an epoll descriptor, which tells of whose there is something
 	known  map[netip.Addr][]*harness.Node
 	closed bool
 }
@@ -33,7 +36,7 @@ func owners(lab *harness.Lab, addr netip.Addr) ([]*harness.Node, error) {
 		return nil, nil
 	}
 	o := lab.Keep(ownershipKey{}, func() any {
-		o := &ownership{nodes: lab.Nodes(), news: -1}
+		o := &ownership{lab: lab, kept: map[*harness.Node]*inspect.KeptOwn{}, news: -1}
 		lab.OnDown(o.close)
 		return o
 	}).(*ownership)
@@ -49,8 +52,8 @@ func (o *ownership) of(addr netip.Addr) (owners []*harness.Node, err error) {
 	if owners, ok := o.known[addr]; ok {
 		return owners, nil
 	}
-	for i, node := range o.nodes {
-		if o.kept[i].Owns(addr) {
+	for _, node := range o.nodes {
+		if o.kept[node].Owns(addr) {
 			owners = append(owners, node)
 		}
 	}
@@ -63,10 +66,9 @@ func (o *ownership) refresh() error {
 	if o.closed {
 		return errOwnershipClosed
 	}
-	if o.news < 0 {
-		if err := o.open(); err != nil {
-			return err
-		}
+	if err := o.follow(); err != nil {
+		o.release()
+		return err
 	}
 	if o.known != nil {
 		switch n, err := unix.EpollWait(o.news, make([]unix.EpollEvent, 1), 0); {
@@ -76,39 +78,52 @@ func (o *ownership) refresh() error {
 			return nil
 		}
 	}
-	var changed []*harness.Node
-	kept := map[*harness.Node]*inspect.KeptOwn{}
-	for i, node := range o.nodes {
-		if !o.kept[i].Known() {
-			changed = append(changed, node)
-			kept[node] = o.kept[i]
-		}
-	}
+	changed := slices.DeleteFunc(slices.Clone(o.nodes), func(node *harness.Node) bool { return o.kept[node].Known() })
 	o.known = nil
-	if err := harness.Visit(changed, func(node *harness.Node) error { return kept[node].Read() }); err != nil {
+	if err := harness.Visit(changed, func(node *harness.Node) error { return o.kept[node].Read() }); err != nil {
 		return err
 	}
 	o.known = map[netip.Addr][]*harness.Node{}
 	return nil
 }
 
-// open opens a socket in each namespace.
-func (o *ownership) open() (err error) {
-	if o.news, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return err
+// follow opens a socket in each namespace that has come to the lab since, and closes those of
+// nodes that are no more: see Lab.Change.
+func (o *ownership) follow() (err error) {
+	turn := o.lab.Turn() // before its nodes are asked for
+	if changing := turn&1 == 1; o.news >= 0 && turn == o.turn && !changing {
+		return nil
 	}
-	err = harness.Visit(o.nodes, func(*harness.Node) error {
-		k, err := inspect.KeepOwn()
-		if err != nil {
+	if o.news < 0 {
+		if o.news, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 			return err
 		}
-		o.kept = append(o.kept, k)
-		return unix.EpollCtl(o.news, unix.EPOLL_CTL_ADD, k.Socket(), &unix.EpollEvent{Events: unix.EPOLLIN})
-	})
-	if err != nil {
-		o.release()
 	}
+	nodes := o.lab.Nodes()
+	for node, k := range o.kept {
+		if !slices.Contains(nodes, node) {
+			k.Close()
+			delete(o.kept, node)
+			o.known = nil
+		}
+	}
+	came := slices.DeleteFunc(slices.Clone(nodes), func(node *harness.Node) bool { return o.kept[node] != nil })
+	if len(came) > 0 {
+		o.known = nil
+	}
+	err = harness.Visit(came, o.open)
+	o.nodes, o.turn = nodes, turn
 	return err
+}
+
+// open opens a socket in the namespace of a node. The calling thread is there.
+func (o *ownership) open(node *harness.Node) error {
+	k, err := inspect.KeepOwn()
+	if err != nil {
+		return err
+	}
+	o.kept[node] = k
+	return unix.EpollCtl(o.news, unix.EPOLL_CTL_ADD, k.Socket(), &unix.EpollEvent{Events: unix.EPOLLIN})
 }
 
 // release closes what is open.
@@ -119,7 +134,7 @@ func (o *ownership) release() {
 	if o.news >= 0 {
 		_ = unix.Close(o.news)
 	}
-	o.kept, o.news, o.known = nil, -1, nil
+	o.kept, o.nodes, o.news, o.known = map[*harness.Node]*inspect.KeptOwn{}, nil, -1, nil
 }
 
 func (o *ownership) close() {
