@@ -69,11 +69,9 @@ var _ = Describe("an address", func() {
 		Expect(results).To(HaveEach(And(HaveField("Cause.Interface", "dmz"), HaveField("Cause.Leg", evidence.Request))))
 		own, err := o.server.Netlink().AddrList(link(o.server, "dmz"), netlink.FAMILY_V6)
 		Expect(err).NotTo(HaveOccurred())
-		for _, addr := range own {
-			if addr.IP.Equal(server6.AsSlice()) {
-				Expect(addr.Flags&unix.IFA_F_TENTATIVE).NotTo(BeZero(), "the judge: the kernel's own flag")
-			}
-		}
+		Expect(own).To(ContainElement(Satisfy(func(a netlink.Addr) bool {
+			return a.IP.Equal(server6.AsSlice()) && a.Flags&unix.IFA_F_TENTATIVE != 0
+		})), "the judge: the kernel's own flag")
 		Expect(o.client).To(probes.Reach(server4, patient(all...)...).WithContext(ctx), "IPv4 knows of no such state")
 
 		By("settling it, as the control")

@@ -98,22 +98,13 @@ func logReader(node *harness.Node, group uint16, after time.Duration) {
 	in := inNode(node, unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER, func(fd int) error {
 		return unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	})
-	const config = 4<<8 | 1 // NFNL_SUBSYS_ULOG, NFULNL_MSG_CONFIG
+	const config = unix.NFNL_SUBSYS_ULOG<<8 | 1 // NFULNL_MSG_CONFIG
 	for _, attribute := range [][]byte{
 		{5, 0, 1, 0, 1, 0, 0, 0},                    // NFULA_CFG_CMD: bind
 		{10, 0, 2, 0, 0, 0, 0xff, 0xff, 2, 0, 0, 0}, // NFULA_CFG_MODE: whole packets
 		{8, 0, 5, 0, 0, 0, 0, 1},                    // NFULA_CFG_QTHRESH: each at once
 	} {
-		m := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+4+len(attribute)))
-		m = binary.NativeEndian.AppendUint16(m, config)
-		m = binary.NativeEndian.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
-		m = append(m, 0, 0, 0, 0, 0, 0, 0, 0, unix.AF_INET, 0)
-		m = append(binary.BigEndian.AppendUint16(m, group), attribute...)
-		Expect(unix.Sendto(in, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})).To(Succeed())
-		ack := make([]byte, 1000)
-		_, _, err := unix.Recvfrom(in, ack, 0)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(ack[unix.NLMSG_HDRLEN:][:4]).To(Equal(make([]byte, 4)), "what the kernel said to the log's reader")
+		configure(in, config, unix.AF_INET, group, attribute)
 	}
 	later := new(laters)
 	defer DeferCleanup(later.end) // before the sockets are closed
@@ -131,6 +122,21 @@ func logReader(node *harness.Node, group uint16, after time.Duration) {
 			data = data[min(len(data), (length+3)&^3):]
 		}
 	})
+}
+
+// configure tells netfilter of what a socket reads: of a log's group, or a queue.
+func configure(fd int, message uint16, family byte, number uint16, attribute []byte) {
+	GinkgoHelper()
+	m := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+4+len(attribute)))
+	m = binary.NativeEndian.AppendUint16(m, message)
+	m = binary.NativeEndian.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	m = append(m, 0, 0, 0, 0, 0, 0, 0, 0, family, 0)
+	m = append(binary.BigEndian.AppendUint16(m, number), attribute...)
+	Expect(unix.Sendto(fd, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})).To(Succeed())
+	ack := make([]byte, 1000)
+	_, _, err := unix.Recvfrom(fd, ack, 0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(ack[unix.NLMSG_HDRLEN:][:4]).To(Equal(make([]byte, 4)), "what the kernel said to the reader")
 }
 
 // asks has a node ask for its neighbours on a link for as long as any probe waits, and not

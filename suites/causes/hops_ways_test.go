@@ -1,9 +1,7 @@
 package causes_test
 
 import (
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
@@ -230,46 +228,15 @@ var _ = Describe("a check of a request's way", func() {
 var _ = Describe("what an interface's own rule sends on", func() {
 	It("is led by no route", func(ctx SpecContext) {
 		o := warm(ctx)
-		mac := func(node *harness.Node, name string) string {
-			GinkgoHelper()
-			link, err := node.Netlink().LinkByName(name)
-			Expect(err).NotTo(HaveOccurred())
-			return link.Attrs().HardwareAddr.String()
-		}
 		Expect(o.fw.Nft(`table netdev d { chain in { type filter hook ingress device "lan" priority 0;
-			udp dport 53 ether daddr set ` + mac(o.server, "dmz") + ` fwd to "dmz"; }; }`)).To(Succeed())
-		before := forwarded(o.fw)
+			udp dport 53 ether daddr set ` + link(o.server, "dmz").Attrs().HardwareAddr.String() + ` fwd to "dmz"; }; }`)).To(Succeed())
+		before := o.countOf("fw Ip.ForwDatagrams")
 		r, err := probes.Watch(ctx, o.client, server4, dns.Within(soon))
 		Expect(err).NotTo(HaveOccurred())
-		Expect(forwarded(o.fw)-before).To(BeNumerically("==", 1), "the answer alone was routed")
+		Expect(o.countOf("fw Ip.ForwDatagrams")-before).To(BeNumerically("==", 1), "the answer alone was routed")
 		hop := hopAt(r, evidence.Request, "fw")
 		Expect(hop.Route).To(BeNil(), "%s", r.Hops())
 		Expect(hop.Out).To(Equal("dmz"))
 		Expect(hopAt(r, evidence.Answer, "fw").Route).NotTo(BeNil(), "%s", r.Hops())
 	})
 })
-
-// forwarded is how many packets of IPv4 a node's kernel has routed on.
-func forwarded(node *harness.Node) (n int) {
-	GinkgoHelper()
-	Expect(node.Do(func() error {
-		text, err := os.ReadFile("/proc/thread-self/net/snmp")
-		if err != nil {
-			return err
-		}
-		var names []string
-		for line := range strings.Lines(string(text)) {
-			fields := strings.Fields(line)
-			if fields[0] != "Ip:" {
-				continue
-			}
-			if names == nil {
-				names = fields
-				continue
-			}
-			n, err = strconv.Atoi(fields[slices.Index(names, "ForwDatagrams")])
-		}
-		return err
-	})).To(Succeed())
-	return n
-}

@@ -93,9 +93,8 @@ var _ = Describe("an interface that asks nobody for a MAC", func() {
 		lab := harness.Up(GinkgoTB(), network)
 		client, server := lab.Node("client"), lab.Node("server")
 		probes.Serve(GinkgoTB(), server, web, dns)
-		link, err := client.Netlink().LinkByName("lan")
-		Expect(err).NotTo(HaveOccurred())
-		Expect(client.Netlink().LinkSetARPOff(link)).To(Succeed())
+		port := link(client, "lan")
+		Expect(client.Netlink().LinkSetARPOff(port)).To(Succeed())
 		to := netip.MustParseAddr("10.0.0.2")
 		for _, r := range watch(ctx, client, to, all...) {
 			Expect(r).To(probes.BeIsolatedFrom(to).At("client").Because(evidence.WrongMAC))
@@ -103,7 +102,7 @@ var _ = Describe("an interface that asks nobody for a MAC", func() {
 		}
 
 		By("asking again, as the control")
-		Expect(client.Netlink().LinkSetARPOn(link)).To(Succeed())
+		Expect(client.Netlink().LinkSetARPOn(port)).To(Succeed())
 		Expect(client).To(probes.Reach(server, patient(all...)...).WithContext(ctx))
 	})
 })
@@ -135,9 +134,7 @@ var _ = Describe("a neighbour on a switch", func() {
 		}
 
 		By("remembering the sender's own, to which a switch sends nothing back")
-		link, err := client.Netlink().LinkByName("lan")
-		Expect(err).NotTo(HaveOccurred())
-		remember(client, "lan", link.Attrs().HardwareAddr.String(), twins...)
+		remember(client, "lan", link(client, "lan").Attrs().HardwareAddr.String(), twins...)
 		for _, to := range twins {
 			for _, r := range watch(ctx, client, to, all...) {
 				Expect(r).To(probes.BeIsolatedFrom(to).At("client").Because(evidence.WrongMAC))

@@ -20,7 +20,7 @@ var _ = Describe("a link without a carrier", func() {
 		for _, to := range []netip.Prefix{lan4, lan6} {
 			Expect(o.server.Netlink().RouteAdd(&netlink.Route{Dst: prefix(to.String()), LinkIndex: link(o.server, "lonely").Attrs().Index, Priority: 1})).To(Succeed())
 		}
-		judge := echo(ctx, o.server, netip.AddrPortFrom(netip.Addr{}, 7))
+		judge := echo(ctx, o.server, anywhere(7))
 		for _, r := range watch(ctx, o.client, o.server, probes.UDP(7).Within(silence), icmp.Within(silence)) {
 			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.NoCarrier), HaveField("Node", "server"), HaveField("Interface", "lonely"),
 				HaveField("Leg", evidence.Answer), HaveField("Policy", false))), "%s", causeOf(r))

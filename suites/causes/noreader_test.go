@@ -1,8 +1,6 @@
 package causes_test
 
 import (
-	"encoding/binary"
-	"net/netip"
 	"regexp"
 	"strconv"
 
@@ -34,18 +32,8 @@ func readQueue(node *harness.Node, number uint16) {
 		return unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	})
 	DeferCleanup(func() { Expect(unix.Close(fd)).To(Succeed()) })
-	const config = unix.NFNL_SUBSYS_QUEUE<<8 | 2 // NFQNL_MSG_CONFIG
-	bind := []byte{8, 0, 1, 0, 1, 0, 0, 0}       // NFQA_CFG_CMD
-	m := binary.NativeEndian.AppendUint32(nil, uint32(unix.NLMSG_HDRLEN+4+len(bind)))
-	m = binary.NativeEndian.AppendUint16(m, config)
-	m = binary.NativeEndian.AppendUint16(m, unix.NLM_F_REQUEST|unix.NLM_F_ACK)
-	m = append(m, 0, 0, 0, 0, 0, 0, 0, 0, unix.AF_UNSPEC, 0)
-	m = append(binary.BigEndian.AppendUint16(m, number), bind...)
-	Expect(unix.Sendto(fd, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})).To(Succeed())
-	ack := make([]byte, 1000)
-	_, _, err := unix.Recvfrom(fd, ack, 0)
-	Expect(err).NotTo(HaveOccurred())
-	Expect(ack[unix.NLMSG_HDRLEN:][:4]).To(Equal(make([]byte, 4)), "what the kernel said to the queue's reader")
+	const config = unix.NFNL_SUBSYS_QUEUE<<8 | 2                                  // NFQNL_MSG_CONFIG
+	configure(fd, config, unix.AF_UNSPEC, number, []byte{8, 0, 1, 0, 1, 0, 0, 0}) // NFQA_CFG_CMD: bind
 }
 
 var _ = Describe("a queue for a program", func() {
@@ -56,7 +44,7 @@ var _ = Describe("a queue for a program", func() {
 		if v6 {
 			closed, open = server6, server4
 		}
-		judge := echo(ctx, o.server, netip.AddrPortFrom(netip.Addr{}, 7))
+		judge := echo(ctx, o.server, anywhere(7))
 		o.iptables(program, "-t", "mangle", "-A", chain, "-p", "udp", "-j", "NFQUEUE", "--queue-num", "7")
 		for _, r := range broken(ctx, o.client, closed, "fw", evidence.NoReader, dns, probes.UDP(7)) {
 			Expect(r.Outcome).To(Equal(probes.Silent))

@@ -2,7 +2,6 @@ package causes_test
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -38,7 +37,7 @@ func trackingCount(node *harness.Node, name string) (n uint64) {
 var _ = Describe("connection tracking", func() {
 	It("that gives two the same source is named: the second clashes with the first", func(ctx SpecContext) {
 		o := ruled(atFw, `table ip n { chain c { type nat hook postrouting priority 100; oifname "dmz" meta l4proto udp counter snat to 10.0.2.2:5000; }; }`)
-		judge := echo(ctx, o.server, netip.AddrPortFrom(netip.Addr{}, 7))
+		judge := echo(ctx, o.server, anywhere(7))
 		first := dial(ctx, o.client, "udp", server4, 53)
 		Expect(ask(first)).To(Equal("server"), "who came first has the source")
 		before := trackingCount(o.fw, "insert_failed")
@@ -59,7 +58,7 @@ var _ = Describe("connection tracking", func() {
 
 	DescribeTable("that does not know an answer leaves it where the request got its source", func(ctx SpecContext, rules string) {
 		o := ruled(atFw, `table ip n { chain c { type nat hook postrouting priority 100; oifname "dmz" masquerade; }; `+rules+` }`)
-		judge := echo(ctx, o.server, netip.AddrPortFrom(netip.Addr{}, 7))
+		judge := echo(ctx, o.server, anywhere(7))
 		for _, r := range broken(ctx, o.client, server4, "fw", evidence.Untranslated, icmp, web, dns, probes.UDP(7)) {
 			Expect(r.Outcome).To(Equal(probes.Silent))
 			Expect(r.Cause.Leg).To(Equal(evidence.Answer))
