@@ -14,6 +14,16 @@ import (
 
 var all = []probes.Probe{probes.ICMP(), probes.TCP(80), probes.UDP(53)}
 
+// served has every node of a lab serve what is asked for.
+func served(network *topo.Network) *harness.Lab {
+	GinkgoHelper()
+	lab := up(network)
+	for _, node := range lab.Nodes() {
+		probes.Serve(GinkgoTB(), node, probes.TCP(80), probes.UDP(53))
+	}
+	return lab
+}
+
 // office is three hosts on a switch, whose ports are as a test declares them.
 type office struct{ pc, site, other *harness.Node }
 
@@ -25,12 +35,8 @@ func officeOf(declare func(lan *topo.Segment) (pc, site, other topo.Attachment))
 	network.Host("pc", pc)
 	network.Host("site", site)
 	network.Host("other", other)
-	lab := up(network)
-	o := office{lab.Node("pc"), lab.Node("site"), lab.Node("other")}
-	for _, node := range lab.Nodes() {
-		probes.Serve(GinkgoTB(), node, probes.TCP(80), probes.UDP(53))
-	}
-	return o
+	lab := served(network)
+	return office{lab.Node("pc"), lab.Node("site"), lab.Node("other")}
 }
 
 func plain(lan *topo.Segment) (pc, site, other topo.Attachment) { return lan, lan, lan }

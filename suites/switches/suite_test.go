@@ -56,16 +56,23 @@ const (
 func brings(from, to *harness.Node, within time.Duration) (read []bool) {
 	GinkgoHelper()
 	for _, addr := range to.Addrs() {
-		conn, err := to.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(addr, 0))
-		Expect(err).NotTo(HaveOccurred())
-		sender, err := from.Dial(context.Background(), "udp", netip.MustParseAddrPort(conn.LocalAddr().String()))
-		Expect(err).NotTo(HaveOccurred())
-		_, err = sender.Write([]byte("judge"))
-		Expect(err).NotTo(HaveOccurred())
-		read = append(read, reads(conn, within))
-		Expect(sender.Close()).To(Succeed())
-		Expect(conn.Close()).To(Succeed())
+		read = append(read, bringsTo(from, to, addr, within))
 	}
+	return read
+}
+
+// bringsTo is brings to one address.
+func bringsTo(from, to *harness.Node, addr netip.Addr, within time.Duration) bool {
+	GinkgoHelper()
+	conn, err := to.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(addr, 0))
+	Expect(err).NotTo(HaveOccurred())
+	sender, err := from.Dial(context.Background(), "udp", netip.MustParseAddrPort(conn.LocalAddr().String()))
+	Expect(err).NotTo(HaveOccurred())
+	_, err = sender.Write([]byte("judge"))
+	Expect(err).NotTo(HaveOccurred())
+	read := reads(conn, within)
+	Expect(sender.Close()).To(Succeed())
+	Expect(conn.Close()).To(Succeed())
 	return read
 }
 

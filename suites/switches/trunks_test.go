@@ -1,9 +1,7 @@
 package switches_test
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/nstest/nstest/harness"
@@ -194,29 +192,14 @@ func firewallOnly() *topo.Network {
 }
 
 // once has a first datagram pass to the address of the other's that it sees, by both families,
-// at once: no kernel asks again in that time.
+// before a kernel would ask for a neighbour again, which is a second later.
 func once(from, to *harness.Node) {
 	GinkgoHelper()
 	for _, v6 := range []bool{false, true} {
 		addr, ok := from.Lab().Plan().Nearest(from.Name(), to.Name(), v6)
 		Expect(ok).To(BeTrue())
-		Expect(firstTo(from, to, addr)).To(BeTrue(), "%s to %s of %s", from, addr, to)
+		Expect(bringsTo(from, to, addr, 800*time.Millisecond)).To(BeTrue(), "%s to %s of %s", from, addr, to)
 	}
-}
-
-// firstTo says whether one datagram that a plain socket sends is read before a kernel would ask
-// for a neighbour again, which is a second later.
-func firstTo(from, to *harness.Node, addr netip.Addr) bool {
-	GinkgoHelper()
-	conn, err := to.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(addr, 0))
-	Expect(err).NotTo(HaveOccurred())
-	defer conn.Close()
-	sender, err := from.Dial(context.Background(), "udp", netip.MustParseAddrPort(conn.LocalAddr().String()))
-	Expect(err).NotTo(HaveOccurred())
-	defer sender.Close()
-	_, err = sender.Write([]byte("first"))
-	Expect(err).NotTo(HaveOccurred())
-	return reads(conn, 800*time.Millisecond)
 }
 
 var _ = Describe("a firewall's box", func() {

@@ -18,16 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// served has every node of a lab serve what is asked for.
-func served(network *topo.Network) *harness.Lab {
-	GinkgoHelper()
-	lab := up(network)
-	for _, node := range lab.Nodes() {
-		probes.Serve(GinkgoTB(), node, probes.TCP(80), probes.UDP(53))
-	}
-	return lab
-}
-
 // pairs are three pairs of hosts on one switch: of VLAN 100, of VLAN 200, and of none.
 func pairs() *harness.Lab {
 	GinkgoHelper()
