@@ -33,6 +33,8 @@ func flushed(node *harness.Node, family, device string) {
 	Expect(err).NotTo(HaveOccurred(), "%s", out)
 }
 
+var nobodysMAC = []byte{2, 0, 0, 0, 0x99, 0x99}
+
 // copies of what comes from the lan, in both families.
 const toIDS = `table ip m { chain c { type filter hook prerouting priority -300; iifname "lan" dup to 10.0.7.2 device "mirror"; }; }
 	table ip6 m { chain c { type filter hook prerouting priority -300; iifname "lan" icmpv6 type != { nd-neighbor-solicit, nd-neighbor-advert } dup to fd00:7::2 device "mirror"; }; }
@@ -79,7 +81,7 @@ var _ = Describe("a rule that ends a copy of a request is no policy where the re
 			Entry("the router's link is down", false, func(s *site) { Expect(s.node("fw").Port("wan").Down()).To(Succeed()) }),
 			Entry("the target's link is down", false, func(s *site) { Expect(s.node("site").Port("wan").Down()).To(Succeed()) }),
 			Entry("the router has a wrong MAC for it", false, func(s *site) {
-				knows(s.node("fw"), "wan", "10.0.9.1", []byte{2, 0, 0, 0, 0x99, 0x99})
+				knows(s.node("fw"), "wan", "10.0.9.1", nobodysMAC)
 			}),
 		)
 	}
@@ -127,7 +129,7 @@ var _ = Describe("a rule that ends a copy of an answer", func() {
 		pc, site := s.node("pc"), s.node("site")
 		heard := datagrams(site, 7, 0)
 		Expect(pc).To(probes.Reach(site4, echo, icmp).WithContext(ctx), "the control")
-		knows(s.node("fw"), "lan", "10.0.1.1", []byte{2, 0, 0, 0, 0x99, 0x99})
+		knows(s.node("fw"), "lan", "10.0.1.1", nobodysMAC)
 		had := len(heard.heard())
 		for _, p := range []probes.Probe{echo.Within(silence), icmp.Within(silence)} {
 			notIsolated(ctx, pc, site4, p)
@@ -168,7 +170,7 @@ var _ = Describe("a rule that ends frames for another host", func() {
 		}
 		Expect(plain(heard)).To(HaveLen(1), "the judge")
 	},
-		Entry("by an entry with nobody's MAC at the router", func(s *site) { knows(s.node("fw"), "wan", "10.0.9.1", []byte{2, 0, 0, 0, 0x99, 0x99}) }, "site"),
-		Entry("by an entry with nobody's MAC at the asker", func(s *site) { knows(s.node("pc"), "lan", "10.0.1.2", []byte{2, 0, 0, 0, 0x99, 0x99}) }, "fw"),
+		Entry("by an entry with nobody's MAC at the router", func(s *site) { knows(s.node("fw"), "wan", "10.0.9.1", nobodysMAC) }, "site"),
+		Entry("by an entry with nobody's MAC at the asker", func(s *site) { knows(s.node("pc"), "lan", "10.0.1.2", nobodysMAC) }, "fw"),
 	)
 })

@@ -20,6 +20,14 @@ var _ = Describe("a source port that NAT picks by chance", func() {
 	in := func(rule string) string {
 		return `table inet z { chain c { type filter hook input priority 0; ` + rule + `; }; }`
 	}
+	// getsIn has datagrams from many ports be sent, of which one arrives: the judge.
+	getsIn := func(pc *harness.Node, to netip.AddrPort, heard *service) {
+		GinkgoHelper()
+		for port := uint16(3000); len(plain(heard)) == 0 && port < 3060; port++ { // each has a chance
+			sending{to: to, source: netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), port)}.send(pc)
+		}
+		Eventually(func() []string { return plain(heard) }).WithTimeout(soon).ShouldNot(BeEmpty(), "the judge")
+	}
 	some := in(`udp sport 2000-2099 drop comment "most"`)
 
 	DescribeTable("isolates nobody by a rule that tells such ports apart", func(ctx SpecContext, nat, rules string) {
@@ -30,10 +38,7 @@ var _ = Describe("a source port that NAT picks by chance", func() {
 			Expect(holds(probes.BeIsolatedFrom(site, echo.Within(silence)).WithContext(ctx), pc)).To(BeFalse())
 			Expect(holds(probes.BeIsolatedFrom(site, echo.FromPort(2003).Within(silence)).WithContext(ctx), pc)).To(BeFalse())
 		}
-		for port := uint16(3000); len(plain(heard)) == 0 && port < 3060; port++ { // each has one chance in two
-			sending{to: netip.AddrPortFrom(site4, 7), source: netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), port)}.send(pc)
-		}
-		Eventually(func() []string { return plain(heard) }).WithTimeout(soon).ShouldNot(BeEmpty(), "the judge")
+		getsIn(pc, netip.AddrPortFrom(site4, 7), heard)
 	},
 		Entry("masquerade to a range", `masquerade to :2000-2199`, some),
 		Entry("at random", `masquerade to :2000-2199 random`, some),
@@ -51,10 +56,7 @@ var _ = Describe("a source port that NAT picks by chance", func() {
 			table ip z { chain c { type filter hook postrouting priority 200; oifname "wan" udp sport 2000-2099 drop; }; }`)
 		heard := datagrams(s.node("site"), 7, -1)
 		Expect(holds(probes.BeIsolatedFrom(s.node("site"), echo.Within(silence)).WithContext(ctx), s.node("pc"))).To(BeFalse())
-		for port := uint16(3000); len(plain(heard)) == 0 && port < 3060; port++ {
-			sending{to: netip.AddrPortFrom(site4, 7), source: netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), port)}.send(s.node("pc"))
-		}
-		Eventually(func() []string { return plain(heard) }).WithTimeout(soon).ShouldNot(BeEmpty(), "the judge")
+		getsIn(s.node("pc"), netip.AddrPortFrom(site4, 7), heard)
 	})
 
 	DescribeTable("and by what iptables-nft has of it neither", func(ctx SpecContext, nat string) {
@@ -112,9 +114,6 @@ var _ = Describe("a source port that NAT picks by chance", func() {
 		for range 3 {
 			Expect(holds(probes.BeIsolatedFrom(site, probes.UDP(53).Within(silence)).WithContext(ctx), pc)).To(BeFalse())
 		}
-		for port := uint16(3000); len(plain(heard)) == 0 && port < 3060; port++ {
-			sending{to: netip.MustParseAddrPort("203.0.113.1:500"), source: netip.AddrPortFrom(netip.MustParseAddr("10.0.1.1"), port)}.send(pc)
-		}
-		Eventually(func() []string { return plain(heard) }).WithTimeout(soon).ShouldNot(BeEmpty(), "the judge")
+		getsIn(pc, netip.MustParseAddrPort("203.0.113.1:500"), heard)
 	})
 })

@@ -89,19 +89,22 @@ func streams(node *harness.Node, port uint16, greets bool, on ...netip.Addr) *se
 	listener, err := node.Listen(context.Background(), "tcp", netip.AddrPortFrom(addr, port))
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(listener.Close)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.met++
-			s.mu.Unlock()
-			go s.hear(conn, greets, node.Name())
-		}
-	}()
+	go s.accept(listener, func(conn net.Conn) { s.hear(conn, greets, node.Name()) })
 	return s
+}
+
+// accept counts the streams that come, and hands each on.
+func (s *service) accept(listener net.Listener, got func(conn net.Conn)) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.met++
+		s.mu.Unlock()
+		go got(conn)
+	}
 }
 
 func (s *service) hear(conn net.Conn, greets bool, name string) {
@@ -133,25 +136,14 @@ func echoes(node *harness.Node, port uint16, options ...func(fd uintptr)) *servi
 	}
 	ctx, stop := context.WithCancel(context.Background()) // a reset may be dropped on its way
 	DeferCleanup(stop)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.met++
-			s.mu.Unlock()
-			go func() {
-				defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-				defer conn.Close()
-				buf := make([]byte, 2048)
-				for n, err := conn.Read(buf); err == nil; n, err = conn.Read(buf) {
-					s.note(string(buf[:n]))
-					_, _ = conn.Write(buf[:n])
-				}
-			}()
+	go s.accept(listener, func(conn net.Conn) {
+		defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+		defer conn.Close()
+		buf := make([]byte, 2048)
+		for n, err := conn.Read(buf); err == nil; n, err = conn.Read(buf) {
+			s.note(string(buf[:n]))
+			_, _ = conn.Write(buf[:n])
 		}
-	}()
+	})
 	return s
 }
