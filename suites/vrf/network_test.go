@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -144,6 +145,7 @@ func listens(node *harness.Node) func() []string {
 		for {
 			n, _, err := conn.ReadFrom(buf)
 			if err != nil {
+				Expect(err).To(MatchError(os.ErrDeadlineExceeded))
 				return slices.Sorted(maps.Keys(from))
 			}
 			if name := string(buf[:n]); name != node.Name() { // at another's address, which it has as well

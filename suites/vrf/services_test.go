@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"strings"
 	"syscall"
 
 	"github.com/nstest/nstest/harness"
@@ -49,17 +48,20 @@ func serve(node *harness.Node, device string) {
 	}()
 }
 
-// connects says whether a plain socket gets what the service says.
-func connects(ctx context.Context, from *harness.Node, to netip.Addr) bool {
+// connects has a plain socket get what the service says; the error is why it does not.
+func connects(ctx context.Context, from *harness.Node, to netip.Addr) error {
 	GinkgoHelper()
 	conn, err := from.Dial(ctx, "tcp", netip.AddrPortFrom(to, service))
 	if err != nil {
-		return false
+		return err
 	}
 	defer conn.Close()
 	buf := make([]byte, 64)
 	n, err := conn.Read(buf)
-	return err == nil && strings.Contains(string(buf[:n]), from.Addr().String()) || to.Is6() && n > 0
+	if err == nil && to.Is4() {
+		Expect(string(buf[:n])).To(ContainSubstring(from.Addr().String()))
+	}
+	return err
 }
 
 var _ = Describe("a service of the router", func() {
@@ -75,16 +77,21 @@ var _ = Describe("a service of the router", func() {
 	reached := func(ctx context.Context, tenant string, want bool) {
 		GinkgoHelper()
 		a, own := lab.Node(tenant+"/a"), r.On(tenant+"/in")
+		said := Succeed()
+		if !want {
+			said = MatchError(unix.ECONNREFUSED)
+		}
 		for _, addr := range own.Addrs() {
-			Expect(connects(ctx, a, addr)).To(Equal(want), "%s at %s", tenant, addr)
+			Expect(connects(ctx, a, addr)).To(said, "%s at %s", tenant, addr)
 		}
 		if want {
 			Expect(a).To(probes.Reach(own, probes.TCP(service).Within(soon)).WithContext(ctx))
 			return
 		}
 		Expect(a).To(probes.BeRefusedBy(own, probes.TCP(service)).WithContext(ctx))
-		holds, _ := probes.Reach(own, probes.TCP(service)).WithContext(ctx).Match(a)
+		holds, err := probes.Reach(own, probes.TCP(service)).WithContext(ctx).Match(a)
 		Expect(holds).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("tcp/8080: refused by ")))
 	}
 
 	It("is for the tenant alone in whose VRF it is", func(ctx SpecContext) {
@@ -97,7 +104,7 @@ var _ = Describe("a service of the router", func() {
 		serve(r, "")
 		reached(ctx, "red", false)
 		reached(ctx, "blue", false)
-		Expect(connects(ctx, lab.Node("ops"), r.On("mgmt").Addrs()[0])).To(BeTrue())
+		Expect(connects(ctx, lab.Node("ops"), r.On("mgmt").Addrs()[0])).To(Succeed())
 		Expect(r.SetSysctl("net.ipv4.tcp_l3mdev_accept", "1")).To(Succeed())
 		reached(ctx, "red", true)
 		reached(ctx, "blue", true)
