@@ -23,11 +23,12 @@ func TestPortDownAndUp(t *testing.T) {
 	for _, name := range []string{"carol", "dave", "erin"} {
 		office.Host(name, lan)
 	}
+	office.Host("frank", lan).Bridge("br0", lan)
 	lab := harness.Up(t, office)
-	for _, c := range []struct{ segment, client, server string }{{"wire", "alice", "bob"}, {"lan", "erin", "dave"}} {
+	for _, c := range []struct{ port, client, server string }{{"wire", "alice", "bob"}, {"lan", "erin", "dave"}, {"br0", "erin", "frank"}} {
 		client, server := lab.Node(c.client), lab.Node(c.server)
 		echo(t, server, 80)
-		port := server.Port(c.segment)
+		port := server.Port(c.port)
 		for range 5 {
 			for _, addr := range server.Addrs() {
 				if err := port.Down(); err != nil {

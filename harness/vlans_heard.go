@@ -62,12 +62,13 @@ func (h *hearing) groups(link *topo.SegmentPlan) [][]topo.PortRef {
 	return groups
 }
 
-// around is a link with those ports alone that one of them can hear.
+// around is a link with those ports alone that an interface on it can hear: a port of it, or
+// the bridge that such ones are ports of.
 func (s *site) around(link *topo.SegmentPlan, own spot) *topo.SegmentPlan {
 	near := *link
 	near.Ports = nil
 	for _, group := range s.hearing().groups(link) {
-		if slices.ContainsFunc(group, func(ref topo.PortRef) bool { return spot{ref.Node, ref.Port} == own }) {
+		if slices.ContainsFunc(group, func(ref topo.PortRef) bool { return s.voice(spot{ref.Node, ref.Port}) == s.voice(own) }) {
 			near.Ports = group
 		}
 	}
