@@ -92,11 +92,7 @@ func (t *transition) refusedWire(segment *topo.SegmentPlan) string {
 // refusedVLANs says that a switch which keeps VLANs apart stays what it is.
 func (t *transition) refusedVLANs(segment *topo.SegmentPlan) string {
 	declared := func(plan *topo.Plan, segment *topo.SegmentPlan) map[spot]carried {
-		return vlansOf(plan, segment, func(at spot) topo.SwitchPort {
-			node, _ := plan.Node(at.node)
-			port, _ := node.Port(at.port)
-			return port.Switch
-		})
+		return vlansOf(plan, segment, func(at spot) topo.SwitchPort { return declaredEnd(plan, at) })
 	}
 	was, now, since := map[spot]carried(nil), declared(t.plan, segment), map[spot]carried(nil)
 	if before, stays := t.old.Segment(segment.Name); stays {

@@ -32,7 +32,7 @@ func (n *Node) Port(segment string) *Port {
 	}
 	for i, port := range n.planned().Ports {
 		if found == nil && port.Over == segment && segment != "" { // an access port, by its switch
-			return &Port{node: n, index: firstIndex + i, plan: port}
+			return &Port{node: n, index: n.planned().Devices[i].Index, plan: port}
 		}
 	}
 	for _, d := range n.planned().Devices {

@@ -71,8 +71,13 @@ func (l *Lab) switchPort(at spot) topo.SwitchPort {
 	if chosen, set := l.switched[at]; set {
 		return chosen
 	}
-	if node := l.now().byName[at.node]; node != nil {
-		if port, has := node.plan.Port(at.port); has {
+	return declaredEnd(l.now().plan, at)
+}
+
+// declaredEnd is what was chosen of a switch's end in the declaration.
+func declaredEnd(plan *topo.Plan, at spot) topo.SwitchPort {
+	if node, has := plan.Node(at.node); has {
+		if port, has := node.Port(at.port); has {
 			return port.Switch
 		}
 	}

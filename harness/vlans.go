@@ -99,12 +99,7 @@ func (s *site) chosen(at spot) topo.SwitchPort {
 	if s.last != nil {
 		return s.last(at)
 	}
-	if node := s.owners[at.node]; node != nil {
-		if port, has := node.Port(at.port); has {
-			return port.Switch
-		}
-	}
-	return topo.SwitchPort{}
+	return declaredEnd(s.plan, at)
 }
 
 // giveVLANs has switches keep VLANs apart as it was declared: before anybody asks whether
@@ -219,8 +214,10 @@ func (l *Lab) vlansWith(which spot, choice topo.SwitchPort) map[spot]carried {
 
 // switchOf is the segment at whose switch a port is.
 func (l *Lab) switchOf(which spot) *topo.SegmentPlan {
-	port, _ := l.now().byName[which.node].plan.Port(which.port)
-	segment, _ := l.now().plan.Segment(port.Wired())
+	plan := l.now().plan
+	node, _ := plan.Node(which.node)
+	port, _ := node.Port(which.port)
+	segment, _ := plan.Segment(port.Wired())
 	return segment
 }
 
