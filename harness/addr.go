@@ -16,55 +16,54 @@ import (
 // and what probes ask of who has an address, has it from then on, and so has a twin. Others
 // get no routes to it.
 func (n *Node) AddAddr(on string, addr netip.Prefix) error {
-	return n.alter(
-		func(n *Node) error { return at(n.addAddr(on, addr), "add address %s", addr) },
-		func(p *topo.NodePlan) {
-			eachAddrs(p, on, func(addrs *[]netip.Prefix) { *addrs = append(*addrs, addr) })
-		})
+	return n.alterAddrs(
+		func(n *Node) (spot, error) {
+			where, err := n.addAddr(on, addr)
+			return where, at(err, "add address %s", addr)
+		},
+		func(addrs []netip.Prefix) []netip.Prefix { return append(addrs, addr) })
 }
 
 // DelAddr takes an address of the node away, and that one alone, from where AddAddr puts it
 // or where the plan did. With the last one of a family the kernel takes the interface's
 // routes of that family away.
 func (n *Node) DelAddr(on string, addr netip.Prefix) error {
-	return n.alter(
-		func(n *Node) error { return at(n.delAddr(on, addr), "delete address %s", addr) },
-		func(p *topo.NodePlan) {
-			eachAddrs(p, on, func(addrs *[]netip.Prefix) {
-				*addrs = slices.DeleteFunc(*addrs, func(has netip.Prefix) bool { return has == addr })
-			})
+	return n.alterAddrs(
+		func(n *Node) (spot, error) {
+			where, err := n.delAddr(on, addr)
+			return where, at(err, "delete address %s", addr)
+		},
+		func(addrs []netip.Prefix) []netip.Prefix {
+			return slices.DeleteFunc(addrs, func(has netip.Prefix) bool { return has == addr })
 		})
 }
 
-// eachAddrs calls f for what a node's plan has of the addresses of an interface: as a
-// port's and as a device's.
-func eachAddrs(p *topo.NodePlan, on string, f func(*[]netip.Prefix)) {
-	if on == loopback {
-		f(&p.Loopback)
-		return
-	}
-	name := on
-	for _, port := range p.Ports {
-		if port.Segment == on {
-			name = port.Name
-			break
-		}
-	}
-	d, _ := p.Device(name)
-	for d != nil && d.Master != "" { // the bridge or the bond has them
-		master, has := p.Device(d.Master)
-		if !has || master.Segment == "" {
-			break
-		}
-		d = master
-	}
-	if d == nil {
-		return
-	}
-	f(&d.Addrs)
-	if port, is := p.Port(d.Name); is {
-		f(&port.Addrs)
-	}
+// alterAddrs does something to the addresses of an interface, and has the plan follow: at
+// that interface, by its index, and never at another that comes in its place.
+func (n *Node) alterAddrs(do func(*Node) (spot, error), change func([]netip.Prefix) []netip.Prefix) error {
+	index := 0
+	return n.alter(
+		func(n *Node) error {
+			where, err := do(n)
+			if err == nil && index == 0 { // else it is a twin, which has the same
+				index = n.lab.now().site.indexAt(where)
+			}
+			return err
+		},
+		func(p *topo.NodePlan) {
+			if index == loIndex {
+				p.Loopback = change(p.Loopback)
+				return
+			}
+			d := byIndex(p, index)
+			if d == nil {
+				return
+			}
+			d.Addrs = change(d.Addrs)
+			if port, is := p.Port(d.Name); is {
+				port.Addrs = change(port.Addrs)
+			}
+		})
 }
 
 var errNoIPv6 = errors.New("the lab was built without IPv6: give something in its declaration an IPv6 prefix")
@@ -82,47 +81,43 @@ func (n *Node) checkAddr(on string, addr netip.Prefix) (spot, error) {
 	return n.spotOn(on)
 }
 
-func (n *Node) addAddr(on string, addr netip.Prefix) error {
+func (n *Node) addAddr(on string, addr netip.Prefix) (spot, error) {
 	where, err := n.checkAddr(on, addr)
 	if err != nil {
-		return err
+		return where, err
 	}
 	s := n.lab.now().site
 	index := s.indexAt(where)
 	b := new(batch)
 	b.addAddr(index, addr, describe("port %s", where.port))
-	if err := n.ground.rtnl.do(b); err != nil {
-		return err
-	}
-	if where.port == loopback {
-		return nil
+	if err := n.ground.rtnl.do(b); err != nil || where.port == loopback {
+		return where, err
 	}
 	if err := n.ground.usable(index, addr.Addr()); err != nil {
-		return at(err, "port %s", where.port)
+		return where, at(err, "port %s", where.port)
 	}
-	return n.lab.announced(s, where, addr.Addr())
+	return where, n.lab.announced(s, where, addr.Addr())
 }
 
-func (n *Node) delAddr(on string, addr netip.Prefix) error {
+func (n *Node) delAddr(on string, addr netip.Prefix) (spot, error) {
 	where, err := n.checkAddr(on, addr)
 	if err != nil {
-		return err
+		return where, err
 	}
 	s := n.lab.now().site
-	var others []netip.Prefix
-	eachAddrs(n.planned(), on, func(addrs *[]netip.Prefix) {
-		for _, other := range *addrs {
-			if other != addr && other.Addr().Is4() && other.Masked() == addr.Masked() {
-				others = append(others, other)
-			}
-		}
-	})
+	has := s.device(where).Addrs
+	if where.port == loopback {
+		has = n.planned().Loopback
+	}
 	b := new(batch)
 	b.delAddr(s.indexAt(where), addr, describe("port %s", where.port))
-	if len(others) == 0 {
-		return n.ground.rtnl.do(b)
+	del := func() error { return n.ground.rtnl.do(b) }
+	if slices.ContainsFunc(has, func(other netip.Prefix) bool {
+		return other != addr && other.Addr().Is4() && other.Masked() == addr.Masked()
+	}) {
+		return where, n.promoting(where.port, del)
 	}
-	return n.promoting(where.port, func() error { return n.ground.rtnl.do(b) })
+	return where, del()
 }
 
 // promoting keeps the kernel from taking those of a subnet's addresses away that came after

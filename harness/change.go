@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -83,11 +84,9 @@ func (l *Lab) become(plan *topo.Plan) error {
 	return nil
 }
 
-// removed ends nodes that are no more, and forgets what was noted of them.
+// removed ends nodes that are no more, and forgets what was noted of them and of interfaces
+// that are no more.
 func (l *Lab) removed(gone []*Node) {
-	if len(gone) == 0 {
-		return
-	}
 	names := map[string]bool{}
 	for _, node := range gone {
 		names[node.name] = true
@@ -95,18 +94,11 @@ func (l *Lab) removed(gone []*Node) {
 		node.close()
 	}
 	l.edits = slices.DeleteFunc(l.edits, func(e edit) bool { return names[e.node] })
+	s := l.now().site
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for which := range l.switched {
-		if names[which.node] {
-			delete(l.switched, which)
-		}
-	}
-	for which := range l.neighbours {
-		if names[which.at.node] {
-			delete(l.neighbours, which)
-		}
-	}
+	maps.DeleteFunc(l.switched, func(which spot, _ topo.SwitchPort) bool { return s.outer[which] == 0 })
+	maps.DeleteFunc(l.neighbours, func(which neighbour, _ bool) bool { return s.indexes[which.at] == 0 })
 }
 
 // transition is a lab on its way from one plan to another.
@@ -128,19 +120,9 @@ func newTransition(l *Lab, plan *topo.Plan) *transition {
 	was := l.now()
 	t := &transition{lab: l, old: l.planned, plan: plan, was: was, addressed: map[spot]bool{}, fresh: map[string]bool{}}
 	t.site = was.site.by(edited(plan, l.edits...))
-	t.site.grounds = copied(was.site.grounds)
-	t.site.outer, t.site.isUp = copied(was.site.outer), copied(was.site.isUp)
-	t.site.number()
+	t.site.grounds = maps.Clone(was.site.grounds)
+	t.site.outer, t.site.isUp, t.site.bridges = maps.Clone(was.site.outer), maps.Clone(was.site.isUp), maps.Clone(was.site.bridges)
 	return t
-}
-
-// copied is a copy of a map, which others read while this one is changed.
-func copied[K comparable, V any](m map[K]V) map[K]V {
-	c := make(map[K]V, len(m)+4)
-	for k, v := range m {
-		c[k] = v
-	}
-	return c
 }
 
 // run does it in an order in which what is undone may be: what is new, then what is

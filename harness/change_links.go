@@ -19,7 +19,6 @@ func (t *transition) makeNodes() error {
 	}
 	if t.site.fabric == nil && t.site.hasSwitch() {
 		prepare = append(prepare, prepareFabric)
-		t.site.fabricNext = firstIndex
 	}
 	grounds, err := makeGrounds(prepare)
 	if err != nil {
@@ -86,7 +85,6 @@ func (t *transition) switchPorts(segment *topo.SegmentPlan, was bool) (all []req
 	if !was {
 		index := s.fabricNext
 		s.fabricNext++
-		s.bridges = copied(s.bridges)
 		s.bridges[segment.Name] = index
 		all = append(all, request{
 			func(b *batch) {
