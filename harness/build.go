@@ -203,7 +203,7 @@ func (s *site) configure(node *topo.NodePlan) error {
 	for _, d := range own { // what one is made on must be up
 		b.setLink(d.Index, true, describe("%s %s: set up", d.Kind, d.Name))
 	}
-	index := func(name string) int { return s.indexes[spot{node.Name, name}] }
+	index := s.indexesOf(node.Name)
 	for _, route := range node.Routes {
 		b.addRoute(route, index, describe("add route %s", routeText(route)))
 	}
@@ -211,6 +211,11 @@ func (s *site) configure(node *topo.NodePlan) error {
 		b.addRule(rule, describe("add rule %s", rule))
 	}
 	return at(s.grounds[node.Name].rtnl.do(b), "%s", title(node))
+}
+
+// indexesOf finds the indexes of a node's interfaces by their names; 0 for none.
+func (s *site) indexesOf(node string) func(string) int {
+	return func(name string) int { return s.indexes[spot{node, name}] }
 }
 
 func routeText(route topo.RoutePlan) string {

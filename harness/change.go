@@ -112,13 +112,14 @@ type transition struct {
 	added     []spot          // interfaces that are new
 	addressed map[spot]bool   // and such that have new addresses
 	fresh     map[string]bool // nodes that are new
+	returned  map[spot]bool   // interfaces that were taken away, and made again
 	// fabricLater are requests for switches' ends that stay.
 	fabricLater []request
 }
 
 func newTransition(l *Lab, plan *topo.Plan) *transition {
 	was := l.now()
-	t := &transition{lab: l, old: l.planned, plan: plan, was: was, addressed: map[spot]bool{}, fresh: map[string]bool{}}
+	t := &transition{lab: l, old: l.planned, plan: plan, was: was, addressed: map[spot]bool{}, fresh: map[string]bool{}, returned: map[spot]bool{}}
 	t.site = was.site.by(edited(plan, l.edits...))
 	t.site.grounds = maps.Clone(was.site.grounds)
 	t.site.outer, t.site.isUp, t.site.bridges = maps.Clone(was.site.outer), maps.Clone(was.site.isUp), maps.Clone(was.site.bridges)
@@ -129,7 +130,7 @@ func newTransition(l *Lab, plan *topo.Plan) *transition {
 // otherwise, then what is gone, and at last what cannot be taken back.
 func (t *transition) run() error {
 	for _, step := range []func() error{
-		t.makeNodes, t.makeLinks, t.configure, t.removeLinks, t.route, t.settleLinks, t.settleNodes,
+		t.makeNodes, t.makeLinks, t.returns, t.configure, t.removeLinks, t.route, t.settleLinks, t.settleNodes,
 	} {
 		if err := step(); err != nil {
 			return err

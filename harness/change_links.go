@@ -136,16 +136,14 @@ func (t *transition) removeLinks() error {
 	var fabric []request
 	seen := map[string]bool{} // wires
 	for i := range t.old.Nodes {
-		before := &t.old.Nodes[i]
-		after, stays := t.plan.Node(before.Name)
-		if !stays {
-			after = &topo.NodePlan{}
+		node := &t.old.Nodes[i]
+		if after := t.after(node); after.Name == "" { // with a port what is made on it would go unseen
+			if err := t.requests(t.was.site.grounds[node.Name], t.oldDevices(node, after)); err != nil {
+				return at(err, "%s", title(node))
+			}
 		}
-		if len(beyond(before, after)) > 0 {
-			t.reroutes(before.Name, beyond(before, after))
-		}
-		for _, d := range beyond(before, after) {
-			where := spot{before.Name, d.Name}
+		for _, d := range t.leaving(node) {
+			where := spot{node.Name, d.Name}
 			segment, _ := t.old.Segment(d.Segment)
 			switch {
 			case d.Kind != topo.PortKind || segment == nil:
@@ -182,12 +180,14 @@ func (t *transition) unplug(segment *topo.SegmentPlan, where spot) request {
 			ref = r
 		}
 	}
-	t.restores(where)
 	return request{
 		func(b *batch) {
 			b.delLink(index, describe("switch %s: node %s: take port %s away", segment.Name, where.node, where.port))
 		},
-		func(b *batch) { t.was.site.addSwitchPort(b, segment, ref) },
+		func(b *batch) {
+			t.was.site.addSwitchPort(b, segment, ref)
+			t.returned[where] = true
+		},
 	}
 }
 
@@ -206,7 +206,6 @@ func (t *transition) unbridge(segment *topo.SegmentPlan) request {
 func (t *transition) cut(segment *topo.SegmentPlan, where spot) error {
 	for _, ref := range segment.Ports {
 		delete(t.site.isUp, spot{ref.Node, ref.Port})
-		t.restores(spot{ref.Node, ref.Port})
 	}
 	g := t.was.site.grounds[where.node]
 	b := new(batch)
@@ -217,42 +216,12 @@ func (t *transition) cut(segment *topo.SegmentPlan, where spot) error {
 	t.did(func() error {
 		batches := map[string]*batch{}
 		owner := t.was.site.addWire(batches, segment)
+		for _, ref := range segment.Ports {
+			t.returned[spot{ref.Node, ref.Port}] = true
+		}
 		return t.was.site.grounds[owner].rtnl.do(batches[owner])
 	})
 	return nil
-}
-
-// restores notes that a port that is taken away has what it had, once it is back.
-func (t *transition) restores(where spot) {
-	s := t.was.site
-	d := s.device(where)
-	t.did(func() error {
-		b := new(batch)
-		for _, prefix := range d.Addrs {
-			b.replaceAddr(d.Index, prefix, describe("port %s: set address %s again", d.Name, prefix))
-		}
-		if d.Master != "" {
-			b.setMaster(d.Index, s.indexes[spot{where.node, d.Master}], describe("%s: make it a port of %s again", d.Name, d.Master))
-		}
-		b.setLink(d.Index, true, describe("port %s: set up again", d.Name))
-		return s.grounds[where.node].rtnl.do(b)
-	})
-}
-
-// reroutes notes that a node has its routes by interfaces that are taken away, once these are
-// back.
-func (t *transition) reroutes(node string, devices []*topo.DevicePlan) {
-	s, taken := t.was.site, t.lab.taken(node)
-	t.did(func() error {
-		b := new(batch)
-		for _, route := range s.owners[node].Routes {
-			if by(devices, route) && (route.Table != 0 || !slices.Contains(taken, route.To)) {
-				b.setRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, route, func(name string) int { return s.indexes[spot{node, name}] },
-					describe("add route %s again", routeText(route)))
-			}
-		}
-		return s.grounds[node].rtnl.do(b)
-	})
 }
 
 // delLink takes an interface away, and the other end of a pair with it.

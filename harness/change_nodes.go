@@ -51,7 +51,7 @@ func (t *transition) differences(before, after *topo.NodePlan) (all []request, e
 	for _, p := range without(after.Loopback, before.Loopback) {
 		all = append(all, addAddr(loopback, loIndex, p))
 	}
-	for _, d := range t.order(after) {
+	for _, d := range inOrder(after) {
 		if byIndex(before, d.Index) == nil && !t.site.isUp[spot{after.Name, d.Name}] {
 			all = append(all, request{do: func(b *batch) { b.setLink(d.Index, true, describe("port %s: set up", d.Name)) }})
 		}
@@ -59,8 +59,8 @@ func (t *transition) differences(before, after *topo.NodePlan) (all []request, e
 	return append(all, t.oldDevices(before, after)...), nil
 }
 
-// order are a node's interfaces, each after what it is made on.
-func (t *transition) order(node *topo.NodePlan) []*topo.DevicePlan {
+// inOrder are a node's interfaces, each after what it is made on.
+func inOrder(node *topo.NodePlan) []*topo.DevicePlan {
 	var ports []*topo.DevicePlan
 	for i := range node.Devices {
 		if node.Devices[i].Kind == topo.PortKind {
@@ -110,7 +110,6 @@ func (t *transition) oldDevices(before, after *topo.NodePlan) (all []request) {
 		if byIndex(after, d.Index) != nil {
 			continue
 		}
-		again := t.was.site.device(spot{before.Name, d.Name})
 		kind, err := device.Of(d.Kind)
 		if err != nil {
 			continue // none that was made
@@ -118,10 +117,7 @@ func (t *transition) oldDevices(before, after *topo.NodePlan) (all []request) {
 		r := t.makes(t.was.site, before.Name, d, kind)
 		all = append(all, request{r.undo, func(b *batch) {
 			r.do(b)
-			for _, prefix := range again.Addrs {
-				b.addAddr(d.Index, prefix, describe("port %s: set address %s again", d.Name, prefix))
-			}
-			b.setLink(d.Index, true, describe("port %s: set up again", d.Name))
+			t.returned[spot{before.Name, d.Name}] = true
 		}})
 	}
 	return all

@@ -3,6 +3,7 @@ package harness_test
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
@@ -57,4 +58,33 @@ func TestAPortInThePlaceOfAnother(t *testing.T) {
 		t.Errorf("it has %v, and before somebody gave it more %v", after, before)
 	}
 	same(t, lab)
+}
+
+// Tunnels and bridges that a change which failed had taken away are as they were.
+func TestDevicesAfterAChangeThatFails(t *testing.T) {
+	harness.Require(t, harness.VXLAN, harness.MACVLAN, harness.NftTool)
+	t.Parallel()
+	network := topo.New("over")
+	lan := network.Switch("lan", "10.0.0.0/24")
+	core, hall := network.Switch("core", "10.0.1.0/24"), network.Switch("hall", "10.0.2.0/24")
+	over := network.VXLAN("over", core, 7, "10.9.0.0/24")
+	side := network.MACVLAN("side", core, "10.8.0.0/24")
+	network.Host("b", core, over)
+	network.Host("a", core, over, side)
+	bridge := network.Host("c", lan, hall).Bridge("br0", lan, hall)
+	lab := harness.Up(t, network)
+	before := standing(t, lab)
+	for what, take := range map[string]func(n *topo.Network){
+		"a tunnel":             func(n *topo.Network) { n.Node("a").Detach(n.Segment("over")) },
+		"a bridge and a port":  func(n *topo.Network) { n.Remove(bridge, n.Segment("lan")) },
+		"nodes with their own": func(n *topo.Network) { n.Remove(n.Node("a"), n.Node("c")) },
+	} {
+		err := lab.Change(func(n *topo.Network) { take(n); n.Node("b").Nft("nonsense") })
+		if err == nil || strings.Contains(err.Error(), "undone") {
+			t.Error(what, err)
+		}
+		stands(t, before, standing(t, lab))
+		arrives(t, lab.Node("a"), lab.Node("b"), lab.Node("b").Addrs()...)
+		same(t, lab)
+	}
 }

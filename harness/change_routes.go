@@ -40,17 +40,14 @@ func by(gone []*topo.DevicePlan, r topo.RoutePlan) bool {
 // routes are those that are new, that lead elsewhere, and that are no more. One that leads
 // elsewhere is replaced, so that there is always one.
 func (t *transition) routes(before, after *topo.NodePlan) (all []request) {
-	index := func(s *site) func(string) int {
-		return func(name string) int { return s.indexes[spot{after.Name, name}] }
-	}
 	add := func(s *site, r topo.RoutePlan, flags uint16) func(*batch) {
 		return func(b *batch) {
-			b.setRoute(unix.RTM_NEWROUTE, flags, r, index(s), describe("add route %s", routeText(r)))
+			b.setRoute(unix.RTM_NEWROUTE, flags, r, s.indexesOf(after.Name), describe("add route %s", routeText(r)))
 		}
 	}
 	del := func(s *site, r topo.RoutePlan) func(*batch) {
 		return func(b *batch) {
-			b.setRoute(unix.RTM_DELROUTE, 0, r, index(s), describe("delete route %s", routeText(r)))
+			b.setRoute(unix.RTM_DELROUTE, 0, r, s.indexesOf(after.Name), describe("delete route %s", routeText(r)))
 		}
 	}
 	const create, replace = unix.NLM_F_CREATE | unix.NLM_F_EXCL, unix.NLM_F_CREATE | unix.NLM_F_REPLACE

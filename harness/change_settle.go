@@ -15,7 +15,7 @@ func (t *transition) settleLinks() error {
 	if err := t.requests(t.site.fabric, t.fabricLater); err != nil {
 		return err
 	}
-	if err := t.carriers(); err != nil {
+	if err := t.site.carriers(t.added); err != nil {
 		return err
 	}
 	var questions []question
@@ -37,25 +37,25 @@ func (t *transition) settleLinks() error {
 	return answered(questions)
 }
 
-// carriers makes the kernel act on the carrier of both ends of what is new.
-func (t *transition) carriers() error {
+// carriers makes the kernel act on the carrier of both ends of ports that are new.
+func (s *site) carriers(ports []spot) error {
 	fabric, own := new(batch), map[string]*batch{}
-	for _, where := range t.added {
-		if outer, on := t.site.outer[where]; on {
+	for _, where := range ports {
+		if outer, on := s.outer[where]; on {
 			fabric.getLink(outer, describe("switch: look at port %s of %s", where.port, where.node))
 		}
 		if own[where.node] == nil {
 			own[where.node] = new(batch)
 		}
-		own[where.node].getLink(t.site.indexes[where], describe("port %s: look at link", where.port))
+		own[where.node].getLink(s.indexes[where], describe("port %s: look at link", where.port))
 	}
 	if len(fabric.what) > 0 {
-		if err := t.site.fabric.rtnl.do(fabric); err != nil {
+		if err := s.fabric.rtnl.do(fabric); err != nil {
 			return err
 		}
 	}
 	for node, b := range own {
-		if err := t.site.grounds[node].rtnl.do(b); err != nil {
+		if err := s.grounds[node].rtnl.do(b); err != nil {
 			return at(err, "node %s", node)
 		}
 	}

@@ -24,7 +24,7 @@ func (n *Node) AddRoute(route topo.Route) error {
 			}
 		}
 		b := new(batch)
-		b.addRoute(made, n.indexOf, describe("add route %s", routeText(made)))
+		b.addRoute(made, n.lab.now().site.indexesOf(n.name), describe("add route %s", routeText(made)))
 		return n.ground.rtnl.do(b)
 	}
 	err := n.alter(add, func(p *topo.NodePlan) {
@@ -39,9 +39,6 @@ func (n *Node) AddRoute(route topo.Route) error {
 	})
 	return err
 }
-
-// indexOf is the index of the node's interface of that name; 0 for none.
-func (n *Node) indexOf(name string) int { return n.lab.now().site.indexes[spot{n.name, name}] }
 
 // DelRoute takes the node's routes to a destination away, those of the main table, or those
 // of the tables that are named: 0.0.0.0/0 and ::/0 are the default routes. Without one it
