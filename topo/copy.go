@@ -1,7 +1,6 @@
 package topo
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 )
@@ -40,14 +39,10 @@ func (n *Network) Copy(keeping *Plan) *Network {
 		c.segments = append(c.segments, copied)
 		if keeping != nil {
 			copied.held = &held{name: keeping.Segments[i].Bridge}
+			c.fabric = append(c.fabric, copied.held.name)
 		}
 	}
 	outers := keeping.outers()
-	for i := range n.segments {
-		if keeping != nil {
-			c.fabric = append(c.fabric, keeping.Segments[i].Bridge)
-		}
-	}
 	for _, outer := range outers {
 		c.fabric = append(c.fabric, outer)
 	}
@@ -85,7 +80,7 @@ func (a aliases) through(n *Network) aliases {
 
 // follow has what goes by a thing go by its copy; what was taken away goes by nothing.
 func follow[T any](next, older map[*T]*T) {
-	for old, now := range maps.Clone(older) {
+	for old, now := range older {
 		if copied, stays := next[now]; stays {
 			next[old] = copied
 		}
