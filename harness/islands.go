@@ -3,6 +3,7 @@ package harness
 import (
 	"slices"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/topo"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -120,8 +121,8 @@ func (j *joints) read(g *ground, name string) error {
 func vlansOfLinks(links []netlink.Link) (filtering map[int]bool, vlans map[int32][]*nl.BridgeVlanInfo, err error) {
 	filtering = map[int]bool{}
 	for _, link := range links {
-		if bridge, is := link.(*netlink.Bridge); is && bridge.VlanFiltering != nil && *bridge.VlanFiltering {
-			filtering[bridge.Index] = true
+		if inspect.KeepsVLANs(link) {
+			filtering[link.Attrs().Index] = true
 		}
 	}
 	if len(filtering) > 0 {

@@ -22,8 +22,8 @@ func (v *BridgeVLANs) Carries(id int) bool {
 	return slices.Contains(v.Untagged, id) || slices.Contains(v.Tagged, id)
 }
 
-// filters says whether a link is a bridge that keeps VLANs apart.
-func filters(link netlink.Link) bool {
+// KeepsVLANs says whether a link is a bridge that keeps VLANs apart.
+func KeepsVLANs(link netlink.Link) bool {
 	bridge, is := link.(*netlink.Bridge)
 	return is && bridge.VlanFiltering != nil && *bridge.VlanFiltering
 }

@@ -58,7 +58,7 @@ func (ns Namespace) Links() ([]Link, error) {
 	for i, link := range links {
 		all[i] = linkOf(link)
 		ports = ports || all[i].Master != 0
-		if filters(link) {
+		if KeepsVLANs(link) {
 			filtering[all[i].Index] = true
 		}
 	}
