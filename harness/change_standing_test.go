@@ -2,6 +2,7 @@ package harness_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -85,6 +86,32 @@ func (c *talk) goesOn(t *testing.T) {
 		buf := make([]byte, 5)
 		if _, err := pair[1].Read(buf); err != nil {
 			t.Error("the connection is not what it was:", err)
+		}
+	}
+}
+
+// repeater starts a process on a node, and says whether it is there still.
+func repeater(t *testing.T, node *harness.Node) (repeats func()) {
+	t.Helper()
+	program := node.Command("cat")
+	cat, err := program.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	echoed, err := program.StdoutPipe()
+	if err == nil {
+		err = program.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if _, err := cat.Write([]byte("still")); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.ReadFull(echoed, make([]byte, 5)); err != nil {
+			t.Error("the process is no more:", err)
 		}
 	}
 }

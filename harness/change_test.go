@@ -3,7 +3,6 @@ package harness_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -56,18 +55,7 @@ func TestChange(t *testing.T) {
 	network, _, _ := branch()
 	lab := harness.Up(t, network)
 	talk := talks(t, lab.Node("client"), lab.Node("server"))
-	program := lab.Node("fw").Command("cat")
-	cat, err := program.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	echoed, err := program.StdoutPipe()
-	if err == nil {
-		err = program.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	repeats := repeater(t, lab.Node("fw"))
 	for _, c := range changes {
 		before := standing(t, lab, c.but...)
 		if err := lab.Change(c.change); err != nil {
@@ -82,12 +70,7 @@ func TestChange(t *testing.T) {
 		}
 		same(t, lab)
 	}
-	if _, err := cat.Write([]byte("still")); err != nil {
-		t.Error(err)
-	}
-	if _, err := io.ReadFull(echoed, make([]byte, 5)); err != nil {
-		t.Error("the process is no more:", err)
-	}
+	repeats()
 	// Who runs commands knows the others by their names, and their namespaces.
 	known, err := lab.Node("fw").Command("sh", "-c", "cat /etc/hosts; ls /run/netns").Output()
 	if err != nil {

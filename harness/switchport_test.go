@@ -34,6 +34,16 @@ func ends(t *testing.T, lab *harness.Lab) (ports map[string]inspect.BridgePort, 
 	return ports, static
 }
 
+// twoOnASwitch are hosts a and b.
+func twoOnASwitch(t *testing.T, name string) *harness.Lab {
+	t.Helper()
+	network := topo.New(name)
+	lan := network.Switch("lan", "10.0.1.0/24")
+	network.Host("a", lan)
+	network.Host("b", lan)
+	return harness.Up(t, network)
+}
+
 func TestPortsOfASwitch(t *testing.T) {
 	t.Parallel()
 	network := topo.New("ports")
@@ -84,11 +94,7 @@ func TestPortsOfASwitch(t *testing.T) {
 
 func TestALockedPortOfASwitch(t *testing.T) {
 	t.Parallel()
-	network := topo.New("locked")
-	lan := network.Switch("lan", "10.0.0.0/24")
-	network.Host("a", lan)
-	network.Host("b", lan)
-	lab := harness.Up(t, network)
+	lab := twoOnASwitch(t, "locked")
 	if ports, err := lab.Switch("lan"); ports != nil || err != nil {
 		t.Errorf("of a plain switch there is nothing to tell: %v %v", ports, err)
 	}

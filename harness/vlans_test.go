@@ -110,11 +110,7 @@ func TestMistakesAboutVLANs(t *testing.T) {
 // A kernel that keeps no VLANs apart says so, whenever it is asked to.
 func TestVLANsThatTheKernelLacks(t *testing.T) {
 	t.Parallel()
-	network := topo.New("lacking")
-	lan := network.Switch("lan", "10.0.1.0/24")
-	network.Host("a", lan)
-	network.Host("b", lan)
-	lab := harness.Up(t, network)
+	lab := twoOnASwitch(t, "lacking")
 	err := lab.Node("a").Port("lan").SetVLANs(100)
 	if err == nil {
 		if got := lab.Node("a").Port("lan").Switch().Access; got != 100 {
