@@ -257,10 +257,14 @@ func (s *site) lab() *Lab {
 // settle does what needs a working network: the sysctls of ports, the rules, and
 // what was chosen of the switches' ports.
 func (l *Lab) settle(s *site) error {
+	var ports []spot
 	for _, node := range l.now().nodes {
 		if err := node.settle(); err != nil {
 			return at(err, "%s", title(node.plan))
 		}
+		for i := range node.plan.Ports {
+			ports = append(ports, spot{node.name, node.plan.Ports[i].Name})
+		}
 	}
-	return l.giveSwitches()
+	return s.giveSwitches(ports)
 }

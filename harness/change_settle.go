@@ -65,10 +65,7 @@ func (s *site) carriers(ports []spot) error {
 // usable waits for an interface's addresses, and has its neighbours forget them.
 func (t *transition) usable(where spot) error {
 	d := t.site.device(where)
-	addrs := addrsOf(d.Addrs)
-	if t.site.ipv6 && !noIPv6() && d.MAC != [6]byte{} && t.site.owners[where.node].HasIPv6() {
-		addrs = append(addrs, linkLocal(d.MAC))
-	}
+	addrs := append(addrsOf(d.Addrs), t.site.linkLocals(where)...)
 	if err := t.site.grounds[where.node].usable(d.Index, addrs...); err != nil {
 		return err
 	}
@@ -109,7 +106,7 @@ func (t *transition) ask(segment string, asker, of spot) question {
 // settleNodes brings in what a network that is there allows: sysctls, rules and what was
 // chosen of switches' ends. Rules are last, for they cannot be taken back.
 func (t *transition) settleNodes() error {
-	if err := t.switches(); err != nil {
+	if err := t.site.giveSwitches(t.added); err != nil {
 		return err
 	}
 	if err := t.kept(t.sysctls); err != nil {
@@ -162,24 +159,4 @@ func (t *transition) sysctls(before, after *topo.NodePlan) error {
 		}
 		return nil
 	})
-}
-
-// switches gives ends of switches that are new what was chosen of them.
-func (t *transition) switches() error {
-	var locked []int
-	for _, where := range t.added {
-		node, _ := t.plan.Node(where.node)
-		port, is := node.Port(where.port)
-		index, on := t.site.outer[where]
-		if !is || !on || port.Switch.IsPlain() {
-			continue
-		}
-		if err := giveSwitch(t.site.fabric, index, topo.SwitchPort{}, port.Switch); err != nil {
-			return at(err, "%s: port %s: the switch's end", title(node), port.Name)
-		}
-		if port.Switch.Locked {
-			locked = append(locked, index)
-		}
-	}
-	return areLocked(t.site.fabric, locked...)
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/topo"
-	"golang.org/x/sys/unix"
 )
 
 // Port is a node's end on a segment.
@@ -167,16 +166,11 @@ func (p *Port) forget(segment *topo.SegmentPlan) error {
 // that is being asked for in vain fails later, although the port answers by now.
 // It says whether the peer is up.
 func (p *Port) remind(peer spot, addrs []netip.Prefix) (up bool, err error) {
-	lab, now := p.node.lab, p.node.lab.now()
-	link, err := now.byName[peer.node].Netlink().LinkByIndex(now.site.indexes[peer])
-	if err != nil {
+	lab, s := p.node.lab, p.node.lab.now().site
+	if up, err = s.grounds[peer.node].isUp(s.indexes[peer]); err != nil {
 		return false, at(err, "look at port %s of %s", peer.port, peer.node)
 	}
-	const works = unix.IFF_UP | unix.IFF_LOWER_UP
-	if err := lab.forget(now.site, peer, addrsOf(addrs)...); err != nil {
-		return false, err
-	}
-	return link.Attrs().RawFlags&works == works, nil
+	return up, lab.forget(s, peer, addrsOf(addrs)...)
 }
 
 // Down takes the interface down; the other end loses its carrier.

@@ -173,17 +173,22 @@ func unambiguous(all []question, s *site, segment *topo.SegmentPlan) []question 
 
 // asked are the addresses of a port that a control asks for.
 func (s *site) asked(at spot) []netip.Addr {
-	port := s.device(at)
-	var asked []netip.Addr
-	if s.ipv6 && !noIPv6() && port.MAC != [6]byte{} && s.owners[at.node].HasIPv6() {
-		asked = append(asked, linkLocal(port.MAC))
-	}
+	port, asked := s.device(at), s.linkLocals(at)
 	for _, prefix := range port.Addrs {
 		if prefix.Addr().Is6() || !carrierBarrier() || port.Kind != topo.PortKind {
 			asked = append(asked, prefix.Addr())
 		}
 	}
 	return asked
+}
+
+// linkLocals is the link-local address that an interface has, if it has one.
+func (s *site) linkLocals(at spot) []netip.Addr {
+	d := s.device(at)
+	if !s.ipv6 || noIPv6() || d.MAC == [6]byte{} || !s.owners[at.node].HasIPv6() {
+		return nil
+	}
+	return []netip.Addr{linkLocal(d.MAC)}
 }
 
 func (s *site) question(segment string, asker, at spot, target netip.Addr) question {

@@ -120,24 +120,21 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 
 // giveSwitches gives the ends of switches what was chosen of them in the declaration: when
 // the network works, since what makes sure of that could not pass them.
-func (l *Lab) giveSwitches() error {
+func (s *site) giveSwitches(ports []spot) error {
 	var locked []int
-	for i := range l.now().plan.Nodes {
-		node := &l.now().plan.Nodes[i]
-		for j := range node.Ports {
-			port, which := &node.Ports[j], spot{node.Name, node.Ports[j].Name}
-			if port.Switch.IsPlain() {
-				continue
-			}
-			if err := giveSwitch(l.now().fabric, l.now().site.outer[which], topo.SwitchPort{}, port.Switch); err != nil {
-				return at(err, "%s: port %s: the switch's end", title(node), port.Name)
-			}
-			if port.Switch.Locked {
-				locked = append(locked, l.now().site.outer[which])
-			}
+	for _, which := range ports {
+		chosen := declaredEnd(s.plan, which)
+		if chosen.IsPlain() {
+			continue
+		}
+		if err := giveSwitch(s.fabric, s.outer[which], topo.SwitchPort{}, chosen); err != nil {
+			return at(err, "%s: port %s: the switch's end", title(s.owners[which.node]), which.port)
+		}
+		if chosen.Locked {
+			locked = append(locked, s.outer[which])
 		}
 	}
-	return areLocked(l.now().fabric, locked...)
+	return areLocked(s.fabric, locked...)
 }
 
 // giveSwitch tells the kernel. What was learned at the port, when it was another, is
