@@ -3,6 +3,7 @@ package harness_test
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +43,7 @@ func TestAPortInThePlaceOfAnother(t *testing.T) {
 	before := printer.Addrs()
 	for _, err := range []error{
 		printer.Port("lan").SetIsolated(true), printer.AddAddr("lan", netip.MustParsePrefix("10.0.1.77/24")),
+		printer.AddRoute(topo.Route{To: "198.51.100.0/24", Via: fw.String()}),
 		printer.AddNeighbour("lan", fw, net.HardwareAddr{2, 0, 0, 0, 0, 9}),
 		lab.Change(func(n *topo.Network) { n.Node("printer").Detach(n.Segment("lan")) }),
 		lab.Change(func(n *topo.Network) { n.Node("printer").Attach(n.Segment("lan").At("10.0.1.2", "fd00:1::2")) }),
@@ -56,6 +58,9 @@ func TestAPortInThePlaceOfAnother(t *testing.T) {
 	arrives(t, lab.Node("client"), printer, printer.Addrs()...)
 	if after := printer.Addrs(); len(after) != len(before) {
 		t.Errorf("it has %v, and before somebody gave it more %v", after, before)
+	}
+	if plan, _ := lab.Plan().Node("printer"); slices.ContainsFunc(plan.Routes, func(r topo.RoutePlan) bool { return r.To.String() == "198.51.100.0/24" }) {
+		t.Errorf("the route by the port before is planned: %v", plan.Routes)
 	}
 	same(t, lab)
 }

@@ -26,7 +26,7 @@ func (t *transition) route() error {
 }
 
 // by says whether a route leads by nothing but interfaces that are taken away, with which the
-// kernel takes it: see reroutes.
+// kernel takes it: see returns.
 func by(gone []*topo.DevicePlan, r topo.RoutePlan) bool {
 	is := func(name string) bool {
 		return slices.ContainsFunc(gone, func(d *topo.DevicePlan) bool { return d.Name == name })

@@ -16,9 +16,11 @@ import (
 // is an error, and so is a route that the node has already.
 func (n *Node) AddRoute(route topo.Route) error {
 	var made topo.RoutePlan
+	var had *topo.NodePlan // with the interfaces that it leads by
 	add := func(n *Node) error {
 		if !made.To.IsValid() { // a twin gets what was planned
 			var err error
+			had = n.planned()
 			if made, err = n.lab.declared.PlanRoute(n.lab.now().plan, n.name, route); err != nil {
 				return at(err, "add route")
 			}
@@ -28,7 +30,7 @@ func (n *Node) AddRoute(route topo.Route) error {
 		return n.ground.rtnl.do(b)
 	}
 	err := n.alter(add, func(p *topo.NodePlan) {
-		if !slices.ContainsFunc(p.Routes, func(r topo.RoutePlan) bool { return reflect.DeepEqual(r, made) }) {
+		if !by(beyond(had, p), made) && !slices.ContainsFunc(p.Routes, func(r topo.RoutePlan) bool { return reflect.DeepEqual(r, made) }) {
 			p.Routes = append(p.Routes, made)
 		}
 	})
