@@ -33,27 +33,33 @@ func (s *state) nftables(w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(w, "Names only, without rules: %v\n", missing)
-	return chainNames(w, conn, tables)
+	return chainNames(w)
 }
 
 // chainNames writes what can be said of a ruleset without nft.
-func chainNames(w io.Writer, conn *nftables.Conn, tables []*nftables.Table) error {
-	for _, table := range tables {
-		fmt.Fprintf(w, "table %s %s\n", tableFamily(table.Family), table.Name)
+func chainNames(w io.Writer) error {
+	conn, err := inspect.DialRuleset()
+	if err != nil {
+		return err
 	}
-	chains, err := conn.ListChains()
-	for _, chain := range chains {
-		if strings.HasPrefix(chain.Table.Name, reserved) {
-			continue
-		}
-		rules, _ := conn.GetRules(chain.Table, chain)
-		fmt.Fprintf(w, "chain %s %s %s: %d rules", tableFamily(chain.Table.Family), chain.Table.Name, chain.Name, len(rules))
-		if chain.Policy != nil {
-			fmt.Fprintf(w, ", policy %s", map[nftables.ChainPolicy]string{nftables.ChainPolicyDrop: "drop", nftables.ChainPolicyAccept: "accept"}[*chain.Policy])
-		}
-		fmt.Fprintln(w)
+	defer func() { _ = conn.Close() }()
+	set, err := inspect.ReadRuleset(conn)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, table := range set.Tables {
+		fmt.Fprintf(w, "table %s %s\n", table.Family, table.Name)
+	}
+	for _, table := range set.Tables {
+		for _, chain := range table.Chains {
+			fmt.Fprintf(w, "chain %s: %d rules", chain, len(chain.Rules))
+			if chain.Hook != "" {
+				fmt.Fprintf(w, ", policy %s", map[bool]string{true: "drop", false: "accept"}[chain.Drops])
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	return nil
 }
 
 func tableFamily(family nftables.TableFamily) string {

@@ -206,6 +206,24 @@ func TestRuleCoverageOfRulesThatChange(t *testing.T) {
 	)
 }
 
+// A rule that a library cannot decode (one about a direction of a connection) hides none of the others.
+func TestRuleCoverageOfConnectionsDirections(t *testing.T) {
+	file := covering(t)
+	t.Run("", func(t *testing.T) {
+		lab := harness.Up(t, office(`table inet filter { chain forward {
+			type filter hook forward priority 0; policy accept;
+			ct original ip saddr 10.0.9.0/24 drop
+			ct reply ip saddr 10.0.2.1 drop
+		}; }`))
+		ask(t, lab.Node("client"), lab.Node("server"), ssh.Within(silence))
+	})
+	tells(t, file,
+		"decided office fw inet filter forward 0 policy accept",
+		"never office fw inet filter forward 1 ct original ip saddr 10.0.9.0/24 drop",
+		"decided office fw inet filter forward 1 ct reply ip saddr 10.0.2.1 drop",
+	)
+}
+
 // Rules of iptables-nft are rules, and their comments are the rules'.
 func TestRuleCoverageOfIptables(t *testing.T) {
 	harness.Require(t, harness.IptablesTool)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // CompareRules says what a change of a node's rules does: each text takes the place of all rules that the node has,
@@ -76,7 +77,7 @@ func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error
 // ruled says whether one of two nodes has rules.
 func ruled(nodes ...*harness.Node) (bool, error) {
 	for _, n := range nodes {
-		set, err := readRules(n)
+		set, err := watch.ReadRules(n)
 		if err != nil || len(set.Tables) > 0 {
 			return true, err
 		}

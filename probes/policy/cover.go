@@ -97,7 +97,7 @@ func openCover(node *harness.Node) (*cover, error) {
 	if err = ns.Fill(c.state, inspect.Want{Sysctls: sysctls(c.state.Links)}); err != nil {
 		return nil, err
 	}
-	if c.set, err = readRules(node); err != nil {
+	if c.set, err = watch.ReadRules(node); err != nil {
 		return nil, err
 	}
 	if c.kernel, err = openKernel(node, c.state.Links); err != nil {
@@ -114,19 +114,6 @@ func openCover(node *harness.Node) (*cover, error) {
 	}
 	c.list(watch.RuleTexts(node))
 	return c, nil
-}
-
-func readRules(node *harness.Node) (set *inspect.Ruleset, err error) {
-	var conn *inspect.RulesetConn
-	err = node.Do(func() error {
-		conn, err = inspect.DialRuleset()
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close() }()
-	return inspect.ReadRuleset(conn)
 }
 
 // list makes an entry of each rule and policy.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -130,24 +131,42 @@ func rulesets() (lines []string, err error) {
 		}
 		name := fmt.Sprintf("nftables %d %s %s", chain.Table.Family, chain.Table.Name, chain.Name)
 		lines = append(lines, fmt.Sprintf("%s: type %s, policy %d", name, chain.Type, policy))
-		rules, err := conn.GetRules(chain.Table, chain)
-		if err != nil {
-			return nil, err
-		}
-		for _, rule := range rules {
-			text, err := ruleText(rule)
-			if err != nil {
-				return nil, err
+	}
+	if err != nil || len(chains) == 0 {
+		return lines, err
+	}
+	texts, err := ruleTexts()
+	return append(lines, texts...), err
+}
+
+// ruleTexts are all rules, also such as google/nftables cannot decode.
+func ruleTexts() (lines []string, err error) {
+	conn, err := inspect.DialRuleset()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	set, err := inspect.ReadRuleset(conn)
+	if err != nil {
+		return nil, err
+	}
+	for _, table := range set.Tables {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				text, err := ruleText(rule)
+				if err != nil {
+					return nil, err
+				}
+				lines = append(lines, fmt.Sprintf("nftables %s: rule %d: %s", chain, rule.Handle, text))
 			}
-			lines = append(lines, fmt.Sprintf("%s: rule %d: %s", name, rule.Handle, text))
 		}
 	}
-	return lines, err
+	return lines, nil
 }
 
 // ruleText is a rule without what it has counted.
-func ruleText(rule *nftables.Rule) (string, error) {
-	counts := func(e expr.Any) bool {
+func ruleText(rule *inspect.Rule) (string, error) {
+	counts := func(e any) bool {
 		switch e.(type) {
 		case *expr.Counter, *expr.Quota:
 			return true

@@ -87,7 +87,11 @@ var _ = Describe("the look at a network", func() {
 				IP: net.IPv4(10, 0, 0, 9), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}})
 		}, "+ neighbour 10.0.0.9: index 2, mac 02:00:00:00:00:09"),
 		Entry("nftables rules", func(n *harness.Node) error { return n.Nftables(addRule) },
-			"+ nftables 1 new", "+ nftables 1 new input: type filter, policy 0", "+ nftables 1 new input: rule "),
+			"+ nftables 1 new", "+ nftables 1 new input: type filter, policy 0", "+ nftables inet new input: rule "),
+		Entry("a rule that a library cannot decode", func(n *harness.Node) error {
+			harness.Require(GinkgoTB(), harness.NftTool)
+			return n.Nft("table ip new { chain c { ct original ip saddr 10.0.0.0/24 accept; }; }")
+		}, "+ nftables ip new c: rule "),
 		Entry("another kernel parameter", func(n *harness.Node) error { return n.SetSysctl("net.ipv4.ip_forward", "1") },
 			"- sysctl net/ipv4/ip_forward = 0", "+ sysctl net/ipv4/ip_forward = 1"),
 	)

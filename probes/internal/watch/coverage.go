@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
@@ -134,13 +133,13 @@ func (l *ledger) complain(format string, args ...any) {
 }
 
 // look reads the node's rules, unless they are those of the last time.
-func (l *ledger) look(nft *nftables.Conn, generation uint32) (*ruleset, error) {
+func (l *ledger) look(generation uint32) (*ruleset, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.now != nil && l.now.generation == generation {
 		return l.now, nil
 	}
-	read, err := readRuleset(l.node, nft)
+	read, err := readRuleset(l.node)
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +168,8 @@ func (l *ledger) end() {
 		l.before()
 	}
 	if !l.node.Attached() {
-		err := l.node.Nftables(func(nft *nftables.Conn) error {
-			const none = 0 // that of the last time, whatever it is, is not this one's
-			_, err := l.look(nft, none)
-			return err
-		})
-		if err != nil {
+		const none = 0 // that of the last time, whatever it is, is not this one's
+		if _, err := l.look(none); err != nil {
 			l.complain("the rules at the end: %v", err)
 		}
 	}

@@ -2,9 +2,7 @@ package watch
 
 import (
 	"os/exec"
-	"slices"
 
-	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 )
@@ -45,11 +43,17 @@ func iptablesText(node *harness.Node, r *evidence.Rule) string {
 
 // numberOf is a rule's number in its chain, from 0 on.
 func numberOf(node *harness.Node, r *evidence.Rule) (number int, ok bool) {
-	err := node.Nftables(func(conn *nftables.Conn) error {
-		table := &nftables.Table{Family: families[r.Family], Name: r.Table}
-		rules, err := conn.GetRules(table, &nftables.Chain{Name: r.Chain, Table: table})
-		number = slices.IndexFunc(rules, func(rule *nftables.Rule) bool { return rule.Handle == r.Handle })
-		return err
-	})
-	return number, err == nil && number >= 0
+	set, err := ReadRules(node)
+	if err != nil {
+		return 0, false
+	}
+	chain := set.Chain(r.Family, r.Table, r.Chain)
+	if chain == nil {
+		return 0, false
+	}
+	rule := chain.Rule(r.Handle)
+	if rule == nil {
+		return 0, false
+	}
+	return rule.Position - 1, true
 }

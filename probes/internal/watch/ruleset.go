@@ -1,13 +1,14 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
-	"github.com/google/nftables"
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/harness/inspect"
+	"golang.org/x/sys/unix"
 )
 
 // coverRule is a rule, or a base chain's policy, as it is known across labs: a
@@ -26,60 +27,62 @@ type ruleset struct {
 	byRef      map[ruleKey]coverRule
 }
 
-// readRuleset reads the tables that a probe's packet may meet, but no watch's.
-func readRuleset(node *harness.Node, nft *nftables.Conn) (*ruleset, error) {
-	s := &ruleset{byRef: map[ruleKey]coverRule{}}
-	tables, err := nft.ListTables()
-	if err != nil {
-		return s, err
+// ReadRules reads a node's nftables rules: none where the kernel has no nftables.
+func ReadRules(node *harness.Node) (set *inspect.Ruleset, err error) {
+	var conn *inspect.RulesetConn
+	err = node.Do(func() error {
+		conn, err = inspect.DialRuleset()
+		return err
+	})
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return &inspect.Ruleset{}, nil
 	}
-	theirs := map[ruleKey]bool{}
-	for _, table := range tables {
-		theirs[ruleKey{family: byte(table.Family), table: table.Name}] = table.Family != nftables.TableFamilyARP && !IsOwn(table.Name)
-	}
-	chains, err := nft.ListChains()
 	if err != nil {
 		return nil, err
 	}
-	if len(chains) == 0 {
-		return s, nil
+	defer func() { _ = conn.Close() }()
+	return inspect.ReadRuleset(conn)
+}
+
+// readRuleset reads the tables that a probe's packet may meet, but no watch's.
+func readRuleset(node *harness.Node) (*ruleset, error) {
+	s := &ruleset{byRef: map[ruleKey]coverRule{}}
+	set, err := ReadRules(node)
+	if err != nil || len(set.Tables) == 0 {
+		return s, err
 	}
 	texts := textsOf(nftOutput(node, "-s", "-a", "list", "ruleset"))
-	for _, chain := range chains {
-		if !theirs[ruleKey{family: byte(chain.Table.Family), table: chain.Table.Name}] {
+	for _, table := range set.Tables {
+		if table.Family == "arp" {
 			continue
 		}
-		rules, err := nft.GetRules(chain.Table, chain)
-		if err != nil {
-			return nil, err
+		for _, chain := range table.Chains {
+			s.add(chain, texts)
 		}
-		s.add(chain, rules, texts)
 	}
 	return s, nil
 }
 
 // add adds a chain's policy and its rules.
-func (s *ruleset) add(chain *nftables.Chain, rules []*nftables.Rule, texts map[ruleKey]string) {
-	ref := ruleKey{byte(chain.Table.Family), chain.Table.Name, chain.Name, 0}
-	place := coverRule{family: familyName(ref.family), table: ref.table, chain: ref.chain}
-	if chain.Hooknum != nil {
+func (s *ruleset) add(chain *inspect.Chain, texts map[ruleKey]string) {
+	ref := ruleKey{byte(families[chain.Table.Family]), chain.Table.Name, chain.Name, 0}
+	place := coverRule{family: chain.Table.Family, table: ref.table, chain: ref.chain}
+	if chain.Hook != "" {
 		policy := place
-		policy.text = "policy accept"
-		if chain.Policy != nil && *chain.Policy == nftables.ChainPolicyDrop {
+		if policy.text = "policy accept"; chain.Drops {
 			policy.text = "policy drop"
 		}
 		s.rules, s.byRef[ref] = append(s.rules, policy), policy
 	}
 	alike := map[string]int{}
-	for i, rule := range rules {
+	for i, rule := range chain.Rules {
 		ref.handle = rule.Handle
 		r := place
 		if r.text = texts[ref]; r.text == "" {
 			r.text = fmt.Sprintf("rule %d", i+1) // there is no nft to ask
 		}
-		var said evidence.Rule
-		if describe(&said, rule); said.Comment != "" && !strings.Contains(r.text, " comment ") {
-			r.text += fmt.Sprintf(" comment %q", said.Comment) // nft does not print that of iptables
+		if rule.Comment != "" && !strings.Contains(r.text, " comment ") {
+			r.text += fmt.Sprintf(" comment %q", rule.Comment) // nft does not print that of iptables
 		}
 		alike[r.text]++
 		r.ordinal = alike[r.text]

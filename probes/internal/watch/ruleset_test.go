@@ -5,8 +5,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/topo"
 )
 
 const listing = `# Warning: table ip filter is managed by iptables-nft, do not touch!
@@ -50,11 +52,10 @@ func TestTextsOf(t *testing.T) {
 // one text are counted.
 func TestRulesetOfAChain(t *testing.T) {
 	t.Parallel()
-	chain := &nftables.Chain{Name: "forward", Table: &nftables.Table{Name: "filter", Family: nftables.TableFamilyIPv6}, Hooknum: nftables.ChainHookForward}
-	comment := userdata.AppendString(nil, userdata.TypeComment, "no ssh")
-	rules := []*nftables.Rule{{Handle: 4}, {Handle: 9, UserData: comment}, {Handle: 5}, {Handle: 6, UserData: comment}}
+	chain := &inspect.Chain{Name: "forward", Table: &inspect.Table{Name: "filter", Family: "ip6"}, Hook: "forward"}
+	chain.Rules = []*inspect.Rule{{Handle: 4}, {Handle: 9, Comment: "no ssh"}, {Handle: 5}, {Handle: 6, Comment: "no ssh"}}
 	s := &ruleset{byRef: map[ruleKey]coverRule{}}
-	s.add(chain, rules, map[ruleKey]string{
+	s.add(chain, map[ruleKey]string{
 		{familyIPv6, "filter", "forward", 4}: "tcp dport 22 drop",
 		{familyIPv6, "filter", "forward", 5}: "tcp dport 22 drop",
 		{familyIPv6, "filter", "forward", 6}: `drop comment "no ssh"`,
@@ -72,6 +73,45 @@ func TestRulesetOfAChain(t *testing.T) {
 	for i, handle := range []uint64{0, 4, 9, 5, 6} {
 		if got := s.byRef[ruleKey{familyIPv6, "filter", "forward", handle}]; got != want[i] {
 			t.Errorf("handle %d is %v", handle, got)
+		}
+	}
+}
+
+// Rules of which google/nftables can decode one no more than the kernel's newest hide none.
+func TestRulesetWithRulesThatALibraryCannotDecode(t *testing.T) {
+	harness.Require(t, harness.NftTool)
+	t.Parallel()
+	network := topo.New("one")
+	network.Host("a", network.Switch("eth0", "10.0.1.0/24")).Nft(`table ip filter { chain INPUT {
+		type filter hook input priority 0; policy drop;
+		ct original ip saddr 10.0.1.0/24 accept
+		ct reply ip daddr 10.0.1.9 accept
+		ct original bytes > 1000 accept
+		ct reply packets > 2 accept
+		udp dport 53 drop comment "no names"; }; }`)
+	node := harness.Up(t, network).Node("a")
+	read, err := readRuleset(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, rule := range read.rules {
+		texts = append(texts, rule.text)
+	}
+	want := []string{
+		"policy drop", "ct original ip saddr 10.0.1.0/24 accept", "ct reply ip daddr 10.0.1.9 accept", "ct original bytes > 1000 accept",
+		"ct reply packets > 2 accept", `udp dport 53 drop comment "no names"`,
+	}
+	if !slices.Equal(texts, want) {
+		t.Errorf("%q", texts)
+	}
+	for key := range read.byRef {
+		number, ok := numberOf(node, &evidence.Rule{Family: "ip", Table: "filter", Chain: "INPUT", Handle: key.handle})
+		if key.handle == 0 {
+			continue
+		}
+		if text := read.byRef[key].text; !ok || texts[number+1] != text {
+			t.Errorf("%q has number %d, %t", text, number, ok)
 		}
 	}
 }

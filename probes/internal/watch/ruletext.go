@@ -8,9 +8,6 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
-	"github.com/google/nftables/xt"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 )
@@ -28,25 +25,6 @@ var families = func() map[string]nftables.TableFamily {
 	}
 	return by
 }()
-
-// describe takes what the rule's expressions say.
-func describe(r *evidence.Rule, rule *nftables.Rule) {
-	if comment, ok := userdata.GetString(rule.UserData, userdata.TypeComment); ok {
-		r.Comment = comment
-	}
-	for _, e := range rule.Exprs {
-		switch e := e.(type) {
-		case *expr.Reject:
-			r.Rejects = true
-		case *expr.Target:
-			r.Rejects = r.Rejects || e.Name == "REJECT"
-		case *expr.Match: // iptables' own comment
-			if comment, ok := e.Info.(*xt.Comment); ok {
-				r.Comment, _, _ = strings.Cut(string(*comment), "\x00")
-			}
-		}
-	}
-}
 
 var (
 	counters = regexp.MustCompile(`counter packets \d+ bytes \d+`)

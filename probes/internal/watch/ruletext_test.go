@@ -1,14 +1,6 @@
 package watch
 
-import (
-	"testing"
-
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
-	"github.com/google/nftables/userdata"
-	"github.com/google/nftables/xt"
-	"github.com/nstest/nstest/probes/evidence"
-)
+import "testing"
 
 func TestTextOfAListing(t *testing.T) {
 	t.Parallel()
@@ -41,34 +33,6 @@ func TestTextOfAListing(t *testing.T) {
 	} {
 		if got := textOf(listing, handle); got != want {
 			t.Errorf("handle %d: %q, want %q", handle, got, want)
-		}
-	}
-}
-
-func TestRuleDescribed(t *testing.T) {
-	t.Parallel()
-	comment := xt.Comment("from iptables\x00\x00rubbish")
-	for name, c := range map[string]struct {
-		rule nftables.Rule
-		want evidence.Rule
-	}{
-		"nothing":            {nftables.Rule{}, evidence.Rule{}},
-		"a drop":             {nftables.Rule{Exprs: []expr.Any{&expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop}}}, evidence.Rule{}},
-		"a comment":          {nftables.Rule{UserData: userdata.AppendString(nil, userdata.TypeComment, "no dns")}, evidence.Rule{Comment: "no dns"}},
-		"a reject":           {nftables.Rule{Exprs: []expr.Any{&expr.Counter{}, &expr.Reject{}}}, evidence.Rule{Rejects: true}},
-		"iptables' reject":   {nftables.Rule{Exprs: []expr.Any{&expr.Target{Name: "REJECT"}, &expr.Counter{}}}, evidence.Rule{Rejects: true}},
-		"iptables' drop":     {nftables.Rule{Exprs: []expr.Any{&expr.Target{Name: "DROP"}}}, evidence.Rule{}},
-		"iptables' comment":  {nftables.Rule{Exprs: []expr.Any{&expr.Match{Name: "comment", Info: &comment}}}, evidence.Rule{Comment: "from iptables"}},
-		"iptables' addrtype": {nftables.Rule{Exprs: []expr.Any{&expr.Match{Name: "addrtype", Info: &xt.AddrType{}}}}, evidence.Rule{}},
-		"a comment and a reject": {
-			nftables.Rule{Exprs: []expr.Any{&expr.Match{Name: "comment", Info: &comment}, &expr.Target{Name: "REJECT"}}},
-			evidence.Rule{Comment: "from iptables", Rejects: true},
-		},
-	} {
-		var got evidence.Rule
-		describe(&got, &c.rule)
-		if got != c.want {
-			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
 }

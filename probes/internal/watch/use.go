@@ -3,7 +3,6 @@ package watch
 import (
 	"bytes"
 
-	"github.com/google/nftables"
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -54,11 +53,8 @@ func (u *uses) look(generation uint32) {
 	if u == nil {
 		return
 	}
-	err := u.node.Nftables(func(nft *nftables.Conn) (err error) {
-		u.rules, err = u.ledger.look(nft, generation)
-		return err
-	})
-	if err != nil {
+	var err error
+	if u.rules, err = u.ledger.look(generation); err != nil {
 		u.complain("read rules: %v", err)
 		return
 	}
