@@ -90,8 +90,7 @@ func (l *Lab) removed(gone []*Node) {
 	names := map[string]bool{}
 	for _, node := range gone {
 		names[node.name] = true
-		l.commands.end(node)
-		node.close()
+		defer l.goes(node) // each, also where what was registered for another panics
 	}
 	l.edits = slices.DeleteFunc(l.edits, func(e edit) bool { return names[e.node] })
 	s := l.now().site

@@ -45,6 +45,7 @@ func (n *Node) alter(do func(*Node) error, apply func(*topo.NodePlan)) error {
 // was nor what comes.
 func (l *Lab) Turn() uint64 { return l.turns.Load() }
 
+// errGone is of a node that Change has taken away.
 var errGone = errors.New("it was taken out of the lab")
 
 // edit has the plan follow. The caller holds l.changing.

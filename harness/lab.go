@@ -35,7 +35,7 @@ type Lab struct {
 	isEnding  bool     // Down was called
 	lacking   []string // what its commands do without, told
 	isDown    bool     // and nothing may be left for it to do
-	onDown    []func()
+	endings   []ending
 	onFailure []record
 	done      []deed                   // what was done to it since it is up
 	switched  map[spot]topo.SwitchPort // what was chosen of switches' ends since
@@ -135,8 +135,8 @@ func (l *Lab) Down() {
 	l.writeBundle(records)
 	l.mu.Lock()
 	l.isDown = true
-	last := l.onDown
-	l.onDown, l.kept = nil, nil
+	last := l.endings
+	l.endings, l.kept = nil, nil
 	l.mu.Unlock()
 	defer l.close() // also where something that was registered panics
 	runAll(last)
@@ -153,32 +153,10 @@ func (l *Lab) close() {
 	upLabs.Delete(l)
 }
 
-// runAll runs what was registered, last first. One that panics, or ends its goroutine
-// as FailNow does, keeps none of the others from running.
-func runAll(registered []func()) {
-	if len(registered) == 0 {
-		return
-	}
-	before := registered[:len(registered)-1]
-	defer runAll(before)
-	registered[len(before)]()
-}
-
 // upLabs are the labs that are up, for the leak check of Main.
 var upLabs sync.Map
 
 // OnDown registers f to run when the lab goes down, before its descriptors close;
 // what was registered last runs first. When the lab is down already, f runs at
-// once; a nil f is nothing to do.
-func (l *Lab) OnDown(f func()) {
-	if f == nil {
-		return
-	}
-	l.mu.Lock()
-	if !l.isDown {
-		l.onDown = append(l.onDown, f)
-		f = func() {}
-	}
-	l.mu.Unlock()
-	f()
-}
+// once; a nil f is nothing to do. What ends with a node is for Node.OnGone.
+func (l *Lab) OnDown(f func()) { l.atEnd(nil, f) }

@@ -22,7 +22,7 @@ func (n *Node) launch(f func() error) error {
 	}
 	l := n.launcher
 	n.mu.Unlock()
-	return l.thread.run(f)
+	return n.since(l.thread.run(f))
 }
 
 // enterForCommands takes the launcher's thread into the node's namespace, into mounts

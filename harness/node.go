@@ -21,6 +21,7 @@ type Node struct {
 	own    *thread // for Do, started at first use
 
 	changes Changes   // guarded by the lab's mu
+	isGone  bool      // a change took it away; guarded as well
 	init    *nodeInit // of its commands; guarded by theirs
 
 	mu       sync.Mutex
@@ -70,10 +71,10 @@ func (n *Node) Do(f func() error) error {
 		return at(errNoFunction, "node %s: do", n.name)
 	}
 	ran, err := n.own.tryRun(f)
-	if ran {
-		return err
+	if !ran {
+		err = once(n.ground.enter, f)
 	}
-	return once(n.ground.enter, f)
+	return n.since(err)
 }
 
 // Visit runs f for each node in its namespace, one after another on one thread
@@ -90,10 +91,10 @@ func Visit(nodes []*Node, f func(*Node) error) error {
 	if i := slices.Index(nodes, nil); i >= 0 {
 		return at(errors.New("there is no node"), "visit: node %d of %d", i+1, len(nodes))
 	}
-	return once(nodes[0].ground.enter, func() error {
+	return once(nodes[0].enter, func() error {
 		for i, node := range nodes {
 			if i > 0 {
-				if err := node.ground.enter(); err != nil {
+				if err := node.enter(); err != nil {
 					return at(err, "node %s", node.name)
 				}
 			}
@@ -129,7 +130,7 @@ func (n *Node) Netlink() *netlink.Handle {
 		n.handle, err = openHandle()
 		return err
 	})
-	if errors.Is(err, errDown) {
+	if errors.Is(err, errDown) || errors.Is(err, errGone) {
 		n.handle, err = deadHandle()
 	}
 	if err != nil {

@@ -77,7 +77,7 @@ func Connect(ctx context.Context, from *harness.Node, to Target, p Probe) (*Conn
 		}
 		c.lines = append(c.lines, l)
 	}
-	from.Lab().OnDown(c.Close)
+	from.OnGone(c.Close)
 	if err := c.open(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("connect %s -> %s %s: %w", from, name, p, err)

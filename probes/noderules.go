@@ -24,7 +24,7 @@ type nodeRules struct {
 	of         *inspect.Ruleset
 }
 
-type nodeRulesKey struct{ node *harness.Node }
+type nodeRulesKey struct{}
 
 // rulesetOf are the rules of a node, those of iptables-legacy with them. They are not to be
 // changed.
@@ -38,7 +38,7 @@ func rulesetOf(node *harness.Node) (*inspect.Ruleset, error) {
 
 // rulesetWith is rulesetOf where it is known of what programs the node has tables.
 func rulesetWith(node *harness.Node, programs []string) (*inspect.Ruleset, error) {
-	kept := node.Lab().Keep(nodeRulesKey{node}, func() any { return &nodeRules{} }).(*nodeRules)
+	kept := node.Keep(nodeRulesKey{}, func() any { return &nodeRules{} }).(*nodeRules)
 	set, err := kept.read(node)
 	if err != nil {
 		return nil, fmt.Errorf("read the rules of node %s: %w", node, err)
@@ -77,7 +77,7 @@ func (k *nodeRules) read(node *harness.Node) (*inspect.Ruleset, error) {
 			return nil, err
 		}
 		conn := k.conn
-		node.Lab().OnDown(func() { _ = conn.Close() })
+		node.OnGone(func() { _ = conn.Close() })
 	}
 	if k.set != nil && !k.set.Expires() {
 		if now, err := inspect.Generation(k.conn); err == nil && now == k.set.Generation {
@@ -99,7 +99,7 @@ func translatedBy(node *harness.Node, legacy bool) (rules.Destinations, error) {
 		}
 		return rules.Translated(set), nil
 	}
-	kept := node.Lab().Keep(nodeRulesKey{node}, func() any { return &nodeRules{} }).(*nodeRules)
+	kept := node.Keep(nodeRulesKey{}, func() any { return &nodeRules{} }).(*nodeRules)
 	set, err := kept.read(node)
 	if err != nil {
 		return rules.Destinations{}, fmt.Errorf("read the rules of node %s: %w", node, err)

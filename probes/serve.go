@@ -24,7 +24,7 @@ func Serve(tb harness.TB, node *harness.Node, probes ...Probe) {
 		})
 		tb.Cleanup(stop)
 		if node != nil { // its sockets would keep the namespace
-			node.Lab().OnDown(stop)
+			node.OnGone(stop)
 		}
 		if err != nil {
 			tb.Fatalf("serve %s at %s: %v", p, node, err)

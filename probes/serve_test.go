@@ -84,26 +84,25 @@ func TestServeMistakesFailTheTest(t *testing.T) {
 	}
 }
 
-// A lab that goes down before the test ends takes its responders along: a socket of theirs
-// would keep the namespace, and a test that builds many labs would run out of descriptors.
-func TestServeEndsWithTheLab(t *testing.T) {
-	t.Parallel()
+// socketsIn counts the process's sockets that are in a node's namespace, also when the node
+// is gone.
+func socketsIn(t *testing.T, node *harness.Node) func() int {
+	t.Helper()
 	harness.Require(t, harness.Kernel(5, 14)) // SO_NETNS_COOKIE
-	lab := harness.Up(t, office(""))
-	server := lab.Node("server")
+	cookieOf := func(fd int) (uint64, error) { return unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE) }
 	var cookie uint64
-	if err := server.Do(func() error {
+	if err := node.Do(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		cookie, err = cookieOf(fd)
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
-	left := func() (n int) {
+	return func() (n int) {
 		files, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
 			t.Fatal(err)
@@ -113,12 +112,21 @@ func TestServeEndsWithTheLab(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if c, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE); err == nil && c == cookie {
+			if c, err := cookieOf(fd); err == nil && c == cookie {
 				n++
 			}
 		}
 		return n
 	}
+}
+
+// A lab that goes down before the test ends takes its responders along: a socket of theirs
+// would keep the namespace, and a test that builds many labs would run out of descriptors.
+func TestServeEndsWithTheLab(t *testing.T) {
+	t.Parallel()
+	lab := harness.Up(t, office(""))
+	server := lab.Node("server")
+	left := socketsIn(t, server)
 	probes.Serve(t, server, web, dns)
 	if left() == 0 {
 		t.Fatal("the control: no socket was found in the node's namespace")

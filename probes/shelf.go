@@ -18,12 +18,12 @@ type shelf struct {
 // maxIdle bounds what a burst of probes leaves on a shelf.
 const maxIdle = 8
 
-type shelfKey struct{ node *harness.Node }
+type shelfKey struct{}
 
 func shelfOf(node *harness.Node) *shelf {
-	return node.Lab().Keep(shelfKey{node}, func() any {
+	return node.Keep(shelfKey{}, func() any {
 		s := &shelf{}
-		node.Lab().OnDown(s.clear)
+		node.OnGone(s.clear)
 		return s
 	}).(*shelf)
 }

@@ -112,14 +112,14 @@ type ledger struct {
 // covers says whether the node's rules count: a twin's are those of its lab, changed.
 func covers(node *harness.Node) bool { return Covering() && !node.Lab().IsTwin() }
 
-// ledgerKey is what a lab keeps a node's ledger by.
-type ledgerKey struct{ node *harness.Node }
+// ledgerKey is what a node keeps its ledger by.
+type ledgerKey struct{}
 
-// ledgerOf is a node's ledger, which is written when its lab goes down.
+// ledgerOf is a node's ledger, which is written when the node goes.
 func ledgerOf(node *harness.Node) *ledger {
-	return node.Lab().Keep(ledgerKey{node}, func() any {
+	return node.Keep(ledgerKey{}, func() any {
 		l := &ledger{node: node, file: os.Getenv(coverageVar), uses: map[coverRule]use{}}
-		node.Lab().OnDown(l.end)
+		node.OnGone(l.end)
 		return l
 	}).(*ledger)
 }

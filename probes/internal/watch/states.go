@@ -77,12 +77,12 @@ func LinksOf(node *harness.Node, ns inspect.Namespace) ([]inspect.Link, error) {
 	return links, nil
 }
 
-type keptKey struct{ node *harness.Node }
+type keptKey struct{}
 
 func keptOf(node *harness.Node) *inspect.Kept {
-	return node.Lab().Keep(keptKey{node}, func() any {
+	return node.Keep(keptKey{}, func() any {
 		k := new(inspect.Kept)
-		node.Lab().OnDown(k.Close)
+		node.OnGone(k.Close)
 		return k
 	}).(*inspect.Kept)
 }
