@@ -153,7 +153,7 @@ func TestReadmeShowsWhatRuns(t *testing.T) {
 // askers and what is left out (...) are not compared.
 func TestReadmeShowsWhatIsSaid(t *testing.T) {
 	t.Parallel()
-	varies := regexp.MustCompile(`[0-9.]+(µs| ms)|:[0-9]{5}\b`)
+	varies := regexp.MustCompile(`[0-9.]+ ?(µs|ms|s)\b|:[0-9]{5}\b`)
 	shown := blocks(t, "text")
 	said := strings.Split(varies.ReplaceAllString(nobodyListens(t), "#"), "\n")
 	if len(shown) == 0 {

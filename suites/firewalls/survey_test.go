@@ -31,7 +31,7 @@ func (o office) survey(ctx SpecContext) *probes.Matrix {
 	}
 	matrix, err := probes.WatchSurvey(ctx, o.lab, icmp, web, dns)
 	Expect(err).NotTo(HaveOccurred())
-	AddReportEntry("survey", matrix.String())
+	AddReportEntry("survey", matrix.String(), ReportEntryVisibilityFailureOrVerbose)
 	for _, r := range everything(o.lab, matrix) {
 		if r.Outcome != probes.Answered {
 			Expect(r.Cause).NotTo(BeNil(), "%s", r)

@@ -81,7 +81,7 @@ var _ = Describe("what a change of rules does", func() {
 		lab := edited()
 		found, err := policy.CompareRules(ctx, lab, "fw", reviewed, c.after)
 		Expect(err).NotTo(HaveOccurred())
-		AddReportEntry("the difference", found.String())
+		AddReportEntry("the difference", found.String(), ReportEntryVisibilityFailureOrVerbose)
 		Expect(found.Notes).To(BeEmpty())
 		text := found.String()
 		for _, words := range c.told {

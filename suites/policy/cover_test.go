@@ -51,7 +51,7 @@ var _ = Describe("every rule of a firewall", func() {
 	It("is decided by a packet, or it is told why none decides it", func(ctx SpecContext) {
 		report, err := policy.Cover(ctx, office(grown), "fw")
 		Expect(err).NotTo(HaveOccurred())
-		AddReportEntry("the report", report.String())
+		AddReportEntry("the report", report.String(), ReportEntryVisibilityFailureOrVerbose)
 
 		fates := map[string]policy.Fate{}
 		for _, rule := range report.Rules {
