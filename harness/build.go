@@ -23,6 +23,7 @@ type site struct {
 	owners     map[string]*topo.NodePlan
 	// last is what was chosen of a switch's end last; nil until the lab is up.
 	last func(spot) topo.SwitchPort
+	ovs  *ovsDaemons // of its Open vSwitches; nil without any
 }
 
 // spot is a port by name.
@@ -58,6 +59,10 @@ func buildPlan(plan *topo.Plan) (*Lab, error) {
 	if err := s.makeGrounds(); err != nil {
 		return nil, err
 	}
+	if err := s.startOVS(); err != nil {
+		s.close()
+		return nil, err
+	}
 	if err := s.makeLinks(); err != nil {
 		s.close()
 		return nil, err
@@ -85,7 +90,7 @@ func (s *site) number() {
 
 func (s *site) hasSwitch() bool {
 	for _, segment := range s.plan.Segments {
-		if segment.Kind == topo.KindSwitch {
+		if segment.Kind.IsSwitch() {
 			return true
 		}
 	}
@@ -133,6 +138,7 @@ func prepareFabric() error {
 }
 
 func (s *site) close() {
+	s.ovs.close()
 	for _, g := range s.grounds {
 		g.close()
 	}
@@ -155,6 +161,9 @@ func (s *site) makeLinks() error {
 		return err
 	}
 	if err := s.giveVLANs(); err != nil {
+		return err
+	}
+	if err := s.makeOVS(); err != nil {
 		return err
 	}
 	if err := inParallel(s.plan.Nodes, s.configure); err != nil {
@@ -266,5 +275,8 @@ func (l *Lab) settle(s *site) error {
 			ports = append(ports, spot{node.name, node.plan.Ports[i].Name})
 		}
 	}
-	return s.giveSwitches(ports)
+	if err := s.giveSwitches(ports); err != nil {
+		return err
+	}
+	return s.giveFlows()
 }

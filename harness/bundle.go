@@ -69,6 +69,7 @@ func (b *bundle) write(records []record) error {
 		return err
 	})}
 	entries = append(entries, b.nodes()...)
+	entries = append(entries, b.openVSwitches()...)
 	// After the nodes: what a record does must not change what they were like.
 	for _, r := range records {
 		entries = append(entries, b.file(safePath(r.name), "added with Lab.OnFailure", r.write))

@@ -27,6 +27,7 @@ func (t *transition) refuses() error {
 			errs = append(errs, at(errors.New(problem), "node %s", after.Name))
 		}
 	}
+	errs = append(errs, t.refusedOVS()...)
 	for i := range t.plan.Segments {
 		for _, problem := range []string{t.refusedWire(&t.plan.Segments[i]), t.refusedVLANs(&t.plan.Segments[i])} {
 			if problem != "" {

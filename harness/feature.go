@@ -67,6 +67,9 @@ var (
 		}
 		return file.Close()
 	}}
+	// OVS is Open vSwitch, of the machine or unpacked in the cache, which topo's OVS needs. It
+	// has the name of Unpacked.
+	OVS = Feature{name: "packages", of: "Open vSwitch", check: func() error { _, err := findOVS(); return err }}
 	// VLANFiltering are bridges that keep VLANs apart, which a switch needs whose ports have
 	// some (topo's Access and Trunk). It has the name of VLAN, and comes with that.
 	VLANFiltering = Feature{name: "vlan", of: "filtering", check: checkFiltering}

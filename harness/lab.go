@@ -145,6 +145,7 @@ func (l *Lab) Down() {
 // close ends the lab's processes and closes its descriptors.
 func (l *Lab) close() {
 	l.commands.close()
+	l.ovs().close()
 	for _, node := range l.now().nodes {
 		node.close()
 	}

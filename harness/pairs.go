@@ -14,7 +14,7 @@ func (s *site) makePairs() error {
 	s.fabricNext, s.bridges = firstIndex, map[string]int{}
 	for i := range s.plan.Segments {
 		segment := &s.plan.Segments[i]
-		if segment.Kind == topo.KindSwitch {
+		if segment.Kind.IsSwitch() {
 			s.addSwitch(fabric, segment)
 			continue
 		}
@@ -39,18 +39,22 @@ func (s *site) makePairs() error {
 	return nil
 }
 
-// addSwitch makes the segment's bridge and a pair for each of its ports.
+// addSwitch makes the segment's bridge, unless an Open vSwitch is that, and a pair for each of
+// its ports.
 func (s *site) addSwitch(b *batch, segment *topo.SegmentPlan) {
-	bridge := s.fabricNext
-	s.fabricNext++
-	s.bridges[segment.Name] = bridge
-	b.addBridge(segment.Bridge, bridge, segment.MTU, describe("switch %s: make bridge", segment.Name))
+	if segment.Kind == topo.KindSwitch {
+		s.bridges[segment.Name] = s.fabricNext
+		s.fabricNext++
+		b.addBridge(segment.Bridge, s.bridges[segment.Name], segment.MTU, describe("switch %s: make bridge", segment.Name))
+	}
 	for _, ref := range segment.Ports {
 		s.outer[spot{ref.Node, ref.Port}] = s.fabricNext
 		s.fabricNext++
 		s.addSwitchPort(b, segment, ref)
 	}
-	b.setLink(bridge, true, describe("switch %s: set up", segment.Name))
+	if segment.Kind == topo.KindSwitch {
+		b.setLink(s.bridges[segment.Name], true, describe("switch %s: set up", segment.Name))
+	}
 }
 
 // addSwitchPort makes the pair of a switch's port.

@@ -44,6 +44,8 @@ func (l *Lab) plug(segment string, into Existing, addrs []netip.Prefix) (*Node, 
 		return nil, fmt.Errorf("the lab has a node %s", into.Name)
 	case !known:
 		return nil, fmt.Errorf("the lab has no such segment; it has: %s", strings.Join(l.segmentNames(), ", "))
+	case planned.Kind == topo.KindOVS:
+		return nil, errors.New("it is an Open vSwitch, to which no port can be added while the lab is up: make it a switch, or declare the node")
 	case planned.Kind != topo.KindSwitch:
 		return nil, errors.New("it is a wire, which has its two ports: make it a switch")
 	}

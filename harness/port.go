@@ -131,6 +131,12 @@ func (p *Port) relink() error {
 	if asker == nil {
 		return nil // nobody to pass packets to
 	}
+	if s.onOVS(own) { // whose flows may keep any question
+		if err := s.usable([]spot{voice}); err != nil {
+			return err
+		}
+		return p.forget(segment)
+	}
 	var questions []question
 	for _, target := range s.asked(voice) {
 		questions = append(questions, s.question(p.plan.Segment, *asker, voice, target))

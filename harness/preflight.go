@@ -37,7 +37,7 @@ const spare = 32
 func needsOf(plan *topo.Plan) needs {
 	namespaces := len(plan.Nodes)
 	for _, segment := range plan.Segments {
-		if segment.Kind == topo.KindSwitch {
+		if segment.Kind.IsSwitch() {
 			namespaces++
 			break
 		}
@@ -51,7 +51,10 @@ func preflight(plan *topo.Plan) error {
 		return errors.New(noPrivilege())
 	}
 	inherits()
-	return needsOf(plan).check(readLimits())
+	if err := needsOf(plan).check(readLimits()); err != nil {
+		return err
+	}
+	return lacksOVS(plan)
 }
 
 // check is every shortage at once, each with what to raise.

@@ -175,7 +175,7 @@ func unambiguous(all []question, s *site, segment *topo.SegmentPlan) []question 
 func (s *site) asked(at spot) []netip.Addr {
 	port, asked := s.device(at), s.linkLocals(at)
 	for _, prefix := range port.Addrs {
-		if prefix.Addr().Is6() || !carrierBarrier() || port.Kind != topo.PortKind {
+		if prefix.Addr().Is6() || !carrierBarrier() || port.Kind != topo.PortKind || s.ovs != nil {
 			asked = append(asked, prefix.Addr())
 		}
 	}

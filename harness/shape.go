@@ -100,6 +100,16 @@ func (s *state) lastingLinks(w io.Writer) error {
 	return nil
 }
 
+// withoutMACs takes those of interfaces out, where nobody chose any and nobody sends to them.
+func (s shape) withoutMACs() {
+	for i, line := range s["links"] {
+		s["links"][i] = anyMACs.ReplaceAllString(line, " - ")
+	}
+	slices.Sort(s["links"])
+}
+
+var anyMACs = regexp.MustCompile(` (?:[0-9a-f]{2}:){5}[0-9a-f]{2} `)
+
 // lastingRoutes writes the routes, whether or not their links have a carrier.
 func (s *state) lastingRoutes(w io.Writer) error {
 	text := new(bytes.Buffer)

@@ -93,6 +93,9 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 	}
 	l.switching.Lock()
 	defer l.switching.Unlock()
+	if segment := l.switchOf(which); segment.Kind == topo.KindOVS {
+		return at(l.setOVS(segment, which, change), "port %s: the switch's end", which.port)
+	}
 	l.mu.Lock()
 	before := l.switchPort(which)
 	l.mu.Unlock()
@@ -109,13 +112,18 @@ func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
 	if err != nil {
 		return at(err, "port %s: the switch's end", which.port)
 	}
+	l.noteSwitch(which, chosen)
+	return nil
+}
+
+// noteSwitch notes what was chosen of a switch's end last.
+func (l *Lab) noteSwitch(which spot, chosen topo.SwitchPort) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.switched == nil {
 		l.switched = map[spot]topo.SwitchPort{}
 	}
 	l.switched[which] = chosen
-	return nil
 }
 
 // giveSwitches gives the ends of switches what was chosen of them in the declaration: when
@@ -124,7 +132,7 @@ func (s *site) giveSwitches(ports []spot) error {
 	var locked []int
 	for _, which := range ports {
 		chosen := declaredEnd(s.plan, which)
-		if chosen.IsPlain() {
+		if !chosen.IsBridgeOnly() { // its VLANs it has
 			continue
 		}
 		if err := giveSwitch(s.fabric, s.outer[which], topo.SwitchPort{}, chosen); err != nil {

@@ -80,7 +80,7 @@ var plainly = carried{untagged: 1}
 
 // vlansOf are the VLANs of a switch's ports; nil where it keeps none apart.
 func vlansOf(plan *topo.Plan, segment *topo.SegmentPlan, chosen func(spot) topo.SwitchPort) map[spot]carried {
-	if segment.Kind != topo.KindSwitch || !slices.ContainsFunc(segment.Ports, func(ref topo.PortRef) bool { return chosen(spot{ref.Node, ref.Port}).HasVLANs() }) {
+	if !segment.Kind.IsSwitch() || !slices.ContainsFunc(segment.Ports, func(ref topo.PortRef) bool { return chosen(spot{ref.Node, ref.Port}).HasVLANs() }) {
 		return nil
 	}
 	all := make(map[spot]carried, len(segment.Ports))
@@ -107,7 +107,7 @@ func (s *site) chosen(at spot) topo.SwitchPort {
 func (s *site) giveVLANs() error {
 	for i := range s.plan.Segments {
 		segment := &s.plan.Segments[i]
-		if now := vlansOf(s.plan, segment, s.chosen); now != nil {
+		if now := vlansOf(s.plan, segment, s.chosen); now != nil && segment.Kind == topo.KindSwitch {
 			if err := s.changeVLANs(segment, nil, now); err != nil {
 				return err
 			}

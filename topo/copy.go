@@ -62,7 +62,7 @@ func (a aliases) through(n *Network) aliases {
 	next := aliases{map[*Segment]*Segment{}, map[*Device]*Device{}, map[*Node]*Node{}}
 	for _, s := range n.segments {
 		copied := *s
-		copied.texts = slices.Clone(s.texts)
+		copied.texts, copied.flows = slices.Clone(s.texts), slices.Clone(s.flows)
 		next.segments[s] = &copied
 	}
 	for _, node := range n.nodes {

@@ -69,7 +69,7 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 	plan.Switch = p.planSwitchPort(at, segment.Name, segment.Kind, plan.MAC)
 	ref := PortRef{Node: node.name, Port: plan.Name}
 	switch {
-	case segment.Kind != KindSwitch:
+	case !segment.Kind.IsSwitch():
 	case port.held != nil:
 		ref.Outer = port.held.outer
 	default:

@@ -11,9 +11,10 @@ const (
 	KindVLAN
 	KindVXLAN
 	KindMACVLAN
+	KindOVS // an Open vSwitch
 )
 
-var kindNames = []string{"wire", "switch", "vlan", "vxlan", "macvlan"}
+var kindNames = []string{"wire", "switch", "vlan", "vxlan", "macvlan", "openvswitch"}
 
 // String is the kind's name: "wire", "switch", "vlan".
 func (k Kind) String() string {
@@ -22,6 +23,9 @@ func (k Kind) String() string {
 	}
 	return kindNames[k]
 }
+
+// IsSwitch says whether it has any number of ports, each with an end at a switch.
+func (k Kind) IsSwitch() bool { return k == KindSwitch || k == KindOVS }
 
 // Segment is a broadcast domain: what one port sends to all, every other hears.
 // Prefixes of different segments may overlap, and be the same.
@@ -34,7 +38,8 @@ type Segment struct {
 	overlay *overlayKind // nil for one that is over no other
 	over    *Segment
 	id      int
-	held    *held // of a copy
+	held    *held    // of a copy
+	flows   []string // of an Open vSwitch
 }
 
 // Name is the segment's name.

@@ -20,9 +20,10 @@ func (p *planner) planSegments() {
 				p.partial[i] = true
 			}
 		}
-		if segment.kind == KindSwitch {
+		if segment.kind.IsSwitch() {
 			plan.Bridge = names.keep(segment.held, segment.name)
 		}
+		plan.Flows = p.planFlows(segment)
 		p.plan.Segments = append(p.plan.Segments, plan)
 		p.checkOverlay(i)
 	}

@@ -30,8 +30,12 @@ type SwitchPort struct {
 }
 
 // IsPlain says whether nothing was chosen.
-func (s SwitchPort) IsPlain() bool {
-	return !s.Isolated && !s.Locked && !s.NoLearning && !s.NoFlood && len(s.Static) == 0 && !s.HasVLANs()
+func (s SwitchPort) IsPlain() bool { return !s.IsBridgeOnly() && !s.HasVLANs() }
+
+// IsBridgeOnly says whether something was chosen that a bridge's ports have, and those of an
+// Open vSwitch have not.
+func (s SwitchPort) IsBridgeOnly() bool {
+	return s.Isolated || s.Locked || s.NoLearning || s.NoFlood || len(s.Static) > 0
 }
 
 // String is what was chosen, in the words of bridge(8): "isolated, locked, static
@@ -126,7 +130,11 @@ func (p *planner) staticAt(segment string, mac [6]byte) string {
 func (p *planner) planSwitchPort(at end, segment string, kind Kind, own [6]byte) SwitchPort {
 	port := &p.network.nodes[at.node].ports[at.port]
 	choice := port.choice
-	if (!choice.IsPlain() || len(port.static) > 0 || port.access || port.trunk) && kind != KindSwitch {
+	if kind == KindOVS && (choice.IsBridgeOnly() || len(port.static) > 0) {
+		p.wrong("%s: it is an Open vSwitch, of whose ports VLANs are chosen (Access, Trunk): say the rest by its flows (Flow)", p.place(at))
+		return SwitchPort{}
+	}
+	if (!choice.IsPlain() || len(port.static) > 0 || port.access || port.trunk) && !kind.IsSwitch() {
 		p.wrong("%s: it is a %s, and something of a switch's port was chosen: make it a switch, or leave that out", p.place(at), kind)
 		return SwitchPort{}
 	}

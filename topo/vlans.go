@@ -102,7 +102,7 @@ func (p *PortPlan) Wired() string {
 // where no port of it has VLANs, so that all of them are one.
 func (p *Plan) VLANs(segment string) map[int][]PortRef {
 	s, known := p.Segment(segment)
-	if !known || s.Kind != KindSwitch {
+	if !known || !s.Kind.IsSwitch() {
 		return nil
 	}
 	carried, chosen := map[int][]PortRef{}, false
@@ -160,7 +160,7 @@ func (p *planner) checkVLANs(at end) {
 // tags notes at a node's ports of a switch which VLANs the node itself makes there; parent is
 // the interface that it makes them on.
 func (p *planner) tags(segment *Segment, at end, parent int) {
-	if segment.overlay != vlanOverlay || segment.over.kind != KindSwitch {
+	if segment.overlay != vlanOverlay || !segment.over.kind.IsSwitch() {
 		return
 	}
 	node := p.network.nodes[at.node]

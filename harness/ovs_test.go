@@ -1,0 +1,401 @@
+package harness_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
+)
+
+// switched is two hosts on an Open vSwitch with flows.
+func switched(name string, flows ...string) *topo.Network {
+	network := topo.New(name)
+	lan := network.OVS("br-int", "10.0.0.0/24", "fd00::/64").Flow(flows...)
+	network.Host("pc", lan)
+	network.Host("web", lan)
+	return network
+}
+
+// hears says what of the first datagram that pc sends comes to web, in this time.
+func hears(t *testing.T, lab *harness.Lab, v6 bool, within time.Duration) string {
+	t.Helper()
+	web := netip.AddrPortFrom(addrOf(lab.Node("web"), v6), 4000)
+	conn, err := lab.Node("web").ListenPacket(context.Background(), "udp", web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	from, err := lab.Node("pc").Dial(context.Background(), "udp", web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	if _, err := from.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	n, _, err := conn.ReadFrom(buf)
+	if err != nil {
+		return ""
+	}
+	return string(buf[:n])
+}
+
+func addrOf(node *harness.Node, v6 bool) netip.Addr {
+	for _, addr := range node.Addrs() {
+		if addr.Is6() == v6 {
+			return addr
+		}
+	}
+	return netip.Addr{}
+}
+
+// The kernel asks for a neighbour again after a second: what comes later was lost at first.
+const firstComes = 900 * time.Millisecond
+
+func TestTheFirstPacketPassesAnOpenVSwitch(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	for range 3 {
+		lab := harness.Up(t, switched("first"))
+		for _, v6 := range []bool{false, true} {
+			if got := hears(t, lab, v6, firstComes); got != "hello" {
+				t.Errorf("datapath %s, IPv6 %v: web heard %q", lab.OVS("br-int").Datapath(), v6, got)
+			}
+		}
+		lab.Down()
+	}
+}
+
+// A stream of a megabyte needs whole checksums, and segments that fit.
+func TestAStreamPassesAnOpenVSwitch(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	lab := harness.Up(t, switched("stream"))
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	on := netip.AddrPortFrom(addrOf(lab.Node("web"), false), 80)
+	listener, err := lab.Node("web").Listen(ctx, "tcp", on)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const size = 1 << 20
+	got := make(chan int64, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			got <- -1
+			return
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		n, _ := io.Copy(io.Discard, conn)
+		got <- n
+	}()
+	conn, err := lab.Node("pc").Dial(ctx, "tcp", on)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := conn.Write(make([]byte, size)); err != nil {
+		t.Error(err)
+	}
+	_ = conn.Close()
+	if n := <-got; n != size {
+		t.Errorf("%d bytes came", n)
+	}
+}
+
+func TestFlowsOfAnOpenVSwitch(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	lab := harness.Up(t, switched("flows", "cookie=0x2a,priority=10,udp,in_port=pc,actions=drop"))
+	lan := lab.OVS("br-int")
+	if got := hears(t, lab, false, 100*time.Millisecond); got != "" {
+		t.Errorf("past a flow that drops came %q", got)
+	}
+	if got := hears(t, lab, true, firstComes); got != "hello" {
+		t.Errorf("udp is IPv4's, and of IPv6's came %q", got)
+	}
+	if text, err := lan.Ofctl("dump-flows"); err != nil || !strings.Contains(text, "cookie=0x2a") || !strings.Contains(text, "priority=10,udp,in_port=pc actions=drop") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if text, err := lan.Appctl("fdb/show", lan.Bridge()); err != nil || !strings.Contains(text, "MAC") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	twin, err := lab.Twin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := hears(t, twin, false, 100*time.Millisecond); got != "" {
+		t.Errorf("in the twin came %q", got)
+	}
+	twin.Down()
+	// As soon as that returns.
+	if _, err := lan.Ofctl("del-flows", "udp"); err != nil {
+		t.Fatal(err)
+	}
+	if got := hears(t, lab, false, firstComes); got != "hello" {
+		t.Errorf("without the flow came %q", got)
+	}
+	if twin, err = lab.Twin(); err != nil {
+		t.Fatal(err)
+	}
+	defer twin.Down()
+	if got := hears(t, twin, false, firstComes); got != "hello" {
+		t.Errorf("in a twin without the flow came %q", got)
+	}
+	for what, err := range map[string]error{
+		"switch br-int: ovs-ofctl": func() error { _, err := lan.Ofctl("add-flow", "nonsense"); return err }(),
+		"switch br-int: ovs-appctl nonsense: \"nonsense\" is not a valid command": func() error { _, err := lan.Appctl("nonsense"); return err }(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%v, not %s", err, what)
+		}
+	}
+}
+
+func TestAFlowThatIsNoneFailsUp(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	r := record(t, func(tb harness.TB) { harness.Up(tb, switched("wrong", "priority=10,nonsense=1,actions=drop")) })
+	if !strings.Contains(r.fatal, `up: segment br-int: flow "priority=10,nonsense=1,actions=drop"`) || !strings.Contains(r.fatal, "nonsense") {
+		t.Errorf("%q", r.fatal)
+	}
+}
+
+func TestVLANsOfAnOpenVSwitch(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	network := topo.New("tags")
+	lan := network.OVS("br-int", "10.0.0.0/24", "fd00::/64")
+	network.Host("pc", lan.Access(100))
+	network.Host("web", lan.Access(200))
+	network.Host("tap", lan.Access(7).Trunk(100, 200))
+	lab := harness.Up(t, network)
+	for _, v6 := range []bool{false, true} {
+		if got := hears(t, lab, v6, 100*time.Millisecond); got != "" {
+			t.Errorf("between VLANs came %q", got)
+		}
+	}
+	text, err := lab.OVS("br-int").Vsctl("--columns=tag,trunks,vlan_mode", "list", "port", "tap")
+	if want := "tag : 7 trunks : [100, 200] vlan_mode : native-untagged"; err != nil || strings.Join(strings.Fields(text), " ") != want {
+		t.Errorf("%v: %s", err, text)
+	}
+	if err := lab.Node("web").Port("br-int").SetVLANs(100); err != nil {
+		t.Fatal(err)
+	}
+	twin, err := lab.Twin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer twin.Down()
+	for _, l := range []*harness.Lab{lab, twin} {
+		for _, v6 := range []bool{false, true} {
+			if got := hears(t, l, v6, firstComes); got != "hello" {
+				t.Errorf("within a VLAN came %q", got)
+			}
+		}
+	}
+	if err := lab.Node("web").Port("br-int").SetIsolated(true); err == nil || !strings.Contains(err.Error(), "say the rest by its flows") {
+		t.Error(err)
+	}
+}
+
+func TestAPortOfAnOpenVSwitchGoesDownAndUp(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	lab := harness.Up(t, switched("down"))
+	for range 3 {
+		if err := lab.Node("web").Port("br-int").Down(); err != nil {
+			t.Fatal(err)
+		}
+		if err := lab.Node("web").Port("br-int").Up(); err != nil {
+			t.Fatal(err)
+		}
+		for _, v6 := range []bool{false, true} {
+			if got := hears(t, lab, v6, firstComes); got != "hello" {
+				t.Errorf("IPv6 %v: web heard %q", v6, got)
+			}
+		}
+	}
+}
+
+func TestChangesOfAnOpenVSwitchAreRefused(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	network := switched("changes", "priority=1,actions=NORMAL")
+	network.Router("fw", network.Switch("lan", "10.0.9.0/24"))
+	lab := harness.Up(t, network)
+	for what, change := range map[string]func(*topo.Network){
+		"a port": func(n *topo.Network) { n.Host("tv", n.Segment("br-int")) },
+		"a node": func(n *topo.Network) { n.Remove(n.Node("web")) },
+		"a flow": func(n *topo.Network) { n.Segment("br-int").Flow("priority=2,actions=drop") },
+		"a new":  func(n *topo.Network) { n.Host("tv", n.OVS("br-ex", "10.0.8.0/24")) },
+		"gone":   func(n *topo.Network) { n.Remove(n.Segment("br-int")) },
+	} {
+		if err := lab.Change(change); err == nil || !strings.Contains(err.Error(), "an Open vSwitch and its ports are those that were declared before Up") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := lab.Change(func(n *topo.Network) { n.Host("printer", n.Segment("lan")) }); err != nil {
+		t.Error(err)
+	}
+	if got := hears(t, lab, false, firstComes); got != "hello" {
+		t.Errorf("came %q", got)
+	}
+}
+
+// What lasts of an Open vSwitch when its lab is down, or its test was killed.
+func TestNothingIsLeftOfAnOpenVSwitch(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	lab := harness.Up(t, switched("left"))
+	text, err := lab.OVS("br-int").Vsctl("get", "Open_vSwitch", ".", "_uuid")
+	if err != nil || len(strings.TrimSpace(text)) != 36 {
+		t.Fatalf("%v: %q", err, text)
+	}
+	if with := daemonsOf("left"); len(with) != 1 {
+		t.Errorf("inits of the switch: %v", with)
+	}
+	lab.Down()
+	if with := daemonsOf("left"); len(with) != 0 {
+		t.Errorf("left: %v", with)
+	}
+}
+
+// daemonsOf are the inits of machines of a lab's Open vSwitches: all that runs there ends with
+// them.
+func daemonsOf(lab string) (pids []string) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		if text, _ := os.ReadFile(path); strings.Contains(string(text), fmt.Sprintf("nstest-init %s/openvswitch", lab)) {
+			pids = append(pids, path)
+		}
+	}
+	return pids
+}
+
+// Flows may hand on whatever they like: VLANs of ports keep nobody apart for certain.
+func TestAnOpenVSwitchJoinsItsNodes(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	network := topo.New("joined")
+	lan := network.OVS("br-int", "10.0.0.0/24")
+	network.Host("pc", lan.Access(100))
+	network.Host("web", lan.Access(200))
+	network.Host("alone", network.Switch("lan", "10.0.1.0/24"))
+	islands, err := harness.Up(t, network).Islands()
+	if got := fmt.Sprint(islands); err != nil || got != "[[pc web] [alone]]" {
+		t.Error(got, err)
+	}
+}
+
+// Of a lab that fails the bundle has the switch.
+func TestTheBundleHasAnOpenVSwitch(t *testing.T) {
+	harness.Require(t, harness.OVS)
+	dir := t.TempDir()
+	t.Setenv("NSTEST_ARTIFACTS", dir)
+	record(t, func(tb harness.TB) {
+		lab := harness.Up(failing{tb}, switched("bundled", "cookie=0x2a,priority=10,udp,in_port=pc,actions=drop"))
+		_ = hears(t, lab, false, 100*time.Millisecond)
+	})
+	found := map[string]string{}
+	_ = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && strings.Contains(path, "/openvswitch/") {
+			text, _ := os.ReadFile(path)
+			found[filepath.Base(path)] = string(text)
+		}
+		return nil
+	})
+	for file, wants := range map[string][]string{
+		"br-int.txt":  {"# ovs-vsctl show", "Port pc", "cookie=0x2a", "n_packets=1,", "priority=10,udp,in_port=pc actions=drop", "# ovs-appctl fdb/show br-int"},
+		"daemons.log": {"# ovsdb-server", "# ovs-vswitchd", "bridge br-int: added interface pc on port 1"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(found[file], want) {
+				t.Errorf("%s: no %q in\n%s", file, want, found[file])
+			}
+		}
+	}
+}
+
+// failing is a test that has failed.
+type failing struct{ harness.TB }
+
+func (failing) Failed() bool        { return true }
+func (failing) Logf(string, ...any) {}
+
+func init() {
+	fixtures["ovs"] = func(t *testing.T) {
+		lab := harness.Up(t, switched("killed"+strconv.Itoa(os.Getpid())))
+		fmt.Println("\ndaemon", vswitchd(lab.Name()))
+		select {}
+	}
+}
+
+// vswitchd is the process id of a lab's ovs-vswitchd, 0 where it is not found: it is in the
+// PID namespace that the lab's init is the first of.
+func vswitchd(lab string) (pid int) {
+	for _, init := range daemonsOf(lab) {
+		namespace, _ := os.Readlink(filepath.Join(filepath.Dir(init), "ns", "pid"))
+		all, _ := filepath.Glob("/proc/[0-9]*/comm")
+		for _, path := range all {
+			own, _ := os.Readlink(filepath.Join(filepath.Dir(path), "ns", "pid"))
+			if name, _ := os.ReadFile(path); own == namespace && string(name) == "ovs-vswitchd\n" {
+				_, _ = fmt.Sscanf(path, "/proc/%d/", &pid)
+			}
+		}
+	}
+	return pid
+}
+
+func TestAnOpenVSwitchDiesWithASIGKILLOfTheTests(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.OVS)
+	for name, cmd := range map[string]*exec.Cmd{"same privilege": fixture("ovs"), "sandbox": unprivileged("ovs")} {
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var pid int
+		for lines := bufio.NewScanner(stdout); pid == 0 && lines.Scan(); {
+			_, _ = fmt.Sscanf(lines.Text(), "daemon %d", &pid)
+		}
+		if pid == 0 || !alive(pid) {
+			t.Fatalf("%s: no ovs-vswitchd", name)
+		}
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if ready, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 5000); err != nil || ready != 1 {
+			t.Errorf("%s: ovs-vswitchd outlived a SIGKILL of the tests: %d, %v", name, ready, err)
+		}
+		_ = unix.Close(pidfd)
+	}
+}
