@@ -16,6 +16,9 @@ const (
 	// controlBound is when Up gives up. A kernel that clears up hundreds of
 	// namespaces may hold the rtnl lock for a second.
 	controlBound = 20 * time.Second
+	// relayedBound is when it does over a switch that is a program, which waits for that lock
+	// whenever it looks at its interfaces.
+	relayedBound = 60 * time.Second
 	// bindBound is how long a control waits for its port to have its own link-local
 	// address. One that the port has and cannot yet use is waited for until controlBound.
 	bindBound = 3 * time.Second
@@ -145,9 +148,13 @@ func (c *control) run() error {
 			}
 			delete(c.waiting, c.answerer(buf[:n]))
 		}
-		if time.Since(start) > controlBound && len(c.waiting) > 0 {
+		bound := controlBound
+		if one.relayed {
+			bound = relayedBound
+		}
+		if time.Since(start) > bound && len(c.waiting) > 0 {
 			return fmt.Errorf("segment %s: %s of node %s does not answer node %s on the link after %s",
-				one.segment, one.target, one.at.node, one.asker.node, controlBound)
+				one.segment, one.target, one.at.node, one.asker.node, bound)
 		}
 	}
 	return nil

@@ -123,8 +123,11 @@ func (o *ovsDaemons) start() error {
 	if _, err := o.run("ovsdb-server", append(daemon("ovsdb-server"), "--remote=punix:"+ovsRun+"/db.sock", database)...); err != nil {
 		return err
 	}
-	// Without this it waits for the first transaction before it does anything.
-	if _, err := o.run("ovs-vsctl", "--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".", "other_config:n-handler-threads=1", "other_config:n-revalidator-threads=1"); err != nil {
+	// Without this it waits for the first transaction before it does anything. What it asks the
+	// kernel of interfaces waits for the rtnl lock, and frames that pass it wait as well.
+	const rarely = "3600000" // milliseconds
+	if _, err := o.run("ovs-vsctl", "--no-wait", "--", "init", "--", "set", "Open_vSwitch", ".", "other_config:n-handler-threads=1", "other_config:n-revalidator-threads=1",
+		"other_config:stats-update-interval="+rarely); err != nil {
 		return err
 	}
 	_, err := o.run("ovs-vswitchd", append(daemon("ovs-vswitchd"), "--enable-dummy", "unix:"+ovsRun+"/db.sock")...)

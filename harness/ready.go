@@ -118,6 +118,7 @@ type question struct {
 	source  netip.Addr // IPv4 only
 	target  netip.Addr
 	at      spot
+	relayed bool // by a program
 }
 
 // onLink is a segment with the ports of those that bridges of nodes join to it.
@@ -193,7 +194,7 @@ func (s *site) linkLocals(at spot) []netip.Addr {
 
 func (s *site) question(segment string, asker, at spot, target netip.Addr) question {
 	q := question{
-		segment: segment, asker: asker, at: at, target: target,
+		segment: segment, asker: asker, at: at, target: target, relayed: s.ovs != nil,
 		ground: s.grounds[asker.node], index: s.indexes[asker], mac: s.device(asker).MAC,
 	}
 	for _, prefix := range s.device(asker).Addrs {
