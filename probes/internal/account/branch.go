@@ -47,7 +47,7 @@ func (b *book) relay(v *visit, e *exit) branch {
 	br := branch{exit: e}
 	if v.at.bridge == 0 && !v.own() && !v.forwards(e) {
 		br.relayed = v.at.node
-		br.mirrored = len(v.lines) == 0 && compatible(v.head, e.first().Header)
+		br.mirrored = len(v.lines) == 0 && compatible(v.head, e.first().Header) && !v.routes(e)
 	}
 	return br
 }

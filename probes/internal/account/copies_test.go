@@ -191,6 +191,22 @@ func TestCopies(t *testing.T) {
 			c/wan out 62`, want: `
 			request: out at pc/lan, in at fw/lan, out at fw/wan, in at c/wan, out at c/back, came in nowhere
 			request primary onthelink@c, open: the request left c/back and came in nowhere`},
+		"a program hands on a copy and the packet, which were not for its node": {traced: "fw", timeline: `
+			pc/lan out 64
+			fw/lan in 64
+			fw/side out 64
+			fw #1 lan>side pre fwd post 64>63
+			fw/side out 63
+			two/side in 64 foreign
+			two/side in 63 foreign
+			two/far out 64 +30000
+			site/far in 64 foreign
+			two/far out 63
+			site/far in 63`, want: `
+			request: out at pc/lan, in at fw/lan, out at fw/side, in at two/side, out at two/far, in at site/far, and what became of it was not seen
+			request copied at fw: out at fw/side, in at two/side, out at two/far, came in nowhere
+			request in a frame for another host: in at site/far, not for this node
+			request primary delivered@site, delivered, open: the request left two as it had come, by a program or a mirror: it may be there still; the request came in at site/far, and what became of it was not seen; the request left two/far and came in nowhere`},
 		"dup to another on the same switch": {traced: "fw c", timeline: `
 			pc/lan out 64
 			fw/lan in 64

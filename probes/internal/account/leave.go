@@ -94,11 +94,12 @@ func (b *book) departUntraced(e *exit) {
 }
 
 // onward is how likely a packet that leaves a station is the one that came: a node takes
-// one from its time to live, a bridge takes nothing. 0 is not at all.
+// one from its time to live, a bridge takes nothing, nor does a program that hands on
+// frames which are not for its node. 0 is not at all.
 func (b *book) onward(v *visit, e *exit, made bool) int {
 	s := e.first()
 	forwarded := v.head.TTL == s.TTL+1
-	if e.at.bridge != 0 {
+	if e.at.bridge != 0 || v.foreign() {
 		forwarded = v.head.TTL == s.TTL
 	}
 	n := 1
@@ -136,7 +137,11 @@ func (v *visit) gone() int {
 	return n
 }
 
-// forwards says whether a packet that came to a node left it as what the kernel hands on.
-func (v *visit) forwards(e *exit) bool {
+// forwards says whether a packet that came to a node left it as what the kernel hands on:
+// nothing that was for another.
+func (v *visit) forwards(e *exit) bool { return !v.foreign() && v.routes(e) }
+
+// routes says whether it left with one less of its time to live, as from a router.
+func (v *visit) routes(e *exit) bool {
 	return compatible(v.head, e.first().Header) && v.head.TTL == e.first().TTL+1
 }

@@ -66,9 +66,9 @@ func (a Account) atHome() bool {
 		slices.ContainsFunc(a.in.Sightings, func(s Sighting) bool { return s.Role == Answer && s.Direction == In })
 }
 
-// keeps says whether a request ended at a node.
+// keeps says whether a request ended in a node.
 func (a Account) keeps(node string) bool {
-	return node != "" && slices.ContainsFunc(a.of(Request), func(p Packet) bool { return p.End.Node == node })
+	return node != "" && slices.ContainsFunc(a.of(Request), func(p Packet) bool { return p.End.Node == node && p.End.Kind != OnTheLink })
 }
 
 // asked are the requests as they left the asker.

@@ -15,6 +15,23 @@ func TestWhoseAnswerTheAskerGot(t *testing.T) {
 			fw #2 >wan out post 64
 			fw/wan out 64
 			site/wan in 64`
+	// A device's rule at fw copies the frame as it comes in, so its MAC is fw's own.
+	const relayed = `
+			pc/lan out 64
+			fw/lan in 64
+			fw/side out 64
+			fw #1 lan>side pre fwd post 64>63
+			fw/side out 63
+			two/side in 64 foreign
+			two/side in 63 foreign`
+	const back = `
+			site/far out 64 answer
+			two/far in 64 answer foreign
+			two/side out 64 answer +30000
+			fw/side in 64 answer
+			fw #2 side>lan pre fwd post 64>63 answer
+			fw/lan out 63 answer
+			pc/lan in 63 answer`
 	for name, r := range map[string]struct{ traced, timeline, want string }{
 		"nobody's": {"fw", asked, ""},
 		"the asker's own, of which nothing left it": {"pc", `
@@ -74,6 +91,36 @@ func TestWhoseAnswerTheAskerGot(t *testing.T) {
 			pc/lan in 63 answer`, "site"},
 		"the only one, which came by where nobody watches": {"", asked + `
 			site/wan out 64 answer`, "site"},
+		"the target's, through a program that hands on frames that are not for it, a copy's as well": {"fw", relayed + `
+			two/far out 64 +30000
+			site/far in 64 foreign
+			two/far out 63
+			site/far in 63` + back, "site"},
+		"the target's, while the program has not handed on the copy yet": {"fw", relayed + `
+			two/far out 63 +30000
+			site/far in 63` + back, "site"},
+		"the target's, where what the program has handed on of the copy is lost": {"fw", relayed + `
+			two/far out 64 +30000
+			two/far out 63
+			site/far in 63` + back, "site"},
+		"the target's, or the program's own, where the request was for that node": {"fw", `
+			pc/lan out 64
+			fw/lan in 64
+			fw #1 lan>side pre fwd post 64>63
+			fw/side out 63
+			two/side in 63
+			fw #2 >side out post 62
+			fw/side out 62
+			two/side in 62
+			two/far out 62 +30000
+			site/far in 62
+			site/far out 64 answer
+			two/far in 64 answer
+			two/side out 64 answer +30000
+			fw/side in 64 answer
+			fw #3 side>lan pre fwd post 64>63 answer
+			fw/lan out 63 answer
+			pc/lan in 63 answer`, ""},
 		"not one that was dropped": {"fw", asked + `
 			site/wan out 64 answer
 			fw/wan in 64 answer
