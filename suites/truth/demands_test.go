@@ -45,7 +45,7 @@ func leftOpen(res probes.Result) bool {
 // demands are all. They know of the library what it said, and nothing of how.
 var demands = []demand{
 	{name: "isolated, but a byte of this very check was delivered", check: func(r *round) string {
-		if v := r.said.isolated; v.holds && v.delivered > 0 {
+		if v := r.said.isolated; v.holds && v.delivered > 0 && !v.conversing {
 			return fmt.Sprintf("%d packets were delivered at %s during BeIsolatedFrom", v.delivered, r.to)
 		}
 		return ""
@@ -130,12 +130,10 @@ var demands = []demand{
 	}},
 	{name: "not reached, but the target answers", check: func(r *round) string {
 		v := r.said.reached
-		if !v.asked || v.holds || v.inconclusive() != "" || r.w.remembers() || r.each(r.said.bare, func(_ probes.Result, f fact) string {
-			if r.reached(f) != yes {
-				return "not"
-			}
-			return ""
-		}) != "" {
+		if !v.asked || v.holds || v.inconclusive() != "" || r.w.remembers() || slices.ContainsFunc(r.said.bare, func(res probes.Result) bool {
+			f, ok := r.fact(res.Addr)
+			return ok && r.reached(f) != yes
+		}) {
 			return ""
 		}
 		return fmt.Sprintf("Reach: %v\n%s", v.err, r.factsText())
@@ -165,7 +163,7 @@ var demands = []demand{
 	{name: "somebody else answered", check: func(r *round) string {
 		return r.each(slices.Concat(proven(r.said.bare), r.said.watched, r.said.surveyed), func(res probes.Result, f fact) string {
 			by := strings.Fields(f.by)
-			if !r.signs(f.by) || !r.due() {
+			if !r.signs(f.by) || !r.due() || strings.Contains(res.String(), "without the signature that was due") {
 				by = append(by, f.connected...) // they may hand on what they are sent
 			}
 			if r.w.remembers() {
@@ -282,13 +280,20 @@ func causeOf(r probes.Result) string {
 	return r.Cause.String()
 }
 
-// each checks every result against the fact of its address.
+// each checks every result against the facts of its address: one of them is to agree.
 func (r *round) each(results []probes.Result, check func(probes.Result, fact) string) string {
 	for _, res := range results {
-		if f, ok := r.fact(res.Addr); ok {
-			if why := check(res, f); why != "" {
-				return why
+		why := ""
+		for _, f := range r.facts {
+			if f.to != res.Addr || !f.bare() {
+				continue
 			}
+			if why = check(res, f); why == "" {
+				break
+			}
+		}
+		if why != "" {
+			return why
 		}
 	}
 	return ""

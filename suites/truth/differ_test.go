@@ -42,6 +42,8 @@ func apart(bare, watched probes.Result) bool {
 		return true
 	case watched.Cause != nil && slices.Contains(byChance, watched.Cause.Kind):
 		return false
+	case unheard(watched) && said(probes.Refused):
+		return false
 	case givenUp(bare, watched) || givenUp(watched, bare):
 		return false // it takes a kernel some seconds to give a neighbour up, whoever waits for it
 	}
@@ -52,4 +54,11 @@ func apart(bare, watched probes.Result) bool {
 // neighbour, and the other was told that it had given up.
 func givenUp(silent, told probes.Result) bool {
 	return silent.Outcome == probes.Silent && told.Outcome == probes.Unsent && told.Errno == unix.EHOSTUNREACH
+}
+
+// unheard says whether a probe was seen to come to a port that nobody has, whose kernel said so to
+// nobody: with much to do it loses now and then what it has to say itself.
+func unheard(watched probes.Result) bool {
+	c := watched.Cause
+	return watched.Outcome == probes.Silent && c != nil && c.Kind == evidence.NoListener && c.Leg == evidence.Request
 }

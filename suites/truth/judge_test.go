@@ -135,6 +135,13 @@ func (w *world) findOut(ctx context.Context, rounds []*round) error {
 				if facts := which(r); facts != nil && r.needsFacts() {
 					since := newLap(o.hands)
 					*facts = o.facts(ctx, w, r)
+					if facts == &r.facts && !w.remembers() {
+						more, err := o.otherwise(ctx, r)
+						if err != nil {
+							return err
+						}
+						r.facts = append(r.facts, more...)
+					}
 					r.missed = max(r.missed, since.late(ctx))
 				}
 			}

@@ -29,10 +29,15 @@ type try struct {
 	// odd is what another program may choose: a few bytes, another TTL, TOS, a source port
 	// that no kernel chooses.
 	odd bool
+	// neighbours is what kernels know of them; plain is what they know by what came before.
+	neighbours acquaintance
 }
 
 // plain says whether it is as the kernel has it.
-func (t try) plain() bool {
+func (t try) plain() bool { return t.bare() && t.neighbours == asTheyCame }
+
+// bare says whether its program chooses nothing.
+func (t try) bare() bool {
 	return !t.src.IsValid() && t.sport == 0 && t.uid == 0 && t.device == "" && !t.odd
 }
 
@@ -74,6 +79,9 @@ func (f fact) String() string {
 	if f.odd {
 		source += " with another port, TTL, TOS, and few bytes"
 	}
+	if f.neighbours != asTheyCame {
+		source += ", " + string(f.neighbours) + ","
+	}
 	text := fmt.Sprintf("%s%s asks %s %s/%d: ", f.from, source, f.to, f.kind, f.port)
 	switch {
 	case f.answered:
@@ -112,7 +120,7 @@ func (t try) choose(_, _ string, conn syscall.RawConn) error {
 // dial opens a socket in the asker's node.
 func (o *oracle) dial(ctx context.Context, network string, t try) (conn net.Conn, err error) {
 	at := netip.AddrPortFrom(t.to, t.port)
-	if t.plain() {
+	if t.bare() {
 		return o.lab.Node(t.from).Dial(ctx, network, at)
 	}
 	src := t.src

@@ -33,6 +33,7 @@ type verdict struct {
 	asked, holds bool
 	err          error
 	delivered    int64 // packets of the kind that were delivered at the target
+	conversing   bool  // some may be of connections that earlier questions made
 	// counters are by how much those of rules rose, by node and rule; -1 for a rule
 	// that has none. They are nil when no rule was named.
 	counters map[string]int64
@@ -232,6 +233,11 @@ func (w *world) match(ctx context.Context, lab *harness.Lab, h *hands, a ask, ma
 		return verdict{}, err
 	}
 	v := verdict{asked: true}
+	if a.to != "" && a.kind != icmp && a.kind != udp {
+		if v.conversing, err = conversing(lab, a.to); err != nil {
+			return verdict{}, err
+		}
+	}
 	v.holds, v.err = match()
 	if v.err != nil {
 		v.err = errors.New(v.err.Error()) // some tell what comes of it once more: now, while the lab is up
