@@ -19,8 +19,14 @@ const (
 	// relayedBound is when it does over a switch that is a program, which waits for that lock
 	// whenever it looks at its interfaces.
 	relayedBound = 60 * time.Second
+	// stallBound is when it gives up where the kernel itself has not made an address usable:
+	// for all namespaces of a machine one work item after another does so, and each waits
+	// for that lock.
+	stallBound = 2 * time.Minute
+	// looks is how often a control looks for that until controlBound.
+	looks = 20
 	// bindBound is how long a control waits for its port to have its own link-local
-	// address. One that the port has and cannot yet use is waited for until controlBound.
+	// address. One that the port has and cannot yet use is waited for until stallBound.
 	bindBound = 3 * time.Second
 )
 
@@ -82,6 +88,7 @@ type control struct {
 	ipv6    bool
 	mac     [6]byte // the port's
 	bound   bool    // it asks from the port's link-local address
+	patient time.Duration
 	waiting map[netip.Addr]question
 }
 
@@ -93,7 +100,7 @@ const (
 // newControl opens the socket in the calling thread's namespace.
 func newControl(q question) (*control, error) {
 	c := &control{
-		fd: -1, rtnl: q.ground.rtnl, index: q.index, ipv6: q.target.Is6(), mac: q.mac, waiting: map[netip.Addr]question{},
+		fd: -1, rtnl: q.ground.rtnl, index: q.index, ipv6: q.target.Is6(), mac: q.mac, patient: controlBound, waiting: map[netip.Addr]question{},
 	}
 	var err error
 	if !c.ipv6 {
@@ -130,6 +137,7 @@ func (c *control) close() {
 // run asks until every address has answered.
 func (c *control) run() error {
 	start, buf := time.Now(), make([]byte, 1500)
+	looked, usable := start, 0 // how often it was found so
 	for len(c.waiting) > 0 {
 		var one question
 		mayAsk := c.bindOwn() || time.Since(start) > bindBound && !c.ownIsComing()
@@ -148,16 +156,39 @@ func (c *control) run() error {
 			}
 			delete(c.waiting, c.answerer(buf[:n]))
 		}
-		bound := controlBound
-		if one.relayed {
-			bound = relayedBound
+		if len(c.waiting) == 0 || time.Since(looked) < c.patient/looks {
+			continue
 		}
-		if time.Since(start) > bound && len(c.waiting) > 0 {
+		usable++
+		if looked = time.Now(); c.stalled(one) {
+			usable = 0
+		}
+		patient := c.patient
+		if one.relayed {
+			patient = relayedBound
+		}
+		if took := looked.Sub(start); took > stallBound || took > patient && usable >= looks {
 			return fmt.Errorf("segment %s: %s of node %s does not answer node %s on the link after %s",
-				one.segment, one.target, one.at.node, one.asker.node, bound)
+				one.segment, one.target, one.at.node, one.asker.node, took.Round(time.Second))
 		}
 	}
 	return nil
+}
+
+// stalled says whether a kernel is to blame that has not come to make usable what asks, or
+// what is asked for.
+func (c *control) stalled(q question) bool {
+
+	switch {
+	case !c.ipv6:
+		return false
+	case !c.bound && c.ownIsComing():
+		return true
+	case q.home == nil || !isGiven(q.home.rtnl, q.homeIndex, q.target):
+		return false
+	}
+	local, err := q.home.hasLocal(q.homeIndex, q.target)
+	return err == nil && !local
 }
 
 // bindOwn has an IPv6 control ask from its port's link-local address, as soon as that
@@ -177,11 +208,14 @@ func (c *control) bindOwn() bool {
 // is not usable (tentative): the work item that makes it so waits for the rtnl lock,
 // for seconds where a machine clears up many namespaces. So does the one that gives the port
 // its address, when it has a carrier: a GETLINK does that work now.
-func (c *control) ownIsComing() bool {
+func (c *control) ownIsComing() bool { return isGiven(c.rtnl, c.index, linkLocal(c.mac)) }
+
+// isGiven says whether an interface has an IPv6 address, usable or not.
+func isGiven(rtnl *rtnl, index int, addr netip.Addr) bool {
 	b := new(batch)
-	b.getLink(c.index, describe("look at link"))
-	b.getAddr(c.index, linkLocal(c.mac), describe("look at address %s", linkLocal(c.mac)))
-	return c.rtnl.do(b) == nil
+	b.getLink(index, describe("look at link"))
+	b.getAddr(index, addr, describe("look at address %s", addr))
+	return rtnl.do(b) == nil
 }
 
 func (c *control) ask(q question) error {

@@ -119,6 +119,9 @@ type question struct {
 	target  netip.Addr
 	at      spot
 	relayed bool // by a program
+	// home is the namespace of what is asked for, and homeIndex its interface there.
+	home      *ground
+	homeIndex int
 }
 
 // onLink is a segment with the ports of those that bridges of nodes join to it.
@@ -196,6 +199,7 @@ func (s *site) question(segment string, asker, at spot, target netip.Addr) quest
 	q := question{
 		segment: segment, asker: asker, at: at, target: target, relayed: s.ovs != nil,
 		ground: s.grounds[asker.node], index: s.indexes[asker], mac: s.device(asker).MAC,
+		home: s.grounds[at.node], homeIndex: s.indexes[at],
 	}
 	for _, prefix := range s.device(asker).Addrs {
 		if prefix.Addr().Is4() && target.Is4() {

@@ -25,8 +25,8 @@ func (g *ground) usable(index int, addrs ...netip.Addr) error {
 		}
 		local, err := g.hasLocal(index, addr)
 		for ; !local && err == nil; local, err = g.hasLocal(index, addr) {
-			if time.Since(start) > controlBound {
-				return fmt.Errorf("the kernel has no local route to %s after %s", addr, controlBound)
+			if time.Since(start) > stallBound {
+				return fmt.Errorf("the kernel has no local route to %s after %s", addr, stallBound)
 			}
 			pause(controlPause)
 		}
