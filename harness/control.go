@@ -178,7 +178,6 @@ func (c *control) run() error {
 // stalled says whether a kernel is to blame that has not come to make usable what asks, or
 // what is asked for.
 func (c *control) stalled(q question) bool {
-
 	switch {
 	case !c.ipv6:
 		return false

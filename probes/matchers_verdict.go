@@ -35,8 +35,10 @@ type finding struct {
 	choice *rules.Choice
 	// fixed are the traits that the test chose: no others are tried.
 	fixed rules.Trait
-	// again is why it was asked more than once.
-	again rules.Memory
+	// again is why it was asked more than once, and repeated are the rules for whose sake it was
+	// asked itself.
+	again    rules.Memory
+	repeated []fmt.Stringer
 }
 
 // standing is what a finding says about a check.

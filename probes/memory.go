@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -37,56 +38,6 @@ func newRecall(leg evidence.Role, sampled int) *recall {
 		sets: map[*harness.Node]*inspect.Ruleset{}, legacy: map[*harness.Node][]string{}, sampled: sampled,
 		chains: map[*inspect.Ruleset]*rules.Chains{}, routing: map[*harness.Node]*routing{}, texts: map[*inspect.Rule]*evidence.Rule{},
 	}
-}
-
-// remember doubts findings, or asks once more about them and adds what comes of it.
-func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, error) {
-	c := newRecall(m.leg, m.sampled)
-	for i := range found {
-		f := &found[i]
-		if is, _ := m.judge(*f); is != holds || f.excepted {
-			continue
-		}
-		times, err := c.times(f)
-		if err != nil {
-			return nil, err
-		}
-		enough := false
-		asks := times - 1
-		if f.again.Kind == rules.Period && times > 1 {
-			// In a row, as other probes were counted since the first, and twice, as other packets may be.
-			asks = max(asks, f.again.Period+min(f.again.Period, mostTwice))
-		}
-		for range asks {
-			again, err := q.once(m.ctx, *f)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, again...)
-			if is, _ := m.judge(again[0]); is != holds {
-				enough = true
-				break
-			}
-		}
-		if enough {
-			continue
-		}
-		ways := []func(question, *recall, *finding) ([]finding, error){m.branches, m.otherPorts, m.shorterWay}
-		if m.leg == evidence.Answer { // what else may be chosen of an answer is the service's to choose
-			ways = []func(question, *recall, *finding) ([]finding, error){m.branches, m.answeredTo}
-		}
-		for _, ask := range ways {
-			if is, _ := m.judge(found[i]); is != holds {
-				break
-			}
-			more, err := ask(q, c, &found[i])
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, more...)
-		}
-	}
-	return found, nil
 }
 
 // doubt doubts findings that cannot be asked about again.
@@ -132,6 +83,7 @@ func (q question) once(ctx context.Context, f finding) ([]finding, error) {
 // remember. It doubts what no number of times would show.
 func (c *recall) times(f *finding) (times int, err error) {
 	times = 1
+	var counted []fmt.Stringer
 	met := f.met
 	if c.leg == evidence.Answer {
 		met = f.metBack
@@ -147,9 +99,14 @@ func (c *recall) times(f *finding) (times int, err error) {
 			case n == 0:
 				f.doubt = memory
 				return 1, nil
+			case memory.Kind == rules.Period && slices.Contains(counted, memory.Rule):
 			default:
-				times = max(times, n)
-				f.again = memory
+				f.counts(memory, &counted)
+				times = max(times, n, f.again.Period)
+			}
+			if times > mostTimes && times > c.sampled {
+				f.doubt = memory
+				return 1, nil
 			}
 		}
 	}
@@ -168,6 +125,17 @@ func (c *recall) times(f *finding) (times int, err error) {
 		f.again = memory
 		return max(times, n), nil
 	}
+}
+
+// counts notes a rule for whose sake a finding is asked again: of what one lets pass that
+// counts another may count, and both begin again after as many as one by the other.
+func (f *finding) counts(memory rules.Memory, counted *[]fmt.Stringer) {
+	if memory.Kind == rules.Period {
+		if *counted = append(*counted, memory.Rule); f.again.Kind == rules.Period {
+			memory.Period *= f.again.Period
+		}
+	}
+	f.again = memory
 }
 
 // chose says whether a rule depends on nothing but what the test chose: the user.
