@@ -62,6 +62,9 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 	if len(m.named.because) == 0 && !c.Policy {
 		return unclear, mistake(c)
 	}
+	if o, is := f.astray(); is && len(m.named.because) == 0 {
+		return unclear, o
+	}
 	return holds, objection{}
 }
 
