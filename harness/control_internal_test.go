@@ -41,7 +41,7 @@ func TestAControlWaitsForTheKernel(t *testing.T) {
 	if err := lab.Node("b").Netlink().AddrAdd(link, addr); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(target string) (error, time.Duration) {
+	ask := func(target string) (time.Duration, error) {
 		q := s.question("lan", a, b, netip.MustParseAddr(target))
 		var c *control
 		if err := once(q.ground.enter, func() (err error) { c, err = newControl(q); return err }); err != nil {
@@ -50,12 +50,13 @@ func TestAControlWaitsForTheKernel(t *testing.T) {
 		defer c.close()
 		c.patient, c.waiting[q.target] = 100*time.Millisecond, q
 		start := time.Now()
-		return c.run(), time.Since(start)
+		err := c.run()
+		return time.Since(start), err
 	}
-	if err, took := ask(late); err != nil || took < 500*time.Millisecond {
+	if took, err := ask(late); err != nil || took < 500*time.Millisecond {
 		t.Errorf("after %v: %v; it is to be made tentative, and waited for", took, err)
 	}
-	if err, took := ask(nobodys); err == nil || took > stallBound {
+	if took, err := ask(nobodys); err == nil || took > stallBound {
 		t.Errorf("after %v: %v; it is to be given up", took, err)
 	}
 }
