@@ -124,7 +124,7 @@ func (p *Port) relink() error {
 		if err != nil {
 			return err
 		}
-		if up && asker == nil && lab.bridges(own, spot{ref.Node, ref.Port}) {
+		if up && asker == nil && !s.stacked(ref, topo.PortRef{Node: own.node, Port: own.port}) && lab.bridges(own, spot{ref.Node, ref.Port}) {
 			asker = &peer
 		}
 	}

@@ -136,18 +136,15 @@ func (s *site) onLink(segment *topo.SegmentPlan) *topo.SegmentPlan {
 }
 
 // questions makes the first port ask for every other, and the second for the
-// first.
+// first; of two of which one is made on the other the next.
 func (s *site) questions(segment *topo.SegmentPlan) []question {
 	var all []question
-	for i, ref := range segment.Ports {
-		asker := segment.Ports[0]
-		if i == 0 {
-			if len(segment.Ports) == 1 {
-				return nil
-			}
-			asker = segment.Ports[1]
+	for _, ref := range segment.Ports {
+		asker := slices.IndexFunc(segment.Ports, func(other topo.PortRef) bool { return other != ref && !s.stacked(other, ref) })
+		if asker < 0 {
+			continue
 		}
-		from, at := s.voice(spot{asker.Node, asker.Port}), s.voice(spot{ref.Node, ref.Port})
+		from, at := s.voice(spot{segment.Ports[asker].Node, segment.Ports[asker].Port}), s.voice(spot{ref.Node, ref.Port})
 		if from == at {
 			continue // two ports of one bridge
 		}
@@ -156,6 +153,11 @@ func (s *site) questions(segment *topo.SegmentPlan) []question {
 		}
 	}
 	return unambiguous(all, s, segment)
+}
+
+// stacked says whether one of two ports is made on the other: they do not hear each other.
+func (s *site) stacked(a, b topo.PortRef) bool {
+	return a.Node == b.Node && (s.device(spot{a.Node, a.Port}).Parent == b.Port || s.device(spot{b.Node, b.Port}).Parent == a.Port)
 }
 
 // unambiguous leaves out addresses that are on the segment twice: who answers is
