@@ -19,11 +19,16 @@ import (
 const (
 	fixtureVar = "NSTEST_TEST_FIXTURE"
 	dropVar    = "NSTEST_TEST_DROP"
+	// preparedVar names one of straits.
+	preparedVar = "NSTEST_TEST_STRAIT"
 )
 
 func TestMain(m *testing.M) {
+	if strait := os.Getenv(preparedVar); strait != "" {
+		again(preparedVar, straits[strait])
+	}
 	if os.Getenv(dropVar) != "" {
-		dropPrivilege()
+		again(dropVar, dropPrivilege)
 	}
 	os.Exit(harness.Main(m))
 }
@@ -47,26 +52,34 @@ func FuzzFixture(f *testing.F) {
 	})
 }
 
-// dropPrivilege starts this binary again without any capability that counts
-// here: it is then an ordinary user's, as root and rootless alike. CAP_SETFCAP
+// dropPrivilege takes any capability that counts here from what this thread execs: it is
+// then an ordinary user's, as root and rootless alike. CAP_SETFCAP
 // stays, without which nobody may map uid 0 into a user namespace (Linux 5.12);
 // an ordinary user maps a uid of their own.
-func dropPrivilege() {
-	runtime.LockOSThread()
+func dropPrivilege() error {
 	for capability := 0; capability <= unix.CAP_LAST_CAP; capability++ {
 		if capability == unix.CAP_SETFCAP {
 			continue
 		}
 		_ = unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0)
 	}
+	return nil
+}
+
+// again starts this binary again, where prepare has been done and without a variable.
+func again(variable string, prepare func() error) {
+	runtime.LockOSThread()
+	err := prepare()
 	var env []string
 	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, dropVar) {
+		if !strings.HasPrefix(kv, variable) {
 			env = append(env, kv)
 		}
 	}
-	err := syscall.Exec("/proc/self/exe", os.Args, env)
-	fmt.Fprintln(os.Stderr, "drop privilege:", err)
+	if err == nil {
+		err = syscall.Exec("/proc/self/exe", os.Args, env)
+	}
+	fmt.Fprintln(os.Stderr, "prepare:", err)
 	os.Exit(99)
 }
 

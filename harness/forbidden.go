@@ -28,6 +28,9 @@ func readMachine() machine {
 	return m
 }
 
+// bySeccomp is what forbids namespaces where no setting does, and what to do about it.
+const bySeccomp = "a container's seccomp profile may forbid them (docker run --security-opt seccomp=unconfined, or --privileged)"
+
 // forbidden says why the sandbox cannot be entered, and the command that allows it.
 func forbidden(err error, m machine) string {
 	text := "enter the sandbox"
@@ -40,6 +43,5 @@ func forbidden(err error, m machine) string {
 			return fmt.Sprintf("%s: user namespaces are forbidden by %s=%s; allow them: %s, or run the tests as root", text, name, gate.forbids, gate.allow)
 		}
 	}
-	return text + ": user namespaces are not to be had here; a container's seccomp profile may forbid them" +
-		" (docker run --security-opt seccomp=unconfined, or --privileged); or run the tests as root"
+	return text + ": user namespaces are not to be had here; " + bySeccomp + "; or run the tests as root"
 }

@@ -18,7 +18,8 @@ type stock struct {
 }
 
 func takeStock() stock {
-	s := stock{own: inodeOf(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), os.Getpid()))}
+	// The first thread's, also where /proc is of another PID namespace, and has other numbers.
+	s := stock{own: inodeOf("/proc/self/ns/net")}
 	s.children = childProcesses()
 	s.files = s.foreignFiles()
 	return s

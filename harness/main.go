@@ -21,7 +21,7 @@ const (
 //
 //	func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 //
-// With privilege (CAP_SYS_ADMIN and CAP_NET_ADMIN) the tests run where they are.
+// With privilege (CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_NET_RAW) the tests run where they are.
 // Without, this test binary runs once more in a user and mount namespace of its
 // own, with the same arguments, streams and working directory, and Main returns
 // its exit status; 128+n when signal n ended it. Nothing in there has any power
@@ -57,14 +57,15 @@ func Main(m interface{ Run() int }) int {
 // namespace, and as an ordinary user of the machine.
 func Rootless() bool { return os.Getenv(sandboxVar) == inside }
 
-// privileged says whether this process may make and configure network namespaces.
+// privileged says whether this process may make and configure network namespaces, and look
+// into their packets.
 var privileged = sync.OnceValue(func() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if unix.Capget(&header, &data[0]) != nil {
 		return false
 	}
-	const need = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_ADMIN
+	const need = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_NET_RAW
 	return data[0].Effective&need == need
 })
 

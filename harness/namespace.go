@@ -116,6 +116,9 @@ func noNamespace(err error) error {
 		return at(fmt.Errorf("%w: no room for another one: raise user.max_net_namespaces, or end what holds the others"+
 			" (the kernel's clean-up of ended ones counts too)", err), doing)
 	case errors.Is(err, unix.EPERM):
+		if privileged() {
+			return at(fmt.Errorf("%w: %s", err, bySeccomp), doing)
+		}
 		return at(fmt.Errorf("%w: %s", err, noPrivilege()), doing)
 	}
 	return at(err, doing)

@@ -1,9 +1,12 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // sysctlPath turns a key in dots into its file. A part with dots of its own
@@ -39,6 +42,9 @@ func writeSysctl(key, value string) error {
 	}
 	// Not WriteFile: it would try to create what this kernel lacks.
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, unix.EROFS) {
+		err = fmt.Errorf("%w: %s", unix.EROFS, sysctlsReadOnly)
+	}
 	if err != nil {
 		return at(pathless(err), "set sysctl %s=%s", key, value)
 	}
@@ -48,6 +54,10 @@ func writeSysctl(key, value string) error {
 	}
 	return nil
 }
+
+// sysctlsReadOnly is what to do about a container's /proc/sys, which others own.
+const sysctlsReadOnly = "this container's /proc/sys is read-only: let it be written (docker or podman run --security-opt systempaths=unconfined;" +
+	" Kubernetes: securityContext.procMount: Unmasked; systemd-nspawn: SYSTEMD_NSPAWN_API_VFS_WRITABLE=yes)"
 
 // pathless takes the path out of an os error: our own path says more.
 func pathless(err error) error {
