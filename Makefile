@@ -17,7 +17,7 @@ RACES ?= $(shell n=$$(nproc); echo $$((n > 6 ? 9 : (n * 3 + 1) / 2)))
 BENCH ?= .
 COUNT ?= 6
 # For `make truth` and `make test`: how many networks. One alone, by its seed: NSTEST_TRUTH_SEED=17 make truth.
-# For `make chaos`: how many kills.
+# For `make chaos`: how many kills; for `make packets`: how many labs.
 N     ?= 500
 # For `make vm`: any of these kernels, and the suites that are to run on them.
 KERNELS ?= 5.10 6.1 6.12
@@ -25,7 +25,7 @@ SUITES  ?= ./suites/...
 VMFLAGS ?=
 VMCACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/nstest
 
-.PHONY: help suites test check bench vm vm-tests truth chaos vagrant vagrant-tests rules firewalls rulesets race qemu libvirt
+.PHONY: help suites test check bench vm vm-tests truth chaos packets vagrant vagrant-tests rules firewalls rulesets race qemu libvirt
 
 help:
 	@echo 'make suites   build the labs, run every suite, print what was found, a summary, and which rules were tried'
@@ -33,6 +33,7 @@ help:
 	@echo 'make check    formatting, modules, vet, linters'
 	@echo 'make truth    random networks, judged by plain sockets: N=10000 for the long run'
 	@echo 'make chaos    tests killed at random moments, and nothing left of them: N=1000 for the long run'
+	@echo 'make packets  the first packets of labs that are built beside others that go down: N=10000 for the long run'
 	@echo 'make bench    benchmarks, each beside its floor (x-floor), in benchstat format'
 	@echo 'make vm       the suites on stock Debian kernels in QEMU: a table of suites and kernels'
 	@echo 'make vagrant  the suites in the Vagrant machine, as root and as an ordinary user; reports in vagrant/out'
@@ -64,6 +65,10 @@ truth: rules
 # Each run that is killed takes half a second and more.
 chaos: rules
 	NSTEST_CHAOS_N=$(N) $(GINKGO) -v --timeout=24h --focus='the chaos of SIGKILLs' ./suites/hygiene
+
+# Half of the labs in each of two goroutines; other tests' labs go down beside them.
+packets:
+	NSTEST_FIRST_N=$(N) go test -count=1 -timeout=24h -run '^TestTheFirstPacketPasses$$' -v ./harness
 
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) ./...

@@ -1,8 +1,11 @@
 package harness_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -14,26 +17,39 @@ import (
 
 var anyPort = netip.AddrPort{}
 
+// firstVar is how many labs are built; `make packets N=10000` sets it.
+const firstVar = "NSTEST_FIRST_N"
+
 // Up returns when a first packet will pass. A hundred labs one after the other
 // on each of two goroutines: so while one is built, others are being cleared up,
 // which is when first packets used to get lost. The packet is forwarded, and so
-// needs the neighbour entries of both links; the kernel asks for a neighbour
-// again after a second, so what comes later than that was lost at first.
+// needs the neighbour entries of both links; the kernel asks for a neighbour, and TCP for
+// a connection, again after a second, so what comes later than that was lost at first.
 func TestTheFirstPacketPasses(t *testing.T) {
 	t.Parallel()
-	const labs, goroutines = 200, 2
+	const goroutines = 2
+	labs := 200
+	if text := os.Getenv(firstVar); text != "" {
+		var err error
+		if labs, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("%s: %v", firstVar, err)
+		}
+	}
 	var building sync.WaitGroup
-	lost := make(chan string, 2*labs)
-	for range goroutines {
+	for builder := range goroutines {
 		building.Go(func() {
-			for range labs / goroutines {
+			for i := builder; i < labs; i += goroutines {
 				lab := harness.Up(t, office())
 				for _, known := range neighbours(t, lab) {
-					lost <- "known before anybody asked: " + known
+					t.Errorf("lab %d: known before anybody asked: %s", i, known)
 				}
-				for _, addr := range lab.Node("server").Addrs() {
-					if err := firstPacket(t, lab, addr); err != nil {
-						lost <- fmt.Sprintf("%s: %v", addr, err)
+				for j, addr := range lab.Node("server").Addrs() {
+					first := firstPacket
+					if (i/goroutines+j)%2 == 1 { // each of both families, in its turn
+						first = firstConnection
+					}
+					if err := first(t, lab, addr); err != nil {
+						t.Errorf("lab %d: %s: %v", i, addr, err)
 					}
 				}
 				lab.Down()
@@ -41,10 +57,6 @@ func TestTheFirstPacketPasses(t *testing.T) {
 		})
 	}
 	building.Wait()
-	close(lost)
-	for l := range lost {
-		t.Error(l)
-	}
 }
 
 // A machine that clears up many namespaces keeps link-local addresses tentative for
@@ -84,6 +96,9 @@ func neighbours(t *testing.T, lab *harness.Lab) (known []string) {
 	return known
 }
 
+// firstBound is less than after what kernels try again.
+const firstBound = 900 * time.Millisecond
+
 // firstPacket sends one datagram and waits for it at the other end.
 func firstPacket(t *testing.T, lab *harness.Lab, to netip.Addr) error {
 	server, err := lab.Node("server").ListenPacket(t.Context(), "udp", netip.AddrPortFrom(to, 0))
@@ -96,7 +111,7 @@ func firstPacket(t *testing.T, lab *harness.Lab, to netip.Addr) error {
 		return err
 	}
 	defer conn.Close()
-	if err := server.SetReadDeadline(time.Now().Add(900 * time.Millisecond)); err != nil {
+	if err := server.SetReadDeadline(time.Now().Add(firstBound)); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte("first")); err != nil {
@@ -104,4 +119,20 @@ func firstPacket(t *testing.T, lab *harness.Lab, to netip.Addr) error {
 	}
 	_, _, err = server.ReadFrom(make([]byte, 8))
 	return err
+}
+
+// firstConnection is made with the first segment, which is sent again after a second.
+func firstConnection(t *testing.T, lab *harness.Lab, to netip.Addr) error {
+	server, err := lab.Node("server").Listen(t.Context(), "tcp", netip.AddrPortFrom(to, 0))
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), firstBound)
+	defer cancel()
+	conn, err := lab.Node("client").Dial(ctx, "tcp", netip.MustParseAddrPort(server.Addr().String()))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
