@@ -20,7 +20,7 @@ func (r Result) delivered() bool {
 		return true
 	case r.Cause == nil:
 		return false
-	case r.Cause.Leg == evidence.Answer, r.Cause.Connected, r.Cause.Kind == evidence.NoAnswer:
+	case r.Cause.Leg == evidence.Answer, r.Cause.Connected, r.Cause.Kind == evidence.NoAnswer, r.Cause.Kind == evidence.NoConnection:
 		return r.otherAnswerer() == ""
 	}
 	return false

@@ -103,6 +103,14 @@
 //
 //	Expect(client).To(probes.Reach(server, probes.TCP(25).Await("220").Send("EHLO x\r\n").Await("250 ")))
 //
+// # Packets by hand
+//
+// Protocol asks with a packet of an IP protocol by its number, and Segment with one TCP segment
+// that has these flags and is of no connection. For filters that go by flags:
+//
+//	Expect(client).To(probes.BeIsolatedFrom(server, probes.Segment(80, probes.SYN)).By("no connections"))
+//	Expect(client).To(probes.BeRefusedBy(server, probes.Segment(80, probes.ACK))) // it arrived: TCP resets it
+//
 // # Connections that live
 //
 // Each probe opens a connection, or has a source port or an id, of its own: what tracks

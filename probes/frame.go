@@ -114,7 +114,9 @@ func (a *asking) askFrame() error {
 	if a.source.port != 0 {
 		port = a.source.port
 	}
-	packet, err := a.packet(port)
+	packet, err := a.probe.kind.framed(a, wire.Datagram{
+		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl, TOS: a.frame.tos, Label: a.frame.label,
+	})
 	if err != nil {
 		return err
 	}
@@ -148,17 +150,14 @@ func (a *asking) askFrame() error {
 	return a.silence()
 }
 
-// packet is the probe's first packet.
-func (a *asking) packet(port uint16) ([]byte, error) {
-	d := wire.Datagram{
-		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl, TOS: a.frame.tos, Label: a.frame.label,
-	}
+// framed is the first packet of a probe that sockets send.
+func (a *asking) framed(d wire.Datagram) ([]byte, error) {
 	nonce := a.nonce()
 	d.Payload = make([]byte, a.probe.payload())
 	switch {
 	case a.probe.words != nil && a.probe.kind.socket == unix.SOCK_DGRAM:
 		said := a.probe.words.sent()
-		if err := a.watched.watch.Says(a.watched.trail, port, said); err != nil {
+		if err := a.watched.watch.Says(a.watched.trail, d.Source.Port(), said); err != nil {
 			return nil, err
 		}
 		d.Payload = []byte(said[0])

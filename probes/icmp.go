@@ -15,6 +15,7 @@ var icmpKind = &kind{
 	name:     "icmp",
 	protocol: wire.ICMP,
 	ask:      (*asking).icmp,
+	framed:   (*asking).framed,
 	together: func(ctx context.Context, tasks []*task) error { return askRounds(ctx, rounds(tasks)) },
 	silence:  silentAfterLeaving,
 }

@@ -27,6 +27,11 @@ type kind struct {
 	serve func(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func(), err error)
 	// unserved is true of what is asked to see it arrive, and not for an answer.
 	unserved bool
+	// crafted is true of segments of TCP that are of no connection.
+	crafted bool
+	// framed is the packet that askFrame sends, which begins with its IP header; nil where it
+	// knows none.
+	framed func(*asking, wire.Datagram) ([]byte, error)
 	// silence is what is known of a probe that was not watched, and not answered.
 	silence string
 }
@@ -38,6 +43,7 @@ var kinds = []*kind{
 	udpKind,
 	protocolKind,
 	timestampKind,
+	segmentKind,
 }
 
 const silentAfterLeaving = "it left the source; what became of it is not known"

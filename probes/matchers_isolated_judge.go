@@ -109,7 +109,7 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 	switch arrived := f.delivered(); {
 	case m.leg == evidence.Answer && c.Connected:
 		return fails, objection{c.String() + ": the answer that made it came back", "stop that answer as well"}
-	case m.leg == evidence.Answer && (f.refusedByKernel() || c.Kind == evidence.Ignored):
+	case m.leg == evidence.Answer && (f.refusedByKernel() || c.Kind == evidence.Ignored || c.Kind == evidence.NoConnection):
 		return unclear, objection{c.String() + ": the request arrived, and nobody there answers it, so there was no answer to stop",
 			"have somebody answer it (probes.Serve)"}
 	case m.leg == evidence.Answer && !arrived:
@@ -117,7 +117,7 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 			"say BeIsolatedFrom, where that is meant"}
 	case m.leg == evidence.Answer:
 		return holds, objection{}
-	case arrived && c.Kind == evidence.NoAnswer:
+	case arrived && (c.Kind == evidence.NoAnswer || c.Kind == evidence.NoConnection):
 		return fails, objection{c.String(), "stop the request"}
 	case arrived:
 		return fails, objection{c.String() + ": what is sent there does arrive",

@@ -16,7 +16,7 @@ func pastNeighbours(ctx context.Context, to Target, found []finding) error {
 	for i := range found {
 		f := &found[i]
 		frame, ok := frameFor(f.Result)
-		if !ok || f.excepted || f.Probe.kind.unserved {
+		if !ok || f.excepted || f.Probe.kind.framed == nil {
 			continue
 		}
 		frames, of = append(frames, &frame), append(of, f)

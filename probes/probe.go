@@ -11,7 +11,8 @@ import (
 type Probe struct {
 	kind   *kind
 	port   uint16
-	upper  uint8 // the protocol's number, of Protocol
+	upper  uint8    // the protocol's number, of Protocol
+	flags  TCPFlags // of Segment
 	within time.Duration
 	size   int
 	source source
@@ -48,6 +49,8 @@ func (p Probe) String() string {
 	switch {
 	case p.kind == nil:
 		return "no probe"
+	case p.kind.crafted:
+		return fmt.Sprintf("%s/%d %s", p.kind.name, p.port, p.flags)
 	case p.kind.ports:
 		return fmt.Sprintf("%s/%d", p.kind.name, p.port)
 	case p.upper != 0 && p.port != 0:
@@ -64,7 +67,7 @@ func (p Probe) like(other Probe) bool { return p.covers(other) && other.covers(p
 // covers says whether another probe is one of those that are meant: where no source was
 // chosen, it may have any.
 func (p Probe) covers(other Probe) bool {
-	return p.kind == other.kind && p.port == other.port && p.upper == other.upper &&
+	return p.kind == other.kind && p.port == other.port && p.upper == other.upper && p.flags == other.flags &&
 		(p.source == (source{}) || p.source == other.source) &&
 		(p.words == nil || p.words.String() == other.words.String())
 }

@@ -17,7 +17,7 @@ import (
 // net/ipv4/ip_forward.c; ip6_forward, net/ipv6/ip6_output.c), and who takes redirects sends
 // there what follows, once it has the MAC of who is next.
 func (m *IsolationMatcher) shorterWay(q question, c *recall, f *finding) ([]finding, error) {
-	if f.from == nil || f.Probe.kind.unserved || f.Outcome == Answered {
+	if f.from == nil || f.Probe.kind.framed == nil || f.Outcome == Answered {
 		return nil, nil
 	}
 	sent, came, at := f.firstHop()

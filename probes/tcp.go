@@ -25,6 +25,7 @@ var tcpKind = &kind{
 	protocol: wire.TCP,
 	socket:   unix.SOCK_STREAM,
 	ask:      (*asking).tcp,
+	framed:   (*asking).framed,
 	serve:    serveTCP,
 	silence:  "what became of it is not known, nor whether a rule of the source's own dropped it",
 }

@@ -24,6 +24,7 @@ var udpKind = &kind{
 	protocol: wire.UDP,
 	socket:   unix.SOCK_DGRAM,
 	ask:      (*asking).udp,
+	framed:   (*asking).framed,
 	serve:    serveUDP,
 	silence:  silentAfterLeaving,
 }

@@ -52,6 +52,7 @@
 //	mtu          too large      the packet is too large
 //	ttl          dropped        the TTL expired
 //	rpfilter     not accepted   the source may not come in there
+//	noconnection  delivered      a segment of TCP that is of no connection
 //	nolistener   refused        nobody has the port
 //	backlog      not accepted   the listener's queue is full
 //	nottaken     not taken      the socket that it was for dropped it

@@ -34,6 +34,7 @@ const (
 	MTU          Kind = "mtu"          // the packet is too large
 	TTL          Kind = "ttl"          // the TTL expired
 	RPFilter     Kind = "rpfilter"     // the source may not come in there
+	NoConnection Kind = "noconnection" // a segment of TCP that is of no connection
 	NoListener   Kind = "nolistener"   // nobody has the port
 	Backlog      Kind = "backlog"      // the listener's queue is full
 	NotTaken     Kind = "nottaken"     // the socket that it was for dropped it

@@ -50,6 +50,9 @@ func (o Observation) explain() evidence.Cause {
 	if c, ok := o.sourced(); ok {
 		return c
 	}
+	if c, ok := o.resetDropped(); ok {
+		return c
+	}
 	if c, ok := o.refused(); ok {
 		return c
 	}

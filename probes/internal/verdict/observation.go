@@ -170,6 +170,8 @@ func (p spot) vrf() int { return p.state.VRF(p.in()) }
 func FirstQuestion(f wire.Flow) inspect.Question {
 	q := inspect.Question{From: f.Source, To: f.Addr, SourcePort: f.SourcePort, Port: f.Port, Out: f.Out, Mark: f.Mark, TOS: f.TOS, UID: f.UID}
 	switch {
+	case f.Crafted: // a raw socket, which has no ports
+		q.Protocol, q.SourcePort, q.Port = unix.IPPROTO_TCP, 0, 0
 	case f.Protocol == wire.TCP:
 		q.Protocol, q.Connects = unix.IPPROTO_TCP, true
 	case f.Protocol == wire.UDP:

@@ -34,6 +34,7 @@ var order = []*row{
 	&filter,
 	&queue,
 	&ignored,
+	&noConnection,
 	&noListener,
 	&backlog,
 	&notTaken,

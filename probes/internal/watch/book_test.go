@@ -73,6 +73,22 @@ func TestBookFindsWhoseAPacketIs(t *testing.T) {
 				t.Errorf("%s of %s: %v, %s", f.name, c.client, got != nil, role)
 			}
 		}
+		crafted := &Trail{Flow: wire.Flow{Protocol: wire.TCP, Crafted: true}}
+		b.add(crafted, testMark, nil)
+		isn = crafted.isn
+		for _, f := range []whose{
+			{"a segment", tcp(asker, service, wire.ACK, isn, isn+AnswerRoom), wire.TCP, request},
+			{"one that looks like an answer", tcp(asker, service, wire.SYN|wire.ACK, isn, isn+AnswerRoom), wire.TCP, request},
+			{"a reset where it acknowledges", tcp(service, asker, wire.RST, isn+AnswerRoom, 0), wire.TCP, refusal},
+			{"a reset that acknowledges it", tcp(service, asker, wire.RST|wire.ACK, 0, isn), wire.TCP, refusal},
+			{"an answer", tcp(service, asker, wire.SYN|wire.ACK, 77, isn+1), wire.TCP, answer},
+			{"the reset of who asked", tcp(asker, service, wire.RST, isn+1, 0), wire.TCP, request},
+		} {
+			if got, role := b.find(p, parsed(f.data)); got != crafted || role != f.role {
+				t.Errorf("crafted: %s of %s: %v, %s", f.name, c.client, got != nil, role)
+			}
+		}
+		trails[0] = crafted
 		for _, trail := range trails {
 			b.remove(trail)
 		}

@@ -26,6 +26,8 @@ const (
 	isnRoom  = 1 << 10
 	isnMask  = uint32(1<<32 - 1<<(32-isnBits))
 	isnSlots = 1 << (32 - isnBits) / isnRoom
+	// AnswerRoom is where the numbers begin that a crafted segment acknowledges.
+	AnswerRoom = isnRoom / 2
 	// The first of them are of connections that are followed.
 	isnFollowed = isnSlots / 2
 )

@@ -24,8 +24,9 @@ type Datagram struct {
 	ID uint16
 	// Label is the flow label of IPv6: 20 bits (RFC 6437).
 	Label uint32
-	// Sequence is a TCP connection's first number.
-	Sequence uint32
+	// Sequence is a TCP connection's first number, and Acknowledged what a segment of TCP with
+	// ACK acknowledges.
+	Sequence, Acknowledged uint32
 	// Payload is what an echo request or a datagram carries.
 	Payload []byte
 }
@@ -43,8 +44,7 @@ func (d Datagram) Build(protocol Protocol) ([]byte, error) {
 	case ICMP:
 		return d.buildEcho()
 	case TCP:
-		next, transport = unix.IPPROTO_TCP, d.syn()
-		binary.BigEndian.PutUint16(transport[16:], d.Checksum(next, transport))
+		next, transport = unix.IPPROTO_TCP, d.Segment(SYN)
 	case UDP:
 		next, transport = unix.IPPROTO_UDP, d.datagram()
 		sum := d.Checksum(next, transport)
@@ -82,17 +82,28 @@ func (d Datagram) buildEcho() ([]byte, error) {
 	return d.Carry(next, message), nil
 }
 
-// syn is a TCP header of RFC 9293 with the maximum segment size that every Ethernet has.
-func (d Datagram) syn() []byte {
-	const length, window, syn, mss = 24, 64240, 2, 1220
+// Segment is a TCP header of RFC 9293 with flags, and its checksum; one with SYN has the maximum
+// segment size that every Ethernet has.
+func (d Datagram) Segment(flags byte) []byte {
+	const header, option, window, mss, checksum = 20, 4, 64240, 1220, 16
+	length := header
+	if flags&SYN != 0 {
+		length += option
+	}
 	b := make([]byte, length)
 	binary.BigEndian.PutUint16(b, d.Source.Port())
 	binary.BigEndian.PutUint16(b[2:], d.Destination.Port())
 	binary.BigEndian.PutUint32(b[4:], d.Sequence)
-	b[12], b[13] = length/4<<4, syn
+	if flags&ACK != 0 {
+		binary.BigEndian.PutUint32(b[8:], d.Acknowledged)
+	}
+	b[12], b[13] = byte(length/4<<4), flags
 	binary.BigEndian.PutUint16(b[14:], window)
-	b[20], b[21] = 2, 4 // the option's kind and length
-	binary.BigEndian.PutUint16(b[22:], mss)
+	if flags&SYN != 0 {
+		b[header], b[header+1] = 2, option // the option's kind and length
+		binary.BigEndian.PutUint16(b[header+2:], mss)
+	}
+	binary.BigEndian.PutUint16(b[checksum:], d.Checksum(unix.IPPROTO_TCP, b))
 	return b
 }
 

@@ -48,6 +48,30 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// A segment has the flags that it is to have, none of them too, and what they need.
+func TestSegment(t *testing.T) {
+	t.Parallel()
+	for _, ends := range [][2]string{{"10.0.1.1:1053", "10.0.2.1:53"}, {"[fd00:1::1]:1053", "[fd00:2::1]:53"}} {
+		d := Datagram{
+			Source: netip.MustParseAddrPort(ends[0]), Destination: netip.MustParseAddrPort(ends[1]), TTL: 64, Sequence: 7, Acknowledged: 9,
+		}
+		for _, flags := range []byte{0, SYN, ACK, SYN | ACK, FIN | PSH | URG, RST, ECE | CWR} {
+			segment := d.Segment(flags)
+			p := parsed(d.Carry(6, segment))
+			acknowledged := map[bool]uint32{true: 9}[flags&ACK != 0]
+			if p.Flags != flags || p.Seq != 7 || p.Ack != acknowledged || p.SourcePort != 1053 || p.DestinationPort != 53 {
+				t.Errorf("%q: %+v", FlagNames(flags), p)
+			}
+			if d.Checksum(6, segment) != 0 {
+				t.Errorf("%q: the checksum", FlagNames(flags))
+			}
+		}
+	}
+	if names := FlagNames(FIN | PSH | URG); names != "FIN,PSH,URG" {
+		t.Error(names)
+	}
+}
+
 func TestBuildOfNoPacket(t *testing.T) {
 	t.Parallel()
 	four, six := netip.MustParseAddrPort("10.0.1.1:1"), netip.MustParseAddrPort("[fd00::1]:1")

@@ -52,6 +52,10 @@ type Flow struct {
 	UID    uint32
 	// First says that a program's further answers do not matter, once the first has ended.
 	First bool
+	// Crafted is true of a TCP segment that is of no connection, and has these Flags. What it
+	// acknowledges is in the upper half of its numbers, so that what comes back is told from it.
+	Crafted bool
+	Flags   byte
 	// Nonce is in the payload of ICMP, UDP and others. Its first MarkSize bytes are the
 	// watch's mark.
 	Nonce [NonceSize]byte

@@ -16,7 +16,7 @@ func TestPacketsOfOneMillisecondAreNotOne(t *testing.T) {
 		t.Error("a packet without a timestamp has no identity")
 	}
 	for what, identity := range map[string]uint64{
-		"SYN": of(7, SYN), "the ACK of the same millisecond": of(7, ACK), "data": of(7, ACK|psh), "a reset": of(7, RST|ACK), "SYN once more": of(1007, SYN),
+		"SYN": of(7, SYN), "the ACK of the same millisecond": of(7, ACK), "data": of(7, ACK|PSH), "a reset": of(7, RST|ACK), "SYN once more": of(1007, SYN),
 	} {
 		if other, twice := seen[identity]; twice {
 			t.Errorf("%s is %s", what, other)

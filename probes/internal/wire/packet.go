@@ -37,8 +37,11 @@ const (
 	FIN = 1 << iota
 	SYN
 	RST
-	psh
+	PSH
 	ACK
+	URG
+	ECE
+	CWR
 )
 
 // Parse reads a packet; false for what is no IP packet, or cut off before its
@@ -167,7 +170,7 @@ func (p *Packet) Identity() uint64 {
 	case p.Stamp == 0:
 		return 0
 	}
-	return uint64(p.Stamp)<<16 | uint64(p.Flags&(FIN|SYN|RST|psh|ACK)) // others are the network's
+	return uint64(p.Stamp)<<16 | uint64(p.Flags&(FIN|SYN|RST|PSH|ACK)) // others are the network's
 }
 
 // IsEcho says whether it is an echo request or a reply to one.
@@ -244,7 +247,7 @@ func (t Tuple) Reverse() Tuple {
 func (p *Packet) String() string {
 	switch {
 	case p.Protocol == unix.IPPROTO_TCP:
-		return p.ends("tcp ", true) + " " + p.flagNames()
+		return p.ends("tcp ", true) + " " + FlagNames(p.Flags&(FIN|SYN|RST|ACK))
 	case p.Protocol == unix.IPPROTO_UDP:
 		return p.ends("udp ", true)
 	case p.IsEchoRequest():
@@ -275,13 +278,14 @@ func (p *Packet) ends(word string, ports bool) string {
 	return string(text)
 }
 
-func (p *Packet) flagNames() string {
+// FlagNames are flags of TCP in words: SYN,ACK.
+func FlagNames(flags byte) string {
 	var names []string
 	for _, f := range []struct {
 		bit  byte
 		name string
-	}{{SYN, "SYN"}, {FIN, "FIN"}, {RST, "RST"}, {ACK, "ACK"}} {
-		if p.Flags&f.bit != 0 {
+	}{{SYN, "SYN"}, {FIN, "FIN"}, {RST, "RST"}, {PSH, "PSH"}, {ACK, "ACK"}, {URG, "URG"}, {ECE, "ECE"}, {CWR, "CWR"}} {
+		if flags&f.bit != 0 {
 			names = append(names, f.name)
 		}
 	}
