@@ -103,6 +103,15 @@
 //
 //	Expect(client).To(probes.Reach(server, probes.TCP(25).Await("220").Send("EHLO x\r\n").Await("250 ")))
 //
+// # Who has an address
+//
+// WhoHas asks on a link, by ARP or neighbour discovery, and tells all who answer, by node and MAC;
+// and of those who have the address and were not heard the rule, or the setting, that kept them
+// from it:
+//
+//	claims, err := probes.WhoHas(ctx, client, "lan", netip.MustParseAddr("10.0.1.7"), 0)
+//	Expect(claims.Nodes()).To(ConsistOf("server")) // nobody else has it
+//
 // # Packets by hand
 //
 // Protocol asks with a packet of an IP protocol by its number, and Segment with one TCP segment

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // Discovered is a packet of neighbour discovery (ARP, ND), seen at a node or dropped there.
@@ -24,10 +25,12 @@ type Discovered struct {
 	Cut    bool
 	// Asker is who asks, or is answered.
 	Asker netip.Addr
+	// MAC is the one that an answer tells; zero of a question, and where a trace has cut it off.
+	MAC wire.MAC
 }
 
-// about says whether it is about an address.
-func (d Discovered) about(addr netip.Addr) bool {
+// About says whether it is about an address.
+func (d Discovered) About(addr netip.Addr) bool {
 	const unknown = 12
 	if !d.Cut || !addr.Is6() || !d.Target.Is6() {
 		return d.Target == addr
@@ -37,8 +40,8 @@ func (d Discovered) about(addr netip.Addr) bool {
 	return a == b
 }
 
-// name is what it is called.
-func (d Discovered) name() string {
+// Name is what it is called: "ARP request", "neighbour advertisement".
+func (d Discovered) Name() string {
 	switch {
 	case d.Target.Is4() && d.Advertises:
 		return "ARP reply"
@@ -60,7 +63,7 @@ func (p spot) undiscovered(owner string) (Discovered, bool) {
 	var ours []Discovered
 	var asked time.Time
 	for _, d := range p.Discoveries {
-		if !d.about(p.next()) || !p.state.Owns(d.Asker) {
+		if !d.About(p.next()) || !p.state.Owns(d.Asker) {
 			continue
 		}
 		ours = append(ours, d)
@@ -90,10 +93,10 @@ func (p spot) undiscovered(owner string) (Discovered, bool) {
 
 // blame gives a cause that is about a neighbour the rule which dropped its discovery.
 func (p spot) blame(c *evidence.Cause, d Discovered, owner string) {
-	c.Discovery = &evidence.Discovery{Packet: d.name(), For: p.next(), Node: p.state.Name, Interface: c.Interface}
+	c.Discovery = &evidence.Discovery{Packet: d.Name(), For: p.next(), Node: p.state.Name, Interface: c.Interface}
 	c.Kind, c.Node, c.Interface, c.Rule = evidence.Drop, d.Node, "", d.Rule
-	c.Detail = fmt.Sprintf("%s has %s, and the %s for it was dropped", owner, p.next(), d.name())
+	c.Detail = fmt.Sprintf("%s has %s, and the %s for it was dropped", owner, p.next(), d.Name())
 	if d.Advertises {
-		c.Detail = fmt.Sprintf("%s has %s, and its %s was dropped", owner, p.next(), d.name())
+		c.Detail = fmt.Sprintf("%s has %s, and its %s was dropped", owner, p.next(), d.Name())
 	}
 }

@@ -144,8 +144,8 @@ func TestADiscoveryThatWasCut(t *testing.T) {
 	whole, cut := netip.MustParseAddr("fe80::34be:6ff:fe31:2738"), netip.MustParseAddr("fe80::34be:6ff:0031:2738")
 	other := netip.MustParseAddr("fe80::34be:6ff:fe31:2739")
 	got := []bool{
-		Discovered{Target: cut, Cut: true}.about(whole), Discovered{Target: cut}.about(whole), Discovered{Target: cut, Cut: true}.about(other),
-		Discovered{Target: whole}.about(whole), Discovered{Target: cut, Cut: true}.about(server4),
+		Discovered{Target: cut, Cut: true}.About(whole), Discovered{Target: cut}.About(whole), Discovered{Target: cut, Cut: true}.About(other),
+		Discovered{Target: whole}.About(whole), Discovered{Target: cut, Cut: true}.About(server4),
 	}
 	if want := []bool{true, false, false, true, false}; !slices.Equal(got, want) {
 		t.Error(got)

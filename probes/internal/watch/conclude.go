@@ -52,7 +52,7 @@ func (w *Watch) Explain(t *Trail, heard Heard) evidence.Cause {
 		c = verdict.Explain(o)
 	}
 	if c.Kind == evidence.Neighbour { // one that did not answer: did a rule drop the question?
-		o.Discoveries = w.discoveries(t.begun.Add(-askedFor))
+		o.Discoveries = w.Discoveries(t.begun.Add(-askedFor))
 		w.readAnswering(&o, verdict.End{Node: c.Node, Interface: c.Interface})
 		c = verdict.Explain(o)
 	}

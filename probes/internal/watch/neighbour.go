@@ -9,6 +9,7 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,6 +57,7 @@ func (w *Watch) dropNeighbour(p *point, e *traceEvent) {
 const (
 	arpLength              = 28 // of IPv4 over Ethernet (RFC 826)
 	arpRequest, arpReply   = 1, 2
+	arpSenderMAC           = 8
 	arpSender, arpTarget   = 14, 24
 	discoveryTarget        = ipv6Header + 8 // RFC 4861, 4.3 and 4.4
 	addrSize6              = 16
@@ -77,7 +79,7 @@ func discovery(protocol uint16, data []byte) (d verdict.Discovered, ok bool) {
 		case arpRequest:
 			return verdict.Discovered{Target: target, Asker: sender}, true
 		case arpReply:
-			return verdict.Discovered{Target: sender, Asker: target, Advertises: true}, true
+			return verdict.Discovered{Target: sender, Asker: target, Advertises: true, MAC: wire.MAC(data[arpSenderMAC:])}, true
 		}
 		return d, false
 	}
@@ -91,7 +93,7 @@ func discovery(protocol uint16, data []byte) (d verdict.Discovered, ok bool) {
 	from, to := netip.AddrFrom16([addrSize6]byte(data[8:])), netip.AddrFrom16([addrSize6]byte(data[24:]))
 	d = verdict.Discovered{Asker: from}
 	if d.Advertises = kind == icmp6Advertise; d.Advertises {
-		d.Asker = to
+		d.Asker, d.MAC = to, toldMAC(data)
 	}
 	switch {
 	case len(data) >= discoveryTarget+addrSize6:
@@ -110,8 +112,27 @@ func discovery(protocol uint16, data []byte) (d verdict.Discovered, ok bool) {
 	return d, true
 }
 
-// discoveries are the packets of neighbour discovery since a time.
-func (w *Watch) discoveries(since time.Time) (found []verdict.Discovered) {
+// toldMAC is the MAC that an advertisement tells (RFC 4861, 4.6.1); zero where it tells none.
+func toldMAC(advertisement []byte) (mac wire.MAC) {
+	const unit, target = 8, 2 // an option's length is in units of eight bytes
+	options := advertisement[min(discoveryTarget+addrSize6, len(advertisement)):]
+	for len(options) >= unit {
+		length := int(options[1]) * unit
+		if length == 0 || length > len(options) {
+			break
+		}
+		if options[0] == target {
+			copy(mac[:], options[2:])
+			break
+		}
+		options = options[length:]
+	}
+	return mac
+}
+
+// Discoveries are the packets of neighbour discovery since a time that were read (Drain), in that
+// order: those of one node are in their own.
+func (w *Watch) Discoveries(since time.Time) (found []verdict.Discovered) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range w.nearby.last {
