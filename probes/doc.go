@@ -112,6 +112,14 @@
 //	claims, err := probes.WhoHas(ctx, client, "lan", netip.MustParseAddr("10.0.1.7"), 0)
 //	Expect(claims.Nodes()).To(ConsistOf("server")) // nobody else has it
 //
+// # Who hears
+//
+// WhoHears sends a datagram to all on a link, and tells who has it, and of the others why not: a
+// rule, a group that was not joined, a port that nobody has:
+//
+//	heard, err := probes.WhoHears(ctx, client, "lan", netip.MustParseAddr("239.1.2.3"), probes.UDP(5000))
+//	Expect(heard.Nodes()).To(ConsistOf("player"))
+//
 // # Packets by hand
 //
 // Protocol asks with a packet of an IP protocol by its number, and Segment with one TCP segment

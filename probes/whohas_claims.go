@@ -170,9 +170,14 @@ func (q *whoHas) owners() (names []string, err error) {
 
 // endOf is a node's interface on the link; false where it has none there.
 func (q *whoHas) endOf(node *harness.Node) (link string, on bool) {
-	plan := q.from.Lab().Plan()
-	own, _ := plan.Node(q.from.Name())
-	here, is := own.Device(q.link)
+	return endOnLink(q.from, q.link, node)
+}
+
+// endOnLink is a node's interface on the link of another's; false where it has none there.
+func endOnLink(from *harness.Node, name string, node *harness.Node) (link string, on bool) {
+	plan := from.Lab().Plan()
+	own, _ := plan.Node(from.Name())
+	here, is := own.Device(name)
 	its, _ := plan.Node(node.Name())
 	if !is || here.Segment == "" {
 		return "", true // one of the asker's own, whose other ends the plan does not know

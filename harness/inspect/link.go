@@ -27,6 +27,7 @@ type Link struct {
 	BridgePort               // of one that is a bridge's port
 	Table               int  // of a VRF
 	VLAN                int  // the number of a vlan
+	Snoops              bool // of a bridge that does multicast snooping
 	XDP                 bool // a program gets its frames before all else
 	Counters            Counters
 }
@@ -94,6 +95,9 @@ func linkOf(link netlink.Link) Link {
 	}
 	if vlan, ok := link.(*netlink.Vlan); ok {
 		l.VLAN = vlan.VlanId
+	}
+	if bridge, ok := link.(*netlink.Bridge); ok {
+		l.Snoops = bridge.MulticastSnooping != nil && *bridge.MulticastSnooping
 	}
 	if c := a.Statistics; c != nil {
 		l.Counters = Counters{Traffic{c.RxPackets, c.RxBytes, c.RxDropped, c.RxErrors}, Traffic{c.TxPackets, c.TxBytes, c.TxDropped, c.TxErrors}}

@@ -1,0 +1,222 @@
+package probes
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
+)
+
+// prefixesAt are the addresses that an interface of a node has now.
+func prefixesAt(node *harness.Node, link string) (prefixes []netip.Prefix, err error) {
+	err = look(node, func(ns inspect.Namespace) error {
+		s, err := stateAt(ns)
+		if err == nil {
+			prefixes = s.at(link)
+		}
+		return err
+	})
+	return prefixes, err
+}
+
+// ears are what decides about what comes to a node for several.
+type ears struct {
+	inspect.State
+	groups []inspect.Group
+}
+
+func stateAt(ns inspect.Namespace) (e ears, err error) {
+	if e.Links, err = ns.Links(); err != nil {
+		return e, fmt.Errorf("list links: %w", err)
+	}
+	if e.Addrs, err = ns.Addrs(); err != nil {
+		return e, fmt.Errorf("list addresses: %w", err)
+	}
+	return e, nil
+}
+
+// at are the addresses of an interface.
+func (e *ears) at(link string) (prefixes []netip.Prefix) {
+	for _, a := range e.Addrs {
+		if e.Link(a.Index).Name == link {
+			prefixes = append(prefixes, a.Prefix)
+		}
+	}
+	return prefixes
+}
+
+// earsOf reads those of a node, with its sockets and groups.
+func earsOf(node *harness.Node) (e ears, err error) {
+	err = look(node, func(ns inspect.Namespace) error {
+		if e, err = stateAt(ns); err != nil {
+			return err
+		}
+		e.groups, err = inspect.Groups()
+		return err
+	})
+	if err != nil {
+		return e, err
+	}
+	ns, err := watch.NamespaceOf(node)
+	if err == nil {
+		err = ns.Fill(&e.State, inspect.Want{Datagrams: true})
+	}
+	return e, err
+}
+
+// joined says whether a node takes what is sent to an address in at an interface.
+func (e *ears) joined(to netip.Addr, link string) bool {
+	if to.IsMulticast() {
+		return slices.Contains(e.groups, inspect.Group{Interface: link, Addr: to})
+	}
+	prefixes := slices.DeleteFunc(e.at(link), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return to == everybody || broadcastOf(p) == to })
+}
+
+// of puts a node where it belongs.
+func (h *hearing) of(node *harness.Node) error {
+	label := h.watch.Label(node)
+	link, on := h.endOf(node)
+	came := slices.IndexFunc(h.Result.Timeline, func(s evidence.Sighting) bool {
+		return s.Node == label && s.Role == evidence.Request && s.Direction == evidence.In && !s.Foreign && s.Interface != ""
+	})
+	if !on && came < 0 {
+		return nil
+	}
+	e, err := earsOf(node)
+	if err != nil {
+		return err
+	}
+	if came >= 0 {
+		link = h.Result.Timeline[came].Interface
+	}
+	if at := e.LinkNamed(link); at.Master != 0 && e.Link(at.Master).Kind == "bridge" {
+		link = e.Link(at.Master).Name // which has the addresses of its ports
+	}
+	m := Missed{Node: label}
+	switch s, dropped := h.dropped(label); {
+	case dropped:
+		m.by(s)
+	case !e.joined(h.Addr, link):
+		m.Why = h.notIn(link)
+	case came < 0:
+		m.Why = h.absent(&m, e, link)
+	default:
+		if m.Why = h.unread(e, label, link); m.Why == "" {
+			h.Heard = append(h.Heard, Hearer{Node: label, Interface: link, Answered: h.answered(label)})
+			return nil
+		}
+		m.At = label
+	}
+	h.Missed = append(h.Missed, m)
+	return nil
+}
+
+// notIn says that a node does not take what is sent to the address.
+func (h *hearing) notIn(link string) string {
+	if h.Addr.IsMulticast() {
+		return fmt.Sprintf("it is not in the group %s at %s", h.Addr, link)
+	}
+	return fmt.Sprintf("%s is no broadcast address of its at %s", h.Addr, link)
+}
+
+// endOf is a node's interface on the link.
+func (h *hearing) endOf(node *harness.Node) (link string, on bool) {
+	return endOnLink(h.from, h.Interface, node)
+}
+
+// dropped is the datagram, or its copy, in the hands of a node's rule that dropped it.
+func (h *hearing) dropped(label string) (evidence.Sighting, bool) {
+	at := slices.IndexFunc(h.Result.Timeline, func(s evidence.Sighting) bool {
+		return s.Node == label && s.Role == evidence.Request && s.Dropped()
+	})
+	if at < 0 {
+		return evidence.Sighting{}, false
+	}
+	return h.Result.Timeline[at], true
+}
+
+func (m *Missed) by(s evidence.Sighting) {
+	m.At, m.Rule, m.Why = s.Node, s.Rule, fmt.Sprintf("dropped at %s by %s", s.Node, s.Rule)
+}
+
+// answered says whether an answer was seen to leave a node first.
+func (h *hearing) answered(label string) bool {
+	return slices.ContainsFunc(h.Result.Timeline, func(s evidence.Sighting) bool {
+		return s.Node == label && s.Role == evidence.Answer && s.Direction == evidence.Out
+	})
+}
+
+// unread says why no socket of a node that it came to has it; "" where one has.
+func (h *hearing) unread(e ears, label, link string) string {
+	for _, p := range h.Result.Packets {
+		if p.Role == evidence.Request && p.Node == label && p.Fate == evidence.Ended {
+			return "it came to it, and its kernel did not take it"
+		}
+	}
+	in, port := e.LinkNamed(link).Index, h.Probe.port
+	var elsewhere []inspect.Listener
+	for _, l := range e.UDP {
+		switch {
+		case l.Port != port:
+		case e.Takes(l, h.Addr, in):
+			return ""
+		default:
+			elsewhere = append(elsewhere, l)
+		}
+	}
+	if only := e.Only(elsewhere...); only != "" {
+		return fmt.Sprintf("port %d %s", port, only)
+	}
+	return fmt.Sprintf("nobody there has port %d", port)
+}
+
+// absent says why it did not come to a node that would take it.
+func (h *hearing) absent(m *Missed, e ears, link string) string {
+	if at := e.LinkNamed(link); !at.Up {
+		return fmt.Sprintf("its interface %s is down", link)
+	}
+	if c := h.Result.Cause; c != nil && c.Rule == nil && c.Node == h.watch.Label(h.from) && h.Result.Outcome == Unsent {
+		m.At = c.Node
+		return c.String()
+	}
+	for _, s := range h.Result.Timeline {
+		if node := h.watch.Node(s.Node); s.Role == evidence.Request && s.Dropped() && node != nil && h.between(node) {
+			m.by(s)
+			return m.Why
+		}
+	}
+	if bridge := h.snoops(); bridge != "" {
+		m.At = bridge
+		return fmt.Sprintf("it did not come to it: %s does multicast snooping, and may not know of it", bridge)
+	}
+	return "it did not come to it"
+}
+
+// between says whether a node may have handed it on, or sent it: it asked, or bridges, or routes.
+func (h *hearing) between(node *harness.Node) bool {
+	if node == h.from {
+		return true
+	}
+	plan, _ := node.Lab().Plan().Node(node.Name())
+	return plan != nil && len(plan.Ports) > 1
+}
+
+// snoops is a node that it came to whose bridge does multicast snooping; "" for none.
+func (h *hearing) snoops() string {
+	for _, s := range h.Result.Timeline {
+		node := h.watch.Node(s.Node)
+		if node == nil || s.Role != evidence.Request || s.Direction != evidence.In || !h.Addr.IsMulticast() {
+			continue
+		}
+		e, err := earsOf(node)
+		if err == nil && slices.ContainsFunc(e.Links, func(l inspect.Link) bool { return l.Snoops }) {
+			return s.Node
+		}
+	}
+	return ""
+}
