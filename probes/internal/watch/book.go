@@ -164,50 +164,6 @@ func (b *book) findError(p *point, packet *wire.Packet) (*Trail, role) {
 	return nil, 0
 }
 
-func (b *book) findSegment(p *point, packet *wire.Packet) (*Trail, role) {
-	t := b.ofSequence(packet.Seq)
-	switch {
-	case t == nil:
-	case t.sends(packet):
-		b.note(t, place{p, packet.Tuple()})
-		return t, request
-	case t.Flow.Crafted && packet.Flags&wire.RST != 0: // it begins where that acknowledges
-		return t, refusal
-	}
-	t = b.ofSequence(packet.Ack)
-	if t == nil || packet.Flags&wire.ACK == 0 {
-		if t = b.byTuple[place{p, packet.Tuple().Reverse()}]; t == nil || t.Flow.Protocol != wire.TCP {
-			return nil, 0
-		}
-	}
-	if packet.Flags&wire.RST != 0 {
-		return t, refusal
-	}
-	return t, answer
-}
-
-// sends says whether a segment with a sequence number of the trail's is from who asks, and not
-// one that comes back.
-func (t *Trail) sends(packet *wire.Packet) bool {
-	if t.Flow.Crafted {
-		return packet.Seq-t.isn < AnswerRoom
-	}
-	return packet.Flags&(wire.SYN|wire.ACK) != wire.SYN|wire.ACK
-}
-
-// ofSequence is the connection that a sequence number is of.
-func (b *book) ofSequence(seq uint32) *Trail {
-	slot := seq &^ isnMask / isnRoom
-	if slot >= isnFollowed {
-		return nil
-	}
-	t := b.bySlot[slot]
-	if t == nil || seq-t.isn >= isnRoom {
-		return nil
-	}
-	return t
-}
-
 func (b *book) findEcho(packet *wire.Packet) (*Trail, role) {
 	t := b.findOther(packet)
 	switch {
