@@ -121,7 +121,7 @@ func (j *joints) read(g *ground, name string) error {
 // hands on by its flows is not followed here, whatever VLANs the ports are in.
 func (j *joints) openVSwitches() {
 	now := j.lab.now()
-	for _, o := range j.lab.openVSwitches() {
+	for _, o := range j.lab.OpenVSwitches() {
 		segment, _ := now.plan.Segment(o.name)
 		for _, ref := range segment.Ports {
 			j.join(joint{ground: now.fabric, device: now.site.outer[spot{ref.Node, ref.Port}]}, joint{ground: now.fabric, device: -1})

@@ -35,7 +35,7 @@ func (l *Lab) OVS(segment string) *OpenVSwitch {
 
 func (l *Lab) openVSwitch(segment string) (*OpenVSwitch, error) {
 	var names []string
-	for _, o := range l.openVSwitches() {
+	for _, o := range l.OpenVSwitches() {
 		if o.name == segment {
 			return o, nil
 		}
@@ -51,8 +51,8 @@ func listOrNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// openVSwitches are those of the lab.
-func (l *Lab) openVSwitches() (all []*OpenVSwitch) {
+// OpenVSwitches are those of the lab, in order of declaration.
+func (l *Lab) OpenVSwitches() (all []*OpenVSwitch) {
 	if l.ovs() == nil {
 		return nil
 	}
@@ -70,6 +70,16 @@ func (l *Lab) ovs() *ovsDaemons {
 		return s.ovs
 	}
 	return nil
+}
+
+// Ports are the switch's, in order of declaration: a node and its interface, whose other end
+// the switch calls Outer.
+func (o *OpenVSwitch) Ports() []topo.PortRef {
+	segment, known := o.lab.now().plan.Segment(o.name)
+	if !known {
+		return nil
+	}
+	return slices.Clone(segment.Ports)
 }
 
 // Name is the segment's name, and Bridge the switch's as Open vSwitch has it.

@@ -12,7 +12,7 @@ import (
 // openVSwitches are files of the lab's Open vSwitches: each with its flows and their counters,
 // and what the daemons have said.
 func (b *bundle) openVSwitches() (entries []entry) {
-	for _, o := range b.lab.openVSwitches() {
+	for _, o := range b.lab.OpenVSwitches() {
 		entries = append(entries, b.file("openvswitch/"+safePath(o.name)+".txt", "ovs-vsctl show, and the switch's flows with their counters, ports and MACs", o.write))
 	}
 	if len(entries) > 0 {
@@ -45,7 +45,7 @@ func (o *OpenVSwitch) write(w io.Writer) error {
 // compareOVS says where the Open vSwitches of two labs of one plan differ: their flows and
 // groups, and their ports' VLANs.
 func (l *Lab) compareOVS(twin *Lab) (differences []error) {
-	for _, o := range l.openVSwitches() {
+	for _, o := range l.OpenVSwitches() {
 		mine, err := o.lasting()
 		if err != nil {
 			return append(differences, err)

@@ -324,6 +324,11 @@ func (a *asking) prove() {
 	if cause.Kind == evidence.Unknown && !r.replied && a.watched.confirms && a.tookIt(trail, cause.Node, &heard) {
 		cause = a.watched.watch.Explain(trail, heard)
 	}
+	if cause.Kind == evidence.Unknown && !r.replied && a.frame != nil {
+		if heard.Flowed = a.watched.watch.Flowed(trail, heard, a.again); heard.Flowed.Switch != "" {
+			cause = a.watched.watch.Explain(trail, heard)
+		}
+	}
 	a.tell() // not before: all that the cause rests on is told with it
 	cause = a.unexpected(a.late(cause))
 	r.Cause = &cause

@@ -35,6 +35,8 @@ type Cause struct {
 	// Switch is the segment whose switch did it, at its port for that interface; "" where it
 	// was the node itself.
 	Switch string
+	// Flow is that of an Open vSwitch, of FlowDrop; nil otherwise.
+	Flow *Flow
 	// VLAN is the one that the port would have to be in for the packet to pass, of PortVLAN, 0 where
 	// none would do; Tagged says that it is for frames with a tag.
 	VLAN   int
@@ -70,6 +72,8 @@ func (c Cause) Is(given string) bool {
 		return false
 	case c.Rule != nil:
 		return c.Rule.Is(given)
+	case c.Flow != nil && c.Flow.Is(given):
+		return true
 	}
 	own := []string{words(c.Detail), c.Word(), string(c.Kind)}
 	if c.Route != nil {

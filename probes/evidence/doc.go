@@ -31,6 +31,7 @@
 //	prohibit     rejected       a prohibit route
 //	noforward    not forwarded  a router whose forwarding is off
 //	noroute      not routed     no route leads there; a policy where somebody took it away, or wants none
+//	flow         dropped        a flow of an Open vSwitch dropped it, or sent it elsewhere
 //	isolated     not bridged    two isolated ports of a bridge
 //	locked       not bridged    a locked port of a switch, which has no entry for the sender
 //	vlan         not bridged    a bridge's VLAN filter: the two ports are in different VLANs, or the tag is none of the port's

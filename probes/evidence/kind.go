@@ -12,6 +12,7 @@ const (
 	Prohibit     Kind = "prohibit"    // a prohibit route
 	NoForward    Kind = "noforward"   // a router whose forwarding is off
 	NoRoute      Kind = "noroute"     // no route leads there; a policy where somebody took it away, or wants none
+	FlowDrop     Kind = "flow"        // a flow of an Open vSwitch dropped it, or sent it elsewhere
 	PortIsolated Kind = "isolated"    // two isolated ports of a bridge
 	PortLocked   Kind = "locked"      // a locked port of a switch, which has no entry for the sender
 	PortVLAN     Kind = "vlan"        // a bridge's VLAN filter: the two ports are in different VLANs, or the tag is none of the port's

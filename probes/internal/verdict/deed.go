@@ -52,6 +52,14 @@ type JoinVLAN struct {
 	Switch    bool
 }
 
+// DeleteFlow deletes a flow of an Open vSwitch; where none was for the packet, it adds one to the
+// table that hands all on as a switch does.
+type DeleteFlow struct {
+	Switch string
+	Flow   *evidence.Flow
+}
+
+func (DeleteFlow) deed()   {}
 func (DeleteRule) deed()   {}
 func (AcceptPolicy) deed() {}
 func (SetSysctl) deed()    {}

@@ -211,10 +211,15 @@ func (p spot) sends(c *evidence.Cause, q inspect.Question) bool {
 // onTheLink explains a packet that was handed to a driver and not seen at the
 // other end.
 func (p spot) onTheLink() evidence.Cause {
-	p.way = p.state.Lookups[inspect.Question{To: p.to, Out: p.vrf()}] // the zero Lookup has no router
+	p.way = p.onwards()
 	c := p.unknown("it left there, and was seen nowhere else")
 	p.explain(&c, onLink)
 	return c
+}
+
+// onwards is the way of what was handed to a driver; the zero Lookup has no router.
+func (p spot) onwards() inspect.Lookup {
+	return p.state.Lookups[inspect.Question{To: p.to, Out: p.vrf()}]
 }
 
 // receivers are the ends that a frame on the link was for: where there are many, those

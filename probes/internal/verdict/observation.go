@@ -25,6 +25,8 @@ type Heard struct {
 	Tracking Tracking
 	// Filter is a filter of tc that was seen to drop such a packet; the zero Filter is none.
 	Filter Filter
+	// Flowed is what an Open vSwitch was seen to do with such a packet.
+	Flowed Flowed
 	// Connected is true when a connection was made, and nothing came of it.
 	Connected bool
 	// Errno is the error of connect, send or the socket; 0 for none.

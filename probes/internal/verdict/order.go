@@ -12,6 +12,7 @@ var order = []*row{
 	&conntrack,
 	&loop,
 	&martian,
+	&flow,
 	&portIsolated,
 	&portLocked,
 	&portVLAN,

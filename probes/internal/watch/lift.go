@@ -69,6 +69,8 @@ func do(node *harness.Node, deed verdict.Deed) error {
 		return node.Port(deed.Interface).SetLocked(false)
 	case verdict.JoinVLAN:
 		return joinVLAN(node, deed)
+	case verdict.DeleteFlow:
+		return deleteFlow(node, deed)
 	case verdict.Flood:
 		return node.Port(deed.Interface).SetFlood(true)
 	}

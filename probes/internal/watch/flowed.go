@@ -1,0 +1,278 @@
+package watch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/verdict"
+	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Flowed is what an Open vSwitch does with packets like the trail's, which again sends once
+// more: ofproto/trace of the packet that was sent names the flow, and that one's count moves.
+// It is the zero Flowed where the packet did not end at one, or that is not shown.
+func (w *Watch) Flowed(t *Trail, heard Heard, again func() (*Trail, error)) (found verdict.Flowed) {
+	first, crosses := w.crossing(t, heard)
+	if !crosses {
+		return found
+	}
+	w.tries.turn.Lock()
+	defer w.tries.turn.Unlock()
+	before, err := first.at.Flows()
+	if err != nil {
+		return found
+	}
+	begun := time.Now()
+	w.judging(true, nil)
+	defer w.judging(false, nil)
+	second, err := again()
+	if err != nil {
+		return found
+	}
+	x, crosses := w.crossing(second, heard)
+	if !crosses || x.at.Name() != first.at.Name() || x.Seen.Role != first.Seen.Role || x.At != first.At {
+		return found
+	}
+	trace, err := x.at.Trace(x.words)
+	if err != nil || x.arrives(trace) || !x.counted(trace, before) || !w.aloneAt(x, second, begun) {
+		return found
+	}
+	last := trace.Last()
+	found = verdict.Flowed{
+		At: x.At, Leg: x.Seen.Role, Switch: x.at.Name(), Normal: strings.Contains(last.Actions, "NORMAL"),
+		Flow: evidence.Flow{Table: last.Table, Priority: last.Priority, Cookie: last.Cookie, Match: last.Match, Actions: last.Actions},
+	}
+	if trace.Unfollowed != "" {
+		found.Doubt = fmt.Sprintf("it decides by more than the packet (%s)", trace.Unfollowed)
+	} else {
+		found.Doubt = x.otherwise(trace, before)
+	}
+	return found
+}
+
+// crossing is a packet that left for an Open vSwitch.
+type crossing struct {
+	verdict.Crossing
+	at    *harness.OpenVSwitch
+	to    []string // the switch's ports that it was for
+	words string   // the packet, as ovs-fields(7) has it
+}
+
+// crossing is the trail's packet that was last seen to leave for an Open vSwitch.
+func (w *Watch) crossing(t *Trail, heard Heard) (x crossing, crosses bool) {
+	p := w.pointOf(t.Flow.From)
+	if p == nil || p.node.Attached() {
+		return x, false
+	}
+	ports := portsOf(p.node.Lab(), w.labelsOf(p.node.Lab()))
+	if len(ports) == 0 {
+		return x, false
+	}
+	o := w.Observation(t, heard)
+	if x.Crossing, crosses = o.Crossing(func(end verdict.End) bool { _, is := ports[end]; return is }); !crosses {
+		return x, false
+	}
+	own := ports[x.At]
+	for _, end := range x.To {
+		if port := ports[end]; port.segment == own.segment {
+			x.to = append(x.to, port.outer)
+		}
+	}
+	packet, from, seen := w.heard.packet(verdict.End{Node: x.Seen.Node, Interface: x.Seen.Interface}, x.Seen.At)
+	if !seen || len(x.to) == 0 || x.MAC == "" || packet.Fragment {
+		return x, false
+	}
+	x.at, x.words = p.node.Lab().OVS(own.segment), fieldsOf(own.outer, from, x.MAC, x.Tag, packet)
+	return x, true
+}
+
+// switchedPort is a port of an Open vSwitch.
+type switchedPort struct{ segment, outer string }
+
+// portsOf are those of a lab's, by the ends of nodes.
+func portsOf(lab *harness.Lab, labels map[string]string) map[verdict.End]switchedPort {
+	ports := map[verdict.End]switchedPort{}
+	for _, o := range lab.OpenVSwitches() {
+		for _, ref := range o.Ports() {
+			ports[verdict.End{Node: labels[ref.Node], Interface: ref.Port}] = switchedPort{o.Name(), ref.Outer}
+		}
+	}
+	return ports
+}
+
+// packet is what was heard to leave somewhere at a time, with its sender's MAC.
+func (c *Capture) packet(where verdict.End, at time.Time) (packet *wire.Packet, from string, seen bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range slices.Backward(c.frames) {
+		if f.where == where && f.at.Equal(at) && f.out() {
+			packet, seen = wire.Parse(f.data)
+			return packet, macText(f.hardware), seen
+		}
+	}
+	return nil, "", false
+}
+
+func macText(mac [6]byte) string {
+	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
+}
+
+// fieldsOf is a packet that comes in at a port, in the words of ovs-fields(7).
+func fieldsOf(port, from, to string, tag int, p *wire.Packet) string {
+	words := []string{"in_port=" + port, "dl_src=" + from, "dl_dst=" + to}
+	if tag != 0 {
+		words = append(words, fmt.Sprintf("dl_vlan=%d", tag))
+	}
+	source, destination, kind := "nw_src=", "nw_dst=", "ip"
+	if p.Source.Is6() {
+		source, destination, kind = "ipv6_src=", "ipv6_dst=", "ipv6"
+	}
+	words = append(words, kind, source+p.Source.String(), destination+p.Destination.String(),
+		fmt.Sprintf("nw_proto=%d,nw_tos=%d,nw_ecn=%d,nw_ttl=%d", p.Protocol, p.TOS&^3, p.TOS&3, p.TTL))
+	switch {
+	case p.ICMPv6:
+		words = append(words, fmt.Sprintf("icmpv6_type=%d,icmpv6_code=%d", p.Type, p.Code))
+	case p.ICMP:
+		words = append(words, fmt.Sprintf("icmp_type=%d,icmp_code=%d", p.Type, p.Code))
+	case p.Protocol == unix.IPPROTO_TCP:
+		words = append(words, fmt.Sprintf("tcp_src=%d,tcp_dst=%d,tcp_flags=%#x", p.SourcePort, p.DestinationPort, p.Flags))
+	case p.Protocol == unix.IPPROTO_UDP:
+		words = append(words, fmt.Sprintf("udp_src=%d,udp_dst=%d", p.SourcePort, p.DestinationPort))
+	}
+	return strings.Join(words, ",")
+}
+
+// arrives says whether the switch hands the packet on to one of those that it was for.
+func (x crossing) arrives(t harness.OVSTrace) bool {
+	return slices.ContainsFunc(x.to, func(port string) bool { return slices.Contains(t.Outputs, port) })
+}
+
+// countBound is how long the switch may take to count what it has dropped.
+const countBound = 500 * time.Millisecond
+
+// counted says whether the flow that decides has counted more than before.
+func (x crossing) counted(t harness.OVSTrace, before []harness.OVSFlow) bool {
+	was, counts := t.Counted(before)
+	for begun := time.Now(); counts && time.Since(begun) < countBound; {
+		flows, err := x.at.Flows()
+		if err != nil {
+			return false
+		}
+		if is, _ := t.Counted(flows); is > was {
+			return true
+		}
+	}
+	return false
+}
+
+// aloneAt says whether no other probe's packets were seen at the switch's nodes since a time.
+func (w *Watch) aloneAt(x crossing, second *Trail, since time.Time) bool {
+	p := w.pointOf(x.At.Node)
+	if p == nil {
+		return false
+	}
+	for end, port := range portsOf(p.node.Lab(), w.labelsOf(p.node.Lab())) {
+		if at := w.pointOf(end.Node); port.segment == x.at.Name() && at != nil && !w.alone(at, []*try{{second: second}}, since) {
+			return false
+		}
+	}
+	return true
+}
+
+// chosenFields are those of a packet that any program may choose, with the bits of each.
+var chosenFields = map[string]uint64{"tp_src": 0xffff, "nw_tos": 0xfc, "nw_ecn": 3, "nw_ttl": 0xff}
+
+// mostChoices bounds how many packets are traced that a program may have sent instead.
+const mostChoices = 64
+
+// otherwise says why another packet of the asker's choice may pass, which the switch tells
+// apart by its source port, type of service or time to live; "" where none does.
+func (x crossing) otherwise(t harness.OVSTrace, flows []harness.OVSFlow) string {
+	variants := []string{x.words}
+	for _, field := range slices.Sorted(slices.Values([]string{"nw_ecn", "nw_tos", "nw_ttl", "tp_src"})) {
+		if !slices.Contains(t.Fields, field) {
+			continue
+		}
+		var more []string
+		for _, value := range valuesOf(field, flows) {
+			for _, words := range variants {
+				more = append(more, with(words, field, value))
+			}
+		}
+		if variants = append(variants, more...); len(variants) > mostChoices {
+			return "it tells packets apart by more of what a program may choose than was tried (" + field + ")"
+		}
+	}
+	for _, words := range variants[1:] {
+		other, err := x.at.Trace(words)
+		if err != nil {
+			return fmt.Sprintf("whether another would pass could not be traced: %v", err)
+		}
+		if x.arrives(other) || other.Unfollowed != "" {
+			return "another passes, which a program may send as well: " + words
+		}
+	}
+	return ""
+}
+
+// valuesOf are those of a field that flows tell apart: those that they name, and next to them.
+func valuesOf(field string, flows []harness.OVSFlow) (values []uint64) {
+	for _, f := range flows {
+		for _, word := range strings.Split(f.Match, ",") {
+			text, is := strings.CutPrefix(word, field+"=")
+			if !is {
+				continue
+			}
+			value, mask := uint64(0), chosenFields[field]
+			number, masked, has := strings.Cut(text, "/")
+			if _, err := fmt.Sscan(number, &value); err != nil {
+				continue
+			}
+			if has {
+				_, _ = fmt.Sscan(masked, &mask)
+			}
+			for _, v := range []uint64{value, value ^ mask&-mask, value ^ mask} {
+				if !slices.Contains(values, v) {
+					values = append(values, v)
+				}
+			}
+		}
+	}
+	return values
+}
+
+// with is a packet in words with another value of a field.
+func with(words, field string, value uint64) string {
+	fields := strings.Split(words, ",")
+	for i, f := range fields {
+		name, _, _ := strings.Cut(f, "=")
+		if name == field || field == "tp_src" && (name == "tcp_src" || name == "udp_src") {
+			fields[i] = fmt.Sprintf("%s=%d", name, value)
+		}
+	}
+	return strings.Join(fields, ",")
+}
+
+// deleteFlow takes a flow away; where none was for the packet, it adds one.
+func deleteFlow(node *harness.Node, deed verdict.DeleteFlow) error {
+	o, f := node.Lab().OVS(deed.Switch), deed.Flow
+	if f == nil {
+		return errors.New("there is no such flow")
+	}
+	if f.Missed {
+		_, err := o.Ofctl("add-flow", fmt.Sprintf("table=%d,priority=0,actions=NORMAL", f.Table))
+		return err
+	}
+	match := fmt.Sprintf("table=%d,priority=%d", f.Table, f.Priority)
+	if f.Match != "" {
+		match += "," + f.Match
+	}
+	_, err := o.Ofctl("del-flows", "--strict", match)
+	return err
+}

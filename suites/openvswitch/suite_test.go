@@ -1,0 +1,139 @@
+// Package openvswitch asks about networks whose switch is an Open vSwitch: what its flows end
+// is named by them, and isolates; what is not shown does not. The judge is plain sockets, which
+// write down what arrived, and the flows' own counts.
+package openvswitch_test
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/topo"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+func TestSuite(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Open vSwitch")
+}
+
+var _ = BeforeEach(func() {
+	if other := harness.OtherShard(CurrentSpecReport().FullText()); other != "" {
+		Skip(other)
+	}
+	harness.Require(GinkgoTB(), harness.OVS)
+})
+
+// pair is two hosts on an Open vSwitch with flows; web serves.
+func pair(flows ...string) (lab *harness.Lab, pc, web *harness.Node) {
+	GinkgoHelper()
+	network := topo.New("ovs")
+	lan := network.OVS("br-int", "10.0.1.0/24", "fd00:1::/64").Flow(flows...)
+	network.Host("pc", lan)
+	network.Host("web", lan)
+	lab = harness.Up(GinkgoTB(), network)
+	pc, web = lab.Node("pc"), lab.Node("web")
+	probes.Serve(GinkgoTB(), web, probes.TCP(80), probes.UDP(53))
+	return lab, pc, web
+}
+
+// stays is how long nothing must come.
+const stays = 200 * time.Millisecond
+
+// delivered says what comes of datagrams to a port of a node's addresses, sent from a port: the
+// judge.
+func delivered(from, to *harness.Node, source, port uint16) (got int) {
+	GinkgoHelper()
+	for _, addr := range to.Addrs() {
+		conn, err := to.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(addr, port))
+		Expect(err).NotTo(HaveOccurred())
+		own := from.Addrs()[0]
+		for _, a := range from.Addrs() {
+			if a.Is6() == addr.Is6() {
+				own = a
+			}
+		}
+		sender, err := from.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(own, source))
+		Expect(err).NotTo(HaveOccurred())
+		_, err = sender.WriteTo([]byte("hello"), conn.LocalAddr())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(conn.SetReadDeadline(time.Now().Add(stays))).To(Succeed())
+		if _, _, err := conn.ReadFrom(make([]byte, 10)); err == nil {
+			got++
+		}
+		Expect(sender.Close()).To(Succeed())
+		Expect(conn.Close()).To(Succeed())
+	}
+	return got
+}
+
+// counted is what a flow with that cookie has counted.
+func counted(lab *harness.Lab, cookie string) string {
+	GinkgoHelper()
+	text, err := lab.OVS("br-int").Ofctl("dump-flows", "cookie="+cookie+"/-1")
+	Expect(err).NotTo(HaveOccurred())
+	_, text, _ = strings.Cut(text, "n_packets=")
+	count, _, _ := strings.Cut(text, ",")
+	return count
+}
+
+var _ = Describe("an Open vSwitch", func() {
+	It("hands on what no flow ends, and who answers is proven", func(ctx SpecContext) {
+		_, pc, web := pair()
+		Expect(pc).To(probes.Reach(web, probes.ICMP()).WithContext(ctx))
+		Expect(pc).To(probes.Reach(web, probes.TCP(80)).WithContext(ctx))
+		Expect(pc).To(probes.Reach(web, probes.UDP(53)).WithContext(ctx))
+		Expect(delivered(pc, web, 0, 5000)).To(Equal(2))
+	})
+
+	It("isolates by a flow that drops, which is named by its own words and its cookie, and matters", func(ctx SpecContext) {
+		const flow = "cookie=0x2a,priority=10,udp,in_port=pc,udp_dst=53,actions=drop"
+		lab, pc, web := pair(flow, "cookie=0x2b,priority=10,udp6,in_port=pc,udp_dst=53,actions=drop")
+		Expect(pc).To(probes.MustMatter(probes.BeIsolatedFrom(web, probes.UDP(53))).
+			By("cookie=0x2a", "cookie=0x2b").Because(evidence.FlowDrop).At("pc").WithContext(ctx))
+		Expect(pc).To(probes.BeIsolatedFrom(web.On("br-int"), probes.UDP(53)).By("priority=10,udp,in_port=pc,tp_dst=53,actions=drop", "cookie=0x2b").WithContext(ctx))
+		Expect(counted(lab, "0x2a")).NotTo(Equal("0"))
+		Expect(pc).To(probes.Reach(web, probes.TCP(80)).WithContext(ctx))
+	})
+
+	It("isolates where a flow drops all of a port, questions for neighbours too", func(ctx SpecContext) {
+		_, pc, web := pair("cookie=0x2a,priority=10,in_port=pc,actions=drop")
+		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
+		Expect(pc).To(probes.BeIsolatedFrom(web, probes.UDP(53), probes.TCP(80), probes.ICMP()).By("cookie=0x2a").WithContext(ctx))
+	})
+
+	It("does not isolate where another source port passes", func(ctx SpecContext) {
+		_, pc, web := pair("priority=20,udp,tp_src=53,actions=NORMAL", "priority=20,udp6,tp_src=53,actions=NORMAL",
+			"priority=10,udp,in_port=pc,actions=drop", "priority=10,udp6,in_port=pc,actions=drop")
+		Expect(delivered(pc, web, 53, 5000)).To(Equal(2))
+		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
+		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("another passes, which a program may send as well")))
+	})
+
+	It("does not isolate where only questions for neighbours are dropped", func(ctx SpecContext) {
+		_, pc, web := pair("priority=10,arp,actions=drop", "priority=10,icmp6,icmp_type=135,actions=drop")
+		ok, err := probes.BeIsolatedFrom(web, probes.UDP(53)).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("only neighbour discovery stops the request")))
+	})
+
+	It("is told apart from answers that a flow drops", func(ctx SpecContext) {
+		_, pc, web := pair("cookie=0x2a,priority=10,udp,in_port=web,actions=drop", "cookie=0x2a,priority=10,udp6,in_port=web,actions=drop")
+		Expect(delivered(pc, web, 0, 5000)).To(Equal(2))
+		Expect(pc).To(probes.BeUnansweredBy(web, probes.UDP(53)).By("cookie=0x2a").WithContext(ctx))
+		ok, err := probes.BeIsolatedFrom(web, probes.UDP(53)).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(err).To(BeNil())
+	})
+})
