@@ -15,14 +15,14 @@ import (
 // was heard. It asks some more times.
 func (a *asking) tookIt(trail *watch.Trail, node string, heard *watch.Heard) bool {
 	w, r := a.watched.watch, &a.result
-	if r.Outcome == Silent {
-		if heard.Flowed = w.Flowed(trail, *heard, a.again); heard.Flowed != (verdict.Flowed{}) {
-			return true
-		}
-	}
 	unsent := r.Outcome == Silent || r.Errno == unix.ENOBUFS
 	for _, within := range []time.Duration{quiet, a.probe.bound()} { // a program's answer takes its time to come there
 		again := func() (*watch.Trail, error) { return a.askAgain(within, true) }
+		if r.Outcome == Silent {
+			if heard.Flowed = w.Flowed(trail, *heard, again); heard.Flowed != (verdict.Flowed{}) {
+				return true
+			}
+		}
 		if unsent && heard.Filter == (verdict.Filter{}) {
 			heard.Filter = w.Filtered(trail, *heard, again)
 		}
