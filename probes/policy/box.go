@@ -17,6 +17,7 @@ const (
 	fieldFlags              // TCP's
 	fieldState              // conntrack's, a bit of expr.CtStateBit
 	fieldMark
+	fieldTTL // as it is at the hook
 	fields
 )
 

@@ -14,24 +14,24 @@ import (
 // judge writes down which packets of the space come past all other rules.
 const judge = `
 table inet judge {
-	set tcp4 { typeof meta iif . ip saddr . ip daddr . tcp dport . tcp flags; flags dynamic; size 65535; }
-	set tcp6 { typeof meta iif . ip6 saddr . ip6 daddr . tcp dport . tcp flags; flags dynamic; size 65535; }
-	set udp4 { typeof meta iif . ip saddr . ip daddr . udp dport; flags dynamic; size 65535; }
-	set udp6 { typeof meta iif . ip6 saddr . ip6 daddr . udp dport; flags dynamic; size 65535; }
-	set icmp4 { typeof meta iif . ip saddr . ip daddr . meta l4proto . @th,0,8; flags dynamic; size 65535; }
-	set icmp6 { typeof meta iif . ip6 saddr . ip6 daddr . meta l4proto . @th,0,8; flags dynamic; size 65535; }
-	set rest4 { typeof meta iif . ip saddr . ip daddr . meta l4proto; flags dynamic; size 65535; }
-	set rest6 { typeof meta iif . ip6 saddr . ip6 daddr . meta l4proto; flags dynamic; size 65535; }
+	set tcp4 { typeof meta iif . ip ttl . ip saddr . ip daddr . tcp dport . tcp flags; flags dynamic; size 65535; }
+	set tcp6 { typeof meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . tcp dport . tcp flags; flags dynamic; size 65535; }
+	set udp4 { typeof meta iif . ip ttl . ip saddr . ip daddr . udp dport; flags dynamic; size 65535; }
+	set udp6 { typeof meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . udp dport; flags dynamic; size 65535; }
+	set icmp4 { typeof meta iif . ip ttl . ip saddr . ip daddr . meta l4proto . @th,0,8; flags dynamic; size 65535; }
+	set icmp6 { typeof meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . meta l4proto . @th,0,8; flags dynamic; size 65535; }
+	set rest4 { typeof meta iif . ip ttl . ip saddr . ip daddr . meta l4proto; flags dynamic; size 65535; }
+	set rest6 { typeof meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . meta l4proto; flags dynamic; size 65535; }
 	chain forward {
 		type filter hook forward priority 500;
-		update @tcp4 { meta iif . ip saddr . ip daddr . tcp dport . tcp flags } accept
-		update @tcp6 { meta iif . ip6 saddr . ip6 daddr . tcp dport . tcp flags } accept
-		update @udp4 { meta iif . ip saddr . ip daddr . udp dport } accept
-		update @udp6 { meta iif . ip6 saddr . ip6 daddr . udp dport } accept
-		meta l4proto { icmp, ipv6-icmp } update @icmp4 { meta iif . ip saddr . ip daddr . meta l4proto . @th,0,8 } accept
-		meta l4proto { icmp, ipv6-icmp } update @icmp6 { meta iif . ip6 saddr . ip6 daddr . meta l4proto . @th,0,8 } accept
-		update @rest4 { meta iif . ip saddr . ip daddr . meta l4proto } accept
-		update @rest6 { meta iif . ip6 saddr . ip6 daddr . meta l4proto } accept
+		update @tcp4 { meta iif . ip ttl . ip saddr . ip daddr . tcp dport . tcp flags } accept
+		update @tcp6 { meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . tcp dport . tcp flags } accept
+		update @udp4 { meta iif . ip ttl . ip saddr . ip daddr . udp dport } accept
+		update @udp6 { meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . udp dport } accept
+		meta l4proto { icmp, ipv6-icmp } update @icmp4 { meta iif . ip ttl . ip saddr . ip daddr . meta l4proto . @th,0,8 } accept
+		meta l4proto { icmp, ipv6-icmp } update @icmp6 { meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . meta l4proto . @th,0,8 } accept
+		update @rest4 { meta iif . ip ttl . ip saddr . ip daddr . meta l4proto } accept
+		update @rest6 { meta iif . ip6 hoplimit . ip6 saddr . ip6 daddr . meta l4proto } accept
 	}
 }
 `

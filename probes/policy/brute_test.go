@@ -25,6 +25,7 @@ var (
 	spaceAddrs = []string{"1", "2", "77", "200"} // of each side's prefix
 	spacePorts = []uint16{5, 21, 22, 50, 79, 80, 81, 999}
 	spaceFlags = []byte{1, 2, 3, 16} // FIN, SYN, both, ACK
+	spaceTTLs  = []byte{64, 2}       // one less at the rules
 )
 
 // headers are packets of the space, as they stand behind the Ethernet header.
@@ -53,6 +54,12 @@ func headers(v6 bool) (all [][]byte) {
 			all = append(all, header(src, dst, 47, make([]byte, 8)))
 		}
 	}
+	usual := all
+	for _, ttl := range spaceTTLs[1:] {
+		for _, h := range usual {
+			all = append(all, withTTL(slices.Clone(h), ttl))
+		}
+	}
 	return all
 }
 
@@ -70,31 +77,6 @@ func spaceAddr(v6 bool, side int, host string) netip.Addr {
 		return netip.MustParseAddr(fmt.Sprintf("fd00:%d::%s", side, host))
 	}
 	return netip.MustParseAddr(fmt.Sprintf("10.0.%d.%s", side, host))
-}
-
-func header(src, dst netip.Addr, protocol uint8, upper []byte) []byte {
-	if src.Is6() {
-		b := make([]byte, 40)
-		b[0], b[6], b[7] = 6<<4, protocol, 64
-		binary.BigEndian.PutUint16(b[4:], uint16(len(upper)))
-		copy(b[8:], src.AsSlice())
-		copy(b[24:], dst.AsSlice())
-		return append(b, upper...)
-	}
-	b := make([]byte, 20)
-	b[0], b[8], b[9] = 0x45, 64, protocol
-	binary.BigEndian.PutUint16(b[2:], uint16(20+len(upper)))
-	copy(b[12:], src.AsSlice())
-	copy(b[16:], dst.AsSlice())
-	sum := uint32(0)
-	for i := 0; i < len(b); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	for sum>>16 != 0 {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(b[10:], ^uint16(sum))
-	return append(b, upper...)
 }
 
 // sendAll sends frames to a node, from a port of another one.
@@ -156,6 +138,17 @@ func (g generator) side(v6 bool, way string) string {
 	)
 }
 
+// node is a condition on what hops and a node's addresses make of a packet, one time out of four.
+func (g generator) node(v6 bool) string {
+	if g.IntN(4) > 0 {
+		return ""
+	}
+	if v6 {
+		return g.one("ip6 hoplimit < 63 ", "ip6 hoplimit >= 63 ")
+	}
+	return g.one("ip ttl < 63 ", "ip ttl >= 63 ", "meta nfproto ipv4 fib daddr type unicast ", "meta nfproto ipv4 fib daddr type { local, multicast } ", "meta nfproto ipv4 fib daddr type != { local, anycast } ")
+}
+
 func (g generator) ports() string {
 	return g.one("tcp", "udp") + " dport " + g.one("22", "80", "22-80", "{ 21, 80 }", "!= 80", "< 80", ">= 22", "0-65535", "{ 0-21, 81-65535 }")
 }
@@ -167,7 +160,7 @@ func (g generator) rule(verdicts ...string) (text string) {
 	}
 	if family := g.IntN(3); family < 2 {
 		v6 := family == 1
-		text += g.one("", g.side(v6, "saddr"), g.side(v6, "daddr"), g.side(v6, "saddr")+" "+g.side(v6, "daddr"), "meta nfproto "+g.one("ipv4", "ipv6")) + " "
+		text += g.one("", g.side(v6, "saddr"), g.side(v6, "daddr"), g.side(v6, "saddr")+" "+g.side(v6, "daddr"), "meta nfproto "+map[bool]string{false: "ipv4", true: "ipv6"}[v6]) + " " + g.node(v6)
 	}
 	switch g.IntN(9) {
 	case 0, 1, 2, 3:

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
@@ -140,12 +141,20 @@ func (c *comparison) witnesses() {
 func (c *comparison) notes() {
 	for i, side := range c.sides {
 		for _, e := range side.entries {
-			if e.rule.Fate != NotModelled {
+			if e.rule.Fate != NotModelled && (e.rule.Fate != Needs || !e.lacks()) {
 				continue
 			}
 			c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), []string{"before", "after"}[i], e.rule.Why))
 		}
 	}
+}
+
+// lacks says whether there may be packets which match an entry's rule of which the model does not know.
+func (e *entry) lacks() bool {
+	return slices.ContainsFunc(slices.Concat(e.over, e.searches), func(s *search) bool {
+		l := s.goal.line
+		return l != nil && len(l.needs) > 0 && slices.ContainsFunc(l.arms, func(a arm) bool { return len(a.boxes) > 0 })
+	})
 }
 
 // ask asks both kernels about each candidate. What differs is asked once more.

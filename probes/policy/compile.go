@@ -91,6 +91,8 @@ func (c *compiler) step(x any) {
 		c.lookup(x)
 	case *expr.Match:
 		c.xtMatch(x)
+	case *expr.Fib:
+		c.fib(x)
 	default:
 		c.act(x)
 	}
@@ -106,21 +108,21 @@ func (c *compiler) act(x any) {
 	case *expr.Reject:
 		c.decide(drops, nil)
 	case *expr.Target:
-		c.xtTarget(x.Name)
+		c.xtTarget(x)
 	case *expr.Counter, *expr.Log, *expr.Notrack, *expr.Dup:
 	case *inspect.Opaque:
 		if !rules.Idle(x.Name) {
-			c.unknown(x.Name)
-			c.regs = registers{}
+			c.lacking(x, x.Name)
+			c.regs.forget()
 		}
 	case *expr.Objref:
 		const counter = 1 // NFT_OBJECT_COUNTER
 		if x.Type != counter {
-			c.unknown("a stateful object")
+			c.lacking(x, "a stateful object")
 		}
 	default:
-		c.unknown(nameOf(x))
-		c.regs = registers{}
+		c.lacking(x, nameOf(x))
+		c.regs.forget()
 	}
 }
 
@@ -179,9 +181,7 @@ func (c *compiler) meta(x *expr.Meta) {
 		c.regs.put(x.Register, fieldCells(fieldOut, asNative, number)...)
 	case expr.MetaKeyMARK:
 		c.regs.put(x.Register, fieldCells(fieldMark, asNative, number)...)
-		if c.marks {
-			c.unknown("a mark that rules set")
-		}
+		c.marked()
 	case expr.MetaKeyL4PROTO:
 		c.regs.put(x.Register, fieldCells(fieldProto, asBytes, 1)...)
 	case expr.MetaKeyNFPROTO:
@@ -189,7 +189,8 @@ func (c *compiler) meta(x *expr.Meta) {
 	case expr.MetaKeyPROTOCOL:
 		c.regs.put(x.Register, constCells(protocol...)...)
 	default:
-		c.regs.put(x.Register, make([]cell, nameSize)...)
+		c.lacking(x, "meta")
+		c.regs.put(x.Register, toldCells(nameSize)...)
 	}
 }
 
@@ -199,14 +200,12 @@ func (c *compiler) ct(x *expr.Ct) {
 	}
 	const most = 16
 	if x.Key == expr.CtKeySTATE {
-		if c.meets(early) {
-			c.unknown("a state before connection tracking")
-		}
+		c.early()
 		c.regs.put(x.Register, fieldCells(fieldState, asNative, 4)...)
 		return
 	}
-	c.unknown("ct")
-	c.regs.put(x.Register, make([]cell, most)...)
+	c.lacking(x, "ct "+ctWord(x.Key))
+	c.regs.put(x.Register, toldCells(most)...)
 }
 
 func (c *compiler) bitwise(x *expr.Bitwise) {
@@ -224,4 +223,20 @@ func (c *compiler) bitwise(x *expr.Bitwise) {
 		cells[i].value = cells[i].value&mask ^ xor
 	}
 	c.regs.put(x.DestRegister, cells...)
+}
+
+// fib asks the node's routes: what it takes an address for.
+func (c *compiler) fib(x *expr.Fib) {
+	const size = 4
+	if !x.ResultADDRTYPE || x.FlagIIF || x.FlagOIF || x.FlagSADDR == x.FlagDADDR || c.v6 {
+		c.lacking(x, "fib")
+		c.regs.put(x.Register, toldCells(size)...)
+		return
+	}
+	c.written()
+	of := fieldSrc
+	if x.FlagDADDR {
+		of = fieldDst
+	}
+	c.regs.put(x.Register, fieldCells(of, asKind, size)...)
 }

@@ -26,9 +26,7 @@ func (c *compiler) payload(x *expr.Payload) {
 	if x.Base == expr.PayloadBaseTransportHeader {
 		c.there(at + n)
 	}
-	if c.writes {
-		c.unknown("a header that rules write to")
-	}
+	c.written()
 	c.regs.put(x.DestRegister, cells...)
 }
 
@@ -55,6 +53,8 @@ func (c *compiler) network(at int) cell {
 		return one(fieldSrc, at-src)
 	case at >= dst && at < dst+size:
 		return one(fieldDst, at-dst)
+	case !c.v6 && at == 8, c.v6 && at == 7:
+		return one(fieldTTL, 0)
 	case !c.v6 && at == 9:
 		return one(fieldProto, 0)
 	case c.v6 && at == 6:
@@ -118,7 +118,9 @@ func (c *compiler) ranged(register uint32, first, last []byte, not bool) {
 	cells := c.regs.get(register, len(first))
 	box, ok := c.boxOf(cells, first, last)
 	if !ok || not && asksNext(cells) {
-		c.unknown("an expression that is not modelled")
+		if !slices.ContainsFunc(cells, func(c cell) bool { return c.told }) {
+			c.unknown("an expression that is not modelled")
+		}
 		return
 	}
 	if not {
@@ -204,9 +206,9 @@ func (m *model) outside(boxes []box) (rest []box) {
 func (c *compiler) lookup(x *expr.Lookup) {
 	set := c.line.in.of.Table.Sets[x.SetName]
 	if set == nil || set.Dynamic || set.Updated || set.Stateful || set.Expires() {
-		c.unknown("a set that changes by itself")
+		c.lacking(x, "a set that changes by itself")
 		if set == nil || !set.Verdicts || !x.IsDestRegSet {
-			c.regs = registers{}
+			c.regs.forget()
 			return
 		}
 	}

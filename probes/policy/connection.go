@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/probes/internal/wire"
@@ -15,6 +16,8 @@ type plan struct {
 	quotes bool    // the last one is an error about the first
 	sent   []Packet
 	failed bool
+	// left is the first one as it went on: it may have been translated.
+	left Packet
 }
 
 // mostPlans is how many connections are tried for a rule.
@@ -29,7 +32,7 @@ func (c *cover) connections(ctx context.Context) error {
 		}
 		before := len(plans)
 		for _, s := range slices.Concat(e.over, e.searches) {
-			if s.tracks && len(plans)-before < mostPlans {
+			if s.effects.Tracks && len(plans)-before < mostPlans {
 				made := c.plans(e, s)
 				plans = append(plans, made[:min(len(made), mostPlans-(len(plans)-before))]...)
 			}
@@ -53,11 +56,8 @@ func (c *cover) advance(plans []*plan, at int) {
 		if p.failed || at >= len(p.points) {
 			continue
 		}
-		t := &task{packet: p.world.packetOf(p.points[at])}
+		t := &task{packet: p.packet(at)}
 		t.stays = at+1 < len(p.points) || t.packet.In == "lo"
-		if p.quotes && at+1 == len(p.points) {
-			t.packet.quote = &p.sent[0]
-		}
 		p.sent = append(p.sent, t.packet)
 		tasks, of = append(tasks, t), append(of, p)
 	}
@@ -67,16 +67,38 @@ func (c *cover) advance(plans []*plan, at int) {
 		p := of[i]
 		c.credit(&t.heard, p.sent)
 		p.failed = t.heard.drops || !t.heard.ended
+		if at == 0 {
+			p.left = t.packet
+			if len(t.heard.header) > 0 {
+				p.left.Source, p.left.Destination = endsOf(t.heard.header)
+			}
+		}
 		if at+1 == len(p.points) && !p.entry.done() {
 			p.entry.met = c.fateOf(&t.heard)
 		}
 	}
 }
 
+// packet is the one whose turn it is: what answers the first goes to who that seems to come from.
+func (p *plan) packet(at int) Packet {
+	made := p.world.packetOf(p.points[at])
+	if at == 0 {
+		return made
+	}
+	if first := p.sent[0]; made.Source == first.Destination && made.Destination == first.Source {
+		made.Source, made.Destination = p.left.Destination, p.left.Source
+	}
+	if p.quotes && at+1 == len(p.points) {
+		made.quote = &p.left
+		made.Destination = netip.AddrPortFrom(p.left.Source.Addr(), 0)
+	}
+	return made
+}
+
 // plans are connections of which a packet may be what a search looks for.
 func (c *cover) plans(e *entry, s *search) (all []*plan) {
 	var wanted, related []box
-	for _, b := range s.newSearch(s.goal, s.reach(s.goal.base.of.Hook), c.rand).open {
+	for _, b := range s.newSearch(s.goal, s.reachOf(s.goal.base.of), c.rand).open {
 		switch {
 		case b[fieldState].has(small(stateEstablished)):
 			b[fieldState] = just(stateEstablished)
@@ -138,16 +160,24 @@ func (c *cover) errors(e *entry, s *search, b *box) (all []*plan) {
 	for _, like := range c.openers(s.world) {
 		about := s.fresh(like)
 		back := about.reverse()
-		back[fieldProto], back[fieldType], back[fieldCode] = small(protoICMP), small(3), small(1)
-		if s.v6 {
-			back[fieldProto], back[fieldType], back[fieldCode] = small(protoICMPv6), small(1), small(0)
-		}
 		back[fieldState] = small(stateRelated)
-		if b.has(&back) {
-			all = append(all, &plan{entry: e, world: s.world, points: []point{about, back}, quotes: true})
+		for _, kind := range errorKinds(s.v6) {
+			back[fieldProto], back[fieldType], back[fieldCode] = small(kind[0]), small(kind[1]), small(kind[2])
+			if b.has(&back) {
+				all = append(all, &plan{entry: e, world: s.world, points: []point{about, back}, quotes: true})
+				break
+			}
 		}
 	}
 	return all
+}
+
+// errorKinds are errors of ICMP: the protocol, types and codes that are common.
+func errorKinds(v6 bool) [][3]uint64 {
+	if v6 {
+		return [][3]uint64{{protoICMPv6, 1, 0}, {protoICMPv6, 1, 1}, {protoICMPv6, 1, 4}, {protoICMPv6, 2, 0}, {protoICMPv6, 3, 0}, {protoICMPv6, 4, 0}}
+	}
+	return [][3]uint64{{protoICMP, 3, 1}, {protoICMP, 3, 0}, {protoICMP, 3, 3}, {protoICMP, 3, 4}, {protoICMP, 11, 0}, {protoICMP, 12, 0}}
 }
 
 // openers are packets that were let through, a few of each protocol and way.

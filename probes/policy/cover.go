@@ -110,7 +110,7 @@ func openCover(node *harness.Node) (*cover, error) {
 		}
 	}
 	for i := range c.worlds {
-		c.worlds[i] = newWorld(newModel(c.set, c.state.Links, i == 1), c.state, c.kernel.enters(), others)
+		c.worlds[i] = newWorld(newModel(c.set, c.state, i == 1), c.state, c.kernel.enters(), others)
 	}
 	c.list(watch.RuleTexts(node))
 	return c, nil
@@ -171,7 +171,7 @@ func (c *cover) prepare(e *entry) {
 				elsewhere = base.of.Hook
 				continue
 			}
-			e.searches = append(e.searches, w.newSearch(w.goal(base, ch, e.of), w.reach(base.of.Hook), c.rand))
+			e.searches = append(e.searches, w.newSearch(w.goal(base, ch, e.of), w.reachOf(base.of), c.rand))
 		}
 	}
 	switch {

@@ -49,7 +49,7 @@ func (c *comparison) explore(side int, w *world, g goal, ch *changed) {
 	other := c.sides[1-side].worlds[family(w.v6)]
 	hook := g.base.of.Hook
 	here, there := w.hooked(hook), other.hooked(hook)
-	s := w.newSearch(g, w.reach(hook), c.sides[side].rand)
+	s := w.newSearch(g, w.reachOf(g.base.of), c.sides[side].rand)
 	seen := map[string]int{}
 	for n := 0; len(s.open) > 0; n++ {
 		if n > mostCourses {
@@ -63,6 +63,10 @@ func (c *comparison) explore(side int, w *world, g goal, ch *changed) {
 			continue
 		}
 		p := s.pick(&b)
+		if not := s.cannot(&p); not != nil {
+			s.open = append(s.open, b.without(not, &s.domain)...)
+			continue
+		}
 		q, ok := w.swap(p, other)
 		if !ok {
 			continue

@@ -26,11 +26,13 @@
 //
 // What there is not (Shadowed, Unreachable, Unreferenced) nobody can see. It follows from the model, and so is said only
 // where each expression that takes packets away is modelled exactly: interfaces, addresses, protocols, ports, ICMP's type and
-// code, TCP's flags, states of conntrack, marks that no rule sets, sets and maps that do not change by themselves; of
-// iptables-nft tcp, udp, icmp, multiport, state and conntrack's states. All else is never held to take a packet.
+// code, TCP's flags, states of conntrack and which of ICMP's types have one, the TTL, what the node takes an IPv4 address for (fib, addrtype),
+// marks that no rule sets, sets and maps that do not change by themselves; of iptables-nft tcp, udp, icmp, multiport, addrtype, ttl, hl, mark, state
+// and conntrack's states. All else is never held to take a packet.
 //
-// A rule of which neither can be said is Needs, if what this lab lacks is known, or else NotModelled. Both say why. Whether
-// a rule is redundant is not told.
+// A rule of which neither can be said is Needs, if it is known what that would take: an address that this lab has not, another state of a
+// limit or of what came before (recent, a dynamic set), another user, a connection that has a mark or was translated, an extension header. Else it is
+// NotModelled. Both say why. Whether a rule is redundant is not told.
 //
 // # What a change does
 //
@@ -47,12 +49,13 @@
 //
 // Both kernels were asked, twice, so none is told that is not. Which packets are asked about: each by which Cover
 // shows a rule of either to be met, and those that come to a rule which only one of the texts has, or has elsewhere; the model
-// divides them by all rules that they meet in both. It knows no more than what is said above. Where a rule is NotModelled, or there are too
+// divides them by all rules that they meet in both. It knows no more than what is said above. Where a rule is NotModelled, or Needs what is not sent, or there are too
 // many kinds, Difference.Notes says so. Only packets that this lab's routes bring to a hook are compared.
 //
 // # What is sent
 //
 // TCP, UDP, ICMP and whatever protocol a rule names, in IPv4 and IPv6: the first packet of a connection; where rules ask for
-// it an answer, a second packet, an ICMP error, an invalid packet; and one that ends before its upper header does. Nothing is sent
+// it an answer to what left (translated, where NAT was), a second packet, an ICMP error, an invalid packet; packets for all at a link, or
+// with another TTL; and one that ends before its upper header does. Nothing is sent
 // in bursts, as a user but the tests' own, as a fragment, or from a port of a bridge, tunnel or VLAN.
 package policy

@@ -26,7 +26,9 @@ func (c *cover) renew(packets []Packet) []Packet {
 		p.Source, p.Destination = swap(p.Source), swap(p.Destination)
 		p.at[fieldSport], p.at[fieldDport] = small(uint64(p.Source.Port())), small(uint64(p.Destination.Port()))
 		if p.quote != nil {
-			p.quote = &made[0]
+			about := *p.quote
+			about.Source, about.Destination = swap(about.Source), swap(about.Destination)
+			p.quote = &about
 		}
 		made[i] = p
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
 // model is what a node's rules say of packets of one family, as far as they are known
@@ -16,10 +17,12 @@ type model struct {
 	addrs  []number // of the lab's other nodes, which packets have where they may
 	set    *inspect.Ruleset
 	chains map[*inspect.Chain]*chain
-	// marks says that rules set marks, and tracks that the kernel tracks connections.
-	marks, tracks, writes bool
-	translates            bool // a rule gives packets another address
-	from                  map[*inspect.Chain][]*inspect.Chain
+	// effects are those of all rules, also of tables that other packets meet.
+	effects rules.Effects
+	from    map[*inspect.Chain][]*inspect.Chain
+	kinds   map[uint32]set // addresses, by what the node takes them for
+	// impossible are packets that there are not.
+	impossible []box
 }
 
 // chain is one that was compiled.
@@ -38,6 +41,7 @@ type line struct {
 	// unknown are expressions of it that are not modelled; lacks is why it has no packet.
 	unknown []string
 	lacks   string
+	needs   []string // what would be needed to meet those
 	// acts is what it does besides, "" for nothing: translates, marks, refuses in a way.
 	acts string
 }
@@ -96,10 +100,12 @@ func (c *chain) line(rule *inspect.Rule) *line {
 }
 
 // newModel compiles a ruleset for a family.
-func newModel(set *inspect.Ruleset, links []inspect.Link, v6 bool) *model {
-	m := &model{v6: v6, set: set, links: links, chains: map[*inspect.Chain]*chain{}}
-	m.domain = domainOf(links, v6)
-	m.survey()
+func newModel(set *inspect.Ruleset, state *inspect.State, v6 bool) *model {
+	m := &model{v6: v6, set: set, links: state.Links, chains: map[*inspect.Chain]*chain{}}
+	m.domain = domainOf(state.Links, v6)
+	m.effects = rules.EffectsOf(set)
+	m.kinds = kindsOf(state.Routes, v6)
+	m.impossible = m.states()
 	m.station()
 	for _, table := range m.tables() {
 		for _, c := range table.Chains {
@@ -150,7 +156,7 @@ func (m *model) tables() (tables []*inspect.Table) {
 // ahead are the base chains that a packet meets at a hook before one, as it is there, where that is sure: at the
 // same priority nothing is, nor where NAT may stand between the two.
 func (m *model) ahead(of *chain) []*chain {
-	if m.writes || m.translates && of.of.Hook != "forward" {
+	if m.effects.Writes || m.effects.Translates && of.of.Hook != "forward" {
 		return nil
 	}
 	return slices.DeleteFunc(m.hooked(of.of.Hook), func(c *chain) bool { return c.of.Priority >= of.of.Priority || c.of.Type == "nat" })

@@ -23,6 +23,8 @@ type Packet struct {
 	// State is what connection tracking was to take it for: new, established, related, invalid; "" where
 	// no rule asks.
 	State string
+	// TTL is the one that it is sent with, IPv6's hop limit.
+	TTL uint8
 	// Short says that it ends before its upper header does.
 	Short bool
 
@@ -50,6 +52,9 @@ func (p Packet) String() string {
 	}
 	if p.Short {
 		text += ", cut short"
+	}
+	if p.TTL != usualTTL {
+		text += fmt.Sprintf(", TTL %d", p.TTL)
 	}
 	return text
 }
@@ -99,7 +104,7 @@ func hasPorts(protocol uint8) bool { return withPorts.has(small(uint64(protocol)
 func (m *model) packetOf(p point) Packet {
 	made := Packet{
 		Protocol: uint8(p[fieldProto].lo), Type: uint8(p[fieldType].lo), Code: uint8(p[fieldCode].lo), Flags: uint8(p[fieldFlags].lo),
-		In: m.name(p[fieldIn]), Out: m.name(p[fieldOut]), Short: p[fieldHead].lo != headWhole, at: p,
+		In: m.name(p[fieldIn]), Out: m.name(p[fieldOut]), Short: p[fieldHead].lo != headWhole, TTL: uint8(p[fieldTTL].lo + p.hops()), at: p,
 	}
 	var sport, dport uint16
 	if hasPorts(made.Protocol) && p[fieldHead].lo != headNone {
@@ -107,10 +112,18 @@ func (m *model) packetOf(p point) Packet {
 	}
 	made.Source = netip.AddrPortFrom(p[fieldSrc].addr(m.v6), sport)
 	made.Destination = netip.AddrPortFrom(p[fieldDst].addr(m.v6), dport)
-	if m.tracks {
+	if m.effects.Tracks {
 		made.State = stateWords[p[fieldState].lo]
 	}
 	return made
+}
+
+// hops is how many TTLs it has lost on its way to the hook: who forwards takes one away before.
+func (p *point) hops() uint64 {
+	if p[fieldIn].lo != 0 && p[fieldOut].lo != 0 {
+		return 1
+	}
+	return 0
 }
 
 func (m *model) name(index number) string {
@@ -124,7 +137,6 @@ func (m *model) name(index number) string {
 
 // build makes it, with a number by which it is known again: IPv4's identification, or IPv6's flow label.
 func (p *Packet) build(id uint32) []byte {
-	const hopLimit = 64
 	var upper []byte
 	switch {
 	case p.quote != nil:
@@ -134,7 +146,7 @@ func (p *Packet) build(id uint32) []byte {
 	default:
 		upper = p.upper()
 	}
-	d := wire.Datagram{Source: p.Source, Destination: p.Destination, TTL: hopLimit, ID: uint16(id), Label: id}
+	d := wire.Datagram{Source: p.Source, Destination: p.Destination, TTL: p.TTL, ID: uint16(id), Label: id}
 	p.sum(&d, upper)
 	switch p.at[fieldHead].lo {
 	case headNone:
@@ -193,9 +205,11 @@ func (p *Packet) sum(d *wire.Datagram, b []byte) {
 // reverse is the packet that answers it.
 func (p point) reverse() point {
 	p[fieldSrc], p[fieldDst] = p[fieldDst], p[fieldSrc]
-	p[fieldSport], p[fieldDport] = p[fieldDport], p[fieldSport]
+	if !icmp.has(p[fieldProto]) { // where a port stands for the identifier
+		p[fieldSport], p[fieldDport] = p[fieldDport], p[fieldSport]
+	}
 	p[fieldIn], p[fieldOut] = p[fieldOut], p[fieldIn]
-	for request, reply := range map[uint64]uint64{8: 0, 128: 129, 13: 14} {
+	for request, reply := range map[uint64]uint64{8: 0, 13: 14, 15: 16, 17: 18, 128: 129, 139: 140} {
 		switch p[fieldType] {
 		case small(request):
 			p[fieldType] = small(reply)

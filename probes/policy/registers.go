@@ -3,6 +3,8 @@ package policy
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/nstest/nstest/probes/internal/rules"
 )
 
 // cell is a byte of a rule's registers: of a field, or constant, or not known.
@@ -13,6 +15,7 @@ type cell struct {
 	as        encoding
 	at        int // which byte of the field
 	mask, xor byte
+	told      bool // that what it is is not known was said
 }
 
 type cellKind int
@@ -31,38 +34,26 @@ const (
 	asName                   // an interface's name
 	asNative                 // four bytes in the machine's order
 	asNext                   // IPv6's next header: the upper protocol, if it is no extension
+	asKind                   // what the node takes an address for, four bytes in the machine's order
 )
 
-// registers are 80 bytes: the verdict's and four of 16 bytes, or sixteen of 4.
-type registers [80]cell
-
-func registerAt(n uint32) int {
-	const firstShort = 8 // NFT_REG32_00
-	if n >= firstShort {
-		return int(n-firstShort)*4 + 16
-	}
-	return int(n) * 16
-}
+// registers are a rule's while it is compiled.
+type registers struct{ rules.Registers[cell] }
 
 func (r *registers) put(register uint32, cells ...cell) {
-	at := min(registerAt(register), len(r))
-	for i := range (len(cells) + 3) &^ 3 {
-		if at+i >= len(r) {
-			return
-		}
-		r[at+i] = cell{kind: cellConst}
-		if i < len(cells) {
-			r[at+i] = cells[i]
+	for i, at := 0, r.Load(register, len(cells)); i < len(at); i++ {
+		if at[i] = (cell{kind: cellConst}); i < len(cells) {
+			at[i] = cells[i]
 		}
 	}
 }
 
+// forget makes all not known, which was said.
+func (r *registers) forget() { copy(r.Registers[:], toldCells(len(r.Registers))) }
+
 func (r *registers) get(register uint32, n int) []cell {
-	at := min(registerAt(register), len(r))
-	cells := slices.Clone(r[at:min(at+n, len(r))])
-	for len(cells) < n {
-		cells = append(cells, cell{})
-	}
+	cells := make([]cell, n)
+	copy(cells, r.Part(register, n))
 	return cells
 }
 
@@ -72,6 +63,9 @@ func fieldCells(f field, as encoding, n int) (cells []cell) {
 	}
 	return cells
 }
+
+// toldCells are not known, which was said.
+func toldCells(n int) []cell { return slices.Repeat([]cell{{told: true}}, n) }
 
 func constCells(b ...byte) (cells []cell) {
 	for _, c := range b {
@@ -118,6 +112,13 @@ func (m *model) within(g group, first, last []byte) (s set, ok bool) {
 		return none(), true
 	}
 	f := g.cells[0].of
+	if g.cells[0].as == asKind {
+		const size = 4
+		if len(g.cells) != size || !m.unaltered(g) || !slices.Equal(first, last) {
+			return nil, false
+		}
+		return m.kind(binary.NativeEndian.Uint32(first))
+	}
 	plain := g.cells[0].as == asBytes
 	for i, c := range g.cells {
 		plain = plain && c.at == i && c.mask == 0xff && c.xor == 0
@@ -139,13 +140,16 @@ func (m *model) within(g group, first, last []byte) (s set, ok bool) {
 }
 
 // whole says whether a group is all of a number as it is.
-func (m *model) whole(g group) bool {
+func (m *model) whole(g group) bool { return m.unaltered(g) && len(g.cells) == m.size(g.cells[0].of) }
+
+// unaltered says whether a group is the beginning of a number as it is.
+func (m *model) unaltered(g group) bool {
 	for i, c := range g.cells {
 		if c.at != i || c.mask != 0xff || c.xor != 0 {
 			return false
 		}
 	}
-	return len(g.cells) == m.size(g.cells[0].of)
+	return true
 }
 
 // prefix is within for a field of which the first bits are asked for to be equal.
@@ -181,6 +185,9 @@ func (m *model) prefix(g group, first, last []byte) (set, bool) {
 // enumerate tries each value of a field that has few.
 func (m *model) enumerate(g group, first, last []byte) (set, bool) {
 	f := g.cells[0].of
+	if g.cells[0].as == asKind {
+		return nil, false
+	}
 	const most = 1 << 16
 	count := uint64(0)
 	for _, x := range m.domain[f] {

@@ -71,13 +71,13 @@ func (c *cover) propose() (all []*proposal) {
 }
 
 func (s *search) isOf(p *point, states ...uint64) bool {
-	return s.tracks && slices.Contains(states, p[fieldState].lo)
+	return s.effects.Tracks && slices.Contains(states, p[fieldState].lo)
 }
 
 // plausible is the packet that connection tracking takes for the state that is wanted: what has no
 // connection is invalid if it resets one.
 func (s *search) plausible(p point) point {
-	if !s.tracks || p[fieldState].lo != stateInvalid || p[fieldHead].lo != headWhole {
+	if !s.effects.Tracks || p[fieldState].lo != stateInvalid || p[fieldHead].lo != headWhole {
 		return p
 	}
 	switch p[fieldProto].lo {
@@ -217,7 +217,7 @@ func (w *world) neverMeets(g goal) bool {
 		return false
 	}
 	for i := range g.line.arms {
-		if len(andAll(w.ever(g.base.of.Hook), g.line.arms[i].boxes)) > 0 {
+		if len(w.possible(andAll(w.ever(g.base.of.Hook), g.line.arms[i].boxes))) > 0 {
 			return false
 		}
 	}
@@ -232,7 +232,7 @@ func (c *cover) neverMet(e *entry) {
 			e.settle(Needs, s.goal.line.lacks)
 			return
 		}
-		if s.goal.line != nil && slices.ContainsFunc(s.goal.line.arms, func(a arm) bool { return len(a.boxes) > 0 }) {
+		if s.goal.line != nil && slices.ContainsFunc(s.goal.line.arms, func(a arm) bool { return len(s.possible(a.boxes)) > 0 }) {
 			hook = s.goal.base.of.Hook
 		}
 	}
@@ -246,24 +246,53 @@ func (c *cover) neverMet(e *entry) {
 // why says what stands in the way of a rule that has packets.
 func (s *search) why(e *entry) string {
 	hook := s.goal.base.of.Hook
-	reach := s.newSearch(s.goal, s.reach(hook), s.rand)
+	reach := s.newSearch(s.goal, s.reachOf(s.goal.base.of), s.rand)
 	switch {
 	case s.goal.line != nil && !s.goal.line.exact() && e.met != "":
-		return "it has " + strings.Join(s.goal.line.unknown, ", ")
+		return s.goal.line.whatLacks()
 	case hook == "forward" && !s.forwards():
 		return "needs a node that forwards"
 	case len(reach.open) == 0 && s.goal.line.marked():
 		return "needs a mark, which no rule sets"
 	case len(reach.open) == 0:
 		return "needs routes, addresses or interfaces that this lab has not: it sends no such packet through " + hook
-	case e.met != "":
-		return "each packet that was tried was " + e.met
 	}
 	p := reach.next()
-	if p != nil && s.isOf(p, stateEstablished, stateRelated) {
+	switch {
+	case p == nil && !reach.unsure:
+		return "needs a packet that earlier rules leave over; this lab sends none"
+	case e.met != "":
+		if by := s.onlyBy(); by != nil {
+			return by.whatLacks()
+		}
+		return "each packet that was tried was " + e.met
+	case p != nil && s.isOf(p, stateEstablished, stateRelated):
 		return "needs a connection in state " + stateWords[p[fieldState].lo] + " that these rules let open"
 	}
 	return "needs a packet that earlier rules leave over; this lab sends none"
+}
+
+// whatLacks says why a rule that is not modelled was not met.
+func (l *line) whatLacks() string {
+	if len(l.needs) == len(l.unknown) {
+		return "needs " + strings.Join(l.needs, ", ")
+	}
+	return "it has " + strings.Join(l.unknown, ", ")
+}
+
+// onlyBy is a rule that is not modelled, by which all packets come to the goal's chain; nil where others lead there.
+func (s *search) onlyBy() (by *line) {
+	for chain := range s.goal.base.leads {
+		for _, l := range slices.Concat(chain.lines, s.goal.base.lines) {
+			if !slices.ContainsFunc(l.arms, func(a arm) bool { return a.to == s.goal.chain() }) {
+				continue
+			}
+			if by = l; l.exact() {
+				return nil
+			}
+		}
+	}
+	return by
 }
 
 // marked says whether a rule is about packets with a mark alone.

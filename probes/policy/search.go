@@ -52,6 +52,10 @@ func (s *search) next() *point {
 			continue
 		}
 		p := s.pick(&b)
+		if not := s.cannot(&p); not != nil {
+			s.open = append(s.open, b.without(not, &s.domain)...)
+			continue
+		}
 		r := walk(&p, s.before, s.goal)
 		if r.reached {
 			s.open = append(s.open, b) // refuse takes out of it what the kernel did otherwise
@@ -124,6 +128,10 @@ func (s *search) refuse(p *point, by []*line) {
 func (s *search) pick(b *box) (p point) {
 	for f := range p {
 		have := b[f].and(s.domain[f])
+		if ttl := small(usualTTL - p.hops()); field(f) == fieldTTL && have.has(ttl) {
+			p[f] = ttl
+			continue
+		}
 		p[f] = s.choose(field(f), have)
 	}
 	if p[fieldProto].lo != protoTCP || b[fieldFlags] == nil {
@@ -169,6 +177,9 @@ func (s *search) choose(f field, have set) number {
 	}
 	return x.first.plus(s.rand.Uint64N(size + 1))
 }
+
+// usualTTL is that of most who send.
+const usualTTL = 64
 
 var liked = map[field][]number{
 	fieldProto: {small(protoTCP), small(protoUDP), small(protoICMP), small(protoICMPv6)},

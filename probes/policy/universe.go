@@ -51,7 +51,7 @@ func (w *world) route() {
 		}
 		return a.Metric - b.Metric
 	})
-	taken := w.own.or(w.never(false))
+	taken := w.own.or(w.never(false)).or(w.kinds[unix.RTN_BROADCAST].orNone())
 	for _, r := range routes {
 		to := prefixSet(r.To)
 		if r.Type == unix.RTN_UNICAST {
@@ -61,8 +61,16 @@ func (w *world) route() {
 				}
 			}
 		}
-		taken = taken.or(to)
+		taken = taken.or(to.without(linkLocal(w.v6))) // which each link has
 	}
+}
+
+// linkLocal are IPv6's addresses of one link alone.
+func linkLocal(v6 bool) set {
+	if !v6 {
+		return none()
+	}
+	return prefixSet(netip.MustParsePrefix("fe80::/10"))
 }
 
 // to are the destinations that leave by an interface.
@@ -108,7 +116,7 @@ func (w *world) plainly() bool {
 			return false
 		}
 	}
-	return !w.writes && !is("vrf")
+	return !w.effects.Writes && !is("vrf")
 }
 
 // loopback is what a node has for itself.
@@ -172,20 +180,39 @@ func (w *world) reach(hook string) (boxes []box) {
 	return w.plain(boxes)
 }
 
+// reachOf are those that a base chain meets: NAT has settled what the node sends to itself before that comes in.
+func (w *world) reachOf(base *inspect.Chain) []box {
+	boxes := w.reach(base.Hook)
+	if base.Type == "nat" && base.Hook == "prerouting" {
+		boxes = slices.DeleteFunc(boxes, func(b box) bool { return b[fieldIn].has(small(lo)) })
+	}
+	return boxes
+}
+
 // plain adds what all have: first whole packets, then those that end too soon.
 func (w *world) plain(boxes []box) (all []box) {
 	for _, head := range []set{just(headWhole), just(headNone, headPorts)} {
 		for _, b := range boxes {
-			if !w.marks {
+			if !w.effects.Marks {
 				b[fieldMark] = just(0)
 			}
 			b[fieldHead] = head
+			b[fieldTTL] = ttls(&b)
 			if !b.isEmpty() {
 				all = append(all, b)
 			}
 		}
 	}
 	return all
+}
+
+// ttls are those that packets have at a hook: who forwards has taken one away.
+func ttls(b *box) set {
+	most := uint64(0xff)
+	if !b[fieldIn].has(small(0)) && !b[fieldOut].has(small(0)) {
+		most--
+	}
+	return between(small(1), small(most))
 }
 
 func (w *world) forwarded() (boxes []box) {
@@ -196,7 +223,7 @@ func (w *world) forwarded() (boxes []box) {
 	for _, near := range []bool{true, false} { // from who is at the link first
 		for _, in := range w.inward() {
 			for _, out := range w.outward() {
-				b := box{fieldIn: one(in), fieldOut: one(out), fieldDst: w.to(out), fieldSrc: strange}
+				b := box{fieldIn: one(in), fieldOut: one(out), fieldDst: w.to(out).without(linkLocal(w.v6)), fieldSrc: strange}
 				if near {
 					b[fieldSrc] = w.to(in).and(strange)
 				} else {
@@ -216,18 +243,50 @@ func (w *world) forwarded() (boxes []box) {
 }
 
 func (w *world) delivered() (boxes []box) {
-	strange := w.domain[fieldSrc].without(w.own.or(w.never(true)))
-	here := w.own.without(w.loopback())
+	strange := w.domain[fieldSrc].without(w.own.or(w.never(true))).or(linkLocal(w.v6).without(w.own))
 	for _, near := range []bool{true, false} {
 		for _, in := range w.inward() {
-			b := box{fieldIn: one(in), fieldOut: one(0), fieldDst: here, fieldSrc: strange.without(w.to(in))}
+			b := box{fieldIn: one(in), fieldOut: one(0), fieldDst: w.here(in), fieldSrc: strange.without(w.to(in))}
 			if near {
 				b[fieldSrc] = w.to(in).and(strange)
 			}
 			boxes = append(boxes, b)
 		}
 	}
+	for _, in := range w.inward() {
+		boxes = append(boxes, box{fieldIn: one(in), fieldOut: one(0), fieldDst: w.toAll(in), fieldSrc: w.to(in).and(strange)})
+	}
 	return append(boxes, box{fieldIn: one(lo), fieldOut: one(0), fieldSrc: w.own, fieldDst: w.own})
+}
+
+// here are the node's addresses for which packets may come in by an interface: a link's own counts there alone.
+func (w *world) here(in int) set {
+	others := w.loopback()
+	for _, a := range w.state.Addrs {
+		if addr := a.Prefix.Addr(); addr.IsLinkLocalUnicast() && addr.Is6() && a.Index != in {
+			others = others.or(set{{addrNumber(addr), addrNumber(addr)}})
+		}
+	}
+	for _, a := range w.state.Addrs { // unless the link has it as well
+		if addr := a.Prefix.Addr(); a.Index == in {
+			others = others.without(set{{addrNumber(addr), addrNumber(addr)}})
+		}
+	}
+	return w.own.without(others)
+}
+
+// toAll are the addresses by which everybody at an interface's link is meant.
+func (w *world) toAll(in int) set {
+	if w.v6 {
+		return prefixSet(netip.MustParsePrefix("ff02::1/128"))
+	}
+	made := prefixSet(netip.MustParsePrefix("224.0.0.1/32"))
+	for _, r := range w.state.Routes {
+		if r.Type == unix.RTN_BROADCAST && r.Index == in {
+			made = made.or(prefixSet(r.To))
+		}
+	}
+	return made
 }
 
 func (w *world) sent() (boxes []box) {
@@ -250,6 +309,7 @@ func (w *world) ever(hook string) []box {
 			fieldIn: links, fieldOut: links,
 			fieldSrc: w.domain[fieldSrc].without(w.never(true)), fieldDst: w.domain[fieldDst].without(w.never(false)),
 		}}
+		boxes[0][fieldTTL] = ttls(&boxes[0])
 	case hook == "input":
 		boxes = []box{{fieldIn: devices, fieldOut: no}}
 	case hook == "output":

@@ -52,5 +52,5 @@ func headerOf(p policy.Packet) []byte {
 	if p.Short {
 		upper = nil
 	}
-	return header(p.Source.Addr(), p.Destination.Addr(), p.Protocol, upper)
+	return withTTL(header(p.Source.Addr(), p.Destination.Addr(), p.Protocol, upper), p.TTL)
 }

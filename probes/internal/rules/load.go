@@ -172,9 +172,4 @@ func (e *evaluation) ct(x *expr.Ct) Answer {
 
 // tracked says whether connection tracking has seen the packet before the chain, so far
 // as a chain tells.
-func (e *evaluation) tracked() bool {
-	const conntrack = -200 // NF_IP_PRI_CONNTRACK
-	chain := e.rule.Chain
-	early := chain.Hook != "" && chain.Priority <= conntrack && e.knows("prerouting", "output")
-	return e.layer3() && !early
-}
+func (e *evaluation) tracked() bool { return e.layer3() && !BeforeTracking(e.rule.Chain) }

@@ -15,24 +15,10 @@ func Match(rule *inspect.Rule, p Packet) Answer {
 	return result
 }
 
-// registers are those of a rule while it is evaluated. The kernel numbers them twice:
-// four of 16 bytes (1 to 4), and the same memory as sixteen of 4 bytes (8 to 23); the
-// verdict has the first 16 bytes.
+// registers are those of a rule while it is evaluated.
 type registers struct {
 	bits
-	traits []Trait // of each byte
-}
-
-const (
-	registerBytes = 80
-	firstShort    = 8 // NFT_REG32_00
-)
-
-func offsetOf(register uint32) int {
-	if register >= firstShort {
-		return int(register-firstShort)*4 + 16
-	}
-	return int(register) * 16
+	traits *Registers[Trait]
 }
 
 // load puts bytes into a register, filled up with zeros to a multiple of 4 as the
@@ -42,7 +28,7 @@ func (r registers) load(register uint32, data bits) {
 	padded := min((len(data.value)+3)&^3, registerBytes-at)
 	r.put(at, knownBits(make([]byte, padded)...))
 	r.put(at, data)
-	clear(r.traits[at : at+padded])
+	r.traits.Load(register, len(data.value))
 }
 
 func (r registers) read(register uint32, n int) bits { return r.sub(offsetOf(register), n) }
@@ -50,30 +36,29 @@ func (r registers) read(register uint32, n int) bits { return r.sub(offsetOf(reg
 // forget makes all of them not known.
 func (r registers) forget() {
 	r.put(0, unknownBits(registerBytes))
-	clear(r.traits)
+	clear(r.traits[:])
 }
 
 // choose says what some bytes of a register are.
 func (r registers) choose(register uint32, n int, trait func(i int) Trait) {
-	for i, at := 0, offsetOf(register); i < n && at+i < registerBytes; i++ {
-		r.traits[at+i] = trait(i)
+	for i := range r.traits.Part(register, n) {
+		r.traits.Part(register, n)[i] = trait(i)
 	}
 }
 
 // traitsOf are those of each of some bytes.
 func (r registers) traitsOf(register uint32, n int) []Trait {
 	traits := make([]Trait, n)
-	if at := offsetOf(register); at < registerBytes {
-		copy(traits, r.traits[at:])
-	}
+	copy(traits, r.traits.Part(register, n))
 	return traits
 }
 
 // chosen are the traits that those bytes, so far as they are not known, depend on.
 func (r registers) chosen(register uint32, n int) (t Trait) {
-	for i, at := 0, offsetOf(register); i < n && at+i < registerBytes; i++ {
+	at := offsetOf(register)
+	for i, trait := range r.traits.Part(register, n) {
 		if r.known[at+i] != 0xff {
-			t |= r.traits[at+i]
+			t |= trait
 		}
 	}
 	return t
@@ -126,7 +111,7 @@ var extensions = []uint8{0, 43, 44, 60}
 
 func evaluationOf(rule *inspect.Rule, p *Packet) *evaluation {
 	e := &evaluation{rule: rule, packet: p, hook: rule.Chain.Hook, mark: p.Mark}
-	e.regs = registers{unknownBits(registerBytes), make([]Trait, registerBytes)}
+	e.regs = registers{unknownBits(registerBytes), new(Registers[Trait])}
 	if e.hook == "" {
 		e.hook = p.Hook
 	}

@@ -63,7 +63,7 @@ func Remembers(rule *inspect.Rule) (Memory, bool) {
 	}
 	var users Memory
 	for _, e := range rule.Exprs {
-		m := memoryOf(rule, e)
+		m := MemoryOf(rule, e)
 		m.Rule = rule
 		switch m.Kind {
 		case 0:
@@ -100,8 +100,8 @@ func consequent(rule *inspect.Rule) bool {
 	return alters(rule) != 0 || copies(rule)
 }
 
-// memoryOf is what one expression depends on; of kind 0 where that is the packet alone.
-func memoryOf(rule *inspect.Rule, e any) Memory {
+// MemoryOf is what one expression depends on; of kind 0 where that is the packet alone.
+func MemoryOf(rule *inspect.Rule, e any) Memory {
 	switch e := e.(type) {
 	case *expr.Limit:
 		return Memory{Kind: Rate, Text: limitText(e)}

@@ -20,15 +20,7 @@ var stateless = []string{
 
 // matchMemory is xtMemory of a match as iptables-nft keeps it.
 func matchMemory(e *expr.Match, fillsIPSets bool) Memory {
-	asks := uint16(0)
-	switch info := e.Info.(type) {
-	case *xt.ConntrackMtinfo1:
-		asks = info.MatchFlags
-	case *xt.ConntrackMtinfo2:
-		asks = info.MatchFlags
-	case *xt.ConntrackMtinfo3:
-		asks = info.MatchFlags
-	}
+	asks, _, _, _ := conntrackInfo(e.Info)
 	if asks&uint16(xt.ConntrackExpires) != 0 {
 		return Memory{Kind: History, Text: expiry}
 	}

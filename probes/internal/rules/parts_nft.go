@@ -14,7 +14,7 @@ import (
 // address's.
 type dividing struct {
 	table *inspect.Table
-	holds [registerBytes]addressByte
+	holds Registers[addressByte]
 	had   map[string]bool // the sets that were looked into, and where
 	found []Divider
 	least *expr.Cmp
@@ -47,7 +47,7 @@ func (d *dividing) step(e any) {
 		d.ct(e)
 	case *expr.Meta:
 		if !e.SourceRegister {
-			d.load(e.Register, 4)
+			d.holds.Load(e.Register, 4)
 		}
 	case *expr.Bitwise:
 		d.bitwise(e)
@@ -66,9 +66,9 @@ func (d *dividing) step(e any) {
 	case *expr.Lookup:
 		d.lookup(e)
 	case *expr.Numgen:
-		d.load(e.Register, 4)
+		d.holds.Load(e.Register, 4)
 	case *expr.Hash:
-		d.load(e.DestRegister, 4)
+		d.holds.Load(e.DestRegister, 4)
 	}
 }
 
@@ -101,18 +101,10 @@ func nextTo(number []byte, by int) []byte {
 
 func filled(like []byte, with byte) []byte { return bytes.Repeat([]byte{with}, len(like)) }
 
-// load forgets what a register's bytes held.
-func (d *dividing) load(register uint32, size int) []addressByte {
-	at := min(offsetOf(register), registerBytes)
-	part := d.holds[at:min(at+(size+3)&^3, registerBytes)]
-	clear(part)
-	return part
-}
-
 // payload finds the addresses in the IP header: IPv4's by their place in front of where IPv6's
 // begin, or as what a rule of IPv4 alone reads.
 func (d *dividing) payload(e *expr.Payload) {
-	part := d.load(e.DestRegister, int(e.Len))
+	part := d.holds.Load(e.DestRegister, int(e.Len))
 	if e.Base != expr.PayloadBaseNetworkHeader {
 		return
 	}
@@ -150,18 +142,17 @@ func (d *dividing) ct(e *expr.Ct) {
 	case e.Key == v6Source || e.Key == v6Destination, (e.Key == expr.CtKeySRC || e.Key == expr.CtKeyDST) && d.table.Family == "ip6":
 		size = 16
 	}
-	part := d.load(e.Register, max(size, 4))
+	part := d.holds.Load(e.Register, max(size, 4))
 	for i := range min(size, len(part)) {
 		part[i] = addressByte{size, i, 0xff}
 	}
 }
 
 func (d *dividing) bitwise(e *expr.Bitwise) {
-	at := min(offsetOf(e.SourceRegister), registerBytes)
-	held := d.holds
-	part := d.load(e.DestRegister, int(e.Len))
-	for i := range min(int(e.Len), len(part), registerBytes-at) {
-		if part[i] = held[at+i]; i < len(e.Mask) {
+	held := slices.Clone(d.holds.Part(e.SourceRegister, int(e.Len)))
+	part := d.holds.Load(e.DestRegister, int(e.Len))
+	for i := range min(len(part), len(held)) {
+		if part[i] = held[i]; i < len(e.Mask) {
 			part[i].mask &= e.Mask[i]
 		}
 	}

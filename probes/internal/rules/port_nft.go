@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
@@ -21,7 +22,7 @@ const (
 type naming struct {
 	rule      *inspect.Rule
 	family    int
-	holds     [registerBytes]int
+	holds     Registers[int]
 	nfproto   int       // where a register holds the packet's family, -1 for nowhere
 	least     *expr.Cmp // "at least", until it is known whether "at most" comes with it
 	protocols []uint8
@@ -99,19 +100,16 @@ func (r *naming) step(e any) {
 
 // load says what a register's bytes hold now.
 func (r *naming) load(register uint32, size int) []int {
-	at := min(offsetOf(register), registerBytes)
-	part := r.holds[at:min(at+(size+3)&^3, registerBytes)]
-	clear(part)
-	if r.nfproto >= at && r.nfproto < at+len(part) {
+	part := r.holds.Load(register, size)
+	if at := offsetOf(register); r.nfproto >= at && r.nfproto < at+len(part) {
 		r.nfproto = -1
 	}
 	return part
 }
 
 func (r *naming) move(from, to uint32, size int) {
-	at := min(offsetOf(from), registerBytes)
-	held := r.holds
-	copy(r.load(to, size), held[at:min(at+size, registerBytes)])
+	held := slices.Clone(r.holds.Part(from, size))
+	copy(r.load(to, size), held)
 }
 
 // payload finds the ports at the beginning of the upper header, and the protocol in
@@ -260,35 +258,20 @@ func (r *naming) lookup(e *expr.Lookup) {
 	}
 }
 
-// match takes what a match of iptables-nft names.
+// match takes the ports that a match of iptables-nft names.
 func (r *naming) match(e *expr.Match) {
-	all := [2]uint16{0, 65535}
-	both := func(src, dst [2]uint16) {
-		if src != all {
-			r.spans = append(r.spans, span{src[0], src[1], true})
-		}
-		if dst != all {
-			r.spans = append(r.spans, span{dst[0], dst[1], false})
-		}
-	}
-	switch info := e.Info.(type) {
-	case *xt.Tcp:
-		both(info.SrcPorts, info.DstPorts)
-	case *xt.Udp:
-		both(info.SrcPorts, info.DstPorts)
-	case *xt.ConntrackMtinfo3:
-		if info.MatchFlags&uint16(xt.ConntrackOrigDstPort) != 0 {
-			r.spans = append(r.spans, span{info.OrigDstPort, info.OrigDstPortHigh, false})
-		}
-	}
-	if m, ok := ReadMultiport(rawInfo(e.Info)); ok && e.Name == "multiport" {
-		for _, among := range m.Ranges {
-			if m.Source {
-				r.spans = append(r.spans, span{among[0], among[1], true})
+	extension, _ := ReadMatch(e)
+	for _, c := range extension.Conditions {
+		for _, asked := range c.Asks {
+			if asked.Field != FieldSourcePort && asked.Field != FieldDestinationPort {
+				continue
 			}
-			if m.Destination {
-				r.spans = append(r.spans, span{among[0], among[1], false})
+			for _, among := range asked.Among {
+				r.spans = append(r.spans, span{uint16(among[0]), uint16(among[1]), asked.Field == FieldSourcePort})
 			}
 		}
+	}
+	if info, is := e.Info.(*xt.ConntrackMtinfo3); is && info.MatchFlags&uint16(xt.ConntrackOrigDstPort) != 0 {
+		r.spans = append(r.spans, span{info.OrigDstPort, info.OrigDstPortHigh, false})
 	}
 }

@@ -4,174 +4,92 @@ import (
 	"encoding/binary"
 
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/xt"
 )
 
 // xtMatch is a condition of iptables-nft that nft has no words for.
 func (e *evaluation) xtMatch(x *expr.Match) Answer {
-	raw := rawInfo(x.Info)
-	switch info := x.Info.(type) {
-	case *xt.Comment:
-		return Yes
-	case *xt.Tcp:
-		ports := e.ports(info.SrcPorts, info.DstPorts, info.InvFlags&xt.TcpInvSrcPorts != 0, info.InvFlags&xt.TcpInvDestPorts != 0)
-		flags := Yes
-		if info.FlagsMask != 0 {
-			flags = e.transport.sub(13, 1).masked([]byte{info.FlagsMask}, nil).equal([]byte{info.FlagsCmp}).invert(info.InvFlags&xt.TcpInvFlags != 0)
-		}
-		if info.Option != 0 {
-			flags = e.depends(flags.and(Maybe), Headers)
-		}
-		return e.whole(protoTCP).and(ports).and(flags)
-	case *xt.Udp:
-		return e.whole(protoUDP).and(e.ports(info.SrcPorts, info.DstPorts, info.InvFlags&xt.UdpInvSrcPorts != 0, info.InvFlags&xt.UdpInvDestPorts != 0))
-	case *xt.ConntrackMtinfo1:
-		return e.conntrack(info.MatchFlags, info.InvertFlags, uint32(info.StateMask))
-	case *xt.ConntrackMtinfo2:
-		return e.conntrack(info.MatchFlags, info.InvertFlags, uint32(info.StateMask))
-	case *xt.ConntrackMtinfo3:
-		return e.conntrack(info.MatchFlags, info.InvertFlags, uint32(info.StateMask))
+	extension, ok := ReadMatch(x)
+	if !ok {
+		return e.depends(Maybe, matchTrait(x.Name, ownerGroups(rawInfo(x.Info)), e.packet))
 	}
-	switch {
-	case x.Name == "multiport" && x.Rev == 1:
-		if m, ok := ReadMultiport(raw); ok {
-			return e.multiport(m)
-		}
-	case x.Name == "icmp" || x.Name == "icmp6":
-		return e.xtICMP(x.Name, raw)
-	case x.Name == "mark" && len(raw) >= 9: // struct xt_mark_mtinfo1
-		mask := raw[4:8]
-		return host32(e.mark).masked(mask, nil).equal(raw[:4]).invert(raw[8] != 0)
-	case x.Name == "state" && len(raw) >= 4: // struct xt_state_info
-		return e.conntrack(uint16(xt.ConntrackState), 0, nativeUint32(raw))
-	case (x.Name == "ttl" || x.Name == "hl") && len(raw) >= 2: // struct ipt_ttl_info
-		return e.depends(ttlIs(e.packet.TTL, int(raw[0]), raw[1]), TTL)
-	}
-	return e.depends(Maybe, matchTrait(x.Name, ownerGroups(rawInfo(x.Info)), e.packet))
-}
-
-// rawInfo is what google/nftables did not read.
-func rawInfo(info xt.InfoAny) []byte {
-	if unknown, ok := info.(*xt.Unknown); ok {
-		return *unknown
-	}
-	return nil
-}
-
-// whole says whether the upper header is of that protocol; what a match reads of
-// another is not known.
-func (e *evaluation) whole(protocol uint8) Answer {
-	if e.packet.is(protocol) == Yes {
-		return Yes
-	}
-	return Maybe
-}
-
-// ports says whether both are in their ranges. A packet of unknown protocol has none
-// that is known.
-func (e *evaluation) ports(src, dst [2]uint16, notSrc, notDst bool) Answer {
-	return e.port(0, src).invert(notSrc).and(e.port(2, dst).invert(notDst))
-}
-
-// port says whether the one at an offset is in a range.
-func (e *evaluation) port(at int, among [2]uint16) Answer {
-	if among == [2]uint16{0, 65535} {
-		return Yes
-	}
-	by := SourcePort
-	if at != 0 {
-		by = 0
-	}
-	return e.depends(e.portWithin(at, among), by)
-}
-
-func (e *evaluation) portWithin(at int, among [2]uint16) Answer {
-	return e.transport.sub(at, 2).within(binary.BigEndian.AppendUint16(nil, among[0]), binary.BigEndian.AppendUint16(nil, among[1]))
-}
-
-// conntrack knows of states only; all other conditions may hold or not.
-func (e *evaluation) conntrack(asks, not uint16, mask uint32) Answer {
-	const alias = uint16(xt.ConntrackStateAlias)
-	const plain = 0x7f // without SNAT and DNAT
 	result := Yes
-	if asks&^(uint16(xt.ConntrackState)|alias) != 0 {
-		result = Maybe
+	for _, c := range extension.Conditions {
+		result = result.and(e.condition(c))
 	}
-	if asks&uint16(xt.ConntrackOrigSrcPort) != 0 {
-		e.by |= SourcePort
+	if extension.More {
+		result = e.depends(result.and(Maybe), extension.by)
 	}
-	if asks&(uint16(xt.ConntrackState)|alias) == 0 {
-		return result
-	}
-	if e.packet.State == nil || !e.tracked() {
-		return Maybe
-	}
-	has := answer(mask&*e.packet.State != 0)
-	if has == No && mask&^plain != 0 {
-		has = Maybe
-	}
-	return result.and(has.invert(not&(uint16(xt.ConntrackState)|alias) != 0))
+	return result
 }
 
-// Multiport is iptables' match of that name.
-type Multiport struct {
-	// Source and Destination say whose port is to be in one of the ranges; with both, either's.
-	Source, Destination bool
-	Ranges              [][2]uint16
-	Not                 bool
-}
-
-// ReadMultiport reads struct xt_multiport_v1; false for what is none.
-func ReadMultiport(raw []byte) (m Multiport, ok bool) {
-	const most, flags = 15, 2 + 15*2
-	if len(raw) < flags+most+1 || raw[1] > most {
-		return m, false
-	}
-	m.Source, m.Destination = raw[0] != 1, raw[0] != 0 // XT_MULTIPORT_SOURCE, _DESTINATION, _EITHER
-	m.Not = raw[flags+most] != 0
-	for i := 0; i < int(raw[1]); i++ {
-		from := binary.NativeEndian.Uint16(raw[2+2*i:])
-		to := from
-		if raw[flags+i] != 0 && i+1 < int(raw[1]) { // a range
-			i++
-			to = binary.NativeEndian.Uint16(raw[2+2*i:])
-		}
-		m.Ranges = append(m.Ranges, [2]uint16{from, to})
-	}
-	return m, true
-}
-
-func (e *evaluation) multiport(m Multiport) Answer {
-	result := No
-	for _, r := range m.Ranges {
-		if m.Source {
-			result = result.or(e.port(0, r))
-		}
-		if m.Destination {
-			result = result.or(e.port(2, r))
+// condition says whether what an extension asks for holds.
+func (e *evaluation) condition(c Condition) Answer {
+	result := answer(!c.Any)
+	for _, asked := range c.Asks {
+		if is := e.asked(asked); c.Any {
+			result = result.or(is)
+		} else {
+			result = result.and(is)
 		}
 	}
 	there := Maybe
-	if e.sureTransport >= 4 {
+	if e.sureTransport >= c.Header {
 		there = Yes
 	}
-	return there.and(result.invert(m.Not))
+	return there.and(result.invert(c.Not))
 }
 
-// xtICMP is struct ipt_icmp, and ip6t_icmp: type, code from and to, inverse.
-func (e *evaluation) xtICMP(name string, raw []byte) Answer {
-	protocol, any := uint8(protoICMP), byte(0xff)
-	if name == "icmp6" {
-		protocol = protoICMPv6
+// asked says whether a number is in one of its ranges.
+func (e *evaluation) asked(a Asked) Answer {
+	data, by := e.number(a.Field)
+	size := len(data.value)
+	bytesOf := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n)[4-size:] }
+	data = data.masked(bytesOf(a.Mask), nil)
+	result := No
+	for _, among := range a.Among {
+		is := data.within(bytesOf(among[0]), bytesOf(among[1]))
+		if among[0] == among[1] {
+			is = data.equal(bytesOf(among[0]))
+		}
+		result = result.or(is)
 	}
-	if len(raw) < 4 || e.packet.is(protocol) != Yes {
-		return Maybe
+	if a.Open && result == No {
+		result = Maybe
 	}
-	if raw[0] == any && protocol == protoICMP {
-		return answer(raw[3]&1 == 0)
+	return e.depends(result, by)
+}
+
+// number is a field of the packet, in the network's order, and which choice of a program it is.
+func (e *evaluation) number(f Field) (bits, Trait) {
+	switch f {
+	case FieldSourcePort:
+		return e.transport.sub(0, 2), SourcePort
+	case FieldDestinationPort:
+		return e.transport.sub(2, 2), 0
+	case FieldFlags:
+		return e.transport.sub(13, 1), 0
+	case FieldType:
+		return e.transport.sub(0, 1), 0
+	case FieldCode:
+		return e.transport.sub(1, 1), 0
+	case FieldTTL:
+		return one8(e.packet.TTL), TTL
+	case FieldMark:
+		return networkOrder(host32(e.mark)), 0
+	case FieldState:
+		if e.tracked() {
+			return networkOrder(host32(e.packet.State)), 0
+		}
 	}
-	is := e.transport.sub(0, 1).equal(raw[:1]).and(e.transport.sub(1, 1).within(raw[1:2], raw[2:3]))
-	return is.invert(raw[3]&1 != 0)
+	return unknownBits(4), 0
+}
+
+// networkOrder is a number that was in the machine's.
+func networkOrder(b bits) bits {
+	if bigEndian {
+		return b
+	}
+	return b.swapped(len(b.value))
 }
 
 // xtTarget is what iptables-nft does that nft has no words for.

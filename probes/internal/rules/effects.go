@@ -1,0 +1,46 @@
+package rules
+
+import "github.com/nstest/nstest/harness/inspect"
+
+// Effects are what the rules of a ruleset do to packets besides letting them through, or have the
+// kernel do.
+type Effects struct {
+	// Marks says that some may set a packet's mark, Writes that some may write to headers, Translates that some
+	// may give packets another address.
+	Marks, Writes, Translates bool
+	// Tracks says that the kernel may have to track connections for them, Untracks that some may have it
+	// pass a packet over.
+	Tracks, Untracks bool
+}
+
+// EffectsOf are those of nftables' rules.
+func EffectsOf(set *inspect.Ruleset) (e Effects) {
+	for _, table := range set.Tables {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				e.add(alters(rule), reads(rule))
+				for _, x := range rule.Exprs {
+					if opaque, is := x.(*inspect.Opaque); is && !Idle(opaque.Name) {
+						return Effects{true, true, true, true, true}
+					}
+				}
+			}
+		}
+	}
+	return e
+}
+
+func (e *Effects) add(alters, reads alteration) {
+	e.Marks = e.Marks || alters&altersMark != 0
+	e.Writes = e.Writes || alters&altersHeader != 0
+	e.Translates = e.Translates || alters&altersAddress != 0
+	e.Untracks = e.Untracks || alters&altersState != 0
+	e.Tracks = e.Tracks || (alters|reads)&altersState != 0
+}
+
+// BeforeTracking says whether a base chain meets packets before connection tracking has: no packet has
+// the state there that it is to have.
+func BeforeTracking(base *inspect.Chain) bool {
+	const conntrack = -200 // NF_IP_PRI_CONNTRACK
+	return base.Hook != "" && base.Priority <= conntrack && (base.Hook == "prerouting" || base.Hook == "output")
+}
