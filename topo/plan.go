@@ -69,6 +69,9 @@ type PortPlan struct {
 	Switch  SwitchPort     // what was chosen of a switch's end
 	// Over is the switch of an access port that is on a VLAN, the Segment; "" of others.
 	Over string
+	// Sends is what happens to what the node sends there, and Receives what does to what comes
+	// from a switch; on a wire that is what the other end sends.
+	Sends, Receives Impairment
 	// Tags are the VLANs of segments over the switch that the node is on by this port.
 	Tags []int
 }

@@ -67,6 +67,7 @@ func (n *Network) planner() *planner {
 	p.planSegments()
 	p.planNodes()
 	p.checkPorts()
+	p.planImpairments()
 	p.planAddresses()
 	p.deviceAddresses()
 	p.planOverlays()

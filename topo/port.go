@@ -22,6 +22,9 @@ type Port struct {
 	choice    SwitchPort // of the switch's end; of its static entries only that of the port's own MAC, not known yet
 	static    []string   // the others
 	held      *held      // of a copy
+	// what happens to what is sent and received there, where that was chosen
+	sends, receives             Impairment
+	chosenSends, chosenReceives bool
 }
 
 func (s *Segment) port() Port { return Port{segment: s} }

@@ -40,6 +40,8 @@ type Segment struct {
 	id      int
 	held    *held    // of a copy
 	flows   []string // of an Open vSwitch
+	// impaired is what happens to what each of its nodes sends.
+	impaired Impairment
 }
 
 // Name is the segment's name.

@@ -111,6 +111,12 @@ func writePorts(w io.Writer, n *NodePlan) {
 		if chosen := port.Switch.String(); chosen != "" {
 			name += " [" + chosen + "]"
 		}
+		if !port.Sends.IsZero() {
+			name += " [sends: " + port.Sends.String() + "]"
+		}
+		if !port.Receives.IsZero() {
+			name += " [receives: " + port.Receives.String() + "]"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, name, effectiveMTU(port.MTU), net.HardwareAddr(port.MAC[:]), list(port.Addrs))
 	}
 	for _, device := range n.ownDevices() {
