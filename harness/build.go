@@ -278,5 +278,8 @@ func (l *Lab) settle(s *site) error {
 	if err := s.giveSwitches(ports); err != nil {
 		return err
 	}
-	return s.giveFlows()
+	if err := s.giveFlows(); err != nil {
+		return err
+	}
+	return s.impairPorts(ports)
 }

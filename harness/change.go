@@ -39,6 +39,9 @@ func (l *Lab) change(change func(n *topo.Network)) error {
 	if l.attached {
 		return errNotOurs
 	}
+	if l.Parted() != nil {
+		return errors.New("it is cut by Partition: call Heal first")
+	}
 	declared := l.declared.Copy(l.planned)
 	change(declared)
 	plan, err := declared.Plan()

@@ -109,6 +109,9 @@ func (t *transition) settleNodes() error {
 	if err := t.site.giveSwitches(t.added); err != nil {
 		return err
 	}
+	if err := t.impair(); err != nil {
+		return err
+	}
 	if err := t.kept(t.sysctls); err != nil {
 		return err
 	}

@@ -39,6 +39,8 @@ type Lab struct {
 	onFailure []record
 	done      []deed                   // what was done to it since it is up
 	switched  map[spot]topo.SwitchPort // what was chosen of switches' ends since
+	groups    map[string]int           // of nodes that are cut off from one another, by name
+	cut       []cutEnd                 // of wires between them, while changing is held
 	kept      map[any]*keptValue
 	// neighbours are the entries that the test gave.
 	neighbours map[neighbour]bool

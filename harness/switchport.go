@@ -222,6 +222,8 @@ type SwitchPort struct {
 	Link       inspect.Link
 	// Entries are the MACs that the switch has behind it.
 	Entries []inspect.Learnt
+	// Qdiscs are those by which it sends to the node.
+	Qdiscs []inspect.Qdisc
 }
 
 // Switch reads the ports of a segment's switch. Of one of which nothing was ever chosen it
@@ -236,9 +238,13 @@ func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
 	}
 	var links []inspect.Link
 	var learnt []inspect.Learnt
+	var qdiscs []inspect.Qdisc
 	err = withState(context.Background(), l.now().fabric, func(s *state) (err error) {
 		if links, err = s.in.Links(); whole(err) == nil {
 			learnt, err = s.in.Learnt()
+		}
+		if whole(err) == nil {
+			qdiscs, err = s.in.Qdiscs()
 		}
 		return whole(err)
 	})
@@ -257,14 +263,22 @@ func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
 				port.Entries = append(port.Entries, entry)
 			}
 		}
+		for _, q := range qdiscs {
+			if q.Index == index {
+				port.Qdiscs = append(port.Qdiscs, q)
+			}
+		}
 		ports = append(ports, port)
 	}
 	return ports, nil
 }
 
-// bridges says whether a switch hands on what two ports send each other, whatever it has
+// bridges says whether what two ports send each other comes there, whatever a switch has
 // heard of them.
 func (l *Lab) bridges(a, b spot) bool {
+	if l.now().site.loses(a, b) || l.now().site.loses(b, a) || l.parts(a.node, b.node) {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one, other := l.switchPort(a), l.switchPort(b)
@@ -282,6 +296,6 @@ func (l *Lab) chosenOf(segment *topo.SegmentPlan) bool {
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(segment.Ports, func(ref topo.PortRef) bool {
 		_, changed := l.switched[spot{ref.Node, ref.Port}]
-		return changed || !l.switchPort(spot{ref.Node, ref.Port}).IsPlain()
+		return changed || !l.now().site.portOf(spot{ref.Node, ref.Port}).Receives.IsZero() || !l.switchPort(spot{ref.Node, ref.Port}).IsPlain()
 	})
 }

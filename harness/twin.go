@@ -27,7 +27,7 @@ func (n *Node) did(err error, again func(*Node) error) error {
 // Twin builds a second lab from the same plan, and does to it what was done to this
 // one with Node.Nft, Iptables, Ip6tables and SetSysctl, with AddAddr, AddRoute, AddRule,
 // AddNeighbour and their opposites, with Port.Up and Down and what sets a switch's end
-// (Port.SetIsolated and so on), and with Lab.Change. Who wants to know what would be
+// (Port.SetIsolated and so on), with Port.Impair, Lab.Partition and Heal, and with Lab.Change. Who wants to know what would be
 // without a rule takes it away there. The caller calls its Down; no bundle is written of it.
 //
 // What was changed by other means (a command, a netlink handle, Nftables) is not

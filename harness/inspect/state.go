@@ -31,6 +31,8 @@ type State struct {
 	Neighbours []Neighbour
 	// XfrmPolicies are those of xfrm, in the order in which they are asked.
 	XfrmPolicies []XfrmPolicy
+	// Qdiscs are the queueing disciplines by which interfaces send that hold or drop packets.
+	Qdiscs []Qdisc
 	// Lookups are the route lookups that were asked for.
 	Lookups map[Question]Lookup
 	// Sysctls are those that were asked for, by their path below /proc/sys; one that
@@ -72,6 +74,7 @@ func (ns Namespace) Read(name string) (*State, error) {
 		{"policy routing rules", func() (err error) { s.PolicyRules, err = ns.PolicyRules(); return err }},
 		{"neighbours", func() (err error) { s.Neighbours, err = ns.Neighbours(); return err }},
 		{"policies of xfrm", func() (err error) { s.XfrmPolicies, err = ns.XfrmPolicies(); return err }},
+		{"queueing disciplines", func() (err error) { s.Qdiscs, err = ns.Qdiscs(); return err }},
 		{"tables of iptables-legacy", func() error {
 			programs, err := ns.LegacyPrograms()
 			s.Legacy = len(programs) > 0

@@ -1,0 +1,77 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Qdisc is a queueing discipline by which an interface sends (tc(8)).
+type Qdisc struct {
+	Index int // of the interface
+	Kind  string
+	// Loss is the part of one that netem loses by chance.
+	Loss float64
+	// Rate is that of tbf in bits a second; 0 of others.
+	Rate uint64
+	// Drops are how many packets it has dropped, for whatever reason.
+	Drops uint32
+}
+
+// Qdiscs are those of the namespace that hold or drop packets; of an interface first what is
+// asked first. A kernel without any has none.
+func (ns Namespace) Qdiscs() ([]Qdisc, error) {
+	found, err := ns.Handle.QdiscList(nil)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	var all []Qdisc
+	for _, q := range found {
+		switch q.Type() {
+		case "noqueue", "clsact", "ingress":
+			continue
+		}
+		all = append(all, qdiscOf(q))
+	}
+	return all, err
+}
+
+func qdiscOf(q netlink.Qdisc) Qdisc {
+	const bits = 8
+	own := Qdisc{Index: q.Attrs().LinkIndex, Kind: q.Type()}
+	if s := q.Attrs().Statistics; s != nil && s.Queue != nil {
+		own.Drops = s.Queue.Drops
+	}
+	switch q := q.(type) {
+	case *netlink.Netem:
+		own.Loss = float64(q.Loss) / math.MaxUint32
+	case *netlink.Tbf:
+		own.Rate = bits * q.Rate
+	}
+	return own
+}
+
+// String is the queueing discipline with what it does: "netem (loss 10 %)", "tbf (rate 8 Mbit/s)".
+func (q Qdisc) String() string {
+	switch {
+	case q.Loss > 0:
+		return fmt.Sprintf("%s (loss %s %%)", q.Kind, strconv.FormatFloat(100*q.Loss, 'g', 3, 64))
+	case q.Rate > 0:
+		return fmt.Sprintf("%s (rate %s Mbit/s)", q.Kind, strconv.FormatFloat(float64(q.Rate)/1e6, 'g', 6, 64))
+	}
+	return q.Kind
+}
+
+// QdiscsOf are those of an interface.
+func (s *State) QdiscsOf(index int) (own []Qdisc) {
+	for _, q := range s.Qdiscs {
+		if q.Index == index {
+			own = append(own, q)
+		}
+	}
+	return own
+}
