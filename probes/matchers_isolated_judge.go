@@ -42,6 +42,8 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 		return unclear, objection{"the Result is not of a probe under watch: use probes.Watch", ""}
 	case f.Cause.Kind == evidence.Unknown:
 		return unclear, objection{f.Cause.String(), ""}
+	case f.Cause.Chance:
+		return unclear, objection{f.Cause.String(), "what is lost by chance is no evidence, whatever is expected"}
 	}
 	if by := f.otherAnswerer(); by != "" && !f.noPath() {
 		return unclear, objection{fmt.Sprintf("what was sent to %s was taken by %s: %s", f.Addr, by, *f.Cause), ""}
@@ -80,7 +82,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	switch {
 	case f.Outcome == Answered && !f.answeredElsewhere(), f.reached:
 		return unclear, objection{where + comma + " was reached", "close this way as well"}
-	case f.Cause != nil && slices.Contains(m.named.because, kindOf(*f.Cause)):
+	case f.Cause != nil && slices.Contains(m.named.because, kindOf(*f.Cause)) && !f.Cause.Chance:
 		return holds, objection{}
 	case f.group && f.cameIn():
 		return unclear, objection{fmt.Sprintf("%s let in what was sent to all on the link, at %s", f.To, f.Addr),
@@ -89,7 +91,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 		return unclear, objection{where + ": what is sent there does arrive", "close this way as well"}
 	case f.delivered() || f.refusedByKernel():
 		return unclear, objection{fmt.Sprintf("%s: what is sent there does arrive: %s", where, *f.Cause), "close this way as well"}
-	case f.Cause != nil && f.Cause.Kind == evidence.Queue:
+	case f.Cause != nil && (f.Cause.Kind == evidence.Queue || f.Cause.Kind == evidence.Lost):
 		return unclear, objection{fmt.Sprintf("%s: %s: it may let another through", where, *f.Cause), ""}
 	case f.lostAtTarget():
 		return unclear, objection{fmt.Sprintf("%s: %s", where, *f.Cause), ""}

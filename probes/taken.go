@@ -5,10 +5,31 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
+
+// accountFor is what accounts for a probe's end: what was seen, then what another try shows, and
+// at last chance.
+func (a *asking) accountFor(trail *watch.Trail, heard watch.Heard) evidence.Cause {
+	w := a.watched.watch
+	cause := w.Explain(trail, heard)
+	if cause.Kind == evidence.Unknown && !a.result.replied && a.watched.confirms && a.tookIt(trail, cause.Node, &heard) {
+		cause = w.Explain(trail, heard)
+	}
+	if cause.Kind == evidence.Unknown && !a.result.replied && a.frame != nil {
+		if heard.Flowed = w.Flowed(trail, heard, a.again); heard.Flowed.Switch != "" {
+			cause = w.Explain(trail, heard)
+		}
+	}
+	if cause.Kind == evidence.Unknown && !a.result.replied {
+		heard.Chance = true
+		cause = w.Explain(trail, heard)
+	}
+	return cause
+}
 
 // tookIt says, of a request that nothing accounts for the end of at a node, whether a filter or a
 // queue drops such a packet, or the target's socket took it, or dropped it, and puts that into what
@@ -30,7 +51,7 @@ func (a *asking) tookIt(trail *watch.Trail, node string, heard *watch.Heard) boo
 			return true
 		}
 		if unsent && node != "" && heard.Queue == (verdict.End{}) {
-			heard.Queue = w.Queued(trail, node, again)
+			heard.Queue, heard.QueueKind = w.Queued(trail, node, again)
 		}
 	}
 	if unsent && node != "" && heard.Queue == (verdict.End{}) {

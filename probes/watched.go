@@ -320,15 +320,7 @@ func (a *asking) prove() {
 	if by := a.watched.watch.Node(a.watched.watch.Answerer(trail)); r.replied && by != nil {
 		r.reached = a.isTarget(by)
 	}
-	cause := a.watched.watch.Explain(trail, heard)
-	if cause.Kind == evidence.Unknown && !r.replied && a.watched.confirms && a.tookIt(trail, cause.Node, &heard) {
-		cause = a.watched.watch.Explain(trail, heard)
-	}
-	if cause.Kind == evidence.Unknown && !r.replied && a.frame != nil {
-		if heard.Flowed = a.watched.watch.Flowed(trail, heard, a.again); heard.Flowed.Switch != "" {
-			cause = a.watched.watch.Explain(trail, heard)
-		}
-	}
+	cause := a.accountFor(trail, heard)
 	a.tell() // not before: all that the cause rests on is told with it
 	cause = a.unexpected(a.late(cause))
 	r.Cause = &cause

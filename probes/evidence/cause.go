@@ -23,6 +23,8 @@ type Cause struct {
 	// Passing is true of what may be over by itself: a neighbour that was not given up
 	// yet, a queue that is full, an address that is not settled.
 	Passing bool
+	// Chance is true of what was lost by chance: another try may pass.
+	Chance bool
 	// Node is where it happened; Interface is where at it, if at one.
 	Node, Interface string
 	// Leg is Request when the probe did not arrive, Answer when its answer did not.

@@ -47,6 +47,8 @@
 //	noaddress    not delivered  nobody has the address
 //	neighbour    not sent on    nobody answers for the address on the link
 //	queue        dropped        a queue of an interface (tc) dropped it
+//	lost         lost           netem lost it
+//	parted       lost           the lab is cut there by Lab.Partition
 //	xdp          taken          an XDP program took it
 //	conntrack    dropped        connection tracking could not take it
 //	noreader     dropped        a rule gave it to a queue that no program reads

@@ -29,6 +29,8 @@ const (
 	NoAddress    Kind = "noaddress"    // nobody has the address
 	Neighbour    Kind = "neighbour"    // nobody answers for the address on the link
 	Queue        Kind = "queue"        // a queue of an interface (tc) dropped it
+	Parted       Kind = "parted"       // the lab is cut there by Lab.Partition
+	Lost         Kind = "lost"         // netem lost it
 	XDP          Kind = "xdp"          // an XDP program took it
 	Conntrack    Kind = "conntrack"    // connection tracking could not take it
 	NoReader     Kind = "noreader"     // a rule gave it to a queue that no program reads

@@ -21,6 +21,10 @@ type Heard struct {
 	Untaken string
 	// Queue is an interface whose queue was seen to drop such a packet; the zero End is none.
 	Queue End
+	// QueueKind is the kind of queueing discipline that was; "" where that is not known.
+	QueueKind string
+	// Chance is true where nothing else accounts for the end than a loss by chance.
+	Chance bool
 	// Tracking is where connection tracking was seen to drop such a packet, and why.
 	Tracking Tracking
 	// Filter is a filter of tc that was seen to drop such a packet; the zero Filter is none.
@@ -98,6 +102,8 @@ type Observation struct {
 	// Nodes are what the nodes were declared to be, by name; without those that were
 	// attached.
 	Nodes map[string]Declared
+	// Parted is the group that each node is in of a lab that is cut, by name; see Lab.Parted.
+	Parted map[string]int
 	// Way are the nodes, by name, that the plan leads the request by; nil where it has none.
 	Way []string
 	// Account is what became of every packet of the probe, as far as it was seen.

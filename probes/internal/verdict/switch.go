@@ -14,6 +14,8 @@ type Switch struct {
 	Name    string
 	Ports   map[End]inspect.BridgePort
 	Entries map[string]End
+	// Qdiscs are those by which it sends to ends.
+	Qdiscs map[End][]inspect.Qdisc
 }
 
 // SwitchAt is the switch that a node's end is at, as far as it was read; nil for none.

@@ -91,11 +91,14 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 	o := verdict.Observation{
 		Flow: t.Flow, Heard: heard, Timeline: timeline,
 		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: t.lost, Nodes: map[string]verdict.Declared{}, Untraced: map[string]bool{},
-		Way: w.wayOf(t), Awaited: t.awaits,
+		Way: w.wayOf(t), Awaited: t.awaits, Parted: map[string]int{},
 	}
 	for label, p := range w.byLabel {
 		if p.ruled && !p.node.Traced() {
 			o.Untraced[label] = true
+		}
+		if groups := p.node.Lab().Parted(); groups != nil {
+			o.Parted[label] = groups[p.node.Name()]
 		}
 	}
 	if !heard.Answered {

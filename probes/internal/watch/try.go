@@ -17,7 +17,10 @@ type try struct {
 	again         func() (*Trail, error)
 	moved         moves
 	mayArrive     func(second *Trail) bool
-	made, shown   bool
+	// names is true of one that only names what ended a probe whose bound is over: a queue that
+	// is full holds packets, which are out of sight.
+	names       bool
+	made, shown bool
 }
 
 // tries are those that wait for their turn.
@@ -100,7 +103,7 @@ func (w *Watch) make(batch []*try) {
 		was, is := before.of[t.at], after.of[t.at]
 		t.made, t.shown = true, t.second != nil && was != nil && is != nil &&
 			(t.moved(func(name string) uint64 { return is[name] - was[name] }, uint64(len(alike))) || w.waits(t, batch, before, after) || t.heard.Untaken != "" && w.drops(t, batch, before, after)) &&
-			w.isAgain(t) && w.alone(t.at, alike, begun) && w.shut(t.mayArrive(t.second), t.trail, t.second)
+			w.isAgain(t) && w.alone(t.at, alike, begun) && (t.names || w.shut(t.mayArrive(t.second), t.trail, t.second))
 		t.trail.apart = !t.shown && len(alike) > 1
 	}
 }
