@@ -211,6 +211,7 @@ func (s *site) configure(node *topo.NodePlan) error {
 	}
 	for _, d := range own { // what one is made on must be up
 		b.setLink(d.Index, true, describe("%s %s: set up", d.Kind, d.Name))
+		b.addEntries(d)
 	}
 	index := s.indexesOf(node.Name)
 	for _, route := range node.Routes {

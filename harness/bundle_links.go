@@ -24,6 +24,9 @@ func (s *state) links(w io.Writer) error {
 		if l.Table != 0 {
 			fmt.Fprintf(w, " table %d", l.Table)
 		}
+		if l.Tunnel != (inspect.Tunnel{}) {
+			fmt.Fprintf(w, " %s", l.Tunnel)
+		}
 		fmt.Fprint(w, bridgePortText(l.BridgePort))
 		fmt.Fprintf(w, " state %s\n", l.State)
 		fmt.Fprintf(w, "    link %s\n", orDash(l.MAC))

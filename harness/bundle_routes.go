@@ -103,7 +103,7 @@ func (s *state) neighbours(w io.Writer) error {
 	}
 	for _, n := range neighbours {
 		if n.State&netlink.NUD_NOARP == 0 { // those without a link to ask on go by themselves
-			fmt.Fprintf(w, "%s dev %s link %s %s%s\n", n.Addr, s.name(n.Index), orDash(n.MAC), neighbourState(n.State),
+			fmt.Fprintf(w, "%s dev %s link %s %s%s\n", n.Addr, s.name(n.Index), orDash(n.At()), neighbourState(n.State),
 				strings.Join(flagNames(uint32(n.Flags), []flagName{{netlink.NTF_ROUTER, " router"}, {netlink.NTF_PROXY, " proxy"}}), ""))
 		}
 	}

@@ -53,7 +53,10 @@ func (t *transition) differences(before, after *topo.NodePlan) (all []request, e
 	}
 	for _, d := range inOrder(after) {
 		if byIndex(before, d.Index) == nil && !t.site.isUp[spot{after.Name, d.Name}] {
-			all = append(all, request{do: func(b *batch) { b.setLink(d.Index, true, describe("port %s: set up", d.Name)) }})
+			all = append(all, request{do: func(b *batch) {
+				b.setLink(d.Index, true, describe("port %s: set up", d.Name))
+				b.addEntries(d)
+			}})
 		}
 	}
 	return append(all, t.oldDevices(before, after)...), nil
@@ -146,6 +149,9 @@ func (t *transition) otherwise(before, after *topo.NodePlan, d *topo.DevicePlan)
 			all = append(all, flood(d, remote))
 		}
 	}
+	if was.Name != "" {
+		all = append(all, otherNeighbours(was, d)...)
+	}
 	for _, p := range without(was.Addrs, d.Addrs) {
 		all = append(all, delAddr(d.Name, d.Index, p))
 	}
@@ -226,6 +232,28 @@ func addAddr(name string, index int, p netip.Prefix) request {
 func delAddr(name string, index int, p netip.Prefix) request {
 	r := addAddr(name, index, p)
 	return request{r.undo, r.do}
+}
+
+// otherNeighbours have an interface that stays be told of the neighbours that it has by now.
+func otherNeighbours(was, d *topo.DevicePlan) (all []request) {
+	one := func(n topo.NeighbourPlan) request {
+		return request{
+			func(b *batch) {
+				b.addEntries(&topo.DevicePlan{Name: d.Name, Index: d.Index, Neighbours: []topo.NeighbourPlan{n}})
+			},
+			func(b *batch) {
+				b.forgetNeighbour(d.Index, n.Addr, describe("%s: forget neighbour %s", d.Name, n.Addr))
+			},
+		}
+	}
+	for _, n := range without(was.Neighbours, d.Neighbours) {
+		r := one(n)
+		all = append(all, request{r.undo, r.do})
+	}
+	for _, n := range without(d.Neighbours, was.Neighbours) {
+		all = append(all, one(n))
+	}
+	return all
 }
 
 func flood(d *topo.DevicePlan, to netip.Addr) request {

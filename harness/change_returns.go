@@ -64,6 +64,7 @@ func (s *site) again(b *batch, where spot) {
 		b.replaceAddr(d.Index, prefix, describe("port %s: set address %s again", d.Name, prefix))
 	}
 	b.setLink(d.Index, true, describe("port %s: set up again", d.Name))
+	b.addEntries(d)
 }
 
 // reroute gives a node its routes by interfaces again, but for those that DelRoute took.

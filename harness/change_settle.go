@@ -76,7 +76,7 @@ func (t *transition) usable(where spot) error {
 // kernel does not say that its carrier is settled; in IPv4, of which rules see nothing.
 func (t *transition) questions(where spot) []question {
 	d := t.site.device(where)
-	if carrierBarrier() && d.Kind == topo.PortKind || d.Segment == "" {
+	if carrierBarrier() && d.Kind == topo.PortKind || d.Segment == "" || t.site.isQuiet(where) {
 		return nil
 	}
 	for _, peer := range t.site.peers(where) {

@@ -126,6 +126,26 @@ func (b *batch) flood(kind, flags uint16, index int, to netip.Addr, what func() 
 	b.end(what)
 }
 
+// addEntries gives an interface the neighbours that it is told of. It is up: when it goes down
+// it forgets them.
+func (b *batch) addEntries(d *topo.DevicePlan) {
+	for _, n := range d.Neighbours {
+		b.addEntry(d.Index, n.Addr, n.End.AsSlice(), describe("%s: set neighbour %s at %s", d.Name, n.Addr, n.End))
+	}
+}
+
+// addEntry gives an interface a neighbour for good.
+func (b *batch) addEntry(index int, addr netip.Addr, at []byte, what func() string) {
+	header := make([]byte, unix.SizeofNdMsg)
+	header[0] = family(addr)
+	binary.NativeEndian.PutUint32(header[4:], uint32(index))
+	binary.NativeEndian.PutUint16(header[8:], unix.NUD_PERMANENT)
+	b.begin(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header)
+	b.addr(unix.NDA_DST, addr)
+	b.attr(unix.NDA_LLADDR, at)
+	b.end(what)
+}
+
 // setMaster makes an interface a port of another.
 func (b *batch) setMaster(index, master int, what func() string) {
 	b.begin(unix.RTM_NEWLINK, 0, ifinfo(index, 0, 0))

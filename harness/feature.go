@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -73,7 +74,8 @@ var (
 	// VLANFiltering are bridges that keep VLANs apart, which a switch needs whose ports have
 	// some (topo's Access and Trunk). It has the name of VLAN, and comes with that.
 	VLANFiltering = Feature{name: "vlan", of: "filtering", check: checkFiltering}
-	// VLAN, VRF, Bond, Dummy, WireGuard, IPVLAN, MACVLAN and VXLAN are kinds of link.
+	// VLAN, VRF, Bond, Dummy, WireGuard, IPVLAN, MACVLAN, VXLAN, Geneve, GRE, IP6GRE (GRE over IPv6),
+	// IPIP and SIT are kinds of link.
 	VLAN      = linkKind("vlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vlan{LinkAttrs: a, VlanId: 2} })
 	VRF       = linkKind("vrf", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vrf{LinkAttrs: a, Table: 10} })
 	Bond      = linkKind("bond", func(a netlink.LinkAttrs) netlink.Link { return netlink.NewLinkBond(a) })
@@ -83,7 +85,22 @@ var (
 	MACVLAN   = linkKind("macvlan", func(a netlink.LinkAttrs) netlink.Link {
 		return &netlink.Macvlan{LinkAttrs: a, Mode: netlink.MACVLAN_MODE_BRIDGE}
 	})
-	VXLAN = linkKind("vxlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vxlan{LinkAttrs: a, VxlanId: 2, Port: 4789} })
+	VXLAN  = linkKind("vxlan", func(a netlink.LinkAttrs) netlink.Link { return &netlink.Vxlan{LinkAttrs: a, VxlanId: 2, Port: 4789} })
+	Geneve = linkKind("geneve", func(a netlink.LinkAttrs) netlink.Link {
+		return &netlink.Geneve{LinkAttrs: a, ID: 2, Remote: trialEnd}
+	})
+	GRE = linkKind("gre", func(a netlink.LinkAttrs) netlink.Link {
+		return &netlink.Gretun{LinkAttrs: a, Local: trialEnd, Remote: trialEnd}
+	})
+	IP6GRE = linkKind("ip6gre", func(a netlink.LinkAttrs) netlink.Link {
+		return &netlink.Gretun{LinkAttrs: a, Local: trialEnd6, Remote: trialEnd6}
+	})
+	IPIP = linkKind("ipip", func(a netlink.LinkAttrs) netlink.Link {
+		return &netlink.Iptun{LinkAttrs: a, Local: trialEnd, Remote: trialEnd}
+	})
+	SIT = linkKind("sit", func(a netlink.LinkAttrs) netlink.Link {
+		return &netlink.Sittun{LinkAttrs: a, Local: trialEnd, Remote: trialEnd}
+	})
 )
 
 // Kernel is a kernel of at least that version: Kernel(6, 8).
@@ -148,6 +165,9 @@ func (f Feature) lacking() error {
 	lacks.Store(key, finding{err})
 	return err
 }
+
+// Of trials of tunnels.
+var trialEnd, trialEnd6 = net.IPv4(192, 0, 2, 1), net.ParseIP("2001:db8::1")
 
 // linkKind is a kind of link, tried out in a namespace that ends with the trial.
 func linkKind(kind string, link func(netlink.LinkAttrs) netlink.Link) Feature {

@@ -12,7 +12,7 @@ import (
 const (
 	vethInfoPeer = 1 // VETH_INFO_PEER, linux/veth.h
 	loIndex      = 1 // the loopback is the first interface of every namespace
-	firstIndex   = 2
+	firstIndex   = topo.FirstIndex
 )
 
 // ifinfo is struct ifinfomsg (rtnetlink(7)).

@@ -1,14 +1,12 @@
 package harness
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 
 	"github.com/nstest/nstest/topo"
-	"golang.org/x/sys/unix"
 )
 
 // neighbour is an entry that a test gave an interface.
@@ -37,15 +35,8 @@ func (n *Node) addNeighbour(on string, addr netip.Addr, mac net.HardwareAddr) er
 	if len(mac) != 6 {
 		return fmt.Errorf("MAC %q: give six bytes", mac.String())
 	}
-	header := make([]byte, unix.SizeofNdMsg)
-	header[0] = family(addr)
-	binary.NativeEndian.PutUint32(header[4:], uint32(n.lab.now().site.indexes[where]))
-	binary.NativeEndian.PutUint16(header[8:], unix.NUD_PERMANENT)
 	b := new(batch)
-	b.begin(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header)
-	b.addr(unix.NDA_DST, addr)
-	b.attr(unix.NDA_LLADDR, mac)
-	b.end(describe("port %s", where.port))
+	b.addEntry(n.lab.now().site.indexes[where], addr, mac, describe("port %s", where.port))
 	if err := n.ground.rtnl.do(b); err != nil {
 		return err
 	}

@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
 )
 
@@ -208,7 +210,7 @@ func TestAttach(t *testing.T) {
 	if said, err := ask(t, other, bob.Addr(), 80); err != nil || said != "bob" {
 		t.Errorf("%q, %v", said, err)
 	}
-	if out, err := other.Command("cat", "/sys/class/net/wire/ifindex").Output(); err != nil || string(out) != "2\n" {
+	if out, err := other.Command("cat", "/sys/class/net/wire/ifindex").Output(); err != nil || string(out) != strconv.Itoa(topo.FirstIndex)+"\n" {
 		t.Errorf("%q, %v", out, err)
 	}
 	other.Lab().Down()

@@ -75,6 +75,9 @@ func (p *Port) up() error {
 			b.replaceAddr(p.index, prefix, describe("set address %s", prefix))
 		}
 	}
+	if d, has := p.node.planned().Device(p.plan.Name); has {
+		b.addEntries(d)
+	}
 	b.getLink(p.index, describe("look at link"))
 	if err := p.do(b); err != nil {
 		return err
@@ -142,6 +145,9 @@ func (p *Port) relink() error {
 		questions = append(questions, s.question(p.plan.Segment, *asker, voice, target))
 	}
 	questions = unambiguous(questions, s, segment)
+	if s.isQuiet(voice) {
+		questions = nil
+	}
 	if err := answered(questions); err != nil {
 		return err
 	}

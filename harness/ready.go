@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/nstest/nstest/harness/internal/device"
 	"github.com/nstest/nstest/topo"
 )
 
@@ -37,6 +38,7 @@ func (s *site) ready() error {
 				heard := *link
 				heard.Ports = group
 				alone = append(alone, lonely(hearing, group)...)
+				alone = append(alone, s.quiet(group)...)
 				questions = append(questions, s.questions(&heard)...)
 			}
 		}
@@ -145,8 +147,8 @@ func (s *site) questions(segment *topo.SegmentPlan) []question {
 			continue
 		}
 		from, at := s.voice(spot{segment.Ports[asker].Node, segment.Ports[asker].Port}), s.voice(spot{ref.Node, ref.Port})
-		if from == at {
-			continue // two ports of one bridge
+		if from == at || s.isQuiet(from) || s.isQuiet(at) {
+			continue // two ports of one bridge, or nobody is asked
 		}
 		for _, target := range s.asked(at) {
 			all = append(all, s.question(segment.Name, from, at, target))
@@ -158,6 +160,21 @@ func (s *site) questions(segment *topo.SegmentPlan) []question {
 // stacked says whether one of two ports is made on the other: they do not hear each other.
 func (s *site) stacked(a, b topo.PortRef) bool {
 	return a.Node == b.Node && (s.device(spot{a.Node, a.Port}).Parent == b.Port || s.device(spot{b.Node, b.Port}).Parent == a.Port)
+}
+
+// quiet are the ports of a group on which nobody asks for neighbours.
+func (s *site) quiet(group []topo.PortRef) (ports []spot) {
+	for _, ref := range group {
+		if at := (spot{ref.Node, ref.Port}); s.isQuiet(at) {
+			ports = append(ports, at)
+		}
+	}
+	return ports
+}
+
+func (s *site) isQuiet(at spot) bool {
+	kind, err := device.Of(s.device(at).Kind)
+	return err == nil && kind.Quiet
 }
 
 // unambiguous leaves out addresses that are on the segment twice: who answers is
@@ -191,6 +208,9 @@ func (s *site) asked(at spot) []netip.Addr {
 // linkLocals is the link-local address that an interface has, if it has one.
 func (s *site) linkLocals(at spot) []netip.Addr {
 	d := s.device(at)
+	if kind, err := device.Of(d.Kind); err == nil && kind.Shares {
+		return nil
+	}
 	if !s.ipv6 || noIPv6() || d.MAC == [6]byte{} || !s.owners[at.node].HasIPv6() {
 		return nil
 	}

@@ -37,7 +37,7 @@ func shapeOf(g *ground) (shape, error) {
 			if err := part.write(text); err != nil {
 				return at(err, "%s", part.title)
 			}
-			lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+			lines := strings.Split(strings.Trim(text.String(), "\n"), "\n")
 			if !strings.HasSuffix(part.title, "tables") && part.title != "sysctls" { // where the order says nothing
 				slices.Sort(lines)
 			}
@@ -89,8 +89,8 @@ func (s *state) lastingLinks(w io.Writer) error {
 		if l.Kind == "bridge" || l.Master != 0 {
 			l.MAC = "" // by chance, and nobody sends to it
 		}
-		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s %s table %d\n",
-			l.Name, l.Up, l.Flags&unix.IFF_NOARP == 0, l.MTU, l.Kind, orDash(l.MAC), s.name(l.Master), bridgePortText(l.BridgePort), l.Table)
+		fmt.Fprintf(w, "%s up %v arp %v mtu %d %s %s master %s %s table %d %s\n",
+			l.Name, l.Up, l.Flags&unix.IFF_NOARP == 0, l.MTU, l.Kind, orDash(l.MAC), s.name(l.Master), bridgePortText(l.BridgePort), l.Table, orDash(l.Tunnel.String()))
 		for _, addr := range addrs {
 			if addr.Index == l.Index && !addr.Prefix.Addr().IsLinkLocalUnicast() {
 				fmt.Fprintf(w, "%s %s\n", l.Name, addrText(addr))
@@ -110,14 +110,22 @@ func (s shape) withoutMACs() {
 
 var anyMACs = regexp.MustCompile(` (?:[0-9a-f]{2}:){5}[0-9a-f]{2} `)
 
-// lastingRoutes writes the routes, whether or not their links have a carrier.
+// lastingRoutes writes the routes, whether or not their links have a carrier, without those of
+// link-local addresses: some kinds of tunnel make theirs up by chance (addrconf_ifid_ip6tnl).
 func (s *state) lastingRoutes(w io.Writer) error {
 	text := new(bytes.Buffer)
 	if err := s.routes(text); err != nil {
 		return err
 	}
-	_, err := strings.NewReplacer(" linkdown", "", " dead", "").WriteString(w, text.String())
-	return err
+	for line := range strings.Lines(text.String()) {
+		if strings.HasPrefix(line, "local fe80::") && strings.Contains(line, " proto kernel") {
+			continue
+		}
+		if _, err := strings.NewReplacer(" linkdown", "", " dead", "").WriteString(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // permanentNeighbours writes the entries that somebody made, of neighbours and of bridges.
@@ -128,7 +136,7 @@ func (s *state) permanentNeighbours(w io.Writer) error {
 	}
 	for _, n := range neighbours {
 		if n.State&netlink.NUD_PERMANENT != 0 {
-			fmt.Fprintf(w, "%s dev %s %s\n", n.Addr, s.name(n.Index), n.MAC)
+			fmt.Fprintf(w, "%s dev %s %s\n", n.Addr, s.name(n.Index), orDash(n.At()))
 		}
 	}
 	learnt, err := s.in.Learnt()

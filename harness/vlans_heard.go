@@ -100,7 +100,7 @@ func (h *hearing) of(at spot) string {
 		}
 		port, _ := h.site.owners[at.node].Port(lower.port)
 		return vlanOf(port.Wired(), d.ID)
-	case d.Kind == "macvlan":
+	case d.Kind == "macvlan" || d.Kind == "ipvlan":
 		return h.of(spot{at.node, d.Parent})
 	case d.Parent != "":
 		return "segment " + d.Segment + " over " + h.of(spot{at.node, d.Parent})

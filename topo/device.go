@@ -18,10 +18,10 @@ type Device struct {
 // DevicePlan is an interface of a node.
 type DevicePlan struct {
 	Name string
-	// Kind is the kernel's word for what it is: veth (a port on a wire or a switch), vlan, vxlan and
-	// macvlan (ports on such segments), bridge, bond, vrf, dummy.
+	// Kind is the kernel's word for what it is: veth (a port on a wire or a switch), vlan, vxlan, gre
+	// and so on (ports on such segments), bridge, bond, vrf, dummy.
 	Kind string
-	// Index is the interface's in its namespace; the ports are the first, from 2, but for
+	// Index is the interface's in its namespace; the ports are the first, from FirstIndex, but for
 	// those that were added to a lab that was up.
 	Index int
 	// Segment is that of a port. A bridge or a bond, which take over the addresses of
@@ -33,16 +33,21 @@ type DevicePlan struct {
 	MTU    int     // bytes; 0 is 1,500
 	Addrs  []netip.Prefix
 	// Parent is the interface that this one is made on, and ID the number by which it is
-	// told from others there: a VLAN's, or a VXLAN's.
+	// told from others there: a VLAN's, a VXLAN's, a key of GRE; 0 is none.
 	Parent string
 	ID     int
 	// Local and Remotes are the ends of a tunnel: this one's, and those of the others on
 	// its segment.
 	Local   netip.Addr
 	Remotes []netip.Addr
-	Table   int    // of a VRF
-	Mode    string // of a bond, in the kernel's words
+	// Neighbours are entries that the interface is given, on a link where nobody is asked.
+	Neighbours []NeighbourPlan
+	Table      int    // of a VRF
+	Mode       string // of a bond, in the kernel's words
 }
+
+// NeighbourPlan is an address on a link, and the end of the tunnel that leads there.
+type NeighbourPlan struct{ Addr, End netip.Addr }
 
 // Address gives the device addresses with their prefix lengths: "10.0.1.1/24". Others
 // get no routes to them.

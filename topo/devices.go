@@ -28,7 +28,7 @@ func (p *planner) holdIndexes() {
 		if !node.was {
 			continue
 		}
-		next := max(node.last+1, firstIndex)
+		next := max(node.last+1, FirstIndex)
 		for j := range p.plan.Nodes[i].Devices {
 			var was *held
 			if j < len(node.ports) {
@@ -48,15 +48,18 @@ func (p *planner) holdIndexes() {
 }
 
 const (
-	PortKind   = "veth" // what a port is to the kernel
-	firstIndex = 2      // the loopback is the first interface of every namespace
+	PortKind = "veth" // what a port is to the kernel
+	// FirstIndex is that of a node's first interface. The loopback's is 1; those between are left
+	// to the tunnels without an end (tunl0, gre0, sit0) that a kernel puts into every new
+	// namespace once it has their modules: nine, in Linux 6.18.
+	FirstIndex = 16
 )
 
 // planDevice plans one, its addresses left out.
 func (p *planner) planDevice(node int, d *Device, macs map[[6]byte]bool) {
 	plan := &p.plan.Nodes[node]
 	where := "node " + p.nodeName(node) + ": " + titleOf(d)
-	made := DevicePlan{Name: d.name, Kind: d.kind.name, Index: firstIndex + len(plan.Devices), MTU: d.mtu}
+	made := DevicePlan{Name: d.name, Kind: d.kind.name, Index: FirstIndex + len(plan.Devices), MTU: d.mtu}
 	if problem := nameProblem(d.name); problem != "" {
 		p.wrong("%s: %s", where, problem)
 	} else if slices.ContainsFunc(plan.Devices, func(other DevicePlan) bool { return other.Name == d.name }) {
@@ -92,6 +95,8 @@ func (p *planner) planMembers(where string, at end, d *Device) {
 			p.wrong("%s: %s", where, problem)
 		case j == at.port:
 			p.wrong("%s: it is a port of itself: take it out", where)
+		case d.kind.joins && j < len(p.network.nodes[at.node].ports) && p.network.nodes[at.node].ports[j].segment.overlay.isBare():
+			p.wrong("%s: port %s is on a segment of %s, which carries packets and no frames: take it out", where, devices[j].Name, p.network.nodes[at.node].ports[j].segment.kind)
 		case devices[j].Master != "":
 			p.wrong("%s: port %s is one of %s already: take it out of one", where, devices[j].Name, devices[j].Master)
 		default:
@@ -190,7 +195,7 @@ func (n *NodePlan) portDevices() {
 	n.Devices = make([]DevicePlan, len(n.Ports))
 	for j, port := range n.Ports {
 		n.Devices[j] = DevicePlan{
-			Name: port.Name, Kind: PortKind, Index: firstIndex + j, Segment: port.Segment, MAC: port.MAC, MTU: port.MTU, Addrs: port.Addrs,
+			Name: port.Name, Kind: PortKind, Index: FirstIndex + j, Segment: port.Segment, MAC: port.MAC, MTU: port.MTU, Addrs: port.Addrs,
 		}
 	}
 }

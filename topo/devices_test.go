@@ -8,7 +8,7 @@ import (
 	"github.com/nstest/nstest/topo"
 )
 
-// devices are a node's interfaces, one a line: "4 br0 bridge master - [10.0.1.1/24]".
+// devices are a node's interfaces, one a line: "18 br0 bridge master - [10.0.1.1/24]".
 func devices(node *topo.NodePlan) (lines []string) {
 	for _, d := range node.Devices {
 		line := fmt.Sprintf("%d %s %s", d.Index, d.Name, d.Kind)
@@ -27,7 +27,7 @@ func TestDevicesOfANodeArePortsFirst(t *testing.T) {
 	r := network.Router("r", lan.As("eth0.100"), wan)
 	r.Dummy("d0").Address("192.0.2.1/32", "fd00::1/128")
 	plan := mustPlan(t, network)
-	same(t, devices(nodeOf(t, plan, "r")), []string{"2 eth0.100 veth [10.0.1.1/24]", "3 wan veth [10.0.2.1/24]", "4 d0 dummy [192.0.2.1/32 fd00::1/128]"})
+	same(t, devices(nodeOf(t, plan, "r")), []string{"16 eth0.100 veth [10.0.1.1/24]", "17 wan veth [10.0.2.1/24]", "18 d0 dummy [192.0.2.1/32 fd00::1/128]"})
 	if got := plan.Owners(addr("fd00::1")); len(got) != 1 || got[0] != "r" {
 		t.Errorf("the dummy's address is %q's", got)
 	}
@@ -50,7 +50,7 @@ func TestBridgeTakesOverAddresses(t *testing.T) {
 	network.Router("r", one.As("eth1"), two.As("eth2"), wan).Bridge("br-lan", one, two)
 	plan := mustPlan(t, network)
 	same(t, devices(nodeOf(t, plan, "r")), []string{
-		"2 eth1 veth master br-lan []", "3 eth2 veth master br-lan []", "4 wan veth [10.0.2.2/24]", "5 br-lan bridge [10.0.1.3/24 fd00:1::3/64]",
+		"16 eth1 veth master br-lan []", "17 eth2 veth master br-lan []", "18 wan veth [10.0.2.2/24]", "19 br-lan bridge [10.0.1.3/24 fd00:1::3/64]",
 	})
 	// b is on the same link, and is given what is declared for it.
 	if got, want := addresses(nodeOf(t, plan, "b")), "[10.0.1.2/24 fd00:1::2/64]"; got != want {
@@ -77,7 +77,7 @@ func TestBridgeWithoutAddress(t *testing.T) {
 	network.Host("b", outside)
 	network.Host("fw", inside.NoAddress(), outside.NoAddress()).Bridge("br0", inside, outside)
 	plan := mustPlan(t, network)
-	same(t, devices(nodeOf(t, plan, "fw")), []string{"2 inside veth master br0 []", "3 outside veth master br0 []", "4 br0 bridge []"})
+	same(t, devices(nodeOf(t, plan, "fw")), []string{"16 inside veth master br0 []", "17 outside veth master br0 []", "18 br0 bridge []"})
 	if got, want := addresses(nodeOf(t, plan, "b")), "[10.0.1.2/24]"; got != want {
 		t.Errorf("b has %s, not %s", got, want)
 	}
@@ -182,8 +182,8 @@ func TestVRFsAreRoutedByThemselves(t *testing.T) {
 		t.Errorf("nothing overlaps: %q", plan.Notes)
 	}
 	same(t, devices(nodeOf(t, plan, "r")), []string{
-		"2 in veth master red [10.0.1.2/24]", "3 out veth master red [10.0.2.2/24]", "4 in-2 veth master blue [10.0.1.2/24]", "5 out-2 veth master blue [10.0.2.2/24]",
-		"6 red vrf []", "7 blue vrf []",
+		"16 in veth master red [10.0.1.2/24]", "17 out veth master red [10.0.2.2/24]", "18 in-2 veth master blue [10.0.1.2/24]", "19 out-2 veth master blue [10.0.2.2/24]",
+		"20 red vrf []", "21 blue vrf []",
 	})
 	for _, name := range []string{"red/in", "blue/in"} {
 		same(t, routes(nodeOf(t, plan, name)), []string{"0.0.0.0/0 via 10.0.1.2 dev in"})
@@ -241,7 +241,7 @@ func TestBondTakesOverAddresses(t *testing.T) {
 	r.Bond("bond0", topo.LACP, lan.As("eth0"), lan.As("eth1"))
 	network.Host("a", lan)
 	plan := mustPlan(t, network)
-	same(t, devices(nodeOf(t, plan, "r")), []string{"2 eth0 veth master bond0 []", "3 eth1 veth master bond0 []", "4 bond0 bond [10.0.1.1/24]"})
+	same(t, devices(nodeOf(t, plan, "r")), []string{"16 eth0 veth master bond0 []", "17 eth1 veth master bond0 []", "18 bond0 bond [10.0.1.1/24]"})
 	if mode := nodeOf(t, plan, "r").Devices[2].Mode; mode != "802.3ad" {
 		t.Errorf("mode %s", mode)
 	}

@@ -101,7 +101,7 @@ func (c *checker) port(ref topo.PortRef) *topo.PortPlan {
 func (c *checker) node(n *topo.NodePlan) {
 	names := map[string]bool{}
 	for i, d := range n.Devices {
-		if _, is := n.Device(d.Master); d.Index != 2+i || d.Master != "" && (!is || d.Master == d.Name) {
+		if _, is := n.Device(d.Master); d.Index != topo.FirstIndex+i || d.Master != "" && (!is || d.Master == d.Name) {
 			c.errorf("node %s: interface %+v is out of order, or of nobody", n.Name, d)
 		}
 		if i < len(n.Ports) && (d.Name != n.Ports[i].Name || d.Segment != n.Ports[i].Segment || d.MAC != n.Ports[i].MAC || fmt.Sprint(d.Addrs) != fmt.Sprint(n.Ports[i].Addrs)) {

@@ -14,10 +14,21 @@ type namer struct {
 	next  map[string]int // the number to try next, by base: no search from 2 each time
 }
 
-// newNamer knows the names that an interface cannot have: the loopback's, and
-// those that mean all interfaces below /proc/sys/net.
+// reservedNames are those that an interface cannot have: the loopback's, those that mean all
+// interfaces below /proc/sys/net, and those of the tunnels without an end that a kernel puts
+// into every new namespace once it has their modules (net.core.fb_tunnels_only_for_init_net).
+var reservedNames = []string{
+	"lo", "all", "default",
+	"tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0",
+}
+
+// newNamer knows the names that an interface cannot have.
 func newNamer() *namer {
-	return &namer{taken: map[string]bool{"lo": true, "all": true, "default": true}, next: map[string]int{}}
+	n := &namer{taken: make(map[string]bool, len(reservedNames)), next: map[string]int{}}
+	for _, name := range reservedNames {
+		n.taken[name] = true
+	}
+	return n
 }
 
 // name is the interface's name for a segment or node: the last part of the

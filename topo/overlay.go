@@ -8,12 +8,52 @@ type overlayKind struct {
 	kind     Kind
 	device   string // the kernel's word for a port on it
 	what     string // what tells segments of the kind apart: "VNI"; "" for nothing
-	last     int    // the greatest number
+	first    int    // the least number, 0 or 1; 0 is none
+	last     int    // the greatest
 	overhead [2]int // what a packet grows by, in bytes: over IPv4, and over IPv6
+	numbered int    // and what a number that is not 0 adds
 	joins    bool   // one broadcast domain with the segment that it is over
+	frames   bool   // it needs frames below
+	// bare says that it carries no frames but packets: its ports have no MAC, and ask nobody
+	// for neighbours.
+	bare bool
+	// over and carries are the family of the addresses below, and of those on it, where it
+	// knows one alone.
+	over, carries family
+	// pair is what to do about more than two ends; "" where there may be any number.
+	pair string
+	// same says whether the kernel takes two of a node for one, and refuses the second: nil
+	// where segments of the kind over one another are told apart by their number.
+	same func(a, b *DevicePlan) bool
 	// plan says what the kernel is told of a port; at is the node's interface on the
 	// segment below.
 	plan func(p *planner, port *DevicePlan, overlay, at end)
+}
+
+// family is of addresses.
+type family int
+
+const (
+	anyFamily family = iota
+	onlyIPv4
+	onlyIPv6
+)
+
+// has says whether an address is of the family.
+func (f family) has(addr netip.Addr) bool { return f == anyFamily || (f == onlyIPv6) == addr.Is6() }
+
+func (f family) String() string { return [...]string{"IP", "IPv4", "IPv6"}[f] }
+
+// isBare says whether it is a kind, and bare.
+func (k *overlayKind) isBare() bool { return k != nil && k.bare }
+
+// grows is what a port's packet grows by, in bytes.
+func (k *overlayKind) grows(port *DevicePlan) int {
+	bytes := k.overhead[familyIndex(port.Local.Is6())]
+	if port.ID != 0 {
+		bytes += k.numbered
+	}
+	return bytes
 }
 
 // overlay declares a segment over another.
@@ -39,14 +79,20 @@ func (p *planner) checkOverlay(i int) {
 		p.wrong("%s: segment %s, which it is over, is declared later: declare it first", where, shown(segment.over.name))
 		return
 	}
+	if kind.frames && segment.over.overlay.isBare() {
+		p.wrong("%s: %s is made of frames, and segment %s, %s, carries packets alone: choose another", where, kind.kind, shown(segment.over.name), segment.over.kind)
+	}
 	p.plan.Segments[i].Over, p.plan.Segments[i].ID = segment.over.name, segment.id
 	if kind.what == "" {
 		return
 	}
-	if segment.id < 1 || segment.id > kind.last {
-		p.wrong("%s: %s %d: it is between 1 and %d", where, kind.what, segment.id, kind.last)
+	if segment.id < kind.first || segment.id > kind.last {
+		p.wrong("%s: %s %d: it is between %d and %d", where, kind.what, segment.id, kind.first, kind.last)
 	}
 	for _, other := range p.network.segments[:i] {
+		if kind.same != nil {
+			break // a node tells: see checkSame
+		}
 		if other.overlay == kind && other.over == segment.over && other.id == segment.id {
 			p.wrong("%s: %s %d is that of segment %s: choose another", where, kind.what, segment.id, shown(other.name))
 		}
@@ -74,6 +120,7 @@ func (p *planner) planOverlays() {
 		if segment.overlay == nil || p.plan.Segments[i].Over == "" {
 			continue
 		}
+		p.checkEnds(i)
 		for _, at := range p.ends[i] {
 			parent := p.parentOf(at)
 			if parent < 0 {
@@ -87,50 +134,14 @@ func (p *planner) planOverlays() {
 			port.Kind, port.Parent, port.ID = segment.overlay.device, below.Name, segment.id
 			p.tags(segment, at, parent)
 			segment.overlay.plan(p, port, at, end{at.node, parent})
-			if overhead := segment.overlay.overhead[familyIndex(port.Local.Is6())]; port.MTU == 0 && (overhead > 0 || below.MTU > 0) {
+			if overhead := segment.overlay.grows(port); port.MTU == 0 && (overhead > 0 || below.MTU > 0) {
 				port.MTU = effectiveMTU(below.MTU) - overhead
 			}
+			p.checkSame(at)
 			p.plan.Nodes[at.node].Ports[at.port].MTU = port.MTU
 			if p.plan.Segments[i].MTU == 0 {
 				p.plan.Segments[i].MTU = port.MTU
 			}
 		}
 	}
-}
-
-// localOn is an address of a node's interface, of a family.
-func (p *planner) localOn(at end, v6 bool) (netip.Addr, bool) {
-	for _, addr := range p.plan.Nodes[at.node].Devices[at.port].Addrs {
-		if addr.Addr().Is6() == v6 {
-			return addr.Addr(), true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-// tunnel gives a port its own end of a tunnel, and those of the others on its segment.
-// They are IPv4 where every node has such an address below, and else IPv6.
-func (p *planner) tunnel(port *DevicePlan, at end) {
-	ends := p.ends[p.segments[p.network.nodes[at.node].ports[at.port].segment]]
-	for _, v6 := range []bool{false, true} {
-		port.Local, port.Remotes = netip.Addr{}, nil
-		whole := true
-		for _, other := range ends {
-			parent := p.parentOf(other)
-			if parent < 0 {
-				return // a mistake
-			}
-			addr, has := p.localOn(end{other.node, parent}, v6)
-			whole = whole && has
-			if other == at {
-				port.Local = addr
-			} else {
-				port.Remotes = append(port.Remotes, addr)
-			}
-		}
-		if whole {
-			return
-		}
-	}
-	p.wrong("%s: the nodes on it have no address of one family in common on the segment below: give them one", p.place(at))
 }

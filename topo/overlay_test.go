@@ -86,11 +86,32 @@ func TestMACVLANIsOneWithWhatItIsOver(t *testing.T) {
 	}
 }
 
+func TestIPVLANHasItsPortsMAC(t *testing.T) {
+	t.Parallel()
+	network := topo.New("office")
+	lan := network.Switch("lan", "10.0.1.0/24")
+	second := network.IPVLAN("second", lan)
+	network.Host("a", lan)
+	network.Host("b", lan.NoAddress(), second)
+	plan := mustPlan(t, network)
+	b := nodeOf(t, plan, "b")
+	if got, want := addresses(b), "[] [10.0.1.2/24]"; got != want {
+		t.Errorf("b has %s, not %s", got, want)
+	}
+	if plan.Link("second") != "lan" || b.Ports[0].MAC != b.Ports[1].MAC || b.Ports[0].MAC == [6]byte{} {
+		t.Errorf("second is in %s, with %x and not %x", plan.Link("second"), b.Ports[1].MAC, b.Ports[0].MAC)
+	}
+}
+
 func TestMistakesInOverlays(t *testing.T) {
 	t.Parallel()
 	check(t, []mistake{
 		one("node a: segment red: it is over segment core, on which the node has no port: attach it there as well", func(n *topo.Network) {
 			n.Host("a", n.VXLAN("red", n.Switch("core", "10.0.0.0/24"), 1))
+		}),
+		one("node a: segment tap: lan has the ipvlan second already, and the kernel takes no macvlan there as well: take one out", func(n *topo.Network) {
+			lan := n.Switch("lan", "10.0.0.0/24")
+			n.Host("a", lan, n.IPVLAN("second", lan), n.MACVLAN("tap", lan))
 		}),
 		one("segment red: it is over no segment: declare that in this network", func(n *topo.Network) { n.VXLAN("red", nil, 1) }),
 		one("segment red: VNI 0: it is between 1 and 16777215", func(n *topo.Network) { n.VXLAN("red", n.Switch("core"), 0) }),

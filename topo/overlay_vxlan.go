@@ -1,5 +1,8 @@
 package topo
 
+// KindVXLAN is a segment of Network.VXLAN.
+const KindVXLAN Kind = "vxlan"
+
 // The headers that VXLAN adds (RFC 7348): Ethernet, VXLAN, UDP and IP.
 const (
 	vxlanOver4 = 14 + 8 + 8 + 20
@@ -7,7 +10,7 @@ const (
 )
 
 var vxlanOverlay = &overlayKind{
-	kind: KindVXLAN, device: "vxlan", what: "VNI", last: 1<<24 - 1, overhead: [2]int{vxlanOver4, vxlanOver6},
+	kind: KindVXLAN, device: "vxlan", what: "VNI", first: 1, last: 1<<24 - 1, overhead: [2]int{vxlanOver4, vxlanOver6},
 	plan: func(p *planner, port *DevicePlan, at, _ end) { p.tunnel(port, at) },
 }
 

@@ -59,6 +59,10 @@ func (p *planner) planPort(at end, names *namer, macs map[[6]byte]bool, outer *n
 		plan.MTU = segment.MTU
 	}
 	switch {
+	case p.network.segments[on].overlay.isBare():
+		if port.chosenMAC {
+			p.wrong("%s: MAC %s: ports of %s have none: leave it out", p.place(at), port.mac, segment.Kind)
+		}
 	case port.chosenMAC:
 		plan.MAC = p.chosenMAC(at, ownSegment)
 	case port.held != nil:

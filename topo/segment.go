@@ -1,27 +1,22 @@
 package topo
 
-// Kind is what a segment is made of.
-type Kind int
+// Kind is what a segment is made of. Those over another segment, on which its nodes have a
+// port as well, have a file each.
+type Kind string
 
-// The kinds of segment.
+// The kinds of segment that are over no other.
 const (
-	KindWire   Kind = iota // two ports, one veth pair
-	KindSwitch             // a bridge
-	// Those over another segment, on which its nodes have a port as well.
-	KindVLAN
-	KindVXLAN
-	KindMACVLAN
-	KindOVS // an Open vSwitch
+	KindWire   Kind = ""            // two ports, one veth pair
+	KindSwitch Kind = "switch"      // a bridge
+	KindOVS    Kind = "openvswitch" // an Open vSwitch
 )
-
-var kindNames = []string{"wire", "switch", "vlan", "vxlan", "macvlan", "openvswitch"}
 
 // String is the kind's name: "wire", "switch", "vlan".
 func (k Kind) String() string {
-	if k < 0 || int(k) >= len(kindNames) {
-		return kindNames[KindWire]
+	if k == KindWire {
+		return "wire"
 	}
-	return kindNames[k]
+	return string(k)
 }
 
 // IsSwitch says whether it has any number of ports, each with an end at a switch.

@@ -28,6 +28,7 @@ type Link struct {
 	Table               int  // of a VRF
 	VLAN                int  // the number of a vlan
 	Snoops              bool // of a bridge that does multicast snooping
+	Tunnel              Tunnel
 	XDP                 bool // a program gets its frames before all else
 	Counters            Counters
 }
@@ -88,7 +89,7 @@ func linkOf(link netlink.Link) Link {
 		Index: a.Index, Master: a.MasterIndex, Name: a.Name, Kind: link.Type(), MTU: a.MTU, Flags: a.RawFlags,
 		Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, MAC: a.HardwareAddr.String(),
 		State: strings.ToUpper(a.OperState.String()), Peer: a.ParentIndex, PeerNamespace: a.NetNsID,
-		XDP: a.Xdp != nil && a.Xdp.Attached,
+		XDP: a.Xdp != nil && a.Xdp.Attached, Tunnel: tunnelOf(link),
 	}
 	if vrf, ok := link.(*netlink.Vrf); ok {
 		l.Table = int(vrf.Table)

@@ -15,6 +15,16 @@ type Neighbour struct {
 	State int    // NUD_INCOMPLETE and so on (rtnetlink(7))
 	MAC   string // "" for none
 	Flags int    // NTF_ROUTER and so on
+	// End is, of a tunnel, the end that it is behind; the zero Addr of others.
+	End netip.Addr
+}
+
+// At is where it is: its MAC, or the end of a tunnel; "" where that is not known.
+func (n Neighbour) At() string {
+	if n.End.IsValid() {
+		return n.End.String()
+	}
+	return n.MAC
 }
 
 // Neighbours are the entries of every link of the namespace, IPv4's first. Where the
@@ -23,7 +33,7 @@ func (ns Namespace) Neighbours() (all []Neighbour, err error) {
 	entries, err := ofFamilies(func(family int) ([]netlink.Neigh, error) { return ns.Handle.NeighList(0, family) })
 	for _, n := range entries {
 		if addr, ok := netip.AddrFromSlice(n.IP); ok {
-			all = append(all, Neighbour{n.LinkIndex, addr.Unmap(), n.State, n.HardwareAddr.String(), n.Flags})
+			all = append(all, Neighbour{n.LinkIndex, addr.Unmap(), n.State, n.HardwareAddr.String(), n.Flags, endOf(n.LLIPAddr)})
 		}
 	}
 	return all, err

@@ -52,6 +52,7 @@
 //	xdp          taken          an XDP program took it
 //	conntrack    dropped        connection tracking could not take it
 //	noreader     dropped        a rule gave it to a queue that no program reads
+//	tunnel       lost           what carries it was lost, or the tunnel's two ends do not fit
 //	mtu          too large      the packet is too large
 //	ttl          dropped        the TTL expired
 //	rpfilter     not accepted   the source may not come in there

@@ -53,12 +53,12 @@ var _ = Describe("the look at a network", func() {
 			return n.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs})
 		}, "+ link new: bridge"),
 		Entry("a link that goes down", func(n *harness.Node) error { return n.Netlink().LinkSetDown(link(n)) },
-			"- link wire: veth, index 2, flags 0x1003", "+ link wire: veth, index 2, flags 0x1002"),
+			"- link wire: veth, index 16, flags 0x1003", "+ link wire: veth, index 16, flags 0x1002"),
 		Entry("another MTU", func(n *harness.Node) error { return n.Netlink().LinkSetMTU(link(n), 1400) },
-			"+ link wire: veth, index 2, flags 0x1003, mtu 1400", "- sysctl net/ipv6/conf/wire/mtu = 1500"),
+			"+ link wire: veth, index 16, flags 0x1003, mtu 1400", "- sysctl net/ipv6/conf/wire/mtu = 1500"),
 		Entry("another MAC", func(n *harness.Node) error {
 			return n.Netlink().LinkSetHardwareAddr(link(n), net.HardwareAddr{2, 0, 0, 0, 0, 9})
-		}, "+ link wire: veth, index 2, flags 0x1003, mtu 1500, mac 02:00:00:00:00:09"),
+		}, "+ link wire: veth, index 16, flags 0x1003, mtu 1500, mac 02:00:00:00:00:09"),
 		Entry("another name", func(n *harness.Node) error {
 			if err := n.Netlink().LinkSetDown(link(n)); err != nil { // before Linux 6.2 only such a link is renamed
 				return err
@@ -85,7 +85,7 @@ var _ = Describe("the look at a network", func() {
 		Entry("a permanent neighbour", func(n *harness.Node) error {
 			return n.Netlink().NeighSet(&netlink.Neigh{LinkIndex: link(n).Attrs().Index, State: netlink.NUD_PERMANENT,
 				IP: net.IPv4(10, 0, 0, 9), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}})
-		}, "+ neighbour 10.0.0.9: index 2, mac 02:00:00:00:00:09"),
+		}, "+ neighbour 10.0.0.9: index 16, mac 02:00:00:00:00:09"),
 		Entry("nftables rules", func(n *harness.Node) error { return n.Nftables(addRule) },
 			"+ nftables 1 new", "+ nftables 1 new input: type filter, policy 0", "+ nftables inet new input: rule "),
 		Entry("a rule that a library cannot decode", func(n *harness.Node) error {

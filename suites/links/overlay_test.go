@@ -82,6 +82,25 @@ var _ = Describe("a segment over another", func() {
 		works(ctx, lab, "red")
 	})
 
+	It("is an IPVLAN", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.IPVLAN)
+		network := topo.New("ipvlan")
+		lan := network.Switch("lan", prefixes...)
+		second := network.IPVLAN("second", lan)
+		network.Host("client", lan.NoAddress(), second)
+		network.Host("server", lan, second)
+		lab := up(network)
+		client, server := lab.Node("client"), lab.Node("server")
+		passes(client, server, server.Addrs()...)
+		passes(server, client, client.Addrs()...)
+		probes.Serve(GinkgoTB(), server, probes.TCP(80), probes.UDP(53))
+		reaches(ctx, client, server.On("second"))
+
+		By("closing the server")
+		Expect(server.Nft(`table inet f { chain input { type filter hook input priority 0; tcp dport 80 drop comment "no web"; }; }`)).To(Succeed())
+		Expect(client).To(probes.MustMatter(probes.BeIsolatedFrom(server.On("second"), probes.TCP(80))).At("server").By("no web").WithContext(ctx))
+	})
+
 	It("is a MACVLAN", func(ctx SpecContext) {
 		harness.Require(GinkgoTB(), harness.MACVLAN)
 		network := topo.New("macvlan")

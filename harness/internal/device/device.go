@@ -21,6 +21,10 @@ type Kind struct {
 	Stacked bool
 	// Flood says that it sends what is for all to each of its remotes.
 	Flood bool
+	// Quiet says that nobody asks for neighbours on it: it has no MAC, or takes nobody's word.
+	Quiet bool
+	// Shares says that it has its parent's MAC, and a link-local address that is not that MAC's.
+	Shares bool
 	// Idle says that an interface must be down to become a port of it.
 	Idle bool
 	// Speaks says that what its ports receive is the interface's: they have no address.
@@ -28,7 +32,7 @@ type Kind struct {
 }
 
 // kinds are the rows.
-var kinds = []*Kind{bridge, bond, vrf, dummy, vlan, vxlan, macvlan}
+var kinds = []*Kind{bridge, bond, vrf, dummy, vlan, vxlan, geneve, gre, ip6gre, ipip, sit, macvlan, ipvlan}
 
 // Of is the row of a kind.
 func Of(name string) (*Kind, error) {

@@ -44,6 +44,7 @@ var order = []*row{
 	&notFlooded,
 	&lost,
 	&xdp,
+	&tunnel,
 	&wrongMAC,
 	&neighbour,
 }

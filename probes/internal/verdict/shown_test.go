@@ -44,6 +44,25 @@ func TestExplainsWhatWasShown(t *testing.T) {
 			s.arrived("fw")
 			s.States["fw"].XfrmPolicies = []inspect.XfrmPolicy{{Direction: inspect.XfrmFwd, From: all4, To: all4, Blocks: true}}
 		}, kind: evidence.XFRM, word: "xfrm@fw", policy: true, text: "the request was dropped at fw/lan: policy src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd action block"},
+		"a tunnel with another number": {happen: func(s *scene) {
+			s.arrived("client")
+			s.on("client", "lan").Kind, s.on("client", "lan").Tunnel = "gre", inspect.Tunnel{ID: 42}
+			s.on("fw", "lan").Kind, s.on("fw", "lan").Tunnel = "gre", inspect.Tunnel{ID: 43}
+		}, kind: evidence.Tunnel, word: "tunnel@client", text: "the request was lost at client/lan: the other end, lan of fw, has key 43, and this one 42"},
+		"a tunnel to another end": {happen: func(s *scene) {
+			s.arrived("client")
+			s.on("client", "lan").Kind, s.on("client", "lan").Tunnel = "sit", inspect.Tunnel{Local: client4, Remote: printer4}
+			s.on("fw", "lan").Kind, s.on("fw", "lan").Tunnel = "sit", inspect.Tunnel{Local: fwLan4, Remote: client4}
+		}, kind: evidence.Tunnel, word: "tunnel@client", text: "the request was lost at client/lan: the other end, lan of fw, is at 10.0.1.2, and this one leads to " + printer4.String()},
+		"a tunnel below which it was lost": {happen: func(s *scene) {
+			s.arrived("client")
+			s.on("client", "lan").Kind, s.on("fw", "lan").Kind = "ipip", "ipip"
+		}, kind: evidence.Tunnel, word: "tunnel@client", text: "the request was lost at client/lan: lan is a tunnel (ipip): what carries it was lost below, or not taken at the other end"},
+		"a tunnel whose other end has another number, and does not answer": {happen: func(s *scene) {
+			s.on("client", "lan").Kind, s.on("client", "lan").Tunnel = "vxlan", inspect.Tunnel{ID: 42}
+			s.on("fw", "lan").Kind, s.on("fw", "lan").Tunnel = "vxlan", inspect.Tunnel{ID: 43}
+			s.States["client"].Neighbours = []inspect.Neighbour{{Index: 2, Addr: fwLan4, State: unix.NUD_INCOMPLETE}}
+		}, kind: evidence.Tunnel, word: "tunnel@client", text: "the request was lost at client/lan: the other end, lan of fw, has VNI 43, and this one 42"},
 		"a locked port": {happen: func(s *scene) {
 			on := s.withSwitch()
 			s.arrived("client")

@@ -1,0 +1,60 @@
+package inspect
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Tunnel is what an interface has whose packets travel inside others.
+type Tunnel struct {
+	// ID is the number that its packets have: a VNI, a key of GRE. 0 is none.
+	ID uint32
+	// Local and Remote are its ends: the zero Addr is any.
+	Local, Remote netip.Addr
+}
+
+// String is the tunnel as ip-link(8) has it; "" of no tunnel.
+func (t Tunnel) String() string {
+	if t == (Tunnel{}) {
+		return ""
+	}
+	end := func(addr netip.Addr) string {
+		if !addr.IsValid() {
+			return "any"
+		}
+		return addr.String()
+	}
+	text := fmt.Sprintf("local %s remote %s", end(t.Local), end(t.Remote))
+	if t.ID != 0 {
+		text += fmt.Sprintf(" id %d", t.ID)
+	}
+	return text
+}
+
+func tunnelOf(link netlink.Link) Tunnel {
+	switch link := link.(type) {
+	case *netlink.Vxlan:
+		return Tunnel{uint32(link.VxlanId), endOf(link.SrcAddr), endOf(link.Group)}
+	case *netlink.Geneve:
+		return Tunnel{ID: link.ID, Remote: endOf(link.Remote)}
+	case *netlink.Gretun:
+		return Tunnel{link.OKey, endOf(link.Local), endOf(link.Remote)}
+	case *netlink.Iptun:
+		return Tunnel{Local: endOf(link.Local), Remote: endOf(link.Remote)}
+	case *netlink.Sittun:
+		return Tunnel{Local: endOf(link.Local), Remote: endOf(link.Remote)}
+	}
+	return Tunnel{}
+}
+
+// endOf is an end's address; the zero Addr where it is any.
+func endOf(ip net.IP) netip.Addr {
+	addr, ok := netip.AddrFromSlice(ip)
+	if !ok || addr.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return addr.Unmap()
+}

@@ -1,0 +1,3 @@
+package device
+
+var sit = &Kind{Name: "sit", Quiet: true, Data: iptunData}
