@@ -220,7 +220,10 @@ func (s *site) configure(node *topo.NodePlan) error {
 	for _, rule := range node.Rules {
 		b.addRule(rule, describe("add rule %s", rule))
 	}
-	return at(s.grounds[node.Name].rtnl.do(b), "%s", title(node))
+	if err := s.grounds[node.Name].rtnl.do(b); err != nil {
+		return at(err, "%s", title(node))
+	}
+	return at(s.tellsAll(node), "%s", title(node))
 }
 
 // indexesOf finds the indexes of a node's interfaces by their names; 0 for none.

@@ -89,7 +89,7 @@ func (b *bundle) nodes() []entry {
 	}
 	var places []place
 	for _, node := range b.lab.now().nodes {
-		places = append(places, place{"nodes/" + safePath(node.name) + ".txt", "links, addresses, routes, neighbours, rulesets, connections, sockets", node.ground})
+		places = append(places, place{"nodes/" + safePath(node.name) + ".txt", "links, addresses, peers of WireGuard, routes, neighbours, rulesets, connections, sockets", node.ground})
 	}
 	if b.lab.now().fabric != nil {
 		places = append(places, place{"fabric.txt", "where the switches' bridges are", b.lab.now().fabric})

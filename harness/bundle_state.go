@@ -56,6 +56,7 @@ func (s *state) write(w io.Writer) error {
 		write func(io.Writer) error
 	}{
 		{"links and addresses", s.links},
+		{"wireguard", s.wireguard},
 		{"routes", s.routes},
 		{"policy routing rules", s.rules},
 		{"neighbours", s.neighbours},

@@ -31,7 +31,10 @@ func (t *transition) configure() error {
 		if err != nil {
 			return err
 		}
-		return t.requests(t.site.grounds[after.Name], all)
+		if err := t.requests(t.site.grounds[after.Name], all); err != nil {
+			return err
+		}
+		return t.generics(before, after)
 	})
 }
 
@@ -84,6 +87,9 @@ func (t *transition) newDevices(before, after *topo.NodePlan) (all []request, er
 		if err != nil {
 			return nil, err
 		}
+		if err := t.site.grounds[after.Name].makeTuns(d); err != nil {
+			return nil, err
+		}
 		all = append(all, t.makes(t.site, after.Name, d, kind))
 		if d.Table != 0 && !vrfs {
 			vrfs = true
@@ -119,6 +125,7 @@ func (t *transition) oldDevices(before, after *topo.NodePlan) (all []request) {
 		}
 		r := t.makes(t.was.site, before.Name, d, kind)
 		all = append(all, request{r.undo, func(b *batch) {
+			_ = t.was.site.grounds[before.Name].makeTuns(d) // else what follows says that there is none
 			r.do(b)
 			t.returned[spot{before.Name, d.Name}] = true
 		}})

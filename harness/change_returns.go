@@ -43,7 +43,7 @@ func (t *transition) returns() error {
 			if len(back) > 0 {
 				t.was.site.reroute(b, node.Name, gone, taken)
 			}
-			return errors.Join(ground.rtnl.do(b), t.was.site.carriers(back), t.was.site.impairPorts(back))
+			return errors.Join(ground.rtnl.do(b), t.was.site.retold(back), t.was.site.carriers(back), t.was.site.impairPorts(back))
 		})
 	}
 	return nil

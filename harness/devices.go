@@ -41,6 +41,9 @@ func (s *site) addDevices(b *batch, node *topo.NodePlan) ([]*topo.DevicePlan, er
 			return nil, err
 		}
 		kinds[d.Name], vrfs = kind, vrfs || d.Table != 0
+		if err := s.grounds[node.Name].makeTuns(d); err != nil {
+			return nil, err
+		}
 		b.addDevice(d, kind, s.indexes[spot{node.Name, d.Parent}], describe("make %s %s", d.Kind, d.Name))
 		if kind.Flood {
 			for _, remote := range d.Remotes {
@@ -82,6 +85,10 @@ func (b *batch) askVRFsFirst(v6 bool) {
 
 // addDevice makes an interface.
 func (b *batch) addDevice(d *topo.DevicePlan, kind *device.Kind, parent int, what func() string) {
+	if kind.Opens != 0 {
+		b.setTun(d, what)
+		return
+	}
 	b.begin(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ifinfo(d.Index, 0, 0))
 	b.text(unix.IFLA_IFNAME, d.Name)
 	if d.MAC != [6]byte{} {

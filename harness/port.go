@@ -146,7 +146,10 @@ func (p *Port) relink() error {
 	}
 	questions = unambiguous(questions, s, segment)
 	if s.isQuiet(voice) {
-		questions = nil
+		if err := p.node.ground.usable(p.index, s.asked(voice)...); err != nil {
+			return err
+		}
+		return p.node.ground.greets(s.device(voice))
 	}
 	if err := answered(questions); err != nil {
 		return err

@@ -29,7 +29,7 @@ func shapeOf(g *ground) (shape, error) {
 			write func(io.Writer) error
 		}{
 			{"links", s.lastingLinks}, {"routes", s.lastingRoutes}, {"policy routing rules", s.rules}, {"neighbours", s.permanentNeighbours},
-			{"neighbours answered for", s.proxies}, {"bridges", s.bridges}, {"xfrm", s.xfrm}, {"traffic control", s.traffic},
+			{"neighbours answered for", s.proxies}, {"bridges", s.bridges}, {"wireguard", s.lastingWireGuard}, {"xfrm", s.xfrm}, {"traffic control", s.traffic},
 			{"IPVS", s.balancing}, {"sets of ipset", s.sets}, {"nftables", s.lastingRules}, {"iptables", s.legacyRules},
 			{"sysctls", s.decisiveSysctls},
 		} {

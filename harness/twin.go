@@ -55,6 +55,10 @@ func (l *Lab) Twin() (*Lab, error) {
 			return nil, at(err, "twin: %s: do again what was done", d.what)
 		}
 	}
+	if err := l.holdTuns(twin); err != nil {
+		twin.Down()
+		return nil, at(err, "twin")
+	}
 	if err := l.compare(twin); err != nil {
 		twin.Down()
 		return nil, at(err, "twin")

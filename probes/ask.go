@@ -194,6 +194,7 @@ func (a *asking) nodes() (nodes []*harness.Node) {
 var unsent = []unix.Errno{
 	unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL, unix.EPERM,
 	unix.EMSGSIZE, unix.ENETDOWN, unix.EADDRNOTAVAIL,
+	unix.ENOKEY, unix.EDESTADDRREQ, // WireGuard's: no peer, or none whose endpoint is known
 }
 
 // refusedLocally ends the probe when err says that nothing was sent; any other

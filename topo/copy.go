@@ -11,6 +11,7 @@ type held struct {
 	name  string // of the interface, or of a switch's bridge
 	outer string // a switch's end
 	index int
+	id    int // as in DevicePlan
 	mac   [6]byte
 	addrs []netip.Prefix
 }
@@ -108,7 +109,7 @@ func (n *Node) hold(made *NodePlan, outers map[[2]string]string) {
 	for j := range n.ports {
 		port := made.Ports[j]
 		n.ports[j].held = &held{
-			name: port.Name, outer: outers[[2]string{made.Name, port.Name}], index: made.Devices[j].Index, mac: port.MAC, addrs: made.heldAddrs(j),
+			name: port.Name, outer: outers[[2]string{made.Name, port.Name}], index: made.Devices[j].Index, id: made.Devices[j].ID, mac: port.MAC, addrs: made.heldAddrs(j),
 		}
 	}
 	for j, d := range n.devices {

@@ -19,7 +19,7 @@ type Device struct {
 type DevicePlan struct {
 	Name string
 	// Kind is the kernel's word for what it is: veth (a port on a wire or a switch), vlan, vxlan, gre
-	// and so on (ports on such segments), bridge, bond, vrf, dummy.
+	// and so on (ports on such segments), bridge, bond, vrf, dummy, tun, tap.
 	Kind string
 	// Index is the interface's in its namespace; the ports are the first, from FirstIndex, but for
 	// those that were added to a lab that was up.
@@ -44,6 +44,8 @@ type DevicePlan struct {
 	Neighbours []NeighbourPlan
 	Table      int    // of a VRF
 	Mode       string // of a bond, in the kernel's words
+	// WireGuard are the key and the peers of a port on such a segment; nil of others.
+	WireGuard *WireGuardPlan
 }
 
 // NeighbourPlan is an address on a link, and the end of the tunnel that leads there.
@@ -87,6 +89,8 @@ type deviceKind struct {
 	joins bool
 	// mac says whether it has one.
 	mac bool
+	// bare says that it carries no frames but packets.
+	bare bool
 	// check reads what only this kind has; nil for nothing.
 	check func(p *planner, where string, at end, d *Device)
 }

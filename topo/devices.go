@@ -97,6 +97,8 @@ func (p *planner) planMembers(where string, at end, d *Device) {
 			p.wrong("%s: it is a port of itself: take it out", where)
 		case d.kind.joins && j < len(p.network.nodes[at.node].ports) && p.network.nodes[at.node].ports[j].segment.overlay.isBare():
 			p.wrong("%s: port %s is on a segment of %s, which carries packets and no frames: take it out", where, devices[j].Name, p.network.nodes[at.node].ports[j].segment.kind)
+		case d.kind.joins && j >= len(p.network.nodes[at.node].ports) && p.kindOf(end{at.node, j}).bare:
+			p.wrong("%s: port %s is a %s, which carries packets and no frames: take it out", where, devices[j].Name, devices[j].Kind)
 		case devices[j].Master != "":
 			p.wrong("%s: port %s is one of %s already: take it out of one", where, devices[j].Name, devices[j].Master)
 		default:

@@ -49,6 +49,7 @@ func (n *Network) Plan() (*Plan, error) {
 	}
 	p.plan.index = newIndex(p.plan, p.domains())
 	p.automaticRoutes()
+	p.planPeers()
 	return p.plan, nil
 }
 

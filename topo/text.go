@@ -117,14 +117,22 @@ func writePorts(w io.Writer, n *NodePlan) {
 		if !port.Receives.IsZero() {
 			name += " [receives: " + port.Receives.String() + "]"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, name, effectiveMTU(port.MTU), net.HardwareAddr(port.MAC[:]), list(port.Addrs))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, name, effectiveMTU(port.MTU), macText(port.MAC), list(port.Addrs))
 	}
 	for _, device := range n.ownDevices() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, device.title(n), effectiveMTU(device.MTU), net.HardwareAddr(device.MAC[:]), list(device.Addrs))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, device.title(n), effectiveMTU(device.MTU), macText(device.MAC), list(device.Addrs))
 	}
 	if len(n.Loopback) > 0 || len(n.Ports) == 0 {
 		fmt.Fprintf(w, "%s\t%s\tlo\t-\t-\t%s\n", n.Name, kind, list(n.Loopback))
 	}
+}
+
+// macText is a MAC, "-" for none.
+func macText(mac [6]byte) string {
+	if mac == [6]byte{} {
+		return orNone("")
+	}
+	return net.HardwareAddr(mac[:]).String()
 }
 
 // title is the device's name, what it is, and of which interfaces.

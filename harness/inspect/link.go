@@ -100,6 +100,9 @@ func linkOf(link netlink.Link) Link {
 	if bridge, ok := link.(*netlink.Bridge); ok {
 		l.Snoops = bridge.MulticastSnooping != nil && *bridge.MulticastSnooping
 	}
+	if tun, ok := link.(*netlink.Tuntap); ok {
+		l.Kind = tun.Mode.String()
+	}
 	if c := a.Statistics; c != nil {
 		l.Counters = Counters{Traffic{c.RxPackets, c.RxBytes, c.RxDropped, c.RxErrors}, Traffic{c.TxPackets, c.TxBytes, c.TxDropped, c.TxErrors}}
 	}

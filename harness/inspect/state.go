@@ -33,6 +33,8 @@ type State struct {
 	XfrmPolicies []XfrmPolicy
 	// Qdiscs are the queueing disciplines by which interfaces send that hold or drop packets.
 	Qdiscs []Qdisc
+	// WireGuard are the interfaces of that kind, with their peers.
+	WireGuard []WireGuard
 	// Lookups are the route lookups that were asked for.
 	Lookups map[Question]Lookup
 	// Sysctls are those that were asked for, by their path below /proc/sys; one that
@@ -75,6 +77,7 @@ func (ns Namespace) Read(name string) (*State, error) {
 		{"neighbours", func() (err error) { s.Neighbours, err = ns.Neighbours(); return err }},
 		{"policies of xfrm", func() (err error) { s.XfrmPolicies, err = ns.XfrmPolicies(); return err }},
 		{"queueing disciplines", func() (err error) { s.Qdiscs, err = ns.Qdiscs(); return err }},
+		{"peers of WireGuard", func() (err error) { s.WireGuard, err = ns.WireGuards(s.Links); return err }},
 		{"tables of iptables-legacy", func() error {
 			programs, err := ns.LegacyPrograms()
 			s.Legacy = len(programs) > 0

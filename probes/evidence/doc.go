@@ -53,6 +53,8 @@
 //	conntrack    dropped        connection tracking could not take it
 //	noreader     dropped        a rule gave it to a queue that no program reads
 //	tunnel       lost           what carries it was lost, or the tunnel's two ends do not fit
+//	nohandshake  not sent on    a peer of WireGuard does not answer
+//	notallowed   not taken      WireGuard allows no peer the address
 //	mtu          too large      the packet is too large
 //	ttl          dropped        the TTL expired
 //	rpfilter     not accepted   the source may not come in there

@@ -35,6 +35,8 @@ const (
 	Conntrack    Kind = "conntrack"    // connection tracking could not take it
 	NoReader     Kind = "noreader"     // a rule gave it to a queue that no program reads
 	Tunnel       Kind = "tunnel"       // what carries it was lost, or the tunnel's two ends do not fit
+	NoHandshake  Kind = "nohandshake"  // a peer of WireGuard does not answer
+	NotAllowed   Kind = "notallowed"   // WireGuard allows no peer the address
 	MTU          Kind = "mtu"          // the packet is too large
 	TTL          Kind = "ttl"          // the TTL expired
 	RPFilter     Kind = "rpfilter"     // the source may not come in there

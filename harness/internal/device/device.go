@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
 )
 
 // Kind is all that is known of making a kind of interface.
@@ -29,10 +30,26 @@ type Kind struct {
 	Idle bool
 	// Speaks says that what its ports receive is the interface's: they have no address.
 	Speaks bool
+	// Opens is the mode in which /dev/net/tun makes it; 0 for what a message makes.
+	Opens uint16
+	// Generic is what the kernel is told besides once it is there; nil for nothing.
+	Generic *Generic
+}
+
+// Generic is a command of a family of generic netlink.
+type Generic struct {
+	Family           string
+	Version, Command uint8
+	// Set are the requests that make an interface what a plan has, of one that was nil,
+	// or otherwise.
+	Set func(was, d *topo.DevicePlan) []Attributes
+	// Greet are those that have one which went up again speak to the others, who may have
+	// asked in vain and wait before they do so again.
+	Greet func(d *topo.DevicePlan) []Attributes
 }
 
 // kinds are the rows.
-var kinds = []*Kind{bridge, bond, vrf, dummy, vlan, vxlan, geneve, gre, ip6gre, ipip, sit, macvlan, ipvlan}
+var kinds = []*Kind{bridge, bond, vrf, dummy, vlan, vxlan, geneve, gre, ip6gre, ipip, sit, macvlan, ipvlan, wireguard, tun, tap}
 
 // Of is the row of a kind.
 func Of(name string) (*Kind, error) {
@@ -54,6 +71,14 @@ func (a *Attributes) Bytes(kind uint16, value []byte) {
 	for len(*a)%4 != 0 {
 		*a = append(*a, 0)
 	}
+}
+
+// Nested adds one that is a list of others. In a list without kinds that is 0.
+func (a *Attributes) Nested(kind uint16, list Attributes) { a.Bytes(kind|unix.NLA_F_NESTED, list) }
+
+// U16 adds a number of two bytes.
+func (a *Attributes) U16(kind uint16, value uint16) {
+	a.Bytes(kind, binary.NativeEndian.AppendUint16(nil, value))
 }
 
 // U8 adds a number of one byte.

@@ -13,11 +13,13 @@ func TestEveryDeclaredKindIsMade(t *testing.T) {
 	t.Parallel()
 	network := topo.New("all")
 	core := network.Switch("core", "192.0.2.0/24")
-	r := network.Router("r", core, core.As("eth1"), network.VXLAN("vx", core, 1), network.VLAN("vl", core, 2), network.MACVLAN("mv", core))
+	r := network.Router("r", core, core.As("eth1"), network.VXLAN("vx", core, 1), network.VLAN("vl", core, 2), network.MACVLAN("mv", core), network.WireGuard("wg", core))
 	r.Bond("bond0", topo.ActiveBackup, core.As("eth1"))
 	r.Bridge("br0")
 	r.VRF("v", 10)
 	r.Dummy("d0")
+	r.Tun("tun0")
+	r.Tap("tap0")
 	plan, err := network.Plan()
 	if err != nil {
 		t.Fatal(err)
@@ -42,8 +44,8 @@ func TestEveryDeclaredKindIsMade(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 7 {
-		t.Errorf("%d kinds were declared, of 7", len(seen))
+	if len(seen) != 10 {
+		t.Errorf("%d kinds were declared, of 10", len(seen))
 	}
 	if _, err := device.Of("teapot"); err == nil {
 		t.Error("there are no teapots")

@@ -43,6 +43,8 @@ var order = []*row{
 	&noAnswer,
 	&notFlooded,
 	&lost,
+	&noHandshake,
+	&notAllowed,
 	&xdp,
 	&tunnel,
 	&wrongMAC,

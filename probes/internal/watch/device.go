@@ -46,7 +46,7 @@ func (p *point) readDevices() {
 var (
 	upperKinds  = []string{"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"}
 	tunnelKinds = []string{
-		"wireguard", "gre", "gretap", "ip6gre", "ip6gretap", "vxlan", "geneve", "ipip", "sit", "ip6tnl", "vti", "vti6", "xfrm", "tun", "erspan", "bareudp",
+		"wireguard", "gre", "gretap", "ip6gre", "ip6gretap", "vxlan", "geneve", "ipip", "sit", "ip6tnl", "vti", "vti6", "xfrm", "tuntap", "erspan", "bareudp",
 	}
 )
 

@@ -1,0 +1,212 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nstest/nstest/harness/internal/device"
+	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
+)
+
+const tunPath = "/dev/net/tun"
+
+// openTun opens an interface of the calling thread's namespace for its packets, each a Read,
+// without a header before them. With an index it is made, and stays when it is closed.
+func openTun(name string, mode uint16, index int) (*os.File, error) {
+	fd, err := unix.Open(tunPath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w: modprobe tun, and let this user read and write it", tunPath, err)
+	}
+	err = attachTun(fd, name, mode, index)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+func attachTun(fd int, name string, mode uint16, index int) error {
+	if index != 0 {
+		if err := unix.IoctlSetPointerInt(fd, unix.TUNSETIFINDEX, index); err != nil {
+			return err
+		}
+		mode |= unix.IFF_TUN_EXCL
+	}
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	request.SetUint16(mode | unix.IFF_NO_PI)
+	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil || index == 0 {
+		return err
+	}
+	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
+}
+
+// makeTuns makes the interfaces of a node that programs open.
+func (g *ground) makeTuns(devices ...*topo.DevicePlan) error {
+	var own []*topo.DevicePlan
+	for _, d := range devices {
+		if opens(d.Kind) != 0 {
+			own = append(own, d)
+		}
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	return once(g.enter, func() error {
+		for _, d := range own {
+			file, err := openTun(d.Name, opens(d.Kind), d.Index)
+			if err != nil {
+				return at(err, "make %s %s", d.Kind, d.Name)
+			}
+			_ = file.Close()
+		}
+		return nil
+	})
+}
+
+// opens is how an interface of a kind is opened; 0 for one that is none of /dev/net/tun.
+func opens(name string) uint16 {
+	if kind, err := device.Of(name); name != topo.PortKind && err == nil {
+		return kind.Opens
+	}
+	return 0
+}
+
+// OpenTun opens an interface that the node has of topo's Tun or Tap. Each Read of the file is
+// a packet, or frame, that the node sends there, whose checksums are whole, and each Write one
+// that it gets. It returns when the interface has its carrier, and its addresses work. Only
+// one has it open at a time. A program may be handed the file (Cmd.ExtraFiles). It is closed
+// when the lab goes down.
+func (n *Node) OpenTun(name string) (*os.File, error) {
+	file, err := n.openTun(name)
+	if err != nil {
+		return nil, at(err, "node %s: open %s", n.name, name)
+	}
+	n.lab.OnDown(func() { _ = file.Close() })
+	return file, nil
+}
+
+func (n *Node) openTun(name string) (file *os.File, err error) {
+	if n.lab.attached {
+		return nil, errNotOurs
+	}
+	d, has := n.planned().Device(name)
+	if !has || opens(d.Kind) == 0 {
+		return nil, errors.New("the node has no such interface of Tun or Tap: declare it")
+	}
+	err = once(n.ground.enter, func() (err error) {
+		file, err = openTun(name, opens(d.Kind), 0)
+		return err
+	})
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return nil, fmt.Errorf("%w: somebody has it open already", err)
+	case err != nil:
+		return nil, err
+	}
+	if err := n.ground.usable(d.Index, addrsOf(d.Addrs)...); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// serveBound is how long a function that serves an interface may go on when the lab is down.
+const serveBound = 5 * time.Second
+
+// ServeTun has a function of the test serve an interface that the node has of topo's Tun or
+// Tap: see OpenTun for what it reads and writes. When the lab goes down reading ends with
+// os.ErrClosed; when the function returns, the interface loses its carrier. The test fails with the
+// function's error, unless that is of a lab that went down. A twin of the lab calls the
+// function once more, for its own interface.
+func (n *Node) ServeTun(name string, serve func(packets io.ReadWriter) error) error {
+	if serve == nil {
+		return at(errNoFunction, "node %s: serve %s", n.name, name)
+	}
+	return n.did(at(n.serveTun(name, serve), "serve %s", name), func(n *Node) error { return n.serveTun(name, serve) })
+}
+
+func (n *Node) serveTun(name string, serve func(packets io.ReadWriter) error) error {
+	file, err := n.openTun(name)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		defer file.Close()
+		ended <- serve(file)
+	}()
+	n.lab.OnDown(func() {
+		_ = file.Close()
+		select {
+		case err = <-ended:
+		case <-time.After(serveBound):
+			err = fmt.Errorf("it goes on %s after the lab went down: end it when reading fails", serveBound)
+		}
+		if err != nil && !errors.Is(err, os.ErrClosed) && !errors.Is(err, unix.EBADFD) { // that is of an interface which was taken away
+			n.lab.test().Errorf("node %s: what serves %s: %v", n.name, name, err)
+		}
+	})
+	return nil
+}
+
+// test is the lab's; a twin has it once it is made.
+func (l *Lab) test() TB {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tb
+}
+
+// setTun gives an interface that was opened what others get when they are made. One without
+// frames makes up no address by itself, which would be by chance.
+func (b *batch) setTun(d *topo.DevicePlan, what func() string) {
+	const modeNone = 1 // IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
+	b.begin(unix.RTM_NEWLINK, 0, ifinfo(d.Index, 0, 0))
+	if d.MAC != [6]byte{} {
+		b.attr(unix.IFLA_ADDRESS, d.MAC[:])
+	}
+	if d.MTU != 0 {
+		b.u32(unix.IFLA_MTU, uint32(d.MTU))
+	}
+	if d.MAC == [6]byte{} && !noIPv6() {
+		families := b.nest(unix.IFLA_AF_SPEC)
+		ipv6 := b.nest(unix.AF_INET6)
+		b.attr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{modeNone})
+		ipv6()
+		families()
+	}
+	b.end(what)
+}
+
+// holdTuns has a twin's interfaces of Tun and Tap open where the lab's are, by whomever: what
+// the kernel has at an interface depends on its carrier.
+func (l *Lab) holdTuns(twin *Lab) error {
+	for _, node := range l.now().nodes {
+		other := twin.now().byName[node.name]
+		for _, d := range node.planned().Devices {
+			if opens(d.Kind) == 0 {
+				continue
+			}
+			mine, err := node.ground.isUp(d.Index)
+			if err != nil {
+				return err
+			}
+			its, err := other.ground.isUp(d.Index)
+			if err != nil {
+				return err
+			}
+			if mine && !its {
+				if _, err := other.OpenTun(d.Name); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
