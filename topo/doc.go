@@ -49,11 +49,11 @@
 // # Devices
 //
 // A port's interface may be given any name (Segment.As), and a node has interfaces of its
-// own: Bridge, Bond, VRF, Dummy. A bridge joins the segments of its ports: prefixes of one
+// own: Bridge, Bond, VRF, Dummy, Tun, Tap. A bridge joins the segments of its ports: prefixes of one
 // are for all, and what addresses the ports have are the bridge's; so with a bond. A VRF is
 // routed by itself: no route leads from one to another that the declaration does not give.
-// VXLAN, VLAN, MACVLAN, IPVLAN, Geneve, GRE, IPIP and SIT are segments over another, on which their
-// nodes have a port too.
+// VXLAN, VLAN, MACVLAN, IPVLAN, Geneve, GRE, IPIP, SIT and WireGuard are segments over another, on
+// which their nodes have a port too.
 // NodePlan.Devices has all interfaces, the ports first.
 //
 // # Mistakes
