@@ -110,7 +110,8 @@ func (n *Node) openTun(name string) (file *os.File, err error) {
 	case err != nil:
 		return nil, err
 	}
-	if err := n.ground.usable(d.Index, addrsOf(d.Addrs)...); err != nil {
+	own := n.lab.now().site.linkLocals(spot{n.name, name})
+	if err := n.ground.usable(d.Index, append(own, addrsOf(d.Addrs)...)...); err != nil {
 		_ = file.Close()
 		return nil, err
 	}
