@@ -124,7 +124,8 @@ func prepare() error {
 	}
 	for _, words := range []string{
 		"/bin/busybox --install -s", // it leaves what is there already
-		"/sbin/modprobe -a virtio_pci virtio_console virtio_rng",
+		"/sbin/modprobe -a virtio_pci virtio_console virtio_rng tun",
+		"/bin/busybox chmod 666 /dev/net/tun", // as udev has it
 		"/sbin/ip link set lo up",
 	} {
 		args := strings.Fields(words)
