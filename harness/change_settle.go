@@ -65,6 +65,9 @@ func (s *site) carriers(ports []spot) error {
 // usable waits for an interface's addresses, and has its neighbours forget them.
 func (t *transition) usable(where spot) error {
 	d := t.site.device(where)
+	if opens(d.Kind) != 0 {
+		return t.site.grounds[where.node].settleTun(d)
+	}
 	addrs := append(addrsOf(d.Addrs), t.site.linkLocals(where)...)
 	if err := t.site.grounds[where.node].usable(d.Index, addrs...); err != nil {
 		return err

@@ -80,11 +80,11 @@ func (t *transition) generics(before, after *topo.NodePlan) error {
 	for i := range after.Devices {
 		d := &after.Devices[i]
 		was := byIndex(before, d.Index)
-		if err := g.tells(was, d); err != nil {
-			return err
-		}
 		if was != nil { // else it goes with the interface
 			t.did(func() error { return g.tells(d, was) })
+		}
+		if err := g.tells(was, d); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -49,7 +49,10 @@ func (s *site) ready() error {
 	if err := s.routed(questions); err != nil {
 		return err
 	}
-	return s.usable(alone)
+	if err := s.usable(alone); err != nil {
+		return err
+	}
+	return s.settleTuns()
 }
 
 // usable returns when the IPv6 addresses of interfaces work that nobody can ask for.

@@ -70,12 +70,38 @@ func (g *ground) makeTuns(devices ...*topo.DevicePlan) error {
 	})
 }
 
+// settleTuns waits for what the kernel has of interfaces that nobody has open yet.
+func (s *site) settleTuns() error {
+	for i := range s.plan.Nodes {
+		node := &s.plan.Nodes[i]
+		for j := range node.Devices {
+			if d := &node.Devices[j]; opens(d.Kind) != 0 {
+				if err := s.grounds[node.Name].settleTun(d); err != nil {
+					return at(err, "%s: %s", title(node), d.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (g *ground) settleTun(d *topo.DevicePlan) error {
+	if noIPv6() {
+		return nil
+	}
+	return g.settled(d.Index, addrsOf(d.Addrs)...)
+}
+
 // opens is how an interface of a kind is opened; 0 for one that is none of /dev/net/tun.
 func opens(name string) uint16 {
-	if kind, err := device.Of(name); name != topo.PortKind && err == nil {
-		return kind.Opens
+	if name == topo.PortKind {
+		return 0
 	}
-	return 0
+	kind, err := device.Of(name)
+	if err != nil {
+		return 0 // none that was made
+	}
+	return kind.Opens
 }
 
 // OpenTun opens an interface that the node has of topo's Tun or Tap. Each Read of the file is

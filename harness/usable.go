@@ -18,6 +18,11 @@ func (g *ground) usable(index int, addrs ...netip.Addr) error {
 	if up, err := g.isUp(index); err != nil || !up {
 		return err
 	}
+	return g.settled(index, addrs...)
+}
+
+// settled is usable of an interface whether or not it is up.
+func (g *ground) settled(index int, addrs ...netip.Addr) error {
 	start := time.Now()
 	for _, addr := range addrs {
 		if addr.Is4() {

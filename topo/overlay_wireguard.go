@@ -109,17 +109,19 @@ func (p *planner) planPeers() {
 		if segment.overlay != wireguardOverlay {
 			continue
 		}
-		for _, at := range p.ends[i] {
+		all := make([]WireGuardPeer, len(p.ends[i]))
+		for k, at := range p.ends[i] {
+			node := &p.plan.Nodes[at.node]
+			d := &node.Devices[at.port]
+			all[k] = WireGuardPeer{node.Name, d.WireGuard.Key.Public(), netip.AddrPortFrom(d.Local, uint16(d.ID)), hostsOf(d.Addrs)}
+		}
+		for k, at := range p.ends[i] {
 			own := &p.plan.Nodes[at.node].Devices[at.port]
-			for _, other := range p.ends[i] {
-				if other == at {
-					continue
+			for other, peer := range all {
+				if other != k {
+					peer.Allowed = slices.Clone(peer.Allowed)
+					own.WireGuard.Peers = append(own.WireGuard.Peers, peer)
 				}
-				theirs := &p.plan.Nodes[other.node].Devices[other.port]
-				own.WireGuard.Peers = append(own.WireGuard.Peers, WireGuardPeer{
-					Node: p.plan.Nodes[other.node].Name, Key: theirs.WireGuard.Key.Public(),
-					Endpoint: netip.AddrPortFrom(theirs.Local, uint16(theirs.ID)), Allowed: hostsOf(theirs.Addrs),
-				})
 			}
 			p.allowRoutes(at, own)
 		}

@@ -3,6 +3,7 @@ package inspect
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -70,10 +71,13 @@ func (ns Namespace) WireGuards(links []Link) (all []WireGuard, err error) {
 		}
 		for _, l := range links {
 			w, err := readWireGuard(int(family.ID), l.Index)
-			if err != nil {
+			switch {
+			case errors.Is(err, unix.ENODEV): // it has gone since
+			case err != nil:
 				return fmt.Errorf("%s: %w", l.Name, err)
+			default:
+				all = append(all, w)
 			}
-			all = append(all, w)
 		}
 		return nil
 	})
