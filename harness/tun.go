@@ -1,12 +1,14 @@
 package harness
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"github.com/mdlayher/netlink"
 	"github.com/nstest/nstest/harness/internal/device"
 	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
@@ -124,7 +126,7 @@ func (n *Node) openTun(name string) (file *os.File, err error) {
 	}
 	d, has := n.planned().Device(name)
 	if !has || opens(d.Kind) == 0 {
-		return nil, errors.New("the node has no such interface of Tun or Tap: declare it")
+		return nil, errNoTun
 	}
 	err = once(n.ground.enter, func() (err error) {
 		file, err = openTun(name, opens(d.Kind), 0)
@@ -136,13 +138,83 @@ func (n *Node) openTun(name string) (file *os.File, err error) {
 	case err != nil:
 		return nil, err
 	}
-	own := n.lab.now().site.linkLocals(spot{n.name, name})
-	if err := n.ground.usable(d.Index, append(own, addrsOf(d.Addrs)...)...); err != nil {
+	if err := n.awaitTun(d); err != nil {
 		_ = file.Close()
 		return nil, err
 	}
 	return file, nil
 }
+
+// awaitTun returns when a first packet passes on an interface that was opened.
+func (n *Node) awaitTun(d *topo.DevicePlan) error {
+	start := time.Now()
+	active, err := n.ground.isActive(d.Index)
+	for ; !active && err == nil; active, err = n.ground.isActive(d.Index) {
+		if time.Since(start) > controlBound {
+			return fmt.Errorf("the kernel has not acted on its carrier after %s", controlBound)
+		}
+		pause(controlPause)
+	}
+	if err != nil {
+		return err
+	}
+	own := n.lab.now().site.linkLocals(spot{n.name, d.Name})
+	return n.ground.usable(d.Index, append(own, addrsOf(d.Addrs)...)...)
+}
+
+// isActive says whether an interface has a carrier that the kernel has acted upon: until then it
+// has no queue (noop), and what is sent there is lost.
+func (g *ground) isActive(index int) (bool, error) {
+	b := &batch{keep: true}
+	b.getLink(index, describe("look at link"))
+	if err := g.rtnl.do(b); err != nil {
+		return false, err
+	}
+	const flags, attributes = unix.NLMSG_HDRLEN + 8, unix.NLMSG_HDRLEN + unix.SizeofIfInfomsg
+	for _, answer := range b.answers {
+		if len(answer) < attributes || binary.NativeEndian.Uint16(answer[4:]) != unix.RTM_NEWLINK || binary.NativeEndian.Uint32(answer[flags:])&unix.IFF_LOWER_UP == 0 {
+			continue
+		}
+		list, err := netlink.NewAttributeDecoder(answer[attributes:])
+		if err != nil {
+			return false, err
+		}
+		for list.Next() {
+			if list.Type() == unix.IFLA_QDISC {
+				return list.String() != "noop", nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// Opened holds when a program has an interface open that the node has of topo's Tun or Tap, and
+// a first packet passes there.
+func Opened(name string) Ready {
+	return Ready{
+		what: "having " + name + " open",
+		check: func(p *program) error {
+			n := p.cmd.node
+			d, _ := n.planned().Device(name)
+			active, err := n.ground.isActive(d.Index)
+			if err == nil && !active {
+				err = errors.New("nobody has")
+			}
+			if err != nil {
+				return err
+			}
+			return n.awaitTun(d)
+		},
+		before: func(p *program) error {
+			if d, has := p.cmd.node.planned().Device(name); !has || opens(d.Kind) == 0 {
+				return fmt.Errorf("%s: %w", name, errNoTun)
+			}
+			return nil
+		},
+	}
+}
+
+var errNoTun = errors.New("the node has no such interface of Tun or Tap: declare it")
 
 // serveBound is how long a function that serves an interface may go on when the lab is down.
 const serveBound = 5 * time.Second

@@ -115,7 +115,6 @@ func TestReflects(t *testing.T) {
 		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = os.Stdout.WriteString("it is open\n")
 		t.Log(reflect(os.NewFile(uintptr(fd), name)))
 	}
 }
@@ -179,7 +178,7 @@ var _ = Describe("an interface that a program is", func() {
 
 	It("is a program's that opens it by its name", func() {
 		lab := up(cloud())
-		harness.Start(GinkgoTB(), reflecting(lab.Node("r"), "tun0"), harness.Printed("it is open"))
+		harness.Start(GinkgoTB(), reflecting(lab.Node("r"), "tun0"), harness.Opened("tun0"))
 		echoed(lab.Node("pc"), "to a program")
 		twin, err := lab.Twin()
 		Expect(err).NotTo(HaveOccurred())
