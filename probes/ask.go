@@ -110,6 +110,9 @@ func askAddr(ctx context.Context, from *harness.Node, to Target, name string, ad
 		return Result{}, err
 	}
 	err = a.ask()
+	if crowded := a.crowded(err); crowded != nil {
+		return a.result, crowded
+	}
 	return a.result, err
 }
 

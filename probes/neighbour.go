@@ -1,13 +1,17 @@
 package probes
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
 )
 
 // enoughNeighbours refuses a survey that would fill half of the neighbour
@@ -36,6 +40,59 @@ func neighbourLimit(v6 bool) (limit int, known bool) {
 	}
 	limit, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	return limit, err == nil
+}
+
+// crowded is an error where the neighbour table is full, and the probe ended in a way in which it
+// then may: err is that of asking. What is seen of it meanwhile blames somebody who is innocent.
+func (a *asking) crowded(err error) error {
+	if !a.result.maybeCrowded(err) || !a.from.NeighbourTableFull(a.addr.Is6()) {
+		return nil
+	}
+	return &crowded{version(a.addr.Is6()), err}
+}
+
+// crowded is a probe's error where the neighbour table is full.
+type crowded struct {
+	version int
+	err     error // what the kernel said, or nil
+}
+
+func (c *crowded) Error() string {
+	text := fmt.Sprintf("the table of IPv%d neighbours is full, which is one for all namespaces of the machine, so nothing is said of the network:"+
+		" raise sysctl net.ipv%[1]d.neigh.default.gc_thresh3 on the machine (1024 unless it was set), or ask fewer pairs at once", c.version)
+	if c.err != nil {
+		text += " (" + c.err.Error() + ")"
+	}
+	return text
+}
+
+func (c *crowded) Unwrap() error { return c.err }
+
+// maybeCrowded says whether a probe ended so that a neighbour may have been missing, at the asker
+// or on the way.
+func (r *Result) maybeCrowded(err error) bool {
+	switch {
+	case err != nil:
+		return errors.Is(err, unix.ENOBUFS)
+	case r.Cause != nil:
+		return r.Cause.Kind == evidence.Neighbour || r.Cause.Kind == evidence.Unknown || r.Errno == unix.EINVAL
+	}
+	return r.Outcome == Silent || r.Outcome == Unsent && r.Errno == unix.EINVAL
+}
+
+// crowdedAny is an error where the table is full and any of a survey's probes may have been lost by
+// that; err is that of asking.
+func crowdedAny(tasks []*task, err error) error {
+	for _, v6 := range []bool{false, true} {
+		i := slices.IndexFunc(tasks, func(t *task) bool { return t.addr.Is6() == v6 && t.result.maybeCrowded(err) })
+		if i < 0 {
+			continue
+		}
+		if crowded := tasks[i].crowded(err); crowded != nil {
+			return crowded
+		}
+	}
+	return err
 }
 
 func version(v6 bool) int {

@@ -74,6 +74,9 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 	default:
 		err = askAll(ctx, tasks)
 	}
+	if !g.Watch {
+		err = crowdedAny(tasks, err)
+	}
 	if err == nil && !g.Watch {
 		err = g.prove(tasks)
 	}

@@ -280,6 +280,9 @@ func (a *asking) conclude(err error) error {
 		return err
 	}
 	a.prove()
+	if crowded := a.crowded(err); crowded != nil {
+		return crowded
+	}
 	if short && a.result.Cause.Kind != evidence.Unknown {
 		return nil
 	}

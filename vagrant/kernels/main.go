@@ -33,13 +33,14 @@ func main() {
 	kernels := flag.String("kernels", "5.10 6.1 6.12", "the `versions`, with spaces between")
 	limit := flag.Duration("timeout", 20*time.Minute, "how long a suite may take on a kernel")
 	user := flag.Bool("user", false, "run them as an ordinary user")
+	sysctls := flag.String("sysctls", "", "what a guest's sysctls are, `key=value` with spaces or commas between")
 	flag.Parse()
 	packages, arguments := split(flag.Args())
 	// Whoever started this is gone when it gets SIGTERM: see prctl(2).
 	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
-	m := matrix{kernels: strings.Fields(*kernels), packages: packages, arguments: arguments, limit: *limit, user: *user}
+	m := matrix{kernels: strings.Fields(*kernels), packages: packages, arguments: arguments, limit: *limit, user: *user, sysctls: *sysctls}
 	ok, err := m.main(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
@@ -68,7 +69,7 @@ type matrix struct {
 	kernels, packages, arguments []string
 	limit                        time.Duration
 	user                         bool
-	scratch, reports             string
+	scratch, reports, sysctls    string
 }
 
 // suite is a package with its test binary.
@@ -183,7 +184,7 @@ func (m matrix) run(ctx context.Context, kernel string, s suite) cell {
 	defer log.Close()
 	file := filepath.Join(dir, "report.json")
 	cmd := exec.CommandContext(ctx, filepath.Join(m.scratch, "vmtest"), append([]string{
-		"-kernel", kernel, fmt.Sprintf("-user=%t", m.user), s.binary, "-test.timeout=" + m.limit.String(), "-ginkgo.v", "-ginkgo.no-color",
+		"-kernel", kernel, fmt.Sprintf("-user=%t", m.user), "-sysctls=" + m.sysctls, s.binary, "-test.timeout=" + m.limit.String(), "-ginkgo.v", "-ginkgo.no-color",
 		"-ginkgo.json-report=" + file, "-ginkgo.junit-report=" + filepath.Join(dir, "junit.xml"),
 	}, m.arguments...)...)
 	cmd.Dir = s.dir

@@ -64,6 +64,9 @@ func runGuest() error {
 	if files.to, err = openPort(portFiles); err != nil {
 		return err
 	}
+	if err := setSysctls(j.Sysctls); err != nil {
+		return err
+	}
 	code, err := j.run(&output)
 	if err != nil {
 		return err
@@ -79,6 +82,38 @@ func runGuest() error {
 	// this machine when it has all.
 	<-time.After(time.Minute)
 	return errors.New("the host did not take all that was sent")
+}
+
+// guestVar tells a test that nobody else uses the machine, which ends with it.
+const guestVar = "NSTEST_GUEST"
+
+// setSysctls gives the guest sysctls. Those of a module have it loaded.
+func setSysctls(all []string) error {
+	for _, one := range all {
+		key, value, ok := strings.Cut(one, "=")
+		if !ok {
+			return fmt.Errorf("sysctl %q: it has no value", one)
+		}
+		if strings.HasPrefix(key, "net.bridge.") {
+			if err := runProgram("/sbin/modprobe br_netfilter"); err != nil {
+				return err
+			}
+		}
+		if err := os.WriteFile("/proc/sys/"+strings.ReplaceAll(key, ".", "/"), []byte(value), 0); err != nil {
+			return fmt.Errorf("sysctl %s: %w", one, err)
+		}
+	}
+	return nil
+}
+
+// runProgram runs a program, as init.
+func runProgram(words string) error {
+	args := strings.Fields(words)
+	code, err := host.RunAsInit(args[0], args, &syscall.ProcAttr{Dir: "/", Files: []uintptr{0, 1, 2}})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s: status %d", words, code)
+	}
+	return err
 }
 
 // counter counts what is written.
@@ -128,13 +163,8 @@ func prepare() error {
 		"/bin/busybox chmod 666 /dev/net/tun", // as udev has it
 		"/sbin/ip link set lo up",
 	} {
-		args := strings.Fields(words)
-		code, err := host.RunAsInit(args[0], args, &syscall.ProcAttr{Dir: "/", Files: []uintptr{0, 1, 2}})
-		if err != nil {
+		if err := runProgram(words); err != nil {
 			return err
-		}
-		if code != 0 {
-			return fmt.Errorf("%s: status %d", words, code)
 		}
 	}
 	return nil
@@ -188,7 +218,7 @@ func (j job) run(port io.Writer) (int, error) {
 	}
 	code, err := host.RunAsInit(j.Binary, append([]string{j.Binary}, j.Args...), &syscall.ProcAttr{
 		Dir:   j.Dir,
-		Env:   append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "TMPDIR=/tmp", "PWD=" + j.Dir}, j.Env...),
+		Env:   append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "TMPDIR=/tmp", "PWD=" + j.Dir, guestVar + "=1"}, j.Env...),
 		Files: []uintptr{null.Fd(), w.Fd(), w.Fd()},
 		Sys:   &syscall.SysProcAttr{Credential: &who},
 	})

@@ -21,6 +21,8 @@ type job struct {
 	Make []string
 	// User says to run it as an ordinary user.
 	User bool
+	// Sysctls are what the guest's are, each "net.ipv4.ip_forward=1".
+	Sysctls []string
 }
 
 // passed are the variables that the guest gets, besides NSTEST_*.

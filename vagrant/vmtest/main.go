@@ -28,6 +28,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nstest/nstest/vagrant/internal/cache"
@@ -44,6 +45,7 @@ type options struct {
 	limit   time.Duration
 	console bool
 	user    bool
+	sysctls string
 }
 
 // statusLost is the exit status when the test's own is not known.
@@ -62,6 +64,7 @@ func main() {
 	flag.DurationVar(&o.limit, "limit", 0, "how long the guest may take; else the test's -timeout and half a minute")
 	flag.BoolVar(&o.console, "console", false, "show the guest's console on standard error")
 	flag.BoolVar(&o.user, "user", false, "run the test as an ordinary user")
+	flag.StringVar(&o.sysctls, "sysctls", "", "what the guest's sysctls are, `key=value` with spaces or commas between")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: vmtest [flags] TEST-BINARY [ARGUMENT...]")
 		flag.PrintDefaults()
@@ -113,7 +116,7 @@ func (o options) test(ctx context.Context, m machine, base, initrd string, args 
 		return 0, err
 	}
 	j := newJob(args[0], args[1:], cwd, os.Environ())
-	j.User, m.initrd = o.user, initrd
+	j.User, j.Sysctls, m.initrd = o.user, strings.FieldsFunc(o.sysctls, func(r rune) bool { return r == ' ' || r == ',' }), initrd
 	if err := writeInitrd(m.initrd, base, &j); err != nil {
 		return 0, err
 	}

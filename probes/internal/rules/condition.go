@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
-	"golang.org/x/sys/unix"
 )
 
 // Field is what of a packet a Condition asks for.
@@ -170,7 +169,7 @@ func (e *Extension) kind(field Field, mask uint16, not bool) {
 		return
 	}
 	asked := Asked{Field: field, Mask: everyBit}
-	for kind := range uint32(unix.RTN_XRESOLVE + 1) {
+	for kind := range uint32(16) {
 		if mask&(1<<kind) != 0 {
 			asked.Among = append(asked.Among, exactly(kind)...)
 		}
