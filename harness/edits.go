@@ -148,11 +148,19 @@ func (l *Lab) forget(s *site, at spot, addrs ...netip.Addr) error {
 		if given {
 			continue
 		}
-		b := new(batch)
-		b.forgetNeighbour(s.indexes[at], addr, describe("forget neighbour %s of %s", addr, at.node))
-		if err := s.grounds[at.node].rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := s.forget(at, addr); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// forget makes an interface forget its entry for an address, where it has one.
+func (s *site) forget(at spot, addr netip.Addr) error {
+	b := new(batch)
+	b.forgetNeighbour(s.indexes[at], addr, describe("forget neighbour %s of %s", addr, at.node))
+	if err := s.grounds[at.node].rtnl.do(b); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
 	}
 	return nil
 }

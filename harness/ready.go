@@ -29,7 +29,7 @@ func (s *site) ready() error {
 		return err
 	}
 	var questions []question
-	var alone []spot
+	var alone, quiet []spot
 	hearing := s.hearing()
 	for i := range s.plan.Segments {
 		if segment := &s.plan.Segments[i]; s.plan.Link(segment.Name) == segment.Name {
@@ -38,7 +38,7 @@ func (s *site) ready() error {
 				heard := *link
 				heard.Ports = group
 				alone = append(alone, lonely(hearing, group)...)
-				alone = append(alone, s.quiet(group)...)
+				quiet = append(quiet, s.quiet(group)...)
 				questions = append(questions, s.questions(&heard)...)
 			}
 		}
@@ -49,10 +49,37 @@ func (s *site) ready() error {
 	if err := s.routed(questions); err != nil {
 		return err
 	}
-	if err := s.usable(alone); err != nil {
+	if err := s.usable(append(alone, quiet...)); err != nil {
+		return err
+	}
+	if err := s.unheard(quiet); err != nil {
 		return err
 	}
 	return s.settleTuns()
+}
+
+// unheard has interfaces that tunnels are made on forget whom a kernel asked for too early: what
+// it sends by itself into a tunnel (a router solicitation) is a question for the other end at
+// once, which may not hear yet, and the next only comes a second later (retrans_time_ms).
+func (s *site) unheard(tunnels []spot) error {
+	for _, tunnel := range tunnels {
+		parent := s.device(tunnel).Parent
+		if parent == "" {
+			continue
+		}
+		below := s.voice(spot{tunnel.node, parent})
+		if s.isQuiet(below) {
+			continue
+		}
+		for _, peer := range s.peers(below) {
+			for _, addr := range addrsOf(s.device(peer).Addrs) {
+				if err := s.forget(below, addr); err != nil {
+					return at(err, "node %s", below.node)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // usable returns when the IPv6 addresses of interfaces work that nobody can ask for.

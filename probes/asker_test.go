@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,12 @@ func TestLinkLocalAddresses(t *testing.T) {
 	client, fw := lab.Node("client"), lab.Node("fw")
 	probes.Serve(t, fw, web, dns)
 	addr := linkLocalOf(t, fw, "lan")
-	for _, zone := range []string{"lan", "2"} {
+	link, err := client.Netlink().LinkByName("lan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := strconv.Itoa(link.Attrs().Index)
+	for _, zone := range []string{"lan", index} {
 		to := addr.WithZone(zone)
 		grid := probes.Grid{From: []*harness.Node{client}, To: []probes.Target{to}}
 		for _, p := range []probes.Probe{icmp, web, dns} {
@@ -140,7 +146,7 @@ func TestLinkLocalAddresses(t *testing.T) {
 		matrix, err := grid.Survey(t.Context())
 		matches(t, matrix, err, "  "+to.String()+"\nclient ok\n")
 	}
-	if r := ask(t, client, addr.WithZone("2"), probes.UDP(9)); r.Outcome != probes.Refused || r.Sender != addr {
+	if r := ask(t, client, addr.WithZone(index), probes.UDP(9)); r.Outcome != probes.Refused || r.Sender != addr {
 		t.Errorf("%+v", r)
 	}
 }
