@@ -137,6 +137,15 @@ func TestWhatPasses(t *testing.T) {
 			t.Errorf("%#x: %s, passing %v", state, c, c.Passing)
 		}
 	}
+	for id, passes := range map[uint32]bool{42: true, 43: false} { // the other end's number
+		s := newScene(wire.UDP, false)
+		s.arrived("client")
+		s.on("client", "lan").Kind, s.on("client", "lan").Tunnel = "gre", inspect.Tunnel{ID: 42}
+		s.on("fw", "lan").Kind, s.on("fw", "lan").Tunnel = "gre", inspect.Tunnel{ID: id}
+		if c := Explain(s.Observation); c.Kind != evidence.Tunnel || c.Passing != passes {
+			t.Errorf("key %d: %s, passing %v", id, c, c.Passing)
+		}
+	}
 	s := newScene(wire.UDP, false)
 	s.arrived("fw")
 	s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, unix.NUD_INCOMPLETE)

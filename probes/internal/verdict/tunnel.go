@@ -30,6 +30,8 @@ var tunnel = row{
 			return p.unresolved() && p.mismatched(p.peers(), c)
 		},
 	},
+	// Where the ends fit, what carries it may wait for a neighbour below, as a second packet would.
+	passes:     func(p spot, _ evidence.Cause) bool { return !p.mismatched(p.peers(), new(evidence.Cause)) },
 	confirmed:  confirmation{otherwise: "the packet was seen to leave into the tunnel and nowhere else, and what its two ends have is read"},
 	unliftable: "what carries a tunnel is lost by no policy that was seen",
 }
