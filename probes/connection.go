@@ -65,7 +65,7 @@ func Connect(ctx context.Context, from *harness.Node, to Target, p Probe) (*Conn
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	w, err := watch.Of(watchedLabs(from, to)...)
+	w, err := watchOf(from, watchedLabs(from, to)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,6 +50,16 @@ func (a *asking) crowded(err error) error {
 		return nil
 	}
 	return &crowded{version(a.addr.Is6()), err}
+}
+
+// watchOf is the watch of labs. It sees by the loopback that packets are stamped, for which an older
+// kernel (5.10) wants an entry of IPv4's table as well.
+func watchOf(from *harness.Node, labs ...*harness.Lab) (*watch.Watch, error) {
+	w, err := watch.Of(labs...)
+	if errors.Is(err, unix.EINVAL) && from.NeighbourTableFull(false) {
+		return nil, &crowded{4, err}
+	}
+	return w, err
 }
 
 // crowded is a probe's error where the neighbour table is full.

@@ -56,7 +56,7 @@ func toWatch(ctx context.Context, from *harness.Node, to Target, p Probe) (w *wa
 	if addrs, name, err = addressesFor(from, to, p); err != nil {
 		return nil, nil, "", err
 	}
-	w, err = watch.Of(watchedLabs(from, to)...)
+	w, err = watchOf(from, watchedLabs(from, to)...)
 	return w, addrs, name, err
 }
 

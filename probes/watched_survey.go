@@ -51,7 +51,7 @@ func (g Grid) prove(tasks []*task) error {
 // watchTasks asks all tasks under the watch of the labs; the failure bundle of the first has
 // them by that name.
 func watchTasks(name string, labs []*harness.Lab, tasks []*task) error {
-	w, err := watch.Of(labs...)
+	w, err := watchOf(tasks[0].from, labs...)
 	if err != nil {
 		return err
 	}

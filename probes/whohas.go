@@ -69,7 +69,7 @@ func (q *whoHas) ask(ctx context.Context) (err error) {
 	if err = q.lookUp(); err != nil {
 		return err
 	}
-	if q.watch, err = watch.Of(q.from.Lab()); err != nil {
+	if q.watch, err = watchOf(q.from, q.from.Lab()); err != nil {
 		return err
 	}
 	// Of its packets a watch knows nothing; but what is lost meanwhile is lost to it.

@@ -90,7 +90,7 @@ func whoHears(ctx context.Context, from *harness.Node, link string, to netip.Add
 	if to.Is6() {
 		to = to.WithZone(link)
 	}
-	w, err := watch.Of(from.Lab())
+	w, err := watchOf(from, from.Lab())
 	if err != nil {
 		return a, err
 	}

@@ -99,14 +99,17 @@ var _ = Describe("the machine's table of neighbours, which namespaces share", Se
 		Expect(client.NeighbourTableFull(version == 6)).To(BeFalse())
 		crowd(filler)
 		Expect(client.NeighbourTableFull(version == 6)).To(BeTrue())
-		full := MatchError(And(
-			ContainSubstring("the table of IPv%d neighbours is full", version),
-			ContainSubstring("raise sysctl net.ipv%d.neigh.default.gc_thresh3", version),
-		))
+		says := func(version int) OmegaMatcher {
+			return MatchError(And(
+				ContainSubstring("the table of IPv%d neighbours is full", version),
+				ContainSubstring("raise sysctl net.ipv%d.neigh.default.gc_thresh3", version),
+			))
+		}
+		full := says(version)
 		_, err := probes.Ask(ctx, client, addr, p)
 		Expect(err).To(full, "Ask")
 		_, err = probes.Watch(ctx, client, addr, p)
-		Expect(err).To(full, "Watch")
+		Expect(err).To(Or(full, says(4)), "Watch, which may want an entry for the loopback")
 		for what, matcher := range map[string]interface {
 			Match(any) (bool, error)
 		}{
@@ -115,13 +118,13 @@ var _ = Describe("the machine's table of neighbours, which namespaces share", Se
 		} {
 			ok, err := matcher.Match(client)
 			Expect(ok).To(BeFalse(), what)
-			Expect(err).To(full, what)
+			Expect(err).To(Or(full, says(4)), what)
 		}
 		for _, watch := range []bool{false, true} {
 			grid := probes.Grid{From: []*harness.Node{client}, To: []probes.Target{addr}, Probes: []probes.Probe{p}, Watch: watch}
 			matrix, err := grid.Survey(ctx)
 			Expect(matrix).To(BeNil())
-			Expect(err).To(full, "a survey, watched: %v", watch)
+			Expect(err).To(Or(full, says(4)), "a survey, watched: %v", watch)
 		}
 	},
 		Entry(nil, probes.ICMP(), 4), Entry(nil, probes.ICMP(), 6),
