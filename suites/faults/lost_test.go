@@ -43,7 +43,7 @@ func asked(within time.Duration) []probes.Probe {
 // warm has the nodes know their neighbours for good.
 func (o office) warm(ctx context.Context) {
 	GinkgoHelper()
-	Expect(o.client).To(probes.Reach(o.server, probes.UDP(53).Within(time.Minute)).WithContext(ctx))
+	Expect(o.client).To(probes.Reach(o.server, probes.TCP(80).Within(time.Minute)).WithContext(ctx))
 	for _, node := range []*harness.Node{o.client, o.fw, o.server} {
 		known, err := node.Netlink().NeighList(0, netlink.FAMILY_V4)
 		Expect(err).NotTo(HaveOccurred())
