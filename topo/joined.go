@@ -49,6 +49,9 @@ func (p *planner) isOn(name string, segment int) bool {
 }
 
 func (p *planner) segmentNamed(name string) int {
+	if name == "" { // what is on none; one without a name is a mistake
+		return -1
+	}
 	return slices.IndexFunc(p.plan.Segments, func(s SegmentPlan) bool { return s.Name == name })
 }
 

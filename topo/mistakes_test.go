@@ -59,6 +59,10 @@ func TestMistakesInNames(t *testing.T) {
 	check(t, []mistake{
 		one("segment without a name: give it one", func(n *topo.Network) { n.Switch("") }),
 		one("node without a name: give it one", func(n *topo.Network) { n.Host("") }),
+		one("segment without a name: give it one", func(n *topo.Network) {
+			n.Switch("")
+			n.Host("a").Dummy("dummy0").Address("10.0.1.1/24") // which is on no segment either
+		}),
 		one("segment "+long+": the name has 64 bytes: shorten it to 63", func(n *topo.Network) { n.Switch(long) }),
 		one("node "+long+": the name has 64 bytes: shorten it to 63", func(n *topo.Network) { n.Host(long) }),
 		one(`node "a b": the name has white space or control characters: take them out`, func(n *topo.Network) { n.Host("a b") }),

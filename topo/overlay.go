@@ -22,8 +22,10 @@ type overlayKind struct {
 	over, carries family
 	// pair is what to do about more than two ends; "" where there may be any number.
 	pair string
-	// same says whether the kernel takes two of a node for one, and refuses the second: nil
-	// where segments of the kind over one another are told apart by their number.
+	// numbers says that of segments of the kind over the same one each has a number of its own.
+	numbers bool
+	// same says whether the kernel takes two of a node for one, and refuses the second; nil
+	// where it never does.
 	same func(a, b *DevicePlan) bool
 	// plan says what the kernel is told of a port; at is the node's interface on the
 	// segment below.
@@ -90,10 +92,7 @@ func (p *planner) checkOverlay(i int) {
 		p.wrong("%s: %s %d: it is between %d and %d", where, kind.what, segment.id, kind.first, kind.last)
 	}
 	for _, other := range p.network.segments[:i] {
-		if kind.same != nil {
-			break // a node tells: see checkSame
-		}
-		if other.overlay == kind && other.over == segment.over && other.id == segment.id {
+		if kind.numbers && other.overlay == kind && other.over == segment.over && other.id == segment.id {
 			p.wrong("%s: %s %d is that of segment %s: choose another", where, kind.what, segment.id, shown(other.name))
 		}
 	}

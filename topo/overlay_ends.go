@@ -1,6 +1,7 @@
 package topo
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -32,19 +33,26 @@ func (p *planner) checkSame(at end) {
 	kind := p.network.nodes[at.node].ports[at.port].segment.overlay
 	devices := p.plan.Nodes[at.node].Devices
 	own := &devices[at.port]
-	if kind.same == nil || !own.Local.IsValid() {
+	if kind.same == nil {
 		return
 	}
 	for j := range p.network.nodes[at.node].ports {
 		other := &devices[j]
-		if j == at.port || other.Kind != own.Kind || other.Segment == own.Segment || !other.Local.IsValid() || !kind.same(own, other) {
+		if j == at.port || other.Kind != own.Kind || !kind.same(own, other) || kind.pair != "" && other.Segment == own.Segment { // see checkEnds
 			continue
 		}
-		what := "has the same ends there"
+		what, todo := "has the same ends there", "choose another kind, or other nodes"
 		if kind.what != "" {
 			what += " and the same " + kind.what
 		}
-		p.wrong("%s: segment %s %s, and the kernel cannot tell the two apart: choose another kind, or other nodes", p.place(at), shown(other.Segment), what)
+		switch {
+		case other.Segment == own.Segment:
+			p.wrong("%s: the node is on it twice, and the kernel cannot tell the two apart: take one out", p.place(at))
+			continue
+		case kind.numbers:
+			what, todo = fmt.Sprintf("has %s %d as well", kind.what, own.ID), "choose another "+kind.what
+		}
+		p.wrong("%s: segment %s %s, and the kernel cannot tell the two apart: %s", p.place(at), shown(other.Segment), what, todo)
 	}
 }
 
@@ -70,7 +78,7 @@ func (p *planner) mesh(port *DevicePlan, at end) {
 
 // sameEnds says whether two tunnels have the same ends, and the same number.
 func sameEnds(a, b *DevicePlan) bool {
-	return a.ID == b.ID && a.Local == b.Local && slices.Equal(a.Remotes, b.Remotes)
+	return a.Local.IsValid() && a.ID == b.ID && a.Local == b.Local && slices.Equal(a.Remotes, b.Remotes)
 }
 
 // localOn is an address of a node's interface, of a family.

@@ -114,6 +114,25 @@ func TestMistakesInTunnels(t *testing.T) {
 			n.Node("a").Attach(blue)
 			n.Node("b").Attach(blue)
 		}),
+		one("node a: segment red: the node is on it twice, and the kernel cannot tell the two apart: take one out", func(n *topo.Network) {
+			pair(n, "10.0.0.0/24", func(core *topo.Segment) *topo.Segment { return n.GRE("red", core, 7, "10.0.1.0/24") })
+			n.Node("a").Attach(n.Segment("red"))
+		}),
+		one("node a: segment red: the node is on it twice, and the kernel cannot tell the two apart: take one out", func(n *topo.Network) {
+			pair(n, "10.0.0.0/24", func(core *topo.Segment) *topo.Segment { return n.VXLAN("red", core, 7, "10.0.1.0/24") })
+			n.Node("a").Attach(n.Segment("red"))
+		}),
+		one("node a: segment red: the node is on it twice, and the kernel cannot tell the two apart: take one out", func(n *topo.Network) {
+			pair(n, "10.0.0.0/24", func(core *topo.Segment) *topo.Segment { return n.VLAN("red", core, 7, "10.0.1.0/24") })
+			n.Node("a").Attach(n.Segment("red"))
+		}),
+		one("node a: segment blue: segment red has VNI 7 as well, and the kernel cannot tell the two apart: choose another VNI", func(n *topo.Network) {
+			pair(n, "10.0.0.0/24", func(core *topo.Segment) *topo.Segment { return n.VXLAN("red", core, 7, "10.0.1.0/24") })
+			edge := n.Switch("edge", "10.0.2.0/24")
+			blue := n.VXLAN("blue", edge, 7, "10.0.3.0/24") // b is on red alone, c on blue alone
+			n.Node("a").Attach(edge, blue)
+			n.Host("c", edge, blue)
+		}),
 		one("segment tagged: vlan is made of frames, and segment red, gre, carries packets alone: choose another", func(n *topo.Network) {
 			pair(n, "10.0.0.0/24", func(core *topo.Segment) *topo.Segment { return n.GRE("red", core, 7) })
 			n.VLAN("tagged", n.Segment("red"), 7)

@@ -3,7 +3,10 @@ package topo
 // KindVLAN is a segment of Network.VLAN.
 const KindVLAN Kind = "vlan"
 
-var vlanOverlay = &overlayKind{kind: KindVLAN, device: "vlan", what: "VLAN", first: 1, last: lastVLAN, frames: true, plan: func(*planner, *DevicePlan, end, end) {}}
+var vlanOverlay = &overlayKind{
+	kind: KindVLAN, device: "vlan", what: "VLAN", first: 1, last: lastVLAN, frames: true, numbers: true,
+	same: func(a, b *DevicePlan) bool { return a.ID == b.ID && a.Parent == b.Parent }, plan: func(*planner, *DevicePlan, end, end) {},
+}
 
 // VLAN declares a segment of frames with a tag (IEEE 802.1Q) on another, the trunk: those
 // who attach to it tag themselves, and have a port on the trunk as well. Who does not tag has

@@ -10,7 +10,9 @@ const (
 )
 
 var vxlanOverlay = &overlayKind{
-	kind: KindVXLAN, device: "vxlan", what: "VNI", first: 1, last: 1<<24 - 1, overhead: [2]int{vxlanOver4, vxlanOver6},
+	kind: KindVXLAN, device: "vxlan", what: "VNI", first: 1, last: 1<<24 - 1, overhead: [2]int{vxlanOver4, vxlanOver6}, numbers: true,
+	// whatever is below (vxlan_vni_in_use of the kernel)
+	same: func(a, b *DevicePlan) bool { return a.ID == b.ID && a.Local.IsValid() && b.Local.IsValid() },
 	plan: func(p *planner, port *DevicePlan, at, _ end) { p.tunnel(port, at) },
 }
 
