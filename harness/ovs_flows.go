@@ -17,7 +17,8 @@ type OVSFlow struct {
 	// Match is what it is for, and Actions what it does, in ovs-ofctl's words; ports are called
 	// as nodes are, or by their numbers.
 	Match, Actions string
-	// Missed is true of no flow, where none of a table's is for a packet.
+	// Missed is true of no flow, where none of a table's is for a packet. Of Flows it is what no
+	// flow of the first table was for.
 	Missed bool
 	// Packets is how many it has counted.
 	Packets uint64
@@ -47,7 +48,8 @@ func (f OVSFlow) same(other OVSFlow) bool {
 	return f.Table == other.Table && f.Missed == other.Missed && (f.Missed || f.Priority == other.Priority && f.Match == other.Match)
 }
 
-// ownTable is one that Open vSwitch has for itself (TBL_INTERNAL).
+// ownTable is one that Open vSwitch has for itself (TBL_INTERNAL): with a register 0 for what
+// no flow is for.
 const ownTable = 254
 
 // Flows are the switch's, with what they have counted until now; ports are numbers.
@@ -68,6 +70,7 @@ var flowLine = regexp.MustCompile(`^(?:table_id=(\d+), )?duration=[^,]*, n_packe
 
 // parseFlows reads what bridge/dump-flows says.
 func parseFlows(text string) (flows []OVSFlow, err error) {
+	missed := OVSFlow{Missed: true}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		m := flowLine.FindStringSubmatch(line)
@@ -82,11 +85,14 @@ func parseFlows(text string) (flows []OVSFlow, err error) {
 			f.Priority, _ = strconv.Atoi(number)
 			f.Match = match
 		}
-		if f.Table != ownTable {
+		switch {
+		case f.Table != ownTable:
 			flows = append(flows, f)
+		case strings.HasPrefix(f.Match, "reg0="):
+			missed.Packets += f.Packets
 		}
 	}
-	return flows, nil
+	return append(flows, missed), nil
 }
 
 // defaultPriority is that of a flow which says none (OFP_DEFAULT_PRIORITY).
@@ -105,16 +111,21 @@ type OVSTrace struct {
 	Unfollowed string
 
 	numbered []OVSFlow // Flows, with ports' numbers
+	columns  []int     // where each was printed: what one does stands further right
+	last     int       // the one that did something last
 }
 
-// Last is the flow that decides, with ports by name.
-func (t OVSTrace) Last() OVSFlow { return t.Flows[len(t.Flows)-1] }
+// Last is the flow that decides, with ports by name: the one that did something last.
+func (t OVSTrace) Last() OVSFlow { return t.Flows[t.last] }
 
-// Counted is what the flow that decides has counted, of those that Flows has read; false where
-// there is none, as where no flow is for the packet.
+// Counted is what the flow that decides has counted, of those that Flows has read; where none of
+// a table's is for the packet, the one that led there. It is false where there is none.
 func (t OVSTrace) Counted(flows []OVSFlow) (uint64, bool) {
-	last := t.numbered[len(t.numbered)-1]
-	i := slices.IndexFunc(flows, last.same)
+	at := t.last
+	for at > 0 && t.numbered[at].Missed {
+		at--
+	}
+	i := slices.IndexFunc(flows, t.numbered[at].same)
 	if i < 0 {
 		return 0, false
 	}
@@ -147,7 +158,8 @@ func (o *OpenVSwitch) Trace(packet string) (OVSTrace, error) {
 var (
 	traceFlow  = regexp.MustCompile(`^\s*(\d+)\. (?:(.*), )?priority (\d+)(?:, cookie (0x[0-9a-f]+))?$`)
 	traceMiss  = regexp.MustCompile(`^\s*(\d+)\. No match`)
-	unfollowed = regexp.MustCompile(`\b(group|meter|learn|multipath|bundle|bundle_load|sample|controller|conjunction|note|check_pkt_larger)\b`)
+	resumed    = regexp.MustCompile(`(^|,)(ct(\([^()]*(\([^()]*\)[^()]*)*\))?,)?recirc\(0x[0-9a-f]+\)$`)
+	unfollowed = regexp.MustCompile(`(?i)\b(group|meter|learn|multipath|bundle|bundle_load|sample|controller|conjunction|note|check_pkt_larger)\b`)
 )
 
 // parseTrace reads what ofproto/trace says.
@@ -155,17 +167,7 @@ func parseTrace(text string) (t OVSTrace, err error) {
 	fields, traced := map[string]bool{}, false
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
-		if m := traceFlow.FindStringSubmatch(line); m != nil {
-			f := OVSFlow{Match: m[2], Cookie: m[4]}
-			f.Table, _ = strconv.Atoi(m[1])
-			f.Priority, _ = strconv.Atoi(m[3])
-			t.Flows = append(t.Flows, f)
-			continue
-		}
-		if m := traceMiss.FindStringSubmatch(line); m != nil {
-			f := OVSFlow{Missed: true}
-			f.Table, _ = strconv.Atoi(m[1])
-			t.Flows = append(t.Flows, f)
+		if t.meets(line) {
 			continue
 		}
 		switch word, rest, _ := strings.Cut(strings.TrimSpace(line), ": "); word {
@@ -174,18 +176,18 @@ func parseTrace(text string) (t OVSTrace, err error) {
 				name, _, _ := strings.Cut(field, "=")
 				fields[name] = true
 			}
-		case "Datapath actions":
-			t.Outputs, traced = strings.Split(rest, ","), true
+		case "Datapath actions": // once more after each recirculation
+			traced = true
+			if rest = resumed.ReplaceAllString(rest, ""); rest != "drop" && rest != "" {
+				t.Outputs = append(t.Outputs, strings.Split(rest, ",")...)
+			}
 		case "Flow", "Final flow":
 		default:
-			t.act(strings.TrimSpace(line))
+			t.act(line)
 		}
 	}
 	if !traced || len(t.Flows) == 0 {
 		return t, fmt.Errorf("ovs-vswitchd traces it in words that are not known: %q", text)
-	}
-	if slices.Equal(t.Outputs, []string{"drop"}) {
-		t.Outputs = nil
 	}
 	for name := range fields {
 		t.Fields = append(t.Fields, name)
@@ -194,18 +196,42 @@ func parseTrace(text string) (t OVSTrace, err error) {
 	return t, nil
 }
 
-// act notes what the flow that was met last does.
+// meets notes the flow that a line is about, if it is one.
+func (t *OVSTrace) meets(line string) bool {
+	f := OVSFlow{}
+	if m := traceFlow.FindStringSubmatch(line); m != nil {
+		f.Match, f.Cookie = m[2], m[4]
+		f.Table, _ = strconv.Atoi(m[1])
+		f.Priority, _ = strconv.Atoi(m[3])
+	} else if m := traceMiss.FindStringSubmatch(line); m != nil {
+		f.Missed = true
+		f.Table, _ = strconv.Atoi(m[1])
+	} else {
+		return false
+	}
+	t.Flows, t.columns = append(t.Flows, f), append(t.columns, strings.IndexByte(line, '.'))
+	t.last = len(t.Flows) - 1
+	return true
+}
+
+// act notes what a flow does that was met: the last one of those further left, since one that was
+// led to another table comes back, unless that was the last it does.
 func (t *OVSTrace) act(line string) {
-	if len(t.Flows) == 0 || line == "" || strings.HasPrefix(line, "-") || strings.HasPrefix(line, "=") || strings.HasPrefix(line, "recirc(") ||
-		strings.HasPrefix(line, "bridge(") || line == "thaw" || strings.HasPrefix(line, "Resuming") {
+	words := strings.TrimSpace(line)
+	if len(t.Flows) == 0 || words == "" || strings.HasPrefix(words, "-") || strings.HasPrefix(words, "=") || strings.HasPrefix(words, "recirc(") ||
+		strings.HasPrefix(words, "bridge(") || words == "thaw" || strings.HasPrefix(words, "Resuming") {
 		return
 	}
-	if by := unfollowed.FindString(line); by != "" {
-		t.Unfollowed = by
+	if by := unfollowed.FindString(words); by != "" {
+		t.Unfollowed = strings.ToLower(by)
 	}
-	last := &t.Flows[len(t.Flows)-1]
+	column := len(line) - len(strings.TrimLeft(line, " "))
+	for t.last = len(t.Flows) - 1; t.last > 0 && t.columns[t.last] >= column; {
+		t.last--
+	}
+	last := &t.Flows[t.last]
 	if last.Actions != "" {
-		line = last.Actions + "," + line
+		words = last.Actions + "," + words
 	}
-	last.Actions = line
+	last.Actions = words
 }

@@ -11,7 +11,9 @@ const dumped = `duration=1s, n_packets=7, n_bytes=0, priority=10,tcp,in_port=1,t
 duration=0s, n_packets=0, n_bytes=0, tcp,in_port=1,actions=resubmit(,1)
 duration=0s, n_packets=3, n_bytes=250, priority=0,actions=NORMAL
 table_id=1, duration=0s, n_packets=0, n_bytes=0, priority=7,tcp,tp_dst=80,actions=output:2
-table_id=254, duration=0s, n_packets=0, n_bytes=0, priority=2,recirc_id=0,actions=drop
+table_id=254, duration=0s, n_packets=9, n_bytes=0, priority=2,recirc_id=0,actions=drop
+table_id=254, duration=0s, n_packets=1, n_bytes=0, priority=0,reg0=0x1,actions=controller(reason=)
+table_id=254, duration=0s, n_packets=4, n_bytes=437, priority=0,reg0=0x2,actions=drop
 `
 
 func TestFlowsAreRead(t *testing.T) {
@@ -20,6 +22,7 @@ func TestFlowsAreRead(t *testing.T) {
 	want := []OVSFlow{
 		{Priority: 10, Match: "tcp,in_port=1,tp_dst=22", Actions: "drop", Packets: 7}, {Priority: 32768, Match: "tcp,in_port=1", Actions: "resubmit(,1)"},
 		{Actions: "NORMAL", Packets: 3}, {Table: 1, Priority: 7, Match: "tcp,tp_dst=80", Actions: "output:2"},
+		{Missed: true, Packets: 5},
 	}
 	if err != nil || !reflect.DeepEqual(flows, want) {
 		t.Errorf("%v\n%+v", err, flows)
@@ -91,5 +94,45 @@ func TestTracesAreRead(t *testing.T) {
 	}
 	if _, err := parseTrace("nonsense"); err == nil {
 		t.Error("nonsense was read")
+	}
+}
+
+// cameBack is what ofproto/trace says of a flow that does more after another table's.
+const cameBack = ` 0. udp,in_port=pc,tp_dst=57, priority 10
+    resubmit(,9)
+ 9. priority 32768
+    resubmit(,7)
+     7. priority 3
+            drop
+    output:third
+    resubmit(,11)
+11. No match.
+    drop
+
+Final flow: unchanged
+Datapath actions: third
+`
+
+func TestWhatAFlowDoesIsItsOwn(t *testing.T) {
+	t.Parallel()
+	trace, err := parseTrace(cameBack)
+	if got, want := fmt.Sprint(trace.Flows[1:]), "[table=9,priority=32768,actions=resubmit(,7),output:third,resubmit(,11) table=7,priority=3,actions=drop no flow of table 11]"; err != nil || got != want {
+		t.Errorf("%v: %s, not %s", err, got, want)
+	}
+	trace.numbered = trace.Flows
+	led := OVSFlow{Table: 9, Priority: 32768, Packets: 6}
+	if got, has := trace.Counted([]OVSFlow{led, {Table: 7, Priority: 3}}); !trace.Last().Missed || !has || got != 0 {
+		t.Errorf("%s has counted %d: where no flow is for it, the last one does", trace.Last(), got)
+	}
+	missed := OVSTrace{numbered: []OVSFlow{{Missed: true}}}
+	if got, has := missed.Counted([]OVSFlow{{}, {Missed: true, Packets: 5}}); !has || got != 5 {
+		t.Errorf("%d, %v of what no flow is for", got, has)
+	}
+	end := strings.Index(cameBack, "    resubmit(,11)")
+	if trace, err := parseTrace(cameBack[:end] + "\nDatapath actions: third\n"); err != nil || trace.Last().Table != 9 {
+		t.Errorf("%v: the last to do something is table 9's: %v", err, trace.Last())
+	}
+	if trace, err := parseTrace(" 0. priority 1\n    CONTROLLER:65535\nDatapath actions: web,ct(commit,nat(src=10.0.0.1),zone=3),recirc(0x1f)\nDatapath actions: drop\n"); err != nil || trace.Unfollowed != "controller" || strings.Join(trace.Outputs, " ") != "web" {
+		t.Errorf("%v: %+v", err, trace)
 	}
 }

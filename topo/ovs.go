@@ -10,6 +10,9 @@ import (
 // VLANs as those of Switch have (Access, Trunk). It hands frames on as a switch does until its
 // flows say otherwise: see Segment.Flow.
 //
+// Of packets in fragments it takes all for no port's, the first too (ovs-fields(7), ip_frag), so
+// that a flow of a UDP port stops no datagram that is larger than the MTU.
+//
 //	office := topo.New("office")
 //	lan := office.OVS("br-int", "10.0.1.0/24")
 //	lan.Flow("priority=10,tcp,in_port=pc,tp_dst=22,actions=drop")

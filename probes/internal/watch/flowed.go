@@ -46,7 +46,7 @@ func (w *Watch) Flowed(t *Trail, heard Heard, again func() (*Trail, error)) (fou
 	last := trace.Last()
 	found = verdict.Flowed{
 		At: x.At, Leg: x.Seen.Role, Switch: x.at.Name(), Normal: strings.Contains(last.Actions, "NORMAL"),
-		Flow: evidence.Flow{Table: last.Table, Priority: last.Priority, Cookie: last.Cookie, Match: last.Match, Actions: last.Actions},
+		Flow: evidence.Flow{Table: last.Table, Priority: last.Priority, Cookie: last.Cookie, Match: last.Match, Actions: last.Actions, Missed: last.Missed},
 	}
 	if trace.Unfollowed != "" {
 		found.Doubt = fmt.Sprintf("it decides by more than the packet (%s)", trace.Unfollowed)
@@ -131,7 +131,7 @@ func fieldsOf(port, from, to string, tag int, p *wire.Packet) string {
 	}
 	source, destination, kind := "nw_src=", "nw_dst=", "ip"
 	if p.Source.Is6() {
-		source, destination, kind = "ipv6_src=", "ipv6_dst=", "ipv6"
+		source, destination, kind = "ipv6_src=", "ipv6_dst=", "ipv6,ipv6_label=0"
 	}
 	words = append(words, kind, source+p.Source.String(), destination+p.Destination.String(),
 		fmt.Sprintf("nw_proto=%d,nw_tos=%d,nw_ecn=%d,nw_ttl=%d", p.Protocol, p.TOS&^3, p.TOS&3, p.TTL))
@@ -183,80 +183,6 @@ func (w *Watch) aloneAt(x crossing, second *Trail, since time.Time) bool {
 		}
 	}
 	return true
-}
-
-// chosenFields are those of a packet that any program may choose, with the bits of each.
-var chosenFields = map[string]uint64{"tp_src": 0xffff, "nw_tos": 0xfc, "nw_ecn": 3, "nw_ttl": 0xff}
-
-// mostChoices bounds how many packets are traced that a program may have sent instead.
-const mostChoices = 64
-
-// otherwise says why another packet of the asker's choice may pass, which the switch tells
-// apart by its source port, type of service or time to live; "" where none does.
-func (x crossing) otherwise(t harness.OVSTrace, flows []harness.OVSFlow) string {
-	variants := []string{x.words}
-	for _, field := range slices.Sorted(slices.Values([]string{"nw_ecn", "nw_tos", "nw_ttl", "tp_src"})) {
-		if !slices.Contains(t.Fields, field) {
-			continue
-		}
-		var more []string
-		for _, value := range valuesOf(field, flows) {
-			for _, words := range variants {
-				more = append(more, with(words, field, value))
-			}
-		}
-		if variants = append(variants, more...); len(variants) > mostChoices {
-			return "it tells packets apart by more of what a program may choose than was tried (" + field + ")"
-		}
-	}
-	for _, words := range variants[1:] {
-		other, err := x.at.Trace(words)
-		if err != nil {
-			return fmt.Sprintf("whether another would pass could not be traced: %v", err)
-		}
-		if x.arrives(other) || other.Unfollowed != "" {
-			return "another passes, which a program may send as well: " + words
-		}
-	}
-	return ""
-}
-
-// valuesOf are those of a field that flows tell apart: those that they name, and next to them.
-func valuesOf(field string, flows []harness.OVSFlow) (values []uint64) {
-	for _, f := range flows {
-		for _, word := range strings.Split(f.Match, ",") {
-			text, is := strings.CutPrefix(word, field+"=")
-			if !is {
-				continue
-			}
-			value, mask := uint64(0), chosenFields[field]
-			number, masked, has := strings.Cut(text, "/")
-			if _, err := fmt.Sscan(number, &value); err != nil {
-				continue
-			}
-			if has {
-				_, _ = fmt.Sscan(masked, &mask)
-			}
-			for _, v := range []uint64{value, value ^ mask&-mask, value ^ mask} {
-				if !slices.Contains(values, v) {
-					values = append(values, v)
-				}
-			}
-		}
-	}
-	return values
-}
-
-// with is a packet in words with another value of a field.
-func with(words, field string, value uint64) string {
-	fields := strings.Split(words, ",")
-	for i, f := range fields {
-		name, _, _ := strings.Cut(f, "=")
-		if name == field || field == "tp_src" && (name == "tcp_src" || name == "udp_src") {
-			fields[i] = fmt.Sprintf("%s=%d", name, value)
-		}
-	}
-	return strings.Join(fields, ",")
 }
 
 // deleteFlow takes a flow away; where none was for the packet, it adds one.
