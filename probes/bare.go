@@ -69,7 +69,8 @@ func bareProbes(from *harness.Node, to Target) (*bare, error) {
 		}
 	}
 	var named []rules.Port
-	for _, node := range onTheWay(from, to) {
+	at := onTheWay(from, to)
+	for _, node := range at {
 		set, err := rulesetOf(node)
 		if err != nil {
 			return nil, err
@@ -79,6 +80,13 @@ func bareProbes(from *harness.Node, to Target) (*bare, error) {
 			return nil, err
 		}
 		named = append(append(named, rules.Named(set)...), routed...)
+	}
+	flows, err := flowsAt(from.Lab(), at)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range flows {
+		named = append(named, f.named()...)
 	}
 	b.fill(named)
 	return b, nil

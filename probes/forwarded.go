@@ -60,6 +60,7 @@ type forwarded struct {
 func otherPortsTo(at []meeting, p Probe) (ports []uint16, chance bool, err error) {
 	var forwardings []rules.Forwarding
 	for _, m := range at {
+		ports = append(ports, otherPortsByFlows(m.flows, p)...)
 		for _, f := range m.translates.Ports {
 			if f.Makes(protocolOf(p), p.port) {
 				forwardings, chance = append(forwardings, f), chance || f.Chance
@@ -67,7 +68,7 @@ func otherPortsTo(at []meeting, p Probe) (ports []uint16, chance bool, err error
 		}
 	}
 	if len(forwardings) == 0 {
-		return nil, false, nil
+		return ports, false, nil
 	}
 	var named []rules.Port
 	for _, m := range at {
@@ -77,7 +78,7 @@ func otherPortsTo(at []meeting, p Probe) (ports []uint16, chance bool, err error
 		}
 		named = append(named, rules.Named(set)...)
 	}
-	ports = rules.OtherPorts(forwardings, named, protocolOf(p), p.port)
+	ports = append(ports, rules.OtherPorts(forwardings, named, protocolOf(p), p.port)...)
 	if len(ports) > mostForwarded {
 		return nil, false, fmt.Errorf("%s makes %s of other ports, and rules on the way tell %d of these apart, more than the %d that are asked", forwardings[0].Rule, p, len(ports), mostForwarded)
 	}
@@ -131,6 +132,9 @@ func (f *finding) cameToPort() (port uint16, by string, known bool) {
 		}
 		known = true
 	}
+	if by == "" { // a switch's flow
+		by = "no rule of a node made it that"
+	}
 	return port, by, known
 }
 
@@ -138,4 +142,5 @@ func (f *finding) cameToPort() (port uint16, by string, known bool) {
 type meeting struct {
 	node       *harness.Node
 	translates rules.Destinations
+	flows      []switchFlow // of the switches that nodes are on: the first meeting has them all
 }

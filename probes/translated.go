@@ -33,8 +33,17 @@ func meetingsOf(from *harness.Node, to Target) (met []meeting, err error) {
 		if err != nil {
 			return nil, err
 		}
-		met = append(met, meeting{node, translates})
+		met = append(met, meeting{node: node, translates: translates})
 	}
+	if len(met) == 0 {
+		return nil, nil
+	}
+	flows, err := flowsAt(from.Lab(), at)
+	if err != nil {
+		return nil, err
+	}
+	met[0].flows = flows
+	met[0].translates.Addrs = append(slices.Clone(met[0].translates.Addrs), addrsByFlows(flows)...)
 	return met, nil
 }
 

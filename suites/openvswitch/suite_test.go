@@ -5,8 +5,10 @@ package openvswitch_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,12 +48,27 @@ func pair(flows ...string) (lab *harness.Lab, pc, web *harness.Node) {
 	return lab, pc, web
 }
 
+// whole are flows that drop what comes in fragments, which others take for no port's.
+var whole = []string{"priority=40,ip,ip_frag=yes,actions=drop", "priority=40,ipv6,ip_frag=yes,actions=drop"}
+
 // stays is how long nothing must come.
 const stays = 200 * time.Millisecond
+
+// neighbours are flows that let questions for neighbours pass.
+var neighbours = []string{"priority=30,arp,actions=NORMAL", "priority=30,icmp6,icmp_type=135,actions=NORMAL", "priority=30,icmp6,icmp_type=136,actions=NORMAL"}
+
+// large is more than an MTU.
+const large = 3000
 
 // delivered says what comes of datagrams to a port of a node's addresses, sent from a port: the
 // judge.
 func delivered(from, to *harness.Node, source, port uint16) (got int) {
+	GinkgoHelper()
+	return deliveredOf(from, to, source, port, "hello")
+}
+
+// deliveredOf is delivered of datagrams that say something.
+func deliveredOf(from, to *harness.Node, source, port uint16, says string) (got int) {
 	GinkgoHelper()
 	for _, addr := range to.Addrs() {
 		conn, err := to.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(addr, port))
@@ -64,10 +81,10 @@ func delivered(from, to *harness.Node, source, port uint16) (got int) {
 		}
 		sender, err := from.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(own, source))
 		Expect(err).NotTo(HaveOccurred())
-		_, err = sender.WriteTo([]byte("hello"), conn.LocalAddr())
+		_, err = sender.WriteTo([]byte(says), conn.LocalAddr())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(conn.SetReadDeadline(time.Now().Add(stays))).To(Succeed())
-		if _, _, err := conn.ReadFrom(make([]byte, 10)); err == nil {
+		if n, _, err := conn.ReadFrom(make([]byte, len(says))); err == nil && n == len(says) {
 			got++
 		}
 		Expect(sender.Close()).To(Succeed())
@@ -97,12 +114,79 @@ var _ = Describe("an Open vSwitch", func() {
 
 	It("isolates by a flow that drops, which is named by its own words and its cookie, and matters", func(ctx SpecContext) {
 		const flow = "cookie=0x2a,priority=10,udp,in_port=pc,udp_dst=53,actions=drop"
-		lab, pc, web := pair(flow, "cookie=0x2b,priority=10,udp6,in_port=pc,udp_dst=53,actions=drop")
+		lab, pc, web := pair(slices.Concat(whole, []string{flow, "cookie=0x2b,priority=10,udp6,in_port=pc,udp_dst=53,actions=drop"})...)
+		Expect(deliveredOf(pc, web, 0, 5000, strings.Repeat("x", large))).To(BeZero())
 		Expect(pc).To(probes.MustMatter(probes.BeIsolatedFrom(web, probes.UDP(53))).
 			By("cookie=0x2a", "cookie=0x2b").Because(evidence.FlowDrop).At("pc").WithContext(ctx))
 		Expect(pc).To(probes.BeIsolatedFrom(web.On("br-int"), probes.UDP(53)).By("priority=10,udp,in_port=pc,tp_dst=53,actions=drop", "cookie=0x2b").WithContext(ctx))
 		Expect(counted(lab, "0x2a")).NotTo(Equal("0"))
 		Expect(pc).To(probes.Reach(web, probes.TCP(80)).WithContext(ctx))
+	})
+
+	It("does not isolate where what is sent in fragments passes", func(ctx SpecContext) {
+		_, pc, web := pair("priority=10,udp,in_port=pc,udp_dst=5000,actions=drop", "priority=10,udp6,in_port=pc,udp_dst=5000,actions=drop")
+		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
+		Expect(deliveredOf(pc, web, 0, 5000, strings.Repeat("x", large))).To(Equal(2))
+		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("one that is so large that it is sent in fragments passes")))
+	})
+
+	It("does not isolate where another flow label passes", func(ctx SpecContext) {
+		_, pc, web := pair(slices.Concat(whole, []string{"priority=20,udp6,ipv6_label=0x12345,actions=NORMAL", "priority=10,udp6,in_port=pc,udp_dst=5000,actions=drop"})...)
+		ok, err := probes.BeIsolatedFrom(web.On("br-int"), probes.UDP(5000)).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("ipv6_label=74565")))
+	})
+
+	It("does not isolate where a controller is asked", func(ctx SpecContext) {
+		_, pc, web := pair(slices.Concat(whole, []string{"priority=10,udp,in_port=pc,udp_dst=5000,actions=controller", "priority=10,udp6,in_port=pc,udp_dst=5000,actions=controller"})...)
+		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("it decides by more than the packet (controller)")))
+	})
+
+	It("is asked at each port that its flows name, where no probes are said", func(ctx SpecContext) {
+		only := slices.Concat(whole, neighbours, []string{"priority=10,in_port=pc,actions=drop"})
+		_, pc, web := pair(only...)
+		Expect(pc).To(probes.BeIsolatedFrom(web).WithContext(ctx))
+
+		_, pc, web = pair(slices.Concat(only, []string{"priority=20,udp,in_port=pc,udp_dst=5000,actions=NORMAL", "priority=20,udp6,in_port=pc,udp_dst=5000,actions=NORMAL"})...)
+		Expect(delivered(pc, web, 0, 5000)).To(Equal(2))
+		ok, err := probes.BeIsolatedFrom(web).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(fmt.Sprint(err)).To(ContainSubstring("udp/5000"))
+	})
+
+	It("does not isolate where a flow makes the port of another", func(ctx SpecContext) {
+		_, pc, web := pair(slices.Concat(whole, neighbours, []string{"priority=10,in_port=pc,actions=drop",
+			"priority=20,udp,in_port=pc,udp_dst=99,actions=mod_tp_dst:5000,NORMAL", "priority=20,udp6,in_port=pc,udp_dst=99,actions=mod_tp_dst:5000,NORMAL"})...)
+		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
+		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("what is sent to udp/99 there arrives")))
+	})
+
+	It("isolates where no flow of a table is for it", func(ctx SpecContext) {
+		lab, pc, web := pair(slices.Concat(whole, neighbours,
+			[]string{"table=7,priority=10,tcp,actions=NORMAL", "table=7,priority=10,tcp6,actions=NORMAL", "priority=10,in_port=pc,actions=resubmit(,7)"})...)
+		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
+		Expect(pc).To(probes.MustMatter(probes.BeIsolatedFrom(web.On("br-int"), probes.UDP(5000))).By("no flow of table 7").WithContext(ctx))
+		Expect(pc).To(probes.Reach(web, probes.TCP(80)).WithContext(ctx))
+
+		By("asking where the first table has none")
+		_, err := lab.OVS("br-int").Ofctl("del-flows", "--strict", "priority=10,in_port=pc")
+		Expect(err).NotTo(HaveOccurred())
+		_, err = lab.OVS("br-int").Ofctl("del-flows", "--strict", "priority=0")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
+		Expect(pc).To(probes.BeIsolatedFrom(web.On("br-int"), probes.UDP(5000)).By("no flow of table 0").WithContext(ctx))
+	})
+
+	It("is by the flow that did something last", func(ctx SpecContext) {
+		_, pc, web := pair(slices.Concat(whole, []string{"priority=10,udp,in_port=pc,udp_dst=5000,actions=resubmit(,7),in_port", "table=7,priority=3,actions=drop",
+			"priority=10,udp6,in_port=pc,udp_dst=5000,actions=drop"})...)
+		Expect(pc).To(probes.BeIsolatedFrom(web, probes.UDP(5000)).By("priority=10,udp,in_port=pc,tp_dst=5000,actions=resubmit(,7),IN_PORT", "priority=10,udp6,in_port=pc,tp_dst=5000").WithContext(ctx))
 	})
 
 	It("isolates where a flow drops all of a port, questions for neighbours too", func(ctx SpecContext) {
