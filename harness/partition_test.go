@@ -7,6 +7,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
 )
 
 func TestPartitionsThatAreRefused(t *testing.T) {
@@ -62,5 +63,32 @@ func TestTwinsOfPartitions(t *testing.T) {
 	same(t, lab)
 	if err := lab.Change(func(n *topo.Network) { n.Host("d", n.Segment("lan")) }); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who has nobody to pass packets to has its addresses all the same, as the control by mutation
+// compares.
+func TestAPortThatNobodyHearsIsUp(t *testing.T) {
+	t.Parallel()
+	network := topo.New("alone")
+	lan := network.Switch("lan", "fd00:1::/64")
+	network.Host("a", lan)
+	network.Host("b", lan)
+	lab := harness.Up(t, network)
+	a := lab.Node("a")
+	if err := lab.Partition(harness.Group{a}); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if err := a.Port("lan").Down(); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Port("lan").Up(); err != nil {
+			t.Fatal(err)
+		}
+		routes, err := a.Netlink().RouteGet(a.Addrs()[0].AsSlice())
+		if err != nil || len(routes) != 1 || routes[0].Type != unix.RTN_LOCAL {
+			t.Fatalf("%v: %v: its own address is not there when Up returns", err, routes)
+		}
 	}
 }

@@ -131,8 +131,8 @@ func (p *Port) relink() error {
 			asker = &peer
 		}
 	}
-	if asker == nil {
-		return nil // nobody to pass packets to
+	if asker == nil { // nobody to pass packets to, or to ask
+		return s.usable([]spot{voice})
 	}
 	if s.onOVS(own) { // whose flows may keep any question
 		if err := s.usable([]spot{voice}); err != nil {
