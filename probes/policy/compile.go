@@ -8,6 +8,7 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
+	"golang.org/x/sys/unix"
 )
 
 // mostBoxes is how many boxes the packets of one rule may take: with more it is not modelled.
@@ -103,7 +104,11 @@ func (c *compiler) act(x any) {
 	switch x := x.(type) {
 	case *expr.Verdict:
 		c.verdict(*x)
-	case *expr.NAT, *expr.Masq, *expr.Redir:
+	case *expr.NAT:
+		if c.isOf(x.Family) {
+			c.decide(accepts, nil)
+		}
+	case *expr.Masq, *expr.Redir:
 		c.decide(accepts, nil)
 	case *expr.Reject:
 		c.decide(drops, nil)
@@ -124,6 +129,11 @@ func (c *compiler) act(x any) {
 		c.lacking(x, nameOf(x))
 		c.regs.forget()
 	}
+}
+
+// isOf says whether NAT to a family's addresses translates the model's packets: others it lets go on, in inet.
+func (m *model) isOf(family uint32) bool {
+	return m.v6 && family != unix.NFPROTO_IPV4 || !m.v6 && family != unix.NFPROTO_IPV6
 }
 
 // nameOf is an expression's name, as nft has it.

@@ -199,7 +199,7 @@ table ip6 filter {
 	)
 }
 
-// Addresses that are said never to be forwarded never are, and what is beside them is.
+// Addresses that are said never to be forwarded from one link to another never are, and what is beside them is.
 func TestCoverOfAddresses(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
@@ -217,7 +217,7 @@ func TestCoverOfAddresses(t *testing.T) {
 	for _, all := range []map[string][]string{never, ever} {
 		for _, side := range slices.Sorted(maps.Keys(all)) {
 			for _, addr := range all[side] {
-				rules = append(rules, "\t\t"+side+" "+addr+" counter accept\n")
+				rules = append(rules, "\t\tiifname lan oifname dmz "+side+" "+addr+" counter accept\n")
 			}
 		}
 	}

@@ -299,17 +299,12 @@ func (w *world) sent() (boxes []box) {
 // ever are all packets that a kernel may have at a hook, whatever its routes and addresses.
 func (w *world) ever(hook string) []box {
 	no, devices := one(0), w.domain[fieldIn].without(one(0))
-	links := devices.without(one(lo))
 	var boxes []box
 	switch {
 	case !w.plainly():
 		return []box{{}}
 	case hook == "forward":
-		boxes = []box{{
-			fieldIn: links, fieldOut: links,
-			fieldSrc: w.domain[fieldSrc].without(w.never(true)), fieldDst: w.domain[fieldDst].without(w.never(false)),
-		}}
-		boxes[0][fieldTTL] = ttls(&boxes[0])
+		boxes = w.everForwarded(devices)
 	case hook == "input":
 		boxes = []box{{fieldIn: devices, fieldOut: no}}
 	case hook == "output":
@@ -318,6 +313,23 @@ func (w *world) ever(hook string) []box {
 		boxes = []box{{fieldIn: devices, fieldOut: no}}
 	default:
 		boxes = []box{{}}
+	}
+	return boxes
+}
+
+// everForwarded are all packets that a kernel may hand on. Of what it sends back where it came from
+// IPv6 takes a source that counts on that link alone, or none (ip6_forward). A route by lo leads there, and what comes in
+// there may be sent on.
+func (w *world) everForwarded(devices set) (boxes []box) {
+	to := w.domain[fieldDst].without(w.never(false))
+	boxes = []box{{fieldIn: devices, fieldOut: devices, fieldSrc: w.domain[fieldSrc].without(w.never(true)), fieldDst: to}}
+	for _, l := range w.links {
+		if own := one(l.Index); w.v6 {
+			boxes = append(boxes, box{fieldIn: own, fieldOut: own, fieldSrc: linkLocal(true).or(just(0)), fieldDst: to})
+		}
+	}
+	for i := range boxes {
+		boxes[i][fieldTTL] = ttls(&boxes[i])
 	}
 	return boxes
 }

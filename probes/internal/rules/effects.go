@@ -9,21 +9,34 @@ type Effects struct {
 	// may give packets another address.
 	Marks, Writes, Translates bool
 	// Tracks says that the kernel may have to track connections for them, Untracks that some may have it
-	// pass a packet over.
+	// pass a packet over, or send a copy, which it tracks never.
 	Tracks, Untracks bool
 }
 
-// EffectsOf are those of nftables' rules.
+// EffectsOf are those of nftables' rules, and iptables-legacy's.
 func EffectsOf(set *inspect.Ruleset) (e Effects) {
 	for _, table := range set.Tables {
 		for _, chain := range table.Chains {
 			for _, rule := range chain.Rules {
 				e.add(alters(rule), reads(rule))
+				e.Untracks = e.Untracks || copies(rule)
 				for _, x := range rule.Exprs {
 					if opaque, is := x.(*inspect.Opaque); is && !Idle(opaque.Name) {
 						return Effects{true, true, true, true, true}
 					}
 				}
+			}
+		}
+	}
+	for _, table := range set.Legacy {
+		for _, chain := range table.Chains {
+			for _, rule := range chain.Rules {
+				altered := alteration(0)
+				if rule.Target != "" && table.Chain(rule.Target) == nil {
+					altered = targetAlters(rule.Target)
+				}
+				e.add(altered, legacyReads(table, rule))
+				e.Untracks = e.Untracks || rule.Target == "TEE"
 			}
 		}
 	}

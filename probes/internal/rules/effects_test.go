@@ -1,0 +1,28 @@
+package rules_test
+
+import (
+	"testing"
+
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
+)
+
+// Copies are not tracked, whatever iptables is called; nor is what its old form is told to pass over.
+func TestEffects(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]rules.Effects{
+		"-A PREROUTING -j CT --notrack":                    {Tracks: true, Untracks: true},
+		"-A PREROUTING -j TEE --gateway 10.0.1.1":          {Untracks: true},
+		"-A PREROUTING -j MARK --set-xmark 0x7/0xffffffff": {Marks: true},
+		"-A PREROUTING -p tcp -j ACCEPT":                   {},
+	} {
+		tables, err := inspect.ParseLegacy("iptables-legacy", "*raw\n:PREROUTING ACCEPT [0:0]\n"+text+"\nCOMMIT\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := &inspect.Ruleset{Legacy: tables}
+		if got := rules.EffectsOf(set); got != want {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
+}
