@@ -3,10 +3,13 @@ package policy
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
 
@@ -93,6 +96,9 @@ type comparison struct {
 	sides [2]*cover
 	found []candidate
 	known map[string]int // how many candidates there are of a pair of rules
+
+	changed *changed
+	books   [2]*rules.Chains // of the sides' rules, when they are asked for
 }
 
 // candidate are packets in a row of which the last one may be treated otherwise.
@@ -117,9 +123,11 @@ func (d *Difference) compare(ctx context.Context, before, after *harness.Node) e
 	c.witnesses()
 	ch := compareSets(c.sides[0].set, c.sides[1].set)
 	c.sides[0].keys, c.sides[1].keys = ch.keys[0], ch.keys[1]
+	c.changed = ch
 	c.differ(ch)
 	c.ask()
 	c.notes()
+	c.noteChanged()
 	for _, side := range c.sides {
 		d.Packets += side.sent
 	}
@@ -161,19 +169,43 @@ func (e *entry) lacks() bool {
 func (c *comparison) ask() {
 	first := c.verdicts(c.found)
 	var again []candidate
+	var before [][2]*Verdict
 	for i, pair := range first {
 		if pair[0] != nil && pair[1] != nil && (!pair[0].same(*pair[1]) || pair[0].rule != pair[1].rule) {
-			again = append(again, c.found[i])
+			again, before = append(again, c.found[i]), append(before, pair)
 		}
 	}
 	for i, pair := range c.verdicts(again) {
-		if pair[0] != nil && pair[1] != nil {
-			packets := again[i].packets
-			c.add(Change{
-				Node: c.sides[0].kernel.node.Name(), Witness: packets, Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(packets[0]),
-			})
+		if pair[0] == nil || pair[1] == nil {
+			continue
+		}
+		if drawn(before[i][0], pair[0]) && drawn(before[i][1], pair[1]) {
+			for _, v := range pair {
+				v.Source = netip.AddrPortFrom(v.Source.Addr(), 0)
+			}
+		}
+		if !pair[0].same(*pair[1]) && c.doubted(pair) {
+			continue
+		}
+		packets := again[i].packets
+		c.add(Change{
+			Node: c.sides[0].kernel.node.Name(), Witness: packets, Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(packets[0]),
+		})
+	}
+}
+
+// doubted notes by which rules that are in both texts two verdicts may differ, and says whether there are any.
+func (c *comparison) doubted(pair [2]*Verdict) (is bool) {
+	for side, v := range pair {
+		for _, m := range c.doubts(side, v) {
+			if !c.comesBy(1-side, pair[1-side], m.Rule.(*inspect.Rule)) {
+				continue
+			}
+			is = true
+			c.note(fmt.Sprintf("what %s decides, %s: it depends on %s", m.Rule, []string{"before", "after"}[side], m.Text))
 		}
 	}
+	return is
 }
 
 // verdicts are what both kernels do with each; nil where one could not be asked.

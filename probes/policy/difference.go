@@ -21,8 +21,13 @@ type Verdict struct {
 	Source, Destination netip.AddrPort
 	// Out is the interface by which it left; "" where it was delivered, or stopped.
 	Out string
+	// TTL (IPv6's hop limit) and Class (DSCP and ECN) are those that it had then; 0 where it was stopped.
+	TTL, Class uint8
 
-	rule string // that decided, without its place in the chain
+	rule   string  // that decided, without its place in the chain
+	by     *entry  // which that is, or nil
+	packet *Packet // as it was sent
+	heard  *heard
 }
 
 // String is what was done, and by which rule: "dropped by policy drop of inet filter forward".
@@ -50,7 +55,7 @@ func (v Verdict) same(o Verdict) bool {
 	if v.Rejected && !sameText(v, o) {
 		return false
 	}
-	return !v.Passed || v.Source == o.Source && v.Destination == o.Destination && v.Out == o.Out
+	return !v.Passed || v.Source == o.Source && v.Destination == o.Destination && v.Out == o.Out && v.TTL == o.TTL && v.Class == o.Class
 }
 
 // sameText compares how two rules reject, as far as their texts say.
@@ -103,6 +108,10 @@ func (c Change) word() string {
 		return "now comes from another"
 	case c.Before.Passed && c.Before.Out != c.After.Out:
 		return "now leaves by another interface"
+	case c.Before.Passed && c.Before.TTL != c.After.TTL:
+		return "now has another TTL"
+	case c.Before.Passed && c.Before.Class != c.After.Class:
+		return "now has another traffic class"
 	case c.Before.same(c.After):
 		return "is decided by another rule"
 	}
@@ -116,12 +125,26 @@ func (v Verdict) full(c Change) string {
 		if v.Destination != last.Destination {
 			text += ", to " + endText(v.Destination)
 		}
-		if v.Source != last.Source {
+		if v.Source != last.Source && v.Source.Port() != 0 {
 			text += ", from " + endText(v.Source)
 		}
-		if c.Before.Passed && c.After.Passed && c.Before.Out != c.After.Out {
-			text += ", out by " + v.Out
+		if c.Before.Passed && c.After.Passed {
+			text += v.besides(c)
 		}
+	}
+	return text
+}
+
+// besides is in what a packet that both let through differs, besides its ends.
+func (v Verdict) besides(c Change) (text string) {
+	if c.Before.Out != c.After.Out {
+		text += ", out by " + v.Out
+	}
+	if c.Before.TTL != c.After.TTL {
+		text += fmt.Sprintf(", with TTL %d", v.TTL)
+	}
+	if c.Before.Class != c.After.Class {
+		text += fmt.Sprintf(", with traffic class %#02x", v.Class)
 	}
 	return text
 }

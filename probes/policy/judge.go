@@ -66,9 +66,9 @@ func (c *cover) verdictOf(row []*task) *Verdict {
 	if h.err != nil {
 		return nil
 	}
-	v := &Verdict{Passed: h.ended && !h.drops, Lost: !h.ended}
+	v := &Verdict{Passed: h.ended && !h.drops, Lost: !h.ended, packet: &last.packet, heard: h}
 	if by := c.decider(h); by != nil {
-		v.By, v.rule = by.rule.where(), by.rule.Text
+		v.By, v.rule, v.by = by.rule.where(), by.rule.Text, by
 		if by.of != nil {
 			v.rule = c.keys.shallow(by.of)
 		}
@@ -76,6 +76,7 @@ func (c *cover) verdictOf(row []*task) *Verdict {
 	}
 	if v.Passed {
 		v.Source, v.Destination = endsOf(h.header)
+		v.TTL, v.Class = hopsOf(h.header)
 		if h.hooks[len(h.hooks)-1] == "postrouting" {
 			v.Out = c.worlds[0].name(small(uint64(h.out)))
 		}
@@ -131,6 +132,18 @@ func endsOf(header []byte) (src, dst netip.AddrPort) {
 		sport, dport = binary.BigEndian.Uint16(header[at:]), binary.BigEndian.Uint16(header[at+2:])
 	}
 	return netip.AddrPortFrom(s, sport), netip.AddrPortFrom(d, dport)
+}
+
+// hopsOf are the TTL and the traffic class of a header.
+func hopsOf(header []byte) (ttl, class uint8) {
+	const v4, v6 = 20, 40
+	switch {
+	case len(header) >= v4 && header[0]>>4 == 4:
+		return header[8], header[1]
+	case len(header) >= v6:
+		return header[7], header[0]<<4 | header[1]>>4
+	}
+	return 0, 0
 }
 
 // plainness is how much a packet is like those that people send: from who is there, to who is there.
