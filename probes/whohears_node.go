@@ -70,6 +70,9 @@ func earsOf(node *harness.Node) (e ears, err error) {
 
 // joined says whether a node takes what is sent to an address in at an interface.
 func (e *ears) joined(to netip.Addr, link string) bool {
+	if e.has(to) {
+		return true
+	}
 	if to.IsMulticast() {
 		return slices.Contains(e.groups, inspect.Group{Interface: link, Addr: to})
 	}
@@ -91,8 +94,12 @@ func (h *hearing) of(node *harness.Node) error {
 	if err != nil {
 		return err
 	}
+	to, by := netip.AddrPortFrom(h.Addr, h.Probe.port), fmt.Stringer(nil)
 	if came >= 0 {
 		link = h.Result.Timeline[came].Interface
+		if to, by, err = landed(node, h.Result.Timeline[came]); err != nil {
+			return err
+		}
 	}
 	if at := e.LinkNamed(link); at.Master != 0 && e.Link(at.Master).Kind == "bridge" {
 		link = e.Link(at.Master).Name // which has the addresses of its ports
@@ -101,12 +108,14 @@ func (h *hearing) of(node *harness.Node) error {
 	switch s, dropped := h.dropped(label); {
 	case dropped:
 		m.by(s)
-	case !e.joined(h.Addr, link):
-		m.Why = h.notIn(link)
+	case by != nil:
+		m.At, m.Why = label, fmt.Sprintf("it came to it, and %s gives it another destination", by)
+	case !e.joined(to.Addr(), link):
+		m.Why = h.notIn(link, to.Addr())
 	case came < 0:
 		m.Why = h.absent(&m, e, link)
 	default:
-		if m.Why = h.unread(e, label, link); m.Why == "" {
+		if m.Why = h.unread(e, label, link, to); m.Why == "" {
 			h.Heard = append(h.Heard, Hearer{Node: label, Interface: link, Answered: h.answered(label)})
 			return nil
 		}
@@ -117,7 +126,10 @@ func (h *hearing) of(node *harness.Node) error {
 }
 
 // notIn says that a node does not take what is sent to the address.
-func (h *hearing) notIn(link string) string {
+func (h *hearing) notIn(link string, to netip.Addr) string {
+	if to != h.Addr {
+		return fmt.Sprintf("a rule has it sent to %s, which it has not got", to)
+	}
 	if h.Addr.IsMulticast() {
 		return fmt.Sprintf("it is not in the group %s at %s", h.Addr, link)
 	}
@@ -152,27 +164,43 @@ func (h *hearing) answered(label string) bool {
 }
 
 // unread says why no socket of a node that it came to has it; "" where one has.
-func (h *hearing) unread(e ears, label, link string) string {
-	for _, p := range h.Result.Packets {
-		if p.Role == evidence.Request && p.Node == label && p.Fate == evidence.Ended {
-			return "it came to it, and its kernel did not take it"
-		}
+func (h *hearing) unread(e ears, label, link string, to netip.AddrPort) string {
+	if to.Addr() == h.Addr && h.ended(label) {
+		return "it came to it, and its kernel did not take it"
 	}
-	in, port := e.LinkNamed(link).Index, h.Probe.port
+	in, others := e.LinkNamed(link).Index, 0
 	var elsewhere []inspect.Listener
 	for _, l := range e.UDP {
 		switch {
-		case l.Port != port:
-		case e.Takes(l, h.Addr, in):
+		case l.Port != to.Port():
+		case to.Addr() == allHosts && l.Addr.Is6():
+			others++ // which a socket of IPv6 has not joined as the kernel has
+		case e.Takes(l, to.Addr(), in):
 			return ""
 		default:
 			elsewhere = append(elsewhere, l)
 		}
 	}
 	if only := e.Only(elsewhere...); only != "" {
-		return fmt.Sprintf("port %d %s", port, only)
+		return fmt.Sprintf("port %d %s", to.Port(), only)
 	}
-	return fmt.Sprintf("nobody there has port %d", port)
+	if others > 0 {
+		return fmt.Sprintf("port %d is a socket of IPv6, which takes what is sent to %s only if it joins that group", to.Port(), to.Addr())
+	}
+	return fmt.Sprintf("nobody there has port %d", to.Port())
+}
+
+// ended says whether a node's kernel took neither the datagram nor a copy.
+func (h *hearing) ended(label string) (is bool) {
+	for _, p := range h.Result.Packets {
+		if p.Role == evidence.Request && p.Node == label {
+			if p.Fate != evidence.Ended {
+				return false
+			}
+			is = true
+		}
+	}
+	return is
 }
 
 // absent says why it did not come to a node that would take it.

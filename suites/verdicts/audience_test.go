@@ -77,6 +77,37 @@ var _ = Describe("who hears what is sent to all on a link", func() {
 		Entry("all nodes", "udp6", "ff02::1", "ip6 daddr ff02::1 udp dport 7-9"),
 	)
 
+	DescribeTable("is told as a plain socket has it, whatever rules there make of it", func(ctx SpecContext, rule, network, to string, port int, why string) {
+		text := ""
+		if rule != "" {
+			text = "table ip n {\nchain pre {\ntype nat hook prerouting priority -100\n" + rule + "\n}\n}"
+		}
+		s := neighbours(text)
+		judge := wildcard(s.node("peer"), network, uint16(port))
+		heard := hears(ctx, s, to, echo)
+		if why == "" {
+			Expect(heard.Nodes()).To(ConsistOf("peer"))
+			Eventually(judge.heard).WithTimeout(5*time.Second).ShouldNot(BeEmpty(), "the judge")
+			return
+		}
+		Expect(heard.Nodes()).To(BeEmpty())
+		Expect(heard.Missed).To(ContainElement(deaf("peer", why)))
+		Expect(judge.heard()).To(BeEmpty(), "the judge")
+	},
+		Entry("who listens where it is redirected to", "udp dport 7 redirect to :8", "udp4", "10.0.1.255", 8, ""),
+		Entry("who listens where it is redirected from", "udp dport 7 redirect to :8", "udp4", "10.0.1.255", 7, "nobody there has port 8"),
+		Entry("who listens where it is sent on from", "udp dport 7 dnat to 10.0.1.3", "udp4", "10.0.1.255", 7, "gives it another destination"),
+		Entry("who is not meant by that", "udp dport 9 dnat to 10.0.1.3", "udp4", "10.0.1.255", 7, ""),
+		Entry("a socket of both families, of a group that it did not join", "", "udp", "224.0.0.1", 7, "only if it joins that group"),
+	)
+
+	It("is told of who has a copy of another's", func(ctx SpecContext) {
+		s := neighbours("table ip d {\nchain pre {\ntype filter hook prerouting priority -300\nudp dport 7 dup to 10.0.1.3\n}\n}")
+		judge := wildcard(s.node("third"), "udp4", 7)
+		Expect(hears(ctx, s, "10.0.1.255", echo).Nodes()).To(ConsistOf("third"))
+		Eventually(judge.heard).WithTimeout(5*time.Second).ShouldNot(BeEmpty(), "the judge")
+	})
+
 	DescribeTable("is told of a group, whoever joined it", func(ctx SpecContext, network, to string) {
 		s := neighbours("table inet f { }")
 		services := map[string]*service{}

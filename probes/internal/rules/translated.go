@@ -217,3 +217,24 @@ func (d *destinations) lookup(e *expr.Lookup) {
 		}
 	}
 }
+
+// Redirecting is the first rule at the hook prerouting that may give a packet another destination; nil where none does.
+func Redirecting(set *inspect.Ruleset, p Packet) *inspect.Rule {
+	for _, table := range set.Tables {
+		for _, chain := range table.Chains {
+			if chain.Hook != "" && chain.Hook != "prerouting" || table.Dormant() {
+				continue
+			}
+			for _, rule := range chain.Rules {
+				d := destinations{table: table}
+				for _, x := range rule.Exprs {
+					d.step(x)
+				}
+				if d.translates && Match(rule, p) != No {
+					return rule
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package probes
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// landed is where a node's kernel was to deliver a datagram that came in: its rules may have given it another
+// destination. What was delivered so, connection tracking knows; of what it does not know, by is the rule that
+// sends it elsewhere.
+func landed(node *harness.Node, s evidence.Sighting) (to netip.AddrPort, by fmt.Stringer, err error) {
+	to = netip.AddrPortFrom(s.Destination, s.DestinationPort)
+	set, err := watch.ReadRules(node)
+	if err != nil {
+		return to, nil, err
+	}
+	rule := rules.Redirecting(set, packetIn(s))
+	if rule == nil {
+		return to, nil, nil
+	}
+	family := netlink.InetFamily(unix.AF_INET)
+	if to.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	flows, err := node.Netlink().ConntrackTableList(netlink.ConntrackTable, family)
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return to, nil, fmt.Errorf("list connections: %w", err)
+	}
+	for _, f := range flows {
+		src, _ := netip.AddrFromSlice(f.Forward.SrcIP)
+		dst, _ := netip.AddrFromSlice(f.Forward.DstIP)
+		at, _ := netip.AddrFromSlice(f.Reverse.SrcIP)
+		if f.Forward.Protocol == s.Protocol && src.Unmap() == s.Source && dst.Unmap() == s.Destination &&
+			f.Forward.SrcPort == s.SourcePort && f.Forward.DstPort == s.DestinationPort {
+			return netip.AddrPortFrom(at.Unmap(), f.Reverse.SrcPort), nil, nil
+		}
+	}
+	return to, rule, nil
+}
+
+// packetIn is what rules can ask of a datagram that came in.
+func packetIn(s evidence.Sighting) rules.Packet {
+	return rules.Packet{
+		Src: s.Source, Dst: s.Destination, Protocol: &s.Protocol, SrcPort: &s.SourcePort, DstPort: &s.DestinationPort,
+		In: rules.Interface{Name: s.Interface}, Foreign: true, Hook: "prerouting",
+	}
+}
+
+// has says whether an address is one of the node's own.
+func (e *ears) has(addr netip.Addr) bool {
+	for _, a := range e.Addrs {
+		if a.Prefix.Addr() == addr {
+			return true
+		}
+	}
+	return false
+}
