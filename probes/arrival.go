@@ -40,7 +40,7 @@ func (r Result) otherAnswerer() string {
 	if r.target != nil {
 		by = r.Timeline.Answerer()
 	}
-	if by == "" && r.Cause != nil && r.Cause.Leg == evidence.Answer {
+	if c := r.Cause; by == "" && c != nil && (c.Leg == evidence.Answer || c.Kind == evidence.NoConnection || c.Kind == evidence.NoAnswer) {
 		by = r.taker()
 	}
 	if slices.Contains(r.targets(), by) {

@@ -92,8 +92,20 @@ func (c *recall) legacyNodes(f *finding, do func(*inspect.Ruleset, evidence.Sigh
 // requestAt is where the timeline has the request at a node first; -1 for nowhere.
 func (f *finding) requestAt(node *harness.Node) int { return f.seenAt(node, evidence.Request) }
 
+// seenAt is where the timeline has a packet of a role at a node first; -1 for nowhere.
 func (f *finding) seenAt(node *harness.Node, role evidence.Role) int {
+	if role == evidence.Answer {
+		role = f.roleBack()
+	}
 	return slices.IndexFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == role && s.Node == node.Name() })
+}
+
+// roleBack is what came back: an answer, or else what refused it.
+func (f *finding) roleBack() evidence.Role {
+	if slices.ContainsFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == evidence.Answer }) {
+		return evidence.Answer
+	}
+	return evidence.Refusal
 }
 
 // otherPorts asks about a finding from other source ports, until every way in which rules

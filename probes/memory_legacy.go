@@ -92,7 +92,7 @@ func legacyPacket(f *finding, s evidence.Sighting) rules.Packet {
 		p.Protocol = &protocol
 	case protocol != 0:
 		p.Protocol, p.DstPort = &protocol, &f.Probe.port
-		if s.Role == evidence.Answer {
+		if s.Role != evidence.Request {
 			p.SrcPort, p.DstPort = &f.Probe.port, nil
 		}
 	case p.Dst.Is6():

@@ -198,6 +198,32 @@ var _ = Describe("a TCP segment of no connection", func() {
 		Expect(holds(probes.BeIsolatedFrom(s.node("site"), p).WithContext(ctx), s.node("pc"))).To(BeFalse())
 	})
 
+	DescribeTable("is not said to be unanswered by what stops its reset but now", func(ctx SpecContext, rules, why string) {
+		s := stateless(drop(rules))
+		ok, err := probes.BeUnansweredBy(s.node("site"), probes.Segment(80, probes.ACK).Within(silence)).WithContext(ctx).Match(s.node("pc"))
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring(why)))
+	},
+		Entry("a limit", `oifname "lan" tcp flags rst limit rate over 1/hour burst 1 packets drop`, "depends on a limit"),
+		Entry("what a limit leaves over", `oifname "lan" tcp flags rst limit rate 1/hour burst 1 packets accept; oifname "lan" meta l4proto tcp drop`, "depends on a limit"),
+		Entry("chance", `oifname "lan" tcp flags rst numgen random mod 100000 != 0 drop`, "depends on a random number"),
+		Entry("a port of the asker's", `oifname "lan" tcp dport > 1024 drop`, "port 1024"),
+	)
+
+	DescribeTable("is not said to have arrived where another took it", func(ctx SpecContext, p probes.Probe) {
+		s := stateless("")
+		Expect(s.node("fw").Nft("table inet r { chain pre { type nat hook prerouting priority -100; meta l4proto { tcp, udp } th dport 80 redirect to :8080; }; }")).To(Succeed())
+		judge := segmentsAt(s.node("site"), false)
+		wildcard(s.node("fw"), "udp", 8080)
+		ok, err := probes.BeIsolatedFrom(s.node("site"), p.Within(silence)).WithContext(ctx).Match(s.node("pc"))
+		Expect(ok).To(BeFalse())
+		Expect(err).To(HaveOccurred(), "neither yes nor no")
+		Expect(judge.heard(probes.ACK)()).To(BeFalse(), "the judge")
+	},
+		Entry("a segment", probes.Segment(80, probes.ACK)),
+		Entry("a datagram", probes.UDP(80)),
+	)
+
 	It("meets a host's own firewall, which stops neighbour discovery as well", func(ctx SpecContext) {
 		s := neighbours("table inet f { chain input { type filter hook input priority 0; policy drop; }; }")
 		Expect(s.node("pc")).To(probes.BeIsolatedFrom(s.node("peer"), probes.Segment(80, probes.ACK).Within(silence)).At("peer").WithContext(ctx))

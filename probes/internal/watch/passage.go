@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"slices"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness"
@@ -21,11 +23,16 @@ type Passage struct {
 }
 
 // Passages are those of the trail's request, with its copies and retransmissions, and those
-// of its answer.
+// of its answer: where none was seen, of what refused it, which is all that comes back of a
+// segment of no connection.
 func (w *Watch) Passages(t *Trail) (requests, answers []Passage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.drain()
+	back := answer
+	if !slices.ContainsFunc(t.records, func(r *record) bool { return r.role == answer }) {
+		back = refusal
+	}
 	for _, r := range t.records {
 		p := w.byLabel[r.Node]
 		if len(r.steps) == 0 || p == nil {
@@ -35,7 +42,7 @@ func (w *Watch) Passages(t *Trail) (requests, answers []Passage) {
 		switch r.role {
 		case request:
 			requests = append(requests, passage)
-		case answer:
+		case back:
 			answers = append(answers, passage)
 		}
 	}
