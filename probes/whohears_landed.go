@@ -1,16 +1,14 @@
 package probes
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // landed is where a node's kernel was to deliver a datagram that came in: its rules may have given it another
@@ -26,22 +24,10 @@ func landed(node *harness.Node, s evidence.Sighting) (to netip.AddrPort, by fmt.
 	if rule == nil {
 		return to, nil, nil
 	}
-	family := netlink.InetFamily(unix.AF_INET)
-	if to.Addr().Is6() {
-		family = unix.AF_INET6
-	}
-	flows, err := node.Netlink().ConntrackTableList(netlink.ConntrackTable, family)
-	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-		return to, nil, fmt.Errorf("list connections: %w", err)
-	}
-	for _, f := range flows {
-		src, _ := netip.AddrFromSlice(f.Forward.SrcIP)
-		dst, _ := netip.AddrFromSlice(f.Forward.DstIP)
-		at, _ := netip.AddrFromSlice(f.Reverse.SrcIP)
-		if f.Forward.Protocol == s.Protocol && src.Unmap() == s.Source && dst.Unmap() == s.Destination &&
-			f.Forward.SrcPort == s.SourcePort && f.Forward.DstPort == s.DestinationPort {
-			return netip.AddrPortFrom(at.Unmap(), f.Reverse.SrcPort), nil, nil
-		}
+	ns := inspect.Namespace{Handle: node.Netlink(), Do: node.Do}
+	at, is, err := ns.Delivered(s.Protocol, netip.AddrPortFrom(s.Source, s.SourcePort), to)
+	if err != nil || is {
+		return at, nil, err
 	}
 	return to, rule, nil
 }
