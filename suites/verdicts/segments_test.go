@@ -198,6 +198,13 @@ var _ = Describe("a TCP segment of no connection", func() {
 		Expect(holds(probes.BeIsolatedFrom(s.node("site"), p).WithContext(ctx), s.node("pc"))).To(BeFalse())
 	})
 
+	It("arrives where the host's own rules stop its reset", func(ctx SpecContext) {
+		s := stateless("")
+		Expect(s.node("site").Nft(`table inet f { chain out { type filter hook output priority 0; tcp flags & rst == rst drop comment "mute"; }; }`)).To(Succeed())
+		p := probes.Segment(80, probes.ACK).Within(silence)
+		Expect(s.node("pc")).To(probes.BeUnansweredBy(s.node("site"), p).At("site").By("mute").WithContext(ctx))
+	})
+
 	DescribeTable("is not said to be unanswered by what stops its reset but now", func(ctx SpecContext, rules, why string) {
 		s := stateless(drop(rules))
 		ok, err := probes.BeUnansweredBy(s.node("site"), probes.Segment(80, probes.ACK).Within(silence)).WithContext(ctx).Match(s.node("pc"))

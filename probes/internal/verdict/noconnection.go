@@ -34,6 +34,9 @@ func ofNoConnection(p spot, c *evidence.Cause) bool {
 // is the answer, where the target sent it.
 func (o Observation) resetDropped() (evidence.Cause, bool) {
 	by := o.Timeline.Refuser()
+	if by == "" { // its own rules had it
+		by = o.refusalDroppedAt()
+	}
 	if !o.Flow.Crafted || o.Heard.Refuser != "" || by == "" {
 		return evidence.Cause{}, false
 	}
@@ -47,4 +50,14 @@ func (o Observation) resetDropped() (evidence.Cause, bool) {
 		}
 	}
 	return evidence.Cause{}, false
+}
+
+// refusalDroppedAt is the first node where a rule dropped a reset; "" for none.
+func (o Observation) refusalDroppedAt() string {
+	for _, s := range o.Timeline {
+		if s.Role == evidence.Refusal && s.Dropped() {
+			return s.Node
+		}
+	}
+	return ""
 }
