@@ -2,6 +2,7 @@ package truth_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
@@ -29,9 +30,12 @@ func (g *generator) iptables(legacy bool) {
 		lines = append(lines, fmt.Sprintf("-A %s -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j ACCEPT", hook), fmt.Sprintf("-A %s -p ipv6-icmp -m icmp6 --icmpv6-type 136 -j ACCEPT", hook))
 	}
 	for range 1 + g.r.IntN(2) {
-		lines = append(lines, fmt.Sprintf("-A %s %s -j %s", hook,
+		line := fmt.Sprintf("-A %s %s -j %s", hook,
 			pick(g.r, "-p tcp --dport 80", "-p udp --dport 53", "-p tcp", "-p udp", "-m conntrack --ctstate NEW -p tcp", "-p tcp -m multiport --dports 80,81", "-p udp -m comment --comment \"no names\""),
-			pick(g.r, "DROP", "DROP", "REJECT", "ACCEPT")))
+			pick(g.r, "DROP", "DROP", "REJECT", "ACCEPT"))
+		if !slices.Contains(lines, line) { // of two that are the same, the second is lifted by the name of the first
+			lines = append(lines, line)
+		}
 	}
 	text := strings.Join(append(lines, "COMMIT"), "\n") + "\n"
 	if !legacy && v6 {
