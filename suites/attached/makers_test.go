@@ -3,6 +3,7 @@ package attached_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -88,32 +89,39 @@ var _ = Describe("what CNI's plugins made", func() {
 	})
 })
 
-// bubble starts bubblewrap around a program that only waits. It is the number of a process
-// in there. (With --die-with-parent it would end with the thread that started it, and threads
-// of Go end.)
-func bubble() (pid int) {
+// bubblewrap is the command that runs a program that only waits in a sandbox. (With
+// --die-with-parent it would end with the thread that started it, and threads of Go end.)
+func bubblewrap(more ...string) *exec.Cmd {
 	GinkgoHelper()
 	harness.Require(GinkgoTB(), harness.Unpacked("bubblewrap"))
 	root, err := harness.PackageRoot("bubblewrap")
 	Expect(err).NotTo(HaveOccurred())
+	args := append(more, "--unshare-net", "--unshare-pid", "--dev-bind", "/", "/", "--info-fd", "3", "cat")
+	return exec.Command(filepath.Join(root, "usr/bin/bwrap"), args...)
+}
+
+// inform starts a command that tells the number of a process in its sandbox on descriptor 3, as
+// bubblewrap does, and runs until its input ends, with the spec.
+func inform(cmd *exec.Cmd) (pid int, input io.Writer) {
+	GinkgoHelper()
 	read, write, err := os.Pipe()
 	Expect(err).NotTo(HaveOccurred())
 	defer read.Close()
-	cmd := exec.Command(filepath.Join(root, "usr/bin/bwrap"), "--unshare-net", "--unshare-pid", "--dev-bind", "/", "/", "--info-fd", "3", "cat")
 	cmd.ExtraFiles = []*os.File{write}
-	input, err := cmd.StdinPipe()
+	cmd.Stderr = GinkgoWriter
+	in, err := cmd.StdinPipe()
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cmd.Start()).To(Succeed())
 	Expect(write.Close()).To(Succeed())
 	DeferCleanup(func() {
-		Expect(input.Close()).To(Succeed())
+		Expect(in.Close()).To(Succeed())
 		Expect(cmd.Wait()).To(Succeed())
 	})
 	var info struct {
 		Pid int `json:"child-pid"`
 	}
 	Expect(json.NewDecoder(read).Decode(&info)).To(Succeed())
-	return info.Pid
+	return info.Pid, in
 }
 
 var _ = Describe("a sandbox of bubblewrap", func() {
@@ -124,7 +132,8 @@ var _ = Describe("a sandbox of bubblewrap", func() {
 		network.Router("fw", lan, wan).Nft(noSSH)
 		lab := harness.Up(GinkgoTB(), network)
 		probes.Serve(GinkgoTB(), lab.Node("site"), web, ssh)
-		sandbox := lab.Plug(GinkgoTB(), "lan", harness.Existing{Name: "sandbox", PID: bubble()}, netip.MustParsePrefix("10.0.1.77/24"))
+		pid, _ := inform(bubblewrap())
+		sandbox := lab.Plug(GinkgoTB(), "lan", harness.Existing{Name: "sandbox", PID: pid}, netip.MustParsePrefix("10.0.1.77/24"))
 		out, err := sandbox.Command("ip", "route", "add", "default", "via", lab.Node("fw").On("lan").Addrs()[0].String()).CombinedOutput()
 		Expect(err).NotTo(HaveOccurred(), "%s", out)
 		Expect(sandbox).To(probes.Reach(lab.Node("site"), icmp, web))

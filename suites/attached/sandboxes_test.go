@@ -2,11 +2,9 @@ package attached_test
 
 import (
 	"bufio"
-	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 
 	"github.com/nstest/nstest/harness"
@@ -21,12 +19,7 @@ const patience = 20 * time.Second
 // sandboxes are what an ordinary user puts programs in, each with a user namespace of its own
 // besides the network's: who started them has power over both. Each command runs cat in one.
 var sandboxes = map[string]func() *exec.Cmd{
-	"bubblewrap": func() *exec.Cmd {
-		harness.Require(GinkgoTB(), harness.Unpacked("bubblewrap"))
-		root, err := harness.PackageRoot("bubblewrap")
-		Expect(err).NotTo(HaveOccurred())
-		return exec.Command(filepath.Join(root, "usr/bin/bwrap"), "--unshare-user", "--unshare-net", "--unshare-pid", "--dev-bind", "/", "/", "--info-fd", "3", "cat")
-	},
+	"bubblewrap": func() *exec.Cmd { return bubblewrap("--unshare-user") },
 	"unshare": func() *exec.Cmd {
 		harness.Require(GinkgoTB(), harness.Tool("unshare"))
 		return exec.Command("unshare", "--user", "--map-root-user", "--net", "sh", "-c", `echo "{\"child-pid\": $$}" >&3; exec 3>&-; exec cat`)
@@ -36,31 +29,15 @@ var sandboxes = map[string]func() *exec.Cmd{
 // inSandbox starts a program that only waits in a sandbox, and attaches it for its maker.
 func inSandbox(kind, name string) *somebodys {
 	GinkgoHelper()
-	read, write, err := os.Pipe()
-	Expect(err).NotTo(HaveOccurred())
-	defer read.Close()
 	cmd := sandboxes[kind]()
-	cmd.ExtraFiles = []*os.File{write}
-	cmd.Stderr = GinkgoWriter
-	input, err := cmd.StdinPipe()
-	Expect(err).NotTo(HaveOccurred())
 	output, err := cmd.StdoutPipe()
 	Expect(err).NotTo(HaveOccurred())
-	Expect(cmd.Start()).To(Succeed())
-	Expect(write.Close()).To(Succeed())
-	DeferCleanup(func() {
-		Expect(input.Close()).To(Succeed())
-		Expect(cmd.Wait()).To(Succeed())
-	})
-	var info struct {
-		Pid int `json:"child-pid"`
-	}
-	Expect(json.NewDecoder(read).Decode(&info)).To(Succeed())
+	pid, input := inform(cmd)
 	// The number is told before the sandbox is whole: bubblewrap fails where lo is up already.
 	_, err = io.WriteString(input, "ready\n")
 	Expect(err).NotTo(HaveOccurred())
 	Expect(bufio.NewReader(output).ReadString('\n')).To(Equal("ready\n"))
-	s := &somebodys{name: name, Cmd: &exec.Cmd{Process: &os.Process{Pid: info.Pid}}}
+	s := &somebodys{name: name, Cmd: &exec.Cmd{Process: &os.Process{Pid: pid}}}
 	s.Node = harness.Attach(GinkgoTB(), name, s.path())
 	s.up("lo")
 	return s
