@@ -110,9 +110,7 @@ var _ = Describe("the machine's table of neighbours, which namespaces share", Se
 		Expect(err).To(full, "Ask")
 		_, err = probes.Watch(ctx, client, addr, p)
 		Expect(err).To(Or(full, says(4)), "Watch, which may want an entry for the loopback")
-		for what, matcher := range map[string]interface {
-			Match(any) (bool, error)
-		}{
+		for what, matcher := range map[string]OmegaMatcher{
 			"Reach": probes.Reach(addr, p), "BeIsolatedFrom": probes.BeIsolatedFrom(addr, p),
 			"Because": probes.BeIsolatedFrom(addr, p).Because("neighbour"),
 		} {

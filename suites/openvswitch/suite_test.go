@@ -5,7 +5,6 @@ package openvswitch_test
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -93,6 +92,14 @@ func deliveredOf(from, to *harness.Node, source, port uint16, says string) (got 
 	return got
 }
 
+// noVerdict says that a check of isolation does not hold, and why.
+func noVerdict(ctx context.Context, from *harness.Node, check *probes.IsolationMatcher, why string) {
+	GinkgoHelper()
+	ok, err := check.WithContext(ctx).Match(from)
+	Expect(ok).To(BeFalse())
+	Expect(err).To(MatchError(ContainSubstring(why)))
+}
+
 // counted is what a flow with that cookie has counted.
 func counted(lab *harness.Lab, cookie string) string {
 	GinkgoHelper()
@@ -127,23 +134,17 @@ var _ = Describe("an Open vSwitch", func() {
 		_, pc, web := pair("priority=10,udp,in_port=pc,udp_dst=5000,actions=drop", "priority=10,udp6,in_port=pc,udp_dst=5000,actions=drop")
 		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
 		Expect(deliveredOf(pc, web, 0, 5000, strings.Repeat("x", large))).To(Equal(2))
-		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
-		Expect(ok).To(BeFalse())
-		Expect(err).To(MatchError(ContainSubstring("one that is so large that it is sent in fragments passes")))
+		noVerdict(ctx, pc, probes.BeIsolatedFrom(web, probes.UDP(5000)), "one that is so large that it is sent in fragments passes")
 	})
 
 	It("does not isolate where another flow label passes", func(ctx SpecContext) {
 		_, pc, web := pair(slices.Concat(whole, []string{"priority=20,udp6,ipv6_label=0x12345,actions=NORMAL", "priority=10,udp6,in_port=pc,udp_dst=5000,actions=drop"})...)
-		ok, err := probes.BeIsolatedFrom(web.On("br-int"), probes.UDP(5000)).WithContext(ctx).Match(pc)
-		Expect(ok).To(BeFalse())
-		Expect(err).To(MatchError(ContainSubstring("ipv6_label=74565")))
+		noVerdict(ctx, pc, probes.BeIsolatedFrom(web.On("br-int"), probes.UDP(5000)), "ipv6_label=74565")
 	})
 
 	It("does not isolate where a controller is asked", func(ctx SpecContext) {
 		_, pc, web := pair(slices.Concat(whole, []string{"priority=10,udp,in_port=pc,udp_dst=5000,actions=controller", "priority=10,udp6,in_port=pc,udp_dst=5000,actions=controller"})...)
-		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
-		Expect(ok).To(BeFalse())
-		Expect(err).To(MatchError(ContainSubstring("it decides by more than the packet (controller)")))
+		noVerdict(ctx, pc, probes.BeIsolatedFrom(web, probes.UDP(5000)), "it decides by more than the packet (controller)")
 	})
 
 	It("is asked at each port that its flows name, where no probes are said", func(ctx SpecContext) {
@@ -153,18 +154,14 @@ var _ = Describe("an Open vSwitch", func() {
 
 		_, pc, web = pair(slices.Concat(only, []string{"priority=20,udp,in_port=pc,udp_dst=5000,actions=NORMAL", "priority=20,udp6,in_port=pc,udp_dst=5000,actions=NORMAL"})...)
 		Expect(delivered(pc, web, 0, 5000)).To(Equal(2))
-		ok, err := probes.BeIsolatedFrom(web).WithContext(ctx).Match(pc)
-		Expect(ok).To(BeFalse())
-		Expect(fmt.Sprint(err)).To(ContainSubstring("udp/5000"))
+		noVerdict(ctx, pc, probes.BeIsolatedFrom(web), "udp/5000")
 	})
 
 	It("does not isolate where a flow makes the port of another", func(ctx SpecContext) {
 		_, pc, web := pair(slices.Concat(whole, neighbours, []string{"priority=10,in_port=pc,actions=drop",
 			"priority=20,udp,in_port=pc,udp_dst=99,actions=mod_tp_dst:5000,NORMAL", "priority=20,udp6,in_port=pc,udp_dst=99,actions=mod_tp_dst:5000,NORMAL"})...)
 		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
-		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
-		Expect(ok).To(BeFalse())
-		Expect(err).To(MatchError(ContainSubstring("what is sent to udp/99 there arrives")))
+		noVerdict(ctx, pc, probes.BeIsolatedFrom(web, probes.UDP(5000)), "what is sent to udp/99 there arrives")
 	})
 
 	It("isolates where no flow of a table is for it", func(ctx SpecContext) {
@@ -200,16 +197,12 @@ var _ = Describe("an Open vSwitch", func() {
 			"priority=10,udp,in_port=pc,actions=drop", "priority=10,udp6,in_port=pc,actions=drop")
 		Expect(delivered(pc, web, 53, 5000)).To(Equal(2))
 		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
-		ok, err := probes.BeIsolatedFrom(web, probes.UDP(5000)).WithContext(ctx).Match(pc)
-		Expect(ok).To(BeFalse())
-		Expect(err).To(MatchError(ContainSubstring("another passes, which a program may send as well")))
+		noVerdict(ctx, pc, probes.BeIsolatedFrom(web, probes.UDP(5000)), "another passes, which a program may send as well")
 	})
 
 	It("does not isolate where only questions for neighbours are dropped", func(ctx SpecContext) {
 		_, pc, web := pair("priority=10,arp,actions=drop", "priority=10,icmp6,icmp_type=135,actions=drop")
-		ok, err := probes.BeIsolatedFrom(web, probes.UDP(53)).WithContext(ctx).Match(pc)
-		Expect(ok).To(BeFalse())
-		Expect(err).To(MatchError(ContainSubstring("only neighbour discovery stops the request")))
+		noVerdict(ctx, pc, probes.BeIsolatedFrom(web, probes.UDP(53)), "only neighbour discovery stops the request")
 	})
 
 	It("is told apart from answers that a flow drops", func(ctx SpecContext) {
