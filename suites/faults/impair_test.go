@@ -22,19 +22,29 @@ func two(attach func(n *topo.Network) (a, b topo.Attachment)) (a, b *harness.Nod
 	twin, err := lab.Twin()
 	Expect(err).NotTo(HaveOccurred())
 	twin.Down()
-	knows(lab, "a", "b")
-	knows(lab, "b", "a")
+	acquaint(lab)
 	return lab.Node("a"), lab.Node("b")
 }
 
-// knows has a node know the MAC of another: a question for it is impaired like all else, and is
-// asked again only after a second.
-func knows(lab *harness.Lab, node, other string) {
+// acquaint has the nodes of a lab know the MACs of their neighbours: a question for one is
+// impaired like all else, and is asked again only after a second.
+func acquaint(lab *harness.Lab) {
 	GinkgoHelper()
-	plan, there := lab.Plan().Node(other)
-	Expect(there).To(BeTrue())
-	port := plan.Ports[0]
-	Expect(lab.Node(node).AddNeighbour(port.Segment, port.Addrs[0].Addr(), port.MAC[:])).To(Succeed())
+	plan := lab.Plan()
+	for _, segment := range plan.Segments {
+		for _, here := range segment.Ports {
+			for _, there := range segment.Ports {
+				if here == there {
+					continue
+				}
+				other, known := plan.Node(there.Node)
+				Expect(known).To(BeTrue())
+				device, known := other.Device(there.Port)
+				Expect(known).To(BeTrue())
+				Expect(lab.Node(here.Node).AddNeighbour(segment.Name, device.Addrs[0].Addr(), device.MAC[:])).To(Succeed())
+			}
+		}
+	}
 }
 
 // byChance is a count of things that each happen by chance to a part of so many, with what a
