@@ -95,10 +95,8 @@ func (p *planner) planMembers(where string, at end, d *Device) {
 			p.wrong("%s: %s", where, problem)
 		case j == at.port:
 			p.wrong("%s: it is a port of itself: take it out", where)
-		case d.kind.joins && j < len(p.network.nodes[at.node].ports) && p.network.nodes[at.node].ports[j].segment.overlay.isBare():
-			p.wrong("%s: port %s is on a segment of %s, which carries packets and no frames: take it out", where, devices[j].Name, p.network.nodes[at.node].ports[j].segment.kind)
-		case d.kind.joins && j >= len(p.network.nodes[at.node].ports) && p.kindOf(end{at.node, j}).bare:
-			p.wrong("%s: port %s is a %s, which carries packets and no frames: take it out", where, devices[j].Name, devices[j].Kind)
+		case d.kind.joins && p.frameless(end{at.node, j}) != "":
+			p.wrong("%s: port %s is %s, which carries packets and no frames: take it out", where, devices[j].Name, p.frameless(end{at.node, j}))
 		case devices[j].Master != "":
 			p.wrong("%s: port %s is one of %s already: take it out of one", where, devices[j].Name, devices[j].Master)
 		default:
@@ -109,6 +107,18 @@ func (p *planner) planMembers(where string, at end, d *Device) {
 			}
 		}
 	}
+}
+
+// frameless is what an interface is that carries packets alone; "" for one with frames.
+func (p *planner) frameless(at end) string {
+	ports := p.network.nodes[at.node].ports
+	switch {
+	case at.port >= len(ports) && p.kindOf(at).bare:
+		return "a " + p.kindOf(at).name
+	case at.port < len(ports) && ports[at.port].segment.overlay.isBare():
+		return "on a segment of " + ports[at.port].segment.kind.String()
+	}
+	return ""
 }
 
 // bare says whether a port gets no address by itself: it was declared so, or another

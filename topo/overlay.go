@@ -1,12 +1,9 @@
 package topo
 
-import "net/netip"
-
 // overlayKind is all that is known of a kind of segment that is made over another: a row,
 // a file each.
 type overlayKind struct {
-	kind     Kind
-	device   string // the kernel's word for a port on it
+	kind     Kind   // also the kernel's word for a port on it
 	what     string // what tells segments of the kind apart: "VNI"; "" for nothing
 	first    int    // the least number, 0 or 1; 0 is none
 	last     int    // the greatest
@@ -41,8 +38,8 @@ const (
 	onlyIPv6
 )
 
-// has says whether an address is of the family.
-func (f family) has(addr netip.Addr) bool { return f == anyFamily || (f == onlyIPv6) == addr.Is6() }
+// has says whether addresses of IPv6, or of IPv4, are of the family.
+func (f family) has(v6 bool) bool { return f == anyFamily || (f == onlyIPv6) == v6 }
 
 func (f family) String() string { return [...]string{"IP", "IPv4", "IPv6"}[f] }
 
@@ -130,7 +127,7 @@ func (p *planner) planOverlays() {
 			}
 			devices := p.plan.Nodes[at.node].Devices
 			below, port := &devices[parent], &devices[at.port]
-			port.Kind, port.Parent, port.ID = segment.overlay.device, below.Name, segment.id
+			port.Kind, port.Parent, port.ID = string(segment.overlay.kind), below.Name, segment.id
 			p.tags(segment, at, parent)
 			segment.overlay.plan(p, port, at, end{at.node, parent})
 			if overhead := segment.overlay.grows(port); port.MTU == 0 && (overhead > 0 || below.MTU > 0) {

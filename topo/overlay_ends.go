@@ -21,7 +21,7 @@ func (p *planner) checkEnds(segment int) {
 	}
 	for _, at := range ends {
 		for _, addr := range p.plan.Nodes[at.node].Ports[at.port].Addrs {
-			if !kind.carries.has(addr.Addr()) {
+			if !kind.carries.has(addr.Addr().Is6()) {
 				p.wrong("%s: address %s: %s carries %s alone: take it out, or choose another kind", p.place(at), addr.Addr(), kind.kind, kind.carries)
 			}
 		}
@@ -93,34 +93,34 @@ func (p *planner) localOn(at end, v6 bool) (netip.Addr, bool) {
 
 // tunnel gives a port its own end of a tunnel, and those of the others on its segment.
 // They are IPv4 where every node has such an address below, and else IPv6.
-func (p *planner) tunnel(port *DevicePlan, at end) {
+func (p *planner) tunnel(port *DevicePlan, at, _ end) {
 	ends := p.endsOf(at)
 	over := p.network.nodes[at.node].ports[at.port].segment.overlay.over
 	for _, v6 := range []bool{false, true} {
-		if v6 && over == onlyIPv4 || !v6 && over == onlyIPv6 {
+		if !over.has(v6) {
 			continue
 		}
-		port.Local, port.Remotes = netip.Addr{}, nil
+		var local netip.Addr
+		var remotes []netip.Addr
 		whole := true
 		for _, other := range ends {
 			parent := p.parentOf(other)
-			if parent < 0 { // a mistake
-				port.Local, port.Remotes = netip.Addr{}, nil
-				return
+			if parent < 0 {
+				return // a mistake
 			}
 			addr, has := p.localOn(end{other.node, parent}, v6)
 			whole = whole && has
 			if other == at {
-				port.Local = addr
+				local = addr
 			} else {
-				port.Remotes = append(port.Remotes, addr)
+				remotes = append(remotes, addr)
 			}
 		}
 		if whole {
+			port.Local, port.Remotes = local, remotes
 			return
 		}
 	}
-	port.Local, port.Remotes = netip.Addr{}, nil
 	if over != anyFamily {
 		p.wrong("%s: the nodes on it have not all an %s address on the segment below: give them one", p.place(at), over)
 		return

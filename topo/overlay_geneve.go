@@ -10,9 +10,8 @@ const (
 )
 
 var geneveOverlay = &overlayKind{
-	kind: KindGeneve, device: "geneve", what: "VNI", first: 1, last: 1<<24 - 1, overhead: [2]int{geneveOver4, geneveOver6},
-	pair: "declare one for each pair of nodes, or a VXLAN", same: sameEnds,
-	plan: func(p *planner, port *DevicePlan, at, _ end) { p.tunnel(port, at) },
+	kind: KindGeneve, what: "VNI", first: 1, last: 1<<24 - 1, overhead: [2]int{geneveOver4, geneveOver6},
+	pair: "declare one for each pair of nodes, or a VXLAN", same: sameEnds, plan: (*planner).tunnel,
 }
 
 // Geneve declares a segment of frames in UDP packets (RFC 8926, port 6081) between the

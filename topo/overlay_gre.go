@@ -13,7 +13,7 @@ const (
 )
 
 var greOverlay = &overlayKind{
-	kind: KindGRE, device: "gre", what: "key", last: math.MaxInt32, overhead: [2]int{greOver4, greOver6}, numbered: greKey, bare: true, same: sameEnds,
+	kind: KindGRE, what: "key", last: math.MaxInt32, overhead: [2]int{greOver4, greOver6}, numbered: greKey, bare: true, same: sameEnds,
 	plan: planGRE,
 }
 
@@ -31,8 +31,8 @@ func (n *Network) GRE(name string, underlay *Segment, key int, prefixes ...strin
 	return n.overlay(greOverlay, name, underlay, key, prefixes)
 }
 
-func planGRE(p *planner, port *DevicePlan, at, _ end) {
-	p.tunnel(port, at)
+func planGRE(p *planner, port *DevicePlan, at, below end) {
+	p.tunnel(port, at, below)
 	if port.Local.Is6() {
 		port.Kind = "ip6gre" // what the kernel calls it
 	}

@@ -4,8 +4,8 @@ package topo
 const KindIPIP Kind = "ipip"
 
 var ipipOverlay = &overlayKind{
-	kind: KindIPIP, device: "ipip", overhead: [2]int{20, 0}, bare: true, over: onlyIPv4, carries: onlyIPv4, // RFC 2003
-	pair: "declare one for each pair of nodes, or a GRE", same: sameEnds, plan: func(p *planner, port *DevicePlan, at, _ end) { p.tunnel(port, at) },
+	kind: KindIPIP, overhead: [2]int{20, 0}, bare: true, over: onlyIPv4, carries: onlyIPv4, // RFC 2003
+	pair: "declare one for each pair of nodes, or a GRE", same: sameEnds, plan: (*planner).tunnel,
 }
 
 // IPIP declares a segment of IPv4 in IPv4 (RFC 2003) between the addresses that its two nodes

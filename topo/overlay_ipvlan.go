@@ -3,7 +3,7 @@ package topo
 // KindIPVLAN is a segment of Network.IPVLAN.
 const KindIPVLAN Kind = "ipvlan"
 
-var ipvlanOverlay = &overlayKind{kind: KindIPVLAN, device: "ipvlan", joins: true, frames: true, bare: true, plan: func(p *planner, port *DevicePlan, at, below end) {
+var ipvlanOverlay = &overlayKind{kind: KindIPVLAN, joins: true, frames: true, bare: true, plan: func(p *planner, port *DevicePlan, at, below end) {
 	port.MAC = p.plan.Nodes[below.node].Devices[below.port].MAC
 	p.plan.Nodes[at.node].Ports[at.port].MAC = port.MAC
 	p.checkShared(at, below)

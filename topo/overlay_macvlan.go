@@ -3,7 +3,7 @@ package topo
 // KindMACVLAN is a segment of Network.MACVLAN.
 const KindMACVLAN Kind = "macvlan"
 
-var macvlanOverlay = &overlayKind{kind: KindMACVLAN, device: "macvlan", joins: true, frames: true, plan: func(p *planner, _ *DevicePlan, at, below end) { p.checkShared(at, below) }}
+var macvlanOverlay = &overlayKind{kind: KindMACVLAN, joins: true, frames: true, plan: func(p *planner, _ *DevicePlan, at, below end) { p.checkShared(at, below) }}
 
 // MACVLAN declares a second interface, of a MAC of its own, at the ports that its nodes
 // have on another segment (in mode bridge). It is one broadcast domain with that one: both

@@ -4,8 +4,8 @@ package topo
 const KindSIT Kind = "sit"
 
 var sitOverlay = &overlayKind{
-	kind: KindSIT, device: "sit", overhead: [2]int{20, 0}, bare: true, over: onlyIPv4, carries: onlyIPv6, // RFC 4213
-	pair: "declare one for each pair of nodes, or a GRE", same: sameEnds, plan: func(p *planner, port *DevicePlan, at, _ end) { p.tunnel(port, at) },
+	kind: KindSIT, overhead: [2]int{20, 0}, bare: true, over: onlyIPv4, carries: onlyIPv6, // RFC 4213
+	pair: "declare one for each pair of nodes, or a GRE", same: sameEnds, plan: (*planner).tunnel,
 }
 
 // SIT declares a segment of IPv6 in IPv4 (RFC 4213, 6in4) between the addresses that its two

@@ -4,7 +4,7 @@ package topo
 const KindVLAN Kind = "vlan"
 
 var vlanOverlay = &overlayKind{
-	kind: KindVLAN, device: "vlan", what: "VLAN", first: 1, last: lastVLAN, frames: true, numbers: true,
+	kind: KindVLAN, what: "VLAN", first: 1, last: lastVLAN, frames: true, numbers: true,
 	same: func(a, b *DevicePlan) bool { return a.ID == b.ID && a.Parent == b.Parent }, plan: func(*planner, *DevicePlan, end, end) {},
 }
 

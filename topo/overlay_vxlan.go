@@ -10,10 +10,10 @@ const (
 )
 
 var vxlanOverlay = &overlayKind{
-	kind: KindVXLAN, device: "vxlan", what: "VNI", first: 1, last: 1<<24 - 1, overhead: [2]int{vxlanOver4, vxlanOver6}, numbers: true,
+	kind: KindVXLAN, what: "VNI", first: 1, last: 1<<24 - 1, overhead: [2]int{vxlanOver4, vxlanOver6}, numbers: true,
 	// whatever is below (vxlan_vni_in_use of the kernel)
 	same: func(a, b *DevicePlan) bool { return a.ID == b.ID && a.Local.IsValid() && b.Local.IsValid() },
-	plan: func(p *planner, port *DevicePlan, at, _ end) { p.tunnel(port, at) },
+	plan: (*planner).tunnel,
 }
 
 // VXLAN declares a segment of frames in UDP packets (RFC 7348, port 4789) between the

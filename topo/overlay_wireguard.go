@@ -18,9 +18,9 @@ const (
 )
 
 var wireguardOverlay = &overlayKind{
-	kind: KindWireGuard, device: "wireguard", overhead: [2]int{wireguardOver, wireguardOver}, bare: true,
-	plan: func(p *planner, port *DevicePlan, at, _ end) {
-		p.tunnel(port, at)
+	kind: KindWireGuard, overhead: [2]int{wireguardOver, wireguardOver}, bare: true,
+	plan: func(p *planner, port *DevicePlan, at, below end) {
+		p.tunnel(port, at, below)
 		port.Remotes = nil // each peer has its endpoint
 		port.ID = p.wireguardPort(at)
 		port.WireGuard = &WireGuardPlan{Key: makeKey(p.network.name, p.plan.Nodes[at.node].Name, port.Segment, port.Name)}
@@ -148,7 +148,7 @@ func (p *planner) allowRoutes(at end, own *DevicePlan) {
 	for _, route := range byMetric(p.plan.Nodes[at.node].Routes) {
 		for _, via := range waysBy(route, own.Name) {
 			peer := slices.IndexFunc(own.WireGuard.Peers, func(peer WireGuardPeer) bool {
-				return slices.Contains(peer.Allowed, netip.PrefixFrom(via, max(via.BitLen(), 0))) || !via.IsValid() && len(own.WireGuard.Peers) == 1
+				return slices.Contains(peer.Allowed, netip.PrefixFrom(via, via.BitLen())) || !via.IsValid() && len(own.WireGuard.Peers) == 1
 			})
 			first, had := taken[route.To]
 			switch {
