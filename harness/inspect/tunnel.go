@@ -52,9 +52,8 @@ func tunnelOf(link netlink.Link) Tunnel {
 
 // endOf is an end's address; the zero Addr where it is any.
 func endOf(ip net.IP) netip.Addr {
-	addr, ok := netip.AddrFromSlice(ip)
-	if !ok || addr.IsUnspecified() {
-		return netip.Addr{}
+	if addr := addrOf(ip); !addr.IsUnspecified() {
+		return addr
 	}
-	return addr.Unmap()
+	return netip.Addr{}
 }

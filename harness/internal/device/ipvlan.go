@@ -1,10 +1,6 @@
 package device
 
-import (
-	"encoding/binary"
-
-	"github.com/nstest/nstest/topo"
-)
+import "github.com/nstest/nstest/topo"
 
 const (
 	ipvlanMode = 1 // IFLA_IPVLAN_MODE, linux/if_link.h
@@ -12,5 +8,5 @@ const (
 )
 
 var ipvlan = &Kind{Name: "ipvlan", Stacked: true, Shares: true, Data: func(a *Attributes, _ *topo.DevicePlan) {
-	a.Bytes(ipvlanMode, binary.NativeEndian.AppendUint16(nil, ipvlanL2))
+	a.U16(ipvlanMode, ipvlanL2)
 }}
