@@ -101,6 +101,9 @@ type comparison struct {
 	books   [2]*rules.Chains // of the sides' rules, when they are asked for
 }
 
+// whens are the sides in words.
+var whens = [2]string{"before", "after"}
+
 // candidate are packets in a row of which the last one may be treated otherwise.
 type candidate struct {
 	packets []Packet
@@ -121,10 +124,11 @@ func (d *Difference) compare(ctx context.Context, before, after *harness.Node) e
 		}
 	}
 	c.witnesses()
-	ch := compareSets(c.sides[0].set, c.sides[1].set)
-	c.sides[0].keys, c.sides[1].keys = ch.keys[0], ch.keys[1]
-	c.changed = ch
-	c.differ(ch)
+	c.changed = compareSets(c.sides[0].set, c.sides[1].set)
+	for i, side := range c.sides {
+		side.keys = c.changed.keys[i]
+	}
+	c.differ()
 	c.ask()
 	c.notes()
 	c.noteChanged()
@@ -152,7 +156,7 @@ func (c *comparison) notes() {
 			if e.rule.Fate != NotModelled && (e.rule.Fate != Needs || !e.lacks()) {
 				continue
 			}
-			c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), []string{"before", "after"}[i], e.rule.Why))
+			c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), whens[i], e.rule.Why))
 		}
 	}
 }
@@ -202,7 +206,7 @@ func (c *comparison) doubted(pair [2]*Verdict) (is bool) {
 				continue
 			}
 			is = true
-			c.note(fmt.Sprintf("what %s decides, %s: it depends on %s", m.Rule, []string{"before", "after"}[side], m.Text))
+			c.note(fmt.Sprintf("what %s decides, %s: it depends on %s", m.Rule, whens[side], m.Text))
 		}
 	}
 	return is

@@ -186,21 +186,7 @@ func (c *compiler) lack(cells []cell, boxes []box) {
 }
 
 // outside are all packets but those of the boxes.
-func (m *model) outside(boxes []box) (rest []box) {
-	rest = []box{{}}
-	for i := range boxes {
-		var less []box
-		for _, r := range rest {
-			if _, some := r.and(&boxes[i]); !some {
-				less = append(less, r)
-				continue
-			}
-			less = append(less, r.without(&boxes[i], &m.domain)...)
-		}
-		rest = less
-	}
-	return rest
-}
+func (m *model) outside(boxes []box) []box { return m.less([]box{{}}, boxes) }
 
 // lookup asks a set, or a map.
 func (c *compiler) lookup(x *expr.Lookup) {

@@ -9,7 +9,7 @@ import (
 const mostCourses = 600
 
 // differ proposes packets that come to what has changed, one for each pair of rules that decide.
-func (c *comparison) differ(ch *changed) {
+func (c *comparison) differ() {
 	for side, of := range c.sides {
 		for _, w := range of.worlds {
 			for _, base := range basesOf(of.set) {
@@ -17,11 +17,11 @@ func (c *comparison) differ(ch *changed) {
 				if in == nil || !w.tries(base) {
 					continue
 				}
-				c.explore(side, w, goal{base: in}, ch)
+				c.explore(side, w, goal{base: in})
 				for _, reached := range append([]*chain{in}, chainsOf(in)...) {
 					for _, l := range reached.lines {
-						if ch.lines[side][l.rule] {
-							c.explore(side, w, goal{in, l}, ch)
+						if c.changed.lines[side][l.rule] {
+							c.explore(side, w, goal{in, l})
 						}
 					}
 				}
@@ -42,8 +42,8 @@ func chainsOf(base *chain) (all []*chain) {
 
 // explore follows packets that match a rule which has changed, or come to a policy that has, through both
 // rulesets, and divides them by what they met in each.
-func (c *comparison) explore(side int, w *world, g goal, ch *changed) {
-	if g.line == nil && !ch.bases[side][g.base.of] {
+func (c *comparison) explore(side int, w *world, g goal) {
+	if g.line == nil && !c.changed.bases[side][g.base.of] {
 		return
 	}
 	other := c.sides[1-side].worlds[family(w.v6)]

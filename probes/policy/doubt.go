@@ -82,12 +82,11 @@ func (c *comparison) noteChanged() {
 			if e.of == nil || !c.changed.lines[side][e.of] || e.rule.Fate == Unreachable || e.rule.Fate == Shadowed {
 				continue
 			}
-			when := []string{"before", "after"}[side]
 			if m, remembers := rules.Remembers(e.of); remembers && m.Kind != rules.Users {
-				c.note(fmt.Sprintf("%s, %s, in another state: it depends on %s", e.rule.where(), when, m.Text))
+				c.note(fmt.Sprintf("%s, %s, in another state: it depends on %s", e.rule.where(), whens[side], m.Text))
 			}
 			if what := unseen(e.of); what != "" {
-				c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), when, what))
+				c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), whens[side], what))
 			}
 		}
 	}

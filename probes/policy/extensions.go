@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/google/nftables/expr"
@@ -35,7 +34,7 @@ func (c *compiler) condition(name string, asked rules.Condition) {
 			return
 		}
 		var b box
-		b[askedField(a.Field)] = s
+		b[askedFields[a.Field]] = s
 		if asked.Any {
 			boxes = append(boxes, b)
 		} else {
@@ -48,18 +47,16 @@ func (c *compiler) condition(name string, asked rules.Condition) {
 	c.meet(boxes)
 }
 
-// askedField is the model's; what routes take an address for is asked of the address.
-func askedField(f rules.Field) field {
-	return map[rules.Field]field{
-		rules.FieldSourcePort: fieldSport, rules.FieldDestinationPort: fieldDport, rules.FieldFlags: fieldFlags, rules.FieldType: fieldType,
-		rules.FieldCode: fieldCode, rules.FieldState: fieldState, rules.FieldMark: fieldMark, rules.FieldTTL: fieldTTL,
-		rules.FieldSourceKind: fieldSrc, rules.FieldDestinationKind: fieldDst,
-	}[f]
+// askedFields are the model's; what routes take an address for is asked of the address.
+var askedFields = map[rules.Field]field{
+	rules.FieldSourcePort: fieldSport, rules.FieldDestinationPort: fieldDport, rules.FieldFlags: fieldFlags, rules.FieldType: fieldType,
+	rules.FieldCode: fieldCode, rules.FieldState: fieldState, rules.FieldMark: fieldMark, rules.FieldTTL: fieldTTL,
+	rules.FieldSourceKind: fieldSrc, rules.FieldDestinationKind: fieldDst,
 }
 
 // asked are the values of a field that a condition lets pass; false where they are not known.
 func (c *compiler) asked(a rules.Asked) (set, bool) {
-	f := askedField(a.Field)
+	f := askedFields[a.Field]
 	switch f {
 	case fieldState:
 		if a.Open {
@@ -91,7 +88,7 @@ func (c *compiler) asked(a rules.Asked) (set, bool) {
 // masked are the values of which the bits of a mask are in a range.
 func (c *compiler) masked(f field, mask uint32, among [2]uint32) (set, bool) {
 	size := c.size(f)
-	bytesOf := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n)[4-size:] }
+	bytesOf := func(n uint32) []byte { return small(uint64(n)).bytes(size) }
 	cells := fieldCells(f, asBytes, size)
 	for i, bits := range bytesOf(mask) {
 		cells[i].mask = bits

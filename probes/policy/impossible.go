@@ -60,11 +60,18 @@ func (m *model) cannot(p *point) *box {
 }
 
 // possible are the packets of boxes without the impossible ones.
-func (m *model) possible(boxes []box) []box {
-	for i := range m.impossible {
+func (m *model) possible(boxes []box) []box { return m.less(boxes, m.impossible) }
+
+// less are the packets of boxes without those of others.
+func (m *model) less(boxes, others []box) []box {
+	for i := range others {
 		var rest []box
 		for _, b := range boxes {
-			rest = append(rest, b.without(&m.impossible[i], &m.domain)...)
+			if _, some := b.and(&others[i]); !some {
+				rest = append(rest, b)
+				continue
+			}
+			rest = append(rest, b.without(&others[i], &m.domain)...)
 		}
 		boxes = rest
 	}

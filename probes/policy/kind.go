@@ -1,9 +1,6 @@
 package policy
 
 import (
-	"net/netip"
-	"slices"
-
 	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
@@ -12,28 +9,19 @@ import (
 // one's by the local table is unicast. IPv6 asks its routes, and only for multicast its answer is known.
 func kindsOf(routes []inspect.Route, v6 bool) map[uint32]set {
 	if v6 {
-		return map[uint32]set{unix.RTN_MULTICAST: prefixSet(netip.MustParsePrefix("ff00::/8"))}
+		return map[uint32]set{unix.RTN_MULTICAST: prefixes("ff00::/8")}
 	}
-	kinds := map[uint32]set{unix.RTN_BROADCAST: none(), unix.RTN_MULTICAST: prefixSet(netip.MustParsePrefix("224.0.0.0/4"))}
+	kinds := map[uint32]set{unix.RTN_BROADCAST: none(), unix.RTN_MULTICAST: prefixes("224.0.0.0/4")}
 	taken := kinds[unix.RTN_MULTICAST]
 	take := func(kind uint32, s set) {
 		kinds[kind] = kinds[kind].orNone().or(s.without(taken))
 		taken = taken.or(s)
 	}
-	for _, p := range []string{"0.0.0.0/32", "255.255.255.255/32"} {
-		take(unix.RTN_BROADCAST, prefixSet(netip.MustParsePrefix(p)))
-	}
-	local := slices.DeleteFunc(slices.Clone(routes), func(r inspect.Route) bool { return r.Table != unix.RT_TABLE_LOCAL || !r.To.Addr().Is4() })
-	slices.SortStableFunc(local, func(a, b inspect.Route) int {
-		if a.To.Bits() != b.To.Bits() {
-			return b.To.Bits() - a.To.Bits()
-		}
-		return a.Metric - b.Metric
-	})
-	for _, r := range local {
+	take(unix.RTN_BROADCAST, prefixes("0.0.0.0/32", "255.255.255.255/32"))
+	for _, r := range routesOf(routes, unix.RT_TABLE_LOCAL, false) {
 		take(uint32(r.Type), prefixSet(r.To))
 	}
-	take(unix.RTN_UNICAST, prefixSet(netip.MustParsePrefix("0.0.0.0/0")))
+	take(unix.RTN_UNICAST, prefixes("0.0.0.0/0"))
 	return kinds
 }
 

@@ -115,6 +115,15 @@ func prefixSet(p netip.Prefix) set {
 	return between(numberOf(first), numberOf(last))
 }
 
+// prefixes are the addresses of some.
+func prefixes(all ...string) set {
+	made := none()
+	for _, p := range all {
+		made = append(made, prefixSet(netip.MustParsePrefix(p))...)
+	}
+	return made.tidy()
+}
+
 // tidy orders spans and joins those that touch.
 func (s set) tidy() set {
 	slices.SortFunc(s, func(a, b span) int { return a.first.compare(b.first) })

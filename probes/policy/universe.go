@@ -39,20 +39,8 @@ func newWorld(m *model, state *inspect.State, enters map[int]bool, others []neti
 
 // route finds which destinations leave by which interface, by the main table.
 func (w *world) route() {
-	var routes []inspect.Route
-	for _, r := range w.state.Routes {
-		if r.To.Addr().Is6() == w.v6 && r.Table == unix.RT_TABLE_MAIN {
-			routes = append(routes, r)
-		}
-	}
-	slices.SortStableFunc(routes, func(a, b inspect.Route) int {
-		if a.To.Bits() != b.To.Bits() {
-			return b.To.Bits() - a.To.Bits()
-		}
-		return a.Metric - b.Metric
-	})
 	taken := w.own.or(w.never(false)).or(w.kinds[unix.RTN_BROADCAST].orNone())
-	for _, r := range routes {
+	for _, r := range routesOf(w.state.Routes, unix.RT_TABLE_MAIN, w.v6) {
 		to := prefixSet(r.To)
 		if r.Type == unix.RTN_UNICAST {
 			for _, index := range append([]int{r.Index}, hops(r)...) {
@@ -65,12 +53,28 @@ func (w *world) route() {
 	}
 }
 
+// routesOf are those of a table, in the order in which they are asked.
+func routesOf(all []inspect.Route, table int, v6 bool) (routes []inspect.Route) {
+	for _, r := range all {
+		if r.To.Addr().Is6() == v6 && r.Table == table {
+			routes = append(routes, r)
+		}
+	}
+	slices.SortStableFunc(routes, func(a, b inspect.Route) int {
+		if a.To.Bits() != b.To.Bits() {
+			return b.To.Bits() - a.To.Bits()
+		}
+		return a.Metric - b.Metric
+	})
+	return routes
+}
+
 // linkLocal are IPv6's addresses of one link alone.
 func linkLocal(v6 bool) set {
 	if !v6 {
 		return none()
 	}
-	return prefixSet(netip.MustParsePrefix("fe80::/10"))
+	return prefixes("fe80::/10")
 }
 
 // to are the destinations that leave by an interface.
@@ -90,18 +94,13 @@ func hops(r inspect.Route) (indices []int) {
 // never are the addresses that no packet has on its way from one interface to another: as a
 // source, or as a destination (ip_route_input_slow, ip6_rcv_core, ip6_forward).
 func (w *world) never(source bool) set {
-	prefixes := []string{"0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"}
 	switch {
 	case w.v6 && source:
-		prefixes = []string{"::/127", "ff00::/8", "fe80::/10"}
+		return prefixes("::/127", "ff00::/8", "fe80::/10")
 	case w.v6:
-		prefixes = []string{"::1/128", "ff00::/8"}
+		return prefixes("::1/128", "ff00::/8")
 	}
-	made := none()
-	for _, p := range prefixes {
-		made = append(made, prefixSet(netip.MustParsePrefix(p))...)
-	}
-	return made.tidy()
+	return prefixes("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32")
 }
 
 // plainly says whether the node forwards as most do: no bridge hands its frames to IP's hooks, nobody forwards
@@ -122,9 +121,9 @@ func (w *world) plainly() bool {
 // loopback is what a node has for itself.
 func (w *world) loopback() set {
 	if w.v6 {
-		return prefixSet(netip.MustParsePrefix("::1/128"))
+		return prefixes("::1/128")
 	}
-	return prefixSet(netip.MustParsePrefix("127.0.0.0/8"))
+	return prefixes("127.0.0.0/8")
 }
 
 func one(index int) set { return just(uint64(index)) }
@@ -278,9 +277,9 @@ func (w *world) here(in int) set {
 // toAll are the addresses by which everybody at an interface's link is meant.
 func (w *world) toAll(in int) set {
 	if w.v6 {
-		return prefixSet(netip.MustParsePrefix("ff02::1/128"))
+		return prefixes("ff02::1/128")
 	}
-	made := prefixSet(netip.MustParsePrefix("224.0.0.1/32"))
+	made := prefixes("224.0.0.1/32")
 	for _, r := range w.state.Routes {
 		if r.Type == unix.RTN_BROADCAST && r.Index == in {
 			made = made.or(prefixSet(r.To))

@@ -41,8 +41,9 @@ func (r registers) forget() {
 
 // choose says what some bytes of a register are.
 func (r registers) choose(register uint32, n int, trait func(i int) Trait) {
-	for i := range r.traits.Part(register, n) {
-		r.traits.Part(register, n)[i] = trait(i)
+	part := r.traits.Part(register, n)
+	for i := range part {
+		part[i] = trait(i)
 	}
 }
 
