@@ -252,14 +252,15 @@ func (c *check) sendARP(from *harness.Node) (request string, err error) {
 	}
 	defer unix.Close(sender)
 	asker := netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + rand.IntN(254))}) // RFC 5737: nobody's entry is changed
-	b := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, l.own...)
-	b = append(append(append(b, asker.AsSlice()...), make([]byte, 6)...), target.AsSlice()...)
-	to := &unix.SockaddrLinklayer{Protocol: wire.Network16(unix.ETH_P_ARP), Ifindex: l.index, Halen: 6}
-	copy(to.Addr[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	if err := unix.Sendto(sender, b, 0, to); err != nil {
+	q := wire.Question{Source: asker, Target: target}
+	copy(q.MAC[:], l.own)
+	ethernet, mac, packet := q.Build()
+	to := &unix.SockaddrLinklayer{Protocol: wire.Network16(ethernet), Ifindex: l.index, Halen: uint8(len(mac))}
+	copy(to.Addr[:], mac[:])
+	if err := unix.Sendto(sender, packet, 0, to); err != nil {
 		return "", fmt.Errorf("send an ARP request from %s: %w", from, err)
 	}
-	return string(b), nil
+	return string(packet), nil
 }
 
 // hearARP are the requests that come in until a time, or until one does that is waited for.

@@ -113,14 +113,10 @@ func (c *Capture) packet(where verdict.End, at time.Time) (packet *wire.Packet, 
 	for _, f := range slices.Backward(c.frames) {
 		if f.where == where && f.at.Equal(at) && f.out() {
 			packet, seen = wire.Parse(f.data)
-			return packet, macText(f.hardware), seen
+			return packet, wire.MAC(f.hardware).String(), seen
 		}
 	}
 	return nil, "", false
-}
-
-func macText(mac [6]byte) string {
-	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
 }
 
 // fieldsOf is a packet that comes in at a port, in the words of ovs-fields(7).
