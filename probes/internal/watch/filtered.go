@@ -72,16 +72,16 @@ type filteredLink struct {
 func filterDrops(points []*point) map[filteredLink]uint32 {
 	dropped := map[filteredLink]uint32{}
 	for _, p := range points {
-		drops, _ := p.dropped(isFilters)
-		for index, n := range drops {
-			dropped[filteredLink{p, index}] = n
+		qdiscs, _ := p.node.Netlink().QdiscList(nil)
+		for _, q := range qdiscs {
+			hasFilters := q.Type() == "clsact" || q.Type() == "ingress" // and queues nothing (tc(8))
+			if a := q.Attrs(); hasFilters && a.Statistics != nil && a.Statistics.Queue != nil {
+				dropped[filteredLink{p, a.LinkIndex}] += a.Statistics.Queue.Drops
+			}
 		}
 	}
 	return dropped
 }
-
-// isFilters says whether a queueing discipline is none, but has filters (tc(8)).
-func isFilters(kind string) bool { return kind == "clsact" || kind == "ingress" }
 
 // filters are those of an interface, of each direction that has some; where none can be read,
 // of both.

@@ -93,19 +93,3 @@ func (w *Watch) queued(node, segment string) (dropped []queuedAt, err error) {
 	}
 	return dropped, err
 }
-
-// dropped is what queueing disciplines of some kinds have dropped at the node's interfaces, by the
-// interface's index.
-func (p *point) dropped(of func(kind string) bool) (map[int]uint32, error) {
-	queues, err := p.node.Netlink().QdiscList(nil)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, err
-	}
-	drops := map[int]uint32{}
-	for _, q := range queues {
-		if a := q.Attrs(); of(q.Type()) && a.Statistics != nil && a.Statistics.Queue != nil {
-			drops[a.LinkIndex] += a.Statistics.Queue.Drops
-		}
-	}
-	return drops, nil
-}
