@@ -146,7 +146,14 @@ func TestWhatPasses(t *testing.T) {
 			t.Errorf("key %d: %s, passing %v", id, c, c.Passing)
 		}
 	}
-	s := newScene(wire.UDP, false)
+	s := newScene(wire.UDP, false) // of another number no question comes back
+	s.on("client", "lan").Kind, s.on("client", "lan").Tunnel = "vxlan", inspect.Tunnel{ID: 42}
+	s.on("fw", "lan").Kind, s.on("fw", "lan").Tunnel = "vxlan", inspect.Tunnel{ID: 43}
+	s.States["client"].Neighbours = []inspect.Neighbour{{Index: 2, Addr: fwLan4, State: unix.NUD_INCOMPLETE}}
+	if c := Explain(s.Observation); c.Kind != evidence.Tunnel || c.Passing {
+		t.Errorf("another number, of a neighbour that is asked for: %s, passing %v", c, c.Passing)
+	}
+	s = newScene(wire.UDP, false)
 	s.arrived("fw")
 	s.gaveUp(evidence.Refusal, "fw/lan out", 3, server4, unix.NUD_INCOMPLETE)
 	if c := Explain(s.Observation); c.Kind != evidence.Neighbour || c.Passing || c.Detail != "server has 10.0.2.1, and does not answer for it" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 )
 
@@ -17,7 +18,7 @@ var tunnel = row{
 				return false
 			}
 			c.Interface = own.Name
-			if p.mismatched(p.receivers(), c) {
+			if mismatched(own, p.receivers(), c) {
 				return true
 			}
 			c.Detail = fmt.Sprintf("%s is a tunnel (%s): what carries it was lost below, or not taken at the other end", own.Name, own.Kind)
@@ -25,13 +26,12 @@ var tunnel = row{
 		},
 		// The question for the neighbour is what ends that do not fit lose first.
 		resolving: func(p spot, c *evidence.Cause) bool {
-			p.seen.Index = p.link().Index
 			c.Interface = p.link().Name
-			return p.unresolved() && p.mismatched(p.peers(), c)
+			return p.unresolved() && mismatched(p.link(), p.peers(), c)
 		},
 	},
 	// Where the ends fit, what carries it may wait for a neighbour below, as a second packet would.
-	passes:     func(p spot, _ evidence.Cause) bool { return !p.mismatched(p.peers(), new(evidence.Cause)) },
+	passes:     func(p spot, _ evidence.Cause) bool { return !mismatched(p.link(), p.peers(), new(evidence.Cause)) },
 	confirmed:  confirmation{otherwise: "the packet was seen to leave into the tunnel and nowhere else, and what its two ends have is read"},
 	unliftable: "what carries a tunnel is lost by no policy that was seen",
 }
@@ -40,8 +40,7 @@ var tunnel = row{
 var tunnelNumbers = map[string]string{"vxlan": "VNI", "geneve": "VNI", "gre": "key", "ip6gre": "key", "ipip": "number", "sit": "number"}
 
 // mismatched says whether the other ends of a tunnel do not fit its own, and in what.
-func (p spot) mismatched(others []peer, c *evidence.Cause) bool {
-	own := p.in()
+func mismatched(own inspect.Link, others []peer, c *evidence.Cause) bool {
 	number, is := tunnelNumbers[own.Kind]
 	if !is || len(others) == 0 {
 		return false
