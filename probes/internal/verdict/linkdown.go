@@ -33,8 +33,8 @@ func bridgeIsDown(p spot, c *evidence.Cause) bool {
 		c.Detail = "the bridge is down"
 		return true
 	}
-	for _, l := range p.state.Links {
-		if l.Master == in.Master && l.Index != in.Index && !l.Up && p.leads(End{c.Node, l.Name}, p.to) {
+	for _, l := range p.ahead(p.state, in, p.to) {
+		if !l.Up {
 			moves(c, End{c.Node, l.Name})
 			c.Detail = isDown
 			return true

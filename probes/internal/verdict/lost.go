@@ -32,24 +32,21 @@ func (p spot) lost(c *evidence.Cause, qdiscs []inspect.Qdisc) bool {
 		return false
 	}
 	q := qdiscs[at]
-	if q.Loss == 1 {
+	c.Chance = q.Loss < 1
+	if !c.Chance {
 		c.Detail = fmt.Sprintf("netem loses all that is to leave there (loss 100 %%, %d so far)", q.Drops)
 		return true
 	}
-	c.Chance = true
 	c.Detail = fmt.Sprintf("by chance: %s, %d so far; ask again", q, q.Drops)
 	return p.Heard.Chance || p.Heard.Queue == End{c.Node, c.Interface} && p.Heard.QueueKind == q.Kind
 }
 
 // lostByABridge is at the port of a bridge by which a frame is to go on.
 func lostByABridge(p spot, c *evidence.Cause) bool {
-	in := p.in()
-	for _, l := range p.state.Links {
-		if l.Master == in.Master && l.Index != in.Index && p.leads(End{c.Node, l.Name}, p.to) {
-			moves(c, End{c.Node, l.Name})
-			if p.lost(c, p.state.QdiscsOf(l.Index)) {
-				return true
-			}
+	for _, l := range p.ahead(p.state, p.in(), p.to) {
+		moves(c, End{c.Node, l.Name})
+		if p.lost(c, p.state.QdiscsOf(l.Index)) {
+			return true
 		}
 	}
 	return false
@@ -70,14 +67,12 @@ func (p spot) lostOnSwitch(c *evidence.Cause, sender End, to []peer) bool {
 }
 
 func (p spot) lostBySwitch(c *evidence.Cause, s *Switch, end End) bool {
-	found := *c
-	moves(&found, end)
-	found.Switch = s.Name
-	if !p.lost(&found, s.Qdiscs[end]) {
+	moves(c, end)
+	if !p.lost(c, s.Qdiscs[end]) {
 		return false
 	}
-	found.Detail = fmt.Sprintf("at its port of switch %s, %s", s.Name, found.Detail)
-	*c = found
+	c.Switch = s.Name
+	c.Detail = fmt.Sprintf("at its port of switch %s, %s", s.Name, c.Detail)
 	return true
 }
 
@@ -91,11 +86,9 @@ func unanswerable(p spot, c *evidence.Cause) bool {
 		return true
 	}
 	for _, owner := range owners {
-		found := *c
-		moves(&found, owner.End)
-		if p.lost(&found, owner.state.QdiscsOf(owner.link.Index)) {
-			found.Detail += ", also its answer to the question for its address"
-			*c = found
+		moves(c, owner.End)
+		if p.lost(c, owner.state.QdiscsOf(owner.link.Index)) {
+			c.Detail += ", also its answer to the question for its address"
 			return true
 		}
 	}

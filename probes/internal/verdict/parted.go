@@ -11,11 +11,10 @@ var parted = row{
 	mend: "heal the lab (Lab.Heal): a cut is a fault, and isolates nobody",
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		bridged: func(p spot, c *evidence.Cause) bool {
-			in := p.in()
-			for _, l := range p.state.Links {
+			for _, l := range p.ahead(p.state, p.in(), p.to) {
+				c.Interface = l.Name
 				at := End{p.state.Name, l.Name}
-				if l.Master == in.Master && l.Index != in.Index && p.leads(at, p.to) && p.cutOff(c, at, p.peersOf(at)) {
-					c.Interface = l.Name
+				if p.cutOff(c, at, p.peersOf(at)) {
 					return true
 				}
 			}

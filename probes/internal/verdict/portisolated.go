@@ -66,6 +66,17 @@ func (o Observation) isolates(state *inspect.State, in inspect.Link, to netip.Ad
 	return len(others) > 0 && !slices.ContainsFunc(others, func(l inspect.Link) bool { return !l.Isolated })
 }
 
+// ahead are the other ports of a bridge than the one where a frame came in, behind which an
+// address is.
+func (o Observation) ahead(state *inspect.State, in inspect.Link, to netip.Addr) (ports []inspect.Link) {
+	for _, l := range state.Links {
+		if l.Master == in.Master && l.Index != in.Index && o.leads(End{state.Name, l.Name}, to) {
+			ports = append(ports, l)
+		}
+	}
+	return ports
+}
+
 // leads says whether an address is at the other end of a link.
 func (o Observation) leads(at End, to netip.Addr) bool {
 	return slices.ContainsFunc(o.Peers[at], func(peer End) bool { return o.Planned(peer, to) })

@@ -148,9 +148,9 @@ func (o Observation) keptAtBridge(state *inspect.State, in inspect.Link, to neti
 	}
 	c.VLAN, c.Detail = 0, fmt.Sprintf("the VLAN filter of %s: port %s takes nothing without a tag", state.Link(in.Master).Name, in.Name)
 	apart := in.VLANs.PVID == 0
-	for _, out := range state.Links {
+	for _, out := range o.ahead(state, in, to) {
 		switch {
-		case out.Master != in.Master || out.Index == in.Index || out.VLANs == nil || !o.leads(End{state.Name, out.Name}, to):
+		case out.VLANs == nil:
 		case slices.Contains(out.VLANs.Untagged, in.VLANs.PVID):
 			return false
 		default:

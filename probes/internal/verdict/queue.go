@@ -47,11 +47,9 @@ func fullOnSwitch(p spot, c *evidence.Cause) bool {
 	for _, peer := range p.receivers() {
 		end := s.wired(peer).End
 		doubted := p.Heard.Queue == End{Node: p.seen.Node} && len(s.Qdiscs[end]) > 0
-		found := *c
-		moves(&found, end)
-		found.Switch = s.Name
-		if (doubted || p.Heard.Queue == end) && p.full(&found, s.Qdiscs[end]) {
-			*c = found
+		moves(c, end)
+		c.Switch = s.Name
+		if (doubted || p.Heard.Queue == end) && p.full(c, s.Qdiscs[end]) {
 			return true
 		}
 	}
