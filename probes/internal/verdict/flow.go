@@ -50,8 +50,8 @@ type Crossing struct {
 	// At is the end by which it left, and Tag the tag that it had there, 0 for none.
 	At  End
 	Tag int
-	// From and MAC are the MACs that it had, its sender's and that of whom it was for.
-	From, MAC string
+	// MAC is that of whom it was for.
+	MAC string
 	// To are the ends that it was for.
 	To []End
 }
@@ -73,7 +73,7 @@ func (o Observation) Crossing(is func(End) bool) (x Crossing, crosses bool) {
 			return x, false
 		}
 		p.way = p.onwards()
-		x = Crossing{Seen: s, At: own.End, Tag: own.tag, From: own.mac}
+		x = Crossing{Seen: s, At: own.End, Tag: own.tag}
 		for _, peer := range p.peersOf(p.sentBy(), own.End) {
 			if to := wiredOf(is, peer.state, peer.link); is(to.End) && p.has(peer, p.next()) {
 				x.To, x.MAC = append(x.To, to.End), to.mac

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/wire"
@@ -33,31 +34,17 @@ func ofNoConnection(p spot, c *evidence.Cause) bool {
 // resetDropped explains a reset that a rule ended the way of: of a segment without a connection it
 // is the answer, where the target sent it.
 func (o Observation) resetDropped() (evidence.Cause, bool) {
-	by := o.Timeline.Refuser()
-	if by == "" { // its own rules had it
-		by = o.refusalDroppedAt()
-	}
-	if !o.Flow.Crafted || o.Heard.Refuser != "" || by == "" {
+	at := slices.IndexFunc(o.Timeline, func(s evidence.Sighting) bool { return s.Role == evidence.Refusal && s.Dropped() })
+	if !o.Flow.Crafted || o.Heard.Refuser != "" || at < 0 {
 		return evidence.Cause{}, false
+	}
+	dropped, by := o.Timeline[at], o.Timeline.Refuser()
+	if by == "" { // its own rules had it
+		by = dropped.Node
 	}
 	if _, came := o.cameTo(by); !came || o.Flow.To != "" && by != o.Flow.To {
 		return evidence.Cause{}, false
 	}
-	for _, s := range o.Timeline {
-		if s.Role == evidence.Refusal && s.Dropped() {
-			s.Role = evidence.Answer
-			return o.dropped(s), true
-		}
-	}
-	return evidence.Cause{}, false
-}
-
-// refusalDroppedAt is the first node where a rule dropped a reset; "" for none.
-func (o Observation) refusalDroppedAt() string {
-	for _, s := range o.Timeline {
-		if s.Role == evidence.Refusal && s.Dropped() {
-			return s.Node
-		}
-	}
-	return ""
+	dropped.Role = evidence.Answer
+	return o.dropped(dropped), true
 }
