@@ -91,14 +91,11 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 	o := verdict.Observation{
 		Flow: t.Flow, Heard: heard, Timeline: timeline,
 		Ports: w.plan.ports, Peers: w.plan.peers, States: map[string]*inspect.State{}, Lost: t.lost, Nodes: map[string]verdict.Declared{}, Untraced: map[string]bool{},
-		Way: w.wayOf(t), Awaited: t.awaits, Parted: map[string]int{},
+		Way: w.wayOf(t), Awaited: t.awaits, Parted: w.parted(),
 	}
 	for label, p := range w.byLabel {
 		if p.ruled && !p.node.Traced() {
 			o.Untraced[label] = true
-		}
-		if groups := p.node.Lab().Parted(); groups != nil {
-			o.Parted[label] = groups[p.node.Name()]
 		}
 	}
 	if !heard.Answered {
@@ -128,6 +125,23 @@ func (w *Watch) observe(t *Trail, heard Heard, since time.Time) verdict.Observat
 		}
 	}
 	return o
+}
+
+// parted are the groups of the labs that are cut, by node. The caller holds w.mu.
+func (w *Watch) parted() map[string]int {
+	parted := map[string]int{}
+	for lab := range w.labs {
+		groups := lab.Parted()
+		if groups == nil {
+			continue
+		}
+		for label, p := range w.byLabel {
+			if p.node.Lab() == lab {
+				parted[label] = groups[p.node.Name()]
+			}
+		}
+	}
+	return parted
 }
 
 // readDropped reads the node where a packet was dropped, if it may have had no business
