@@ -57,18 +57,7 @@ func (a *asking) echo(e *echoes) error {
 	if err := e.send(request, to, e.forget); err != nil {
 		return a.refusedLocally(err)
 	}
-	var failure error
-	done, err := a.wait(e.socket, false, func() (done bool) {
-		done, failure = a.echoAnswer(e, request)
-		return done
-	})
-	if err != nil || failure != nil {
-		return firstError(failure, err)
-	}
-	if !done {
-		return a.silence()
-	}
-	return nil
+	return a.await(e.socket, func() (done bool, err error) { return a.echoAnswer(e, request) })
 }
 
 // echoAnswer reads until it finds the answer, an ICMP error about the request,

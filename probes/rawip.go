@@ -94,18 +94,8 @@ func (a *asking) rawIP() error {
 	if err := unix.Send(fd, packet, 0); err != nil {
 		return a.refusedLocally(err)
 	}
-	var failure error
-	done, err := a.wait(s, false, func() (done bool) {
-		done, failure = a.rawAnswer(s, packet)
-		return done
-	})
-	switch {
-	case err != nil || failure != nil:
-		return firstError(failure, err)
-	case !done || a.result.Outcome == 0:
-		return a.silence()
-	}
-	return nil
+	replied := func(received []byte) bool { return a.takeTimestamp(received, packet) }
+	return a.await(s, func() (done bool, err error) { return a.rawAnswer(s, replied, nil) })
 }
 
 // rawPacket is what follows the IP header: eight bytes that mean something to who has the
@@ -124,24 +114,20 @@ func (a *asking) rawPacket() []byte {
 	return packet
 }
 
-// rawAnswer reads until it finds the reply to a timestamp, after which nobody has to wait, an
-// ICMP error, or nothing more.
-func (a *asking) rawAnswer(s *socket, sent []byte) (done bool, err error) {
+// rawAnswer reads until it takes a packet, which it gets with its IPv4 header, or finds an ICMP error
+// that quotes the probe, or nothing more. Without quotes any error does.
+func (a *asking) rawAnswer(s *socket, take, quotes func(packet []byte) bool) (done bool, err error) {
 	var buf [128]byte
 	for {
 		n, _, err := unix.Recvfrom(s.fd, buf[:], unix.MSG_DONTWAIT)
 		if err == nil {
-			if a.isTimestamp(buf[:n], sent) {
-				// Nothing in the reply says whose it is, where several have the address.
-				if len(a.ownersOf(a.addr)) < 2 {
-					a.end(Answered, a.addr)
-				}
+			if take(buf[:n]) {
 				return true, nil
 			}
 			continue
 		}
 		if q, ok := readQueue(s.fd); ok {
-			if q.fatal() {
+			if q.fatal() && (quotes == nil || quotes(q.packet)) {
 				a.failed(q)
 				return true, nil
 			}
@@ -154,6 +140,18 @@ func (a *asking) rawAnswer(s *socket, sent []byte) (done bool, err error) {
 			return true, err
 		}
 	}
+}
+
+// takeTimestamp takes the reply to a timestamp, after which nobody has to wait; false where a packet
+// is none. Nothing in it says whose it is, where several have the address.
+func (a *asking) takeTimestamp(packet, sent []byte) bool {
+	if !a.isTimestamp(packet, sent) {
+		return false
+	}
+	if len(a.ownersOf(a.addr)) < 2 {
+		a.end(Answered, a.addr)
+	}
+	return true
 }
 
 // isTimestamp says whether a packet, with its IPv4 header, is the reply to what was sent.

@@ -97,33 +97,14 @@ func (a *asking) segment() error {
 	if err := unix.Send(fd, d.Segment(byte(a.probe.flags)), 0); err != nil {
 		return a.refusedLocally(err)
 	}
-	var failure error
-	done, err := a.wait(s, false, func() (done bool) {
-		done, failure = a.segmentAnswer(s)
-		return done
-	})
-	switch {
-	case err != nil || failure != nil:
-		return firstError(failure, err)
-	case !done:
-		return a.silence()
-	}
-	return nil
+	return a.await(s, func() (done bool, err error) { return a.rawAnswer(s, a.takeSegment, a.quotesSegment) })
 }
 
 // segmentSockets are one that holds the port, and one that sends and hears.
 func (a *asking) segmentSockets() (holder, raw int, err error) {
 	err = a.from.Do(func() error {
-		for isFresh := false; !isFresh; {
-			if holder, err = a.source.open(a.addr.Is6(), unix.SOCK_STREAM, 0); err != nil {
-				return fmt.Errorf("open socket: %w", err)
-			}
-			if isFresh, err = a.bind(holder); err != nil || !isFresh {
-				err = errors.Join(err, unix.Close(holder))
-			}
-			if err != nil {
-				return err
-			}
+		if holder, err = a.openBound(); err != nil {
+			return err
 		}
 		if raw, err = a.source.open(a.addr.Is6(), unix.SOCK_RAW, unix.IPPROTO_TCP); err != nil {
 			return errors.Join(fmt.Errorf("open raw socket: %w", err), unix.Close(holder))
@@ -154,25 +135,14 @@ func hearPort(fd int, port uint16, v6 bool) error {
 		program = []bpf.Instruction{bpf.LoadAbsolute{Off: destination, Size: 2}}
 	}
 	program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(port), SkipFalse: 1}, bpf.RetConstant{Val: 1 << 16}, bpf.RetConstant{Val: 0})
-	raw, err := bpf.Assemble(program)
-	if err != nil {
-		return err
-	}
-	filter := make([]unix.SockFilter, len(raw))
-	for i, r := range raw {
-		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
-	}
-	return watch.SetFilter(fd, filter)
+	return hearOnly(fd, program)
 }
 
 // segmentFrom is the segment, with numbers by which it is known again where somebody is to.
 func (a *asking) segmentFrom(source netip.AddrPort) wire.Datagram {
-	sequence := rand.Uint32()
-	switch {
-	case a.watched != nil:
-		sequence = a.watched.trail.ISN()
-	case watch.Covering():
-		sequence = watch.Sequence()
+	sequence, known := a.isn()
+	if !known {
+		sequence = rand.Uint32()
 	}
 	return wire.Datagram{
 		Source: source, Destination: netip.AddrPortFrom(a.addr, a.probe.port),
@@ -186,42 +156,20 @@ func segmentFramed(a *asking, d wire.Datagram) ([]byte, error) {
 	return d.Carry(unix.IPPROTO_TCP, d.Segment(byte(a.probe.flags))), nil
 }
 
-// segmentAnswer reads until it finds a segment that comes back, an ICMP error, or nothing more.
-func (a *asking) segmentAnswer(s *socket) (done bool, err error) {
-	var buf [128]byte
-	for {
-		n, _, err := unix.Recvfrom(s.fd, buf[:], unix.MSG_DONTWAIT)
-		if err == nil {
-			if flags, comes := a.comesBack(buf[:n]); comes {
-				a.takeSegment(flags)
-				return true, nil
-			}
-			continue
-		}
-		if q, ok := readQueue(s.fd); ok {
-			if q.fatal() && a.quotesSegment(q.packet) {
-				a.failed(q)
-				return true, nil
-			}
-			continue
-		}
-		if err == unix.EAGAIN {
-			return false, nil
-		}
-		if err != unix.EINTR && !isQueued(err) {
-			return true, err
-		}
-	}
-}
-
-// takeSegment ends the probe with the flags of what came back.
-func (a *asking) takeSegment(flags TCPFlags) {
-	if flags&RST != 0 {
+// takeSegment ends the probe with the flags of a segment that comes back; false where a packet is
+// none.
+func (a *asking) takeSegment(packet []byte) bool {
+	flags, comes := a.comesBack(packet)
+	switch {
+	case !comes:
+		return false
+	case flags&RST != 0:
 		a.end(Refused, a.addr)
 		a.result.Errno = unix.ECONNREFUSED
-		return
+	default:
+		a.end(Answered, a.addr)
 	}
-	a.end(Answered, a.addr)
+	return true
 }
 
 // comesBack says whether a packet, with its IPv4 header, is a segment from the port that was asked

@@ -66,13 +66,22 @@ func (a *asking) socket() (fd int, err error) {
 
 // open makes the probe's socket; one for connections is bound. The calling thread is in the asker's namespace.
 func (a *asking) open() (int, error) {
+	if a.probe.kind.socket == unix.SOCK_STREAM {
+		return a.openBound()
+	}
+	fd, err := a.source.open(a.addr.Is6(), a.probe.kind.socket, 0) // it is bound right before it is connected
+	if err != nil {
+		return -1, fmt.Errorf("open socket: %w", err)
+	}
+	return fd, nil
+}
+
+// openBound makes a socket for connections, and binds it. The calling thread is in the asker's namespace.
+func (a *asking) openBound() (int, error) {
 	for {
-		fd, err := a.source.open(a.addr.Is6(), a.probe.kind.socket, 0)
+		fd, err := a.source.open(a.addr.Is6(), unix.SOCK_STREAM, 0)
 		if err != nil {
 			return -1, fmt.Errorf("open socket: %w", err)
-		}
-		if a.probe.kind.socket != unix.SOCK_STREAM {
-			return fd, nil // it is bound right before it is connected
 		}
 		fresh, err := a.bind(fd)
 		if fresh {
@@ -136,6 +145,23 @@ func (s *socket) wait(ctx context.Context, deadline time.Time, write bool, try f
 		done, err = done || try(), nil
 	}
 	return done, err
+}
+
+// await reads from the probe's socket until that is done, and ends the probe as silent where
+// nothing else has ended it.
+func (a *asking) await(s *socket, read func() (done bool, err error)) error {
+	var failure error
+	done, err := a.wait(s, false, func() (done bool) {
+		done, failure = read()
+		return done
+	})
+	switch {
+	case err != nil || failure != nil:
+		return firstError(failure, err)
+	case !done || a.result.Outcome == 0:
+		return a.silence()
+	}
+	return nil
 }
 
 // sockaddr is the address that is asked, with the probe's port.

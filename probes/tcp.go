@@ -2,6 +2,8 @@ package probes
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
@@ -63,6 +66,37 @@ func (a *asking) tcp() error {
 		return a.silence()
 	}
 	return a.settled(s)
+}
+
+// isn is the sequence number that the probe's packets are known by; false where nobody is to know
+// them.
+func (a *asking) isn() (isn uint32, known bool) {
+	switch {
+	case a.watched != nil:
+		return a.watched.trail.ISN(), true
+	case watch.Covering():
+		return watch.Sequence(), true
+	}
+	return 0, false
+}
+
+// sequence gives a connection the sequence number to begin with that its packets are
+// known by (TCP_REPAIR, tcp(7)), where somebody is to know them.
+func (a *asking) sequence(fd int) error {
+	isn, known := a.isn()
+	if !known {
+		return nil
+	}
+	const sending, off = 2, -1 // TCP_SEND_QUEUE, TCP_REPAIR_OFF_NO_WP: linux/tcp.h
+	err := errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, 1),
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR_QUEUE, sending),
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_QUEUE_SEQ, int(isn)),
+		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, off))
+	if err != nil {
+		return fmt.Errorf("choose the sequence number: %w", err)
+	}
+	return nil
 }
 
 // settled ends the probe when its connection is made, or has failed.

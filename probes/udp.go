@@ -82,18 +82,7 @@ func (a *asking) askByDatagram(s *socket) error {
 		}
 		return a.refusedLocally(err)
 	}
-	var failure error
-	done, err := a.wait(s, false, func() (done bool) {
-		done, failure = a.udpAnswer(s, nonce)
-		return done
-	})
-	if err != nil || failure != nil {
-		return firstError(failure, err)
-	}
-	if !done {
-		return a.silence()
-	}
-	return nil
+	return a.await(s, func() (done bool, err error) { return a.udpAnswer(s, nonce) })
 }
 
 // udpAnswer reads the answer or the ICMP error. Any answer counts: the socket

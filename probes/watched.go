@@ -118,30 +118,6 @@ func (a *asking) nonce() [nonceSize]byte {
 	return a.watched.trail.Flow.Nonce
 }
 
-// sequence gives a connection the sequence number to begin with that its packets are
-// known by (TCP_REPAIR, tcp(7)), where somebody is to know them.
-func (a *asking) sequence(fd int) error {
-	var isn uint32
-	switch {
-	case a.watched != nil:
-		isn = a.watched.trail.ISN()
-	case watch.Covering():
-		isn = watch.Sequence()
-	default:
-		return nil
-	}
-	const sending, off = 2, -1 // TCP_SEND_QUEUE, TCP_REPAIR_OFF_NO_WP: linux/tcp.h
-	err := errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, 1),
-		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR_QUEUE, sending),
-		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_QUEUE_SEQ, int(isn)),
-		unix.SetsockoptInt(fd, unix.SOL_TCP, unix.TCP_REPAIR, off))
-	if err != nil {
-		return fmt.Errorf("choose the sequence number: %w", err)
-	}
-	return nil
-}
-
 // wait is the socket's, until the probe's bound, or until the end of a probe under watch
 // is seen.
 func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err error) {
