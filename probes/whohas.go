@@ -62,6 +62,7 @@ type whoHas struct {
 	watch  *watch.Watch
 	begun  time.Time
 	heard  []verdict.Discovered
+	owners []*harness.Node // who has the address, afterwards
 	claims Claims
 }
 

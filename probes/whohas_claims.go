@@ -84,7 +84,7 @@ func (c Claims) String() string {
 func (c Claims) GomegaString() string { return c.String() }
 
 // conclude tells who was heard and who was not.
-func (q *whoHas) conclude() error {
+func (q *whoHas) conclude() (err error) {
 	own := q.watch.Label(q.from)
 	q.claims = Claims{From: q.from.Name(), Interface: q.link, Addr: q.Target}
 	senders := q.senders()
@@ -101,21 +101,25 @@ func (q *whoHas) conclude() error {
 			q.add(claim)
 		}
 	}
-	for i := range q.claims.Answers {
-		// A trace cuts off which answer it was: where there are several, each may be.
-		if d, dropped := q.dropped(own, true); dropped {
+	if d, dropped := q.dropped(own, true); dropped {
+		for i := range q.claims.Answers { // a trace cuts off which answer it was: where there are several, each may be
 			q.claims.Answers[i].Stopped = d.Rule
 		}
 	}
-	owners, err := q.owners()
-	if err != nil {
-		return err
+	if q.owners, err = owners(q.from.Lab(), q.Target); err != nil {
+		return fmt.Errorf("who has it now: %w", err)
+	}
+	var all []string
+	for _, node := range q.owners {
+		if _, on := q.endOf(node); on {
+			all = append(all, q.watch.Label(node))
+		}
 	}
 	for _, names := range senders {
-		owners = append(owners, names...)
+		all = append(all, names...)
 	}
-	slices.Sort(owners)
-	for _, name := range slices.Compact(owners) {
+	slices.Sort(all)
+	for _, name := range slices.Compact(all) {
 		heard := slices.ContainsFunc(q.claims.Answers, func(c Claim) bool { return c.Node == name })
 		if !heard && name != own {
 			q.claims.Unheard = append(q.claims.Unheard, q.unheard(name))
@@ -151,21 +155,6 @@ func (q *whoHas) senders() map[wire.MAC][]string {
 		came[here] = came[here] || d.Direction == evidence.In
 	}
 	return senders
-}
-
-// owners are the nodes on the link that have the address now, as the watch calls them.
-func (q *whoHas) owners() (names []string, err error) {
-	lab := q.from.Lab()
-	all, err := owners(lab, q.Target)
-	if err != nil {
-		return nil, fmt.Errorf("who has it now: %w", err)
-	}
-	for _, node := range all {
-		if _, on := q.endOf(node); on {
-			names = append(names, q.watch.Label(node))
-		}
-	}
-	return names, nil
 }
 
 // endOf is a node's interface on the link; false where it has none there.
@@ -233,18 +222,13 @@ func (q *whoHas) unheard(name string) Unheard {
 // elsewhere says whether a rule of a node between dropped the question, or an answer.
 func (q *whoHas) elsewhere(u *Unheard, answer bool) bool {
 	for _, d := range q.heard {
-		if node := q.watch.Node(d.Node); d.Rule != nil && d.Advertises == answer && node != nil && !q.hasIt(node) {
+		// A rule of one that has the address stops nobody else.
+		if node := q.watch.Node(d.Node); d.Rule != nil && d.Advertises == answer && node != nil && !slices.Contains(q.owners, node) {
 			u.by(d)
 			return true
 		}
 	}
 	return false
-}
-
-// hasIt says whether a node has the address: a rule of its own stops nobody else.
-func (q *whoHas) hasIt(node *harness.Node) bool {
-	all, err := owners(q.from.Lab(), q.Target)
-	return err == nil && slices.Contains(all, node)
 }
 
 func (u *Unheard) by(d verdict.Discovered) {
