@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
@@ -64,6 +65,9 @@ type Missed struct {
 // which group, and has which socket, is read from the nodes' kernels afterwards. Of what a router
 // hands on to other links its own nodes are told as well, where they were seen to get it.
 func WhoHears(ctx context.Context, from *harness.Node, link string, to netip.Addr, p Probe) (Audience, error) {
+	if err := asks(ctx, from); err != nil {
+		return Audience{}, fmt.Errorf("who hears: %w", err)
+	}
 	to = to.Unmap()
 	audience, err := whoHears(ctx, from, link, to, p)
 	if err != nil {
@@ -81,7 +85,7 @@ func whoHears(ctx context.Context, from *harness.Node, link string, to netip.Add
 		return a, fmt.Errorf("FromInterface(%q) is another", p.source.device)
 	}
 	p = p.FromInterface(link)
-	if err := firstError(asks(ctx, from), p.checkAt(from)); err != nil {
+	if err := p.checkAt(from); err != nil {
 		return a, err
 	}
 	if to = to.WithZone(""); !to.IsMulticast() && !isBroadcast(from, link, to) {
@@ -101,6 +105,7 @@ func whoHears(ctx context.Context, from *harness.Node, link string, to netip.Add
 		return a, errors.New(c.Detail) // lost
 	}
 	h := hearing{Audience: &a, watch: w, from: from}
+	h.snooping = sync.OnceValue(h.snoops)
 	for _, node := range from.Lab().Nodes() {
 		if node == from {
 			continue
@@ -151,6 +156,7 @@ func (a Audience) GomegaString() string { return a.String() }
 // hearing looks at who heard.
 type hearing struct {
 	*Audience
-	watch *watch.Watch
-	from  *harness.Node
+	watch    *watch.Watch
+	from     *harness.Node
+	snooping func() string // snoops, once
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
-	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // landed is where a node's kernel was to deliver a datagram that came in: its rules may have given it another
@@ -16,7 +15,7 @@ import (
 // sends it elsewhere.
 func landed(node *harness.Node, s evidence.Sighting) (to netip.AddrPort, by fmt.Stringer, err error) {
 	to = netip.AddrPortFrom(s.Destination, s.DestinationPort)
-	set, err := watch.ReadRules(node)
+	set, err := rulesetWith(node, nil) // of those of iptables-legacy it is not asked
 	if err != nil {
 		return to, nil, err
 	}
@@ -38,14 +37,4 @@ func packetIn(s evidence.Sighting) rules.Packet {
 		Src: s.Source, Dst: s.Destination, Protocol: &s.Protocol, SrcPort: &s.SourcePort, DstPort: &s.DestinationPort,
 		In: rules.Interface{Name: s.Interface}, Foreign: true, Hook: "prerouting",
 	}
-}
-
-// has says whether an address is one of the node's own.
-func (e *ears) has(addr netip.Addr) bool {
-	for _, a := range e.Addrs {
-		if a.Prefix.Addr() == addr {
-			return true
-		}
-	}
-	return false
 }

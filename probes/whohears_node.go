@@ -8,16 +8,14 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
-	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // prefixesAt are the addresses that an interface of a node has now.
 func prefixesAt(node *harness.Node, link string) (prefixes []netip.Prefix, err error) {
-	err = look(node, func(ns inspect.Namespace) error {
-		s, err := stateAt(ns)
-		if err == nil {
-			prefixes = s.at(link)
-		}
+	err = read(node, func(ns inspect.Namespace, links []inspect.Link) error {
+		e := ears{State: inspect.State{Links: links}}
+		e.Addrs, err = ns.Addrs()
+		prefixes = e.at(link)
 		return err
 	})
 	return prefixes, err
@@ -27,16 +25,6 @@ func prefixesAt(node *harness.Node, link string) (prefixes []netip.Prefix, err e
 type ears struct {
 	inspect.State
 	groups []inspect.Group
-}
-
-func stateAt(ns inspect.Namespace) (e ears, err error) {
-	if e.Links, err = ns.Links(); err != nil {
-		return e, fmt.Errorf("list links: %w", err)
-	}
-	if e.Addrs, err = ns.Addrs(); err != nil {
-		return e, fmt.Errorf("list addresses: %w", err)
-	}
-	return e, nil
 }
 
 // at are the addresses of an interface.
@@ -51,26 +39,25 @@ func (e *ears) at(link string) (prefixes []netip.Prefix) {
 
 // earsOf reads those of a node, with its sockets and groups.
 func earsOf(node *harness.Node) (e ears, err error) {
-	err = look(node, func(ns inspect.Namespace) error {
-		if e, err = stateAt(ns); err != nil {
+	err = read(node, func(ns inspect.Namespace, links []inspect.Link) error {
+		e.Links = links
+		if e.Addrs, err = ns.Addrs(); err != nil {
+			return fmt.Errorf("list addresses: %w", err)
+		}
+		if err := ns.Do(func() (err error) {
+			e.groups, err = inspect.Groups()
+			return err
+		}); err != nil {
 			return err
 		}
-		e.groups, err = inspect.Groups()
-		return err
+		return ns.Fill(&e.State, inspect.Want{Datagrams: true})
 	})
-	if err != nil {
-		return e, err
-	}
-	ns, err := watch.NamespaceOf(node)
-	if err == nil {
-		err = ns.Fill(&e.State, inspect.Want{Datagrams: true})
-	}
 	return e, err
 }
 
 // joined says whether a node takes what is sent to an address in at an interface.
 func (e *ears) joined(to netip.Addr, link string) bool {
-	if e.has(to) {
+	if _, has := e.Addr(to); has {
 		return true
 	}
 	if to.IsMulticast() {
@@ -83,7 +70,7 @@ func (e *ears) joined(to netip.Addr, link string) bool {
 // of puts a node where it belongs.
 func (h *hearing) of(node *harness.Node) error {
 	label := h.watch.Label(node)
-	link, on := h.endOf(node)
+	link, on := endOnLink(h.from, h.Interface, node)
 	came := slices.IndexFunc(h.Result.Timeline, func(s evidence.Sighting) bool {
 		return s.Node == label && s.Role == evidence.Request && s.Direction == evidence.In && !s.Foreign && s.Interface != ""
 	})
@@ -134,11 +121,6 @@ func (h *hearing) notIn(link string, to netip.Addr) string {
 		return fmt.Sprintf("it is not in the group %s at %s", h.Addr, link)
 	}
 	return fmt.Sprintf("%s is no broadcast address of its at %s", h.Addr, link)
-}
-
-// endOf is a node's interface on the link.
-func (h *hearing) endOf(node *harness.Node) (link string, on bool) {
-	return endOnLink(h.from, h.Interface, node)
 }
 
 // dropped is the datagram, or its copy, in the hands of a node's rule that dropped it.
@@ -218,7 +200,7 @@ func (h *hearing) absent(m *Missed, e ears, link string) string {
 			return m.Why
 		}
 	}
-	if bridge := h.snoops(); bridge != "" {
+	if bridge := h.snooping(); bridge != "" {
 		m.At = bridge
 		return fmt.Sprintf("it did not come to it: %s does multicast snooping, and may not know of it", bridge)
 	}
@@ -236,13 +218,19 @@ func (h *hearing) between(node *harness.Node) bool {
 
 // snoops is a node that it came to whose bridge does multicast snooping; "" for none.
 func (h *hearing) snoops() string {
+	if !h.Addr.IsMulticast() {
+		return ""
+	}
 	for _, s := range h.Result.Timeline {
-		node := h.watch.Node(s.Node)
-		if node == nil || s.Role != evidence.Request || s.Direction != evidence.In || !h.Addr.IsMulticast() {
+		node, snoops := h.watch.Node(s.Node), false
+		if node == nil || s.Role != evidence.Request || s.Direction != evidence.In {
 			continue
 		}
-		e, err := earsOf(node)
-		if err == nil && slices.ContainsFunc(e.Links, func(l inspect.Link) bool { return l.Snoops }) {
+		err := read(node, func(_ inspect.Namespace, links []inspect.Link) error {
+			snoops = slices.ContainsFunc(links, func(l inspect.Link) bool { return l.Snoops })
+			return nil
+		})
+		if err == nil && snoops {
 			return s.Node
 		}
 	}
