@@ -190,10 +190,7 @@ func (m *ReachMatcher) wanted(r Result) ([]*harness.Node, error) {
 	if r.Addr.IsLoopback() {
 		return []*harness.Node{r.from}, nil
 	}
-	if there, err := hasNow(r.by, r.Addr); err != nil || there {
-		return []*harness.Node{r.by}, err
-	}
-	return ownersNow(nodesOf(watchedLabs(r.from, m.target)), r.Addr)
+	return owners(r.from.Lab(), r.Addr)
 }
 
 // explain adds to an outcome what a reader may not think of: its cause, where a watch has named it.

@@ -150,23 +150,3 @@ func nodeOf(t Target) *harness.Node {
 	}
 	return nil
 }
-
-// hasNow says whether a node has an address at this moment, but for those of its loopback.
-func hasNow(node *harness.Node, addr netip.Addr) (bool, error) {
-	live, err := liveAddrs(node)
-	return slices.ContainsFunc(live, func(l liveAddr) bool { return l.addr == addr.WithZone("") }), err
-}
-
-// ownersNow are the nodes that have an address at this moment.
-func ownersNow(nodes []*harness.Node, addr netip.Addr) (owners []*harness.Node, err error) {
-	for _, node := range nodes {
-		there, err := hasNow(node, addr)
-		if err != nil {
-			return nil, err
-		}
-		if there {
-			owners = append(owners, node)
-		}
-	}
-	return owners, nil
-}
