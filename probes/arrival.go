@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 // What a result shows of where its request came to, and who took it.
@@ -56,6 +57,14 @@ func (r Result) waiting(leg evidence.Role) string {
 		return r.answerWaits
 	}
 	return r.waits
+}
+
+// metBy is what the request met, or its answer.
+func (r Result) metBy(leg evidence.Role) []watch.Passage {
+	if leg == evidence.Answer {
+		return r.metBack
+	}
+	return r.met
 }
 
 // taker is the node that took the request, where the answer was seen nowhere: what came in

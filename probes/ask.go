@@ -20,13 +20,7 @@ import (
 // A target with several addresses is asked at all of them at once; see
 // Result.Each. Any number of goroutines may ask at once.
 func Ask(ctx context.Context, from *harness.Node, to Target, p Probe) (Result, error) {
-	if err := asks(ctx, from); err != nil {
-		return Result{}, fmt.Errorf("ask: %w", err)
-	}
-	if err := p.checkAt(from); err != nil {
-		return Result{}, fmt.Errorf("ask: %w", err)
-	}
-	addrs, name, err := addressesFor(from, to, p)
+	addrs, name, err := addressesFor(ctx, from, to, p)
 	if err != nil {
 		return Result{}, fmt.Errorf("ask: %w", err)
 	}

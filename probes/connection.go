@@ -51,21 +51,10 @@ type line struct {
 // A target with several addresses is connected to at each of them. The error says why one did
 // not answer.
 func Connect(ctx context.Context, from *harness.Node, to Target, p Probe) (*Connection, error) {
-	if err := asks(ctx, from); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	err := p.checkAt(from)
+	w, addrs, name, err := toWatch(ctx, from, to, p)
 	if err == nil && p.kind.unserved {
 		err = fmt.Errorf("probe %s is asked for no answer: use TCP, UDP or ICMP", p)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	addrs, name, err := addressesFor(from, to, p)
-	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
-	}
-	w, err := watchOf(from, watchedLabs(from, to)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

@@ -84,11 +84,7 @@ func (q question) once(ctx context.Context, f finding) ([]finding, error) {
 func (c *recall) times(f *finding) (times int, err error) {
 	times = 1
 	var counted []fmt.Stringer
-	met := f.met
-	if c.leg == evidence.Answer {
-		met = f.metBack
-	}
-	for _, passage := range met {
+	for _, passage := range f.metBy(c.leg) {
 		chains, err := c.prepared(passage.Node)
 		if err != nil {
 			return 0, err

@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -182,8 +183,15 @@ func (p Probe) speaks(to netip.Addr) bool {
 	return !p.source.addr.IsValid() || p.source.addr.Is6() == to.Is6()
 }
 
-// addressesFor are those of a target that a node can ask with a probe.
-func addressesFor(from *harness.Node, to Target, p Probe) (addrs []netip.Addr, name string, err error) {
+// addressesFor are those of a target that a node can ask with a probe. The error is what keeps it
+// from asking at all.
+func addressesFor(ctx context.Context, from *harness.Node, to Target, p Probe) (addrs []netip.Addr, name string, err error) {
+	if err := asks(ctx, from); err != nil {
+		return nil, "", err
+	}
+	if err := p.checkAt(from); err != nil {
+		return nil, "", err
+	}
 	if addrs, name, err = addresses(from, to); err != nil {
 		return nil, "", err
 	}

@@ -42,10 +42,7 @@ func (m *IsolationMatcher) remember(q question, found []finding) ([]finding, err
 
 // story is what a finding's packets met, and where they ended.
 func (f *finding) story(leg evidence.Role) string {
-	met, text := f.met, new(strings.Builder)
-	if leg == evidence.Answer {
-		met = f.metBack
-	}
+	text := new(strings.Builder)
 	fmt.Fprintln(text, f.Probe, f.Addr, f.Probe.source.addr, f.Probe.source.device)
 	if f.Cause != nil {
 		fmt.Fprintln(text, f.Cause.Kind, f.Cause.Node)
@@ -53,7 +50,7 @@ func (f *finding) story(leg evidence.Role) string {
 	if rule := f.rule(); rule != nil {
 		fmt.Fprintln(text, rule.Family, rule.Table, rule.Chain, rule.Handle)
 	}
-	for _, passage := range met {
+	for _, passage := range f.metBy(leg) {
 		fmt.Fprint(text, passage.Node.Name())
 		for _, s := range passage.Steps {
 			fmt.Fprint(text, " ", s.Family, " ", s.Table, " ", s.Chain, " ", s.Handle, ",")

@@ -72,10 +72,7 @@ type stream struct {
 }
 
 func newStream(ctx context.Context, from *harness.Node, to Target, p Probe, every time.Duration) (*stream, error) {
-	if err := asks(ctx, from); err != nil {
-		return nil, err
-	}
-	err := p.checkAt(from)
+	addrs, name, err := addressesFor(ctx, from, to, p)
 	switch {
 	case err != nil:
 		return nil, err
@@ -87,10 +84,6 @@ func newStream(ctx context.Context, from *harness.Node, to Target, p Probe, ever
 		return nil, fmt.Errorf("a packet every %s: it is some time, or 0 for a millisecond", every)
 	case every == 0:
 		every = time.Millisecond
-	}
-	addrs, name, err := addressesFor(from, to, p)
-	if err != nil {
-		return nil, err
 	}
 	s := &stream{probe: p, to: name, every: every, labs: watchedLabs(from, to), changed: make(chan struct{}, 1)}
 	binary.NativeEndian.PutUint64(s.id[:], rand.Uint64())

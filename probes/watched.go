@@ -47,13 +47,7 @@ func Watch(ctx context.Context, from *harness.Node, to Target, p Probe) (Result,
 
 // toWatch is what watches a probe, and at which addresses it is asked, of a target that is called so.
 func toWatch(ctx context.Context, from *harness.Node, to Target, p Probe) (w *watch.Watch, addrs []netip.Addr, name string, err error) {
-	if err := asks(ctx, from); err != nil {
-		return nil, nil, "", err
-	}
-	if err := p.checkAt(from); err != nil {
-		return nil, nil, "", err
-	}
-	if addrs, name, err = addressesFor(from, to, p); err != nil {
+	if addrs, name, err = addressesFor(ctx, from, to, p); err != nil {
 		return nil, nil, "", err
 	}
 	w, err = watchOf(from, watchedLabs(from, to)...)
