@@ -2,7 +2,6 @@ package truth_test
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -49,8 +48,8 @@ var translations = family{"translation", []row{
 	}},
 	{name: "redirect to a plain service", add: func(g *generator) {
 		at := g.anyRouter()
-		if slices.ContainsFunc(g.services, func(s service) bool { return s.node == at && s.port == 3128 }) || slices.ContainsFunc(g.parts, func(p part) bool { return p.feature == "transparent proxy" && p.node == at }) {
-			return // somebody has the port
+		if g.proxiedAt(at) {
+			return
 		}
 		g.natAt(at, func(string, bool) (in, out string) {
 			return "tcp dport 80 counter redirect to :3128", ""

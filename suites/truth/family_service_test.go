@@ -80,7 +80,7 @@ var programs = family{"program", []row{
 		at, to := g.anyRouter(), pick(g.r, g.ends()...)
 		v6 := g.family()
 		addr := g.addr(to, v6)
-		if at == to || !g.node(at).router || g.proxied() || g.owns(at, addr) {
+		if at == to || !g.node(at).router || g.proxied() || g.proxiedAt(at) || g.owns(at, addr) {
 			return
 		}
 		g.nft(at, g.table(word(v6), chain("in", "nat", "prerouting", -100, "accept", "tcp dport 80 counter redirect to :3128")))
@@ -108,6 +108,12 @@ const (
 // proxied says whether a proxy is there: of two, each may hand on to the other, for ever.
 func (g *generator) proxied() bool {
 	return slices.ContainsFunc(g.parts, func(p part) bool { return p.feature == forPort || p.feature == transparent })
+}
+
+// proxiedAt says whether somebody at a node has the proxies' port.
+func (g *generator) proxiedAt(node string) bool {
+	return slices.ContainsFunc(g.services, func(s service) bool { return s.node == node && s.port == 3128 }) ||
+		slices.ContainsFunc(g.parts, func(p part) bool { return p.feature == transparent && p.node == node })
 }
 
 // owns says whether an address is one of a node's, though it may be another's as well.
