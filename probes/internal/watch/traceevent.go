@@ -25,7 +25,8 @@ type traceEvent struct {
 	network, transport []byte
 }
 
-// What an event is about (nft_trace_types).
+// What an event is about (nft_trace_types). Older kernels (5.10) call a rule that says return a return, as
+// they do the end of a chain, where there is no rule: both are told apart by the handle.
 const (
 	tracePolicy = unix.NFT_TRACETYPE_POLICY
 	traceReturn = unix.NFT_TRACETYPE_RETURN
@@ -93,6 +94,9 @@ func parseTrace(data []byte, known names) (e traceEvent, ok bool) {
 		case unix.NFTA_TRACE_POLICY:
 			e.policy = number(value)
 		}
+	}
+	if e.kind == traceReturn && e.handle != 0 {
+		e.kind = traceRule
 	}
 	return e, ok
 }
