@@ -91,7 +91,11 @@ func (w *world) node(name string) *node {
 }
 
 func (w *world) remembers() bool {
-	return slices.ContainsFunc(w.parts, func(p part) bool { return p.remembers })
+	has := func(feature string) bool {
+		return slices.ContainsFunc(w.parts, func(p part) bool { return p.feature == feature })
+	}
+	// A port that is bridged gets what is the bridge's as another host's, advertisements too.
+	return slices.ContainsFunc(w.parts, func(p part) bool { return p.remembers }) || has("flood to a third that drops") && has("bridge in a node")
 }
 
 // stopsDiscovery says whether rules end what finds neighbours: a kernel asks for them once
