@@ -86,6 +86,12 @@ func (w *world) translates() bool {
 	})
 }
 
+// makes says whether a rule makes a port of others: these are asked too, and what is delivered
+// at one of them is not what was asked for. Plain sockets judge that.
+func (w *world) makes(port uint16) bool {
+	return slices.ContainsFunc(w.parts, func(p part) bool { return strings.Contains(p.text, fmt.Sprintf("redirect to :%d", port)) })
+}
+
 // same says whether a cause was lifted already.
 func same(a, b evidence.Cause) bool {
 	if a.Node != b.Node || a.Leg != b.Leg || a.String() != b.String() {
