@@ -74,6 +74,7 @@ type asking struct {
 	pace     func()   // nil where it may begin at any time
 	made     *int     // its socket, where there is one already
 	frame    *frame   // nil for a probe that a socket sends
+	deep     int      // under how many tunnels it carries
 	line     *line    // what is kept of a connection that lives; nil for a probe by itself
 	result   Result
 }

@@ -295,7 +295,7 @@ func (a *asking) prove() {
 	}
 	cause := a.accountFor(trail, heard)
 	a.tell() // not before: all that the cause rests on is told with it
-	cause = a.unexpected(a.late(cause))
+	cause = a.below(a.unexpected(a.late(cause)))
 	r.Cause = &cause
 	if by := a.watched.watch.Node(cause.Node); r.Outcome == Refused && (cause.Connected || a.line != nil) && cause.Kind == evidence.Reject && !a.isTarget(by) {
 		r.Outcome = Rejected // by a rule; its reset has no number that a tap knows it by

@@ -14,6 +14,8 @@ type Tunnel struct {
 	ID uint32
 	// Local and Remote are its ends: the zero Addr is any.
 	Local, Remote netip.Addr
+	// Port is the one of UDP at which VXLAN and Geneve take packets; 0 of others.
+	Port uint16
 }
 
 // String is the tunnel as ip-link(8) has it; "" of no tunnel.
@@ -37,11 +39,11 @@ func (t Tunnel) String() string {
 func tunnelOf(link netlink.Link) Tunnel {
 	switch link := link.(type) {
 	case *netlink.Vxlan:
-		return Tunnel{uint32(link.VxlanId), endOf(link.SrcAddr), endOf(link.Group)}
+		return Tunnel{uint32(link.VxlanId), endOf(link.SrcAddr), endOf(link.Group), uint16(link.Port)}
 	case *netlink.Geneve:
-		return Tunnel{ID: link.ID, Remote: endOf(link.Remote)}
+		return Tunnel{ID: link.ID, Remote: endOf(link.Remote), Port: link.Dport}
 	case *netlink.Gretun:
-		return Tunnel{link.OKey, endOf(link.Local), endOf(link.Remote)}
+		return Tunnel{ID: link.OKey, Local: endOf(link.Local), Remote: endOf(link.Remote)}
 	case *netlink.Iptun:
 		return Tunnel{Local: endOf(link.Local), Remote: endOf(link.Remote)}
 	case *netlink.Sittun:

@@ -46,6 +46,9 @@ type Cause struct {
 	// Discovery is what the Rule dropped at the Node, where that is not the packet itself but
 	// what it waits for: then the rule is no Policy. It is nil otherwise.
 	Discovery *Discovery
+	// Carrier is what carries the packet through a tunnel, of Tunnel, Neighbour and NoHandshake
+	// where it may have been lost below; nil otherwise.
+	Carrier *Carrier
 	// Router is true when the node had the packet to hand on: not its source, nor
 	// where it was to go.
 	Router bool

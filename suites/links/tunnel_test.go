@@ -202,6 +202,12 @@ var _ = Describe("a tunnel that does not carry", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(result.Cause.Kind).To(BeElementOf(evidence.Tunnel, evidence.Neighbour), result.String())
 		Expect(result.Cause.String()).To(Or(ContainSubstring("what carries it was lost below"), ContainSubstring("what carries it may have been lost below")))
+		Expect(result.Cause.Carrier).NotTo(BeNil(), result.Cause.String())
+		end := result.Cause.Carrier.End
+		Expect(end).NotTo(BeNil(), result.Cause.String())
+		Expect(end.Node).To(Equal("fw"))
+		Expect(end.Is("no tunnel")).To(BeTrue(), end.String())
+		Expect(result.Cause.String()).To(ContainSubstring(end.String()))
 		Expect(received(fw, "red")).To(Equal(came), "the judge: the other end's own count")
 
 		isolated, err := probes.BeIsolatedFrom(addr, probes.UDP(53)).WithContext(ctx).Match(client)

@@ -29,7 +29,7 @@ var _ = Describe("what is below an overlay", func() {
 		result, err := probes.Watch(ctx, client, other.On("red").Addrs()[0], probes.ICMP())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(result.Cause.Kind).To(Equal(evidence.Neighbour), result.String())
-		Expect(result.Cause.String()).To(ContainSubstring("red is a vxlan: what carries it may have been lost below"))
+		Expect(result.Cause.String()).To(ContainSubstring("red is a vxlan: what carries it may have been lost below; of udp/4789 from client to other (192.0.2.2), sent to find out, the request was dropped at other by rule"))
 	})
 
 	It("isolates nobody by what is not seen", func(ctx SpecContext) {

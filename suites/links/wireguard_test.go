@@ -189,6 +189,8 @@ var _ = Describe("what WireGuard keeps", func() {
 		cause := named(ctx, other.On("vpn").Addrs()[0], probes.ICMP())
 		Expect(cause.Kind).To(Equal(evidence.NoHandshake), cause.String())
 		Expect(cause.String()).To(ContainSubstring("the request was not sent on at client/vpn: no handshake with other at 192.0.2.2:51820"))
+		Expect(cause.Carrier.End).NotTo(BeNil(), cause.String())
+		Expect(cause.Carrier.End.Is("no wireguard")).To(BeTrue(), cause.String())
 		isNoPolicy(ctx, other.On("vpn"), probes.ICMP())
 		for _, peer := range peersOf(other, "vpn") {
 			Expect(peer.Handshake).To(BeZero(), "the judge: the other end has had none")

@@ -51,6 +51,10 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 	}
 	if kind := p.link().Kind; slices.Contains(overlays, kind) {
 		c.Detail += fmt.Sprintf("; %s is a %s: what carries it may have been lost below", c.Interface, kind)
+		at := slices.IndexFunc(p.peers(), func(peer peer) bool { return peer.Node == owner })
+		if at >= 0 {
+			c.Carrier = p.carrierTo(p.link(), p.peers()[at])
+		}
 	}
 	return true
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
 )
 
 var noHandshake = row{
@@ -33,17 +34,22 @@ func hasNoHandshake(p spot, c *evidence.Cause) bool {
 		name = at.Node
 	}
 	c.Detail = fmt.Sprintf("no handshake with %s at %s", name, to.Endpoint)
+	us := slices.IndexFunc(theirs.Peers, func(peer inspect.WireGuardPeer) bool { return peer.Key == own.Key })
 	switch {
 	case !to.Endpoint.IsValid():
 		c.Detail = fmt.Sprintf("no endpoint of %s is known", name)
 	case !found:
 		c.Detail += ": nobody on the segment has its key"
-	case !slices.ContainsFunc(theirs.Peers, func(peer inspect.WireGuardPeer) bool { return peer.Key == own.Key }):
+	case us < 0:
 		c.Detail += ": that has no such peer"
 	case theirs.Port != int(to.Endpoint.Port()):
 		c.Detail += fmt.Sprintf(": that listens at port %d", theirs.Port)
 	default:
 		c.Detail += ": what carries it may have been lost below"
+		c.Carrier = &evidence.Carrier{
+			Node: p.state.Name, Peer: at.Node, From: theirs.Peers[us].Endpoint.Addr(), To: to.Endpoint.Addr(),
+			Protocol: unix.IPPROTO_UDP, Port: to.Endpoint.Port(), Own: uint16(own.Port),
+		}
 	}
 	return true
 }

@@ -21,6 +21,7 @@ var tunnel = row{
 			if mismatched(own, p.receivers(), c) {
 				return true
 			}
+			c.Carrier = p.carrierToOneOf(own, p.receivers())
 			c.Detail = fmt.Sprintf("%s is a tunnel (%s): what carries it was lost below, or not taken at the other end", own.Name, own.Kind)
 			return true
 		},
