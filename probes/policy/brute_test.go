@@ -294,7 +294,7 @@ func disagree(report policy.Report, counts map[string]uint64) string {
 		if !counted {
 			continue
 		}
-		met := r.Fate == policy.Decided || r.Fate == policy.Matched
+		met := slices.Contains([]policy.Fate{policy.Decided, policy.Redundant, policy.Matched}, r.Fate)
 		if met != (count > 0) {
 			wrong = append(wrong, fmt.Sprintf("%s, and %d packets were counted", r, count))
 		}

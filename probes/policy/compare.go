@@ -219,24 +219,13 @@ func (c *comparison) verdicts(all []candidate) [][2]*Verdict {
 		all[i].packets = c.sides[0].renew(all[i].packets)
 	}
 	for side, of := range c.sides {
-		var rows [][]*task
-		most := 0
-		for _, cand := range all {
-			row := of.row(cand.packets)
-			rows, most = append(rows, row), max(most, len(row))
+		rows := make([][]Packet, len(all))
+		for i := range all {
+			rows[i] = all[i].packets
 		}
-		for at := range most {
-			var tasks []*task
-			for _, row := range rows {
-				if at < len(row) {
-					tasks = append(tasks, row[at])
-				}
-			}
-			of.kernel.ask(tasks)
-			of.sent += len(tasks)
-		}
-		for i, row := range rows {
-			made[i][side] = of.verdictOf(row)
+		verdicts, _ := of.verdicts(rows)
+		for i, v := range verdicts {
+			made[i][side] = v
 		}
 	}
 	return made

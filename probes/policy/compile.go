@@ -35,7 +35,7 @@ func (m *model) compile(in *chain, rule *inspect.Rule) *line {
 	if !c.ended {
 		c.decide(goesOn, nil)
 	}
-	c.line.acts = actsOf(rule)
+	c.line.acts, c.line.keeps = actsOf(rule), keeps(rule)
 	return c.line
 }
 

@@ -57,7 +57,7 @@ table ip6 filter {
 		"forward 7 needs: a connection of which more is so than that there is one (ct mark)",
 		"forward 8 needs: a connection of which more is so than that there is one (ct status)",
 		"forward 9 needs: a packet with an option or extension header, which none that is sent has (exthdr)",
-		"forward 10 decided",
+		"forward 10 redundant",
 		"forward 11 shadowed: rule 10 of ip filter forward (ct state invalid,related accept)",
 		"forward 0 decided",
 		"input 1 matched", "input 2 matched", "input 3 matched",
@@ -102,7 +102,7 @@ COMMIT
 	}
 	want := []string{
 		"INPUT 1 matched", "INPUT 2 matched", "INPUT 3 decided", "INPUT 4 unreachable",
-		"INPUT 5 decided", "INPUT 6 decided", "INPUT 7 decided", "INPUT 8 shadowed", "INPUT 0 shadowed",
+		"INPUT 5 decided", "INPUT 6 decided", "INPUT 7 redundant", "INPUT 8 shadowed", "INPUT 0 shadowed",
 		"FORWARD 1 needs", "FORWARD 2 decided", "FORWARD 3 needs", "FORWARD 4 decided", "FORWARD 5 shadowed", "FORWARD 0 decided", "late 1 needs",
 	}
 	if !slices.Equal(got, want) {

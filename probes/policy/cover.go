@@ -8,6 +8,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
 
@@ -29,7 +30,9 @@ func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
 			return err
 		}
 		defer c.kernel.close()
-		err = c.run(ctx)
+		if err = c.run(ctx); err == nil {
+			err = c.miss(ctx, lab)
+		}
 		r.Rules, r.Packets = c.report(), c.sent
 		return err
 	})
@@ -73,6 +76,8 @@ type cover struct {
 	sent    int
 	rand    *rand.Rand
 	keys    *keys // when two are compared
+	book    *rules.Chains
+	fickle  *bool // whether a rule remembers, when it was asked for
 }
 
 // entry is a rule or a policy.
@@ -88,6 +93,25 @@ type entry struct {
 func (e *entry) done() bool { return e.rule.Fate != NotModelled || e.rule.Why != "" }
 
 func openCover(node *harness.Node) (*cover, error) {
+	c, err := readCover(node)
+	if err != nil {
+		return nil, err
+	}
+	var others []netip.Addr
+	for _, n := range node.Lab().Nodes() {
+		if n != node {
+			others = append(others, n.Addrs()...)
+		}
+	}
+	for i := range c.worlds {
+		c.worlds[i] = newWorld(newModel(c.set, c.state, i == 1), c.state, c.kernel.enters(), others)
+	}
+	c.list(watch.RuleTexts(node))
+	return c, nil
+}
+
+// readCover reads a node of a twin, and makes it ready to be asked.
+func readCover(node *harness.Node) (*cover, error) {
 	c := &cover{byPlace: map[place]*entry{}, rand: rand.New(rand.NewPCG(1, 2))}
 	ns := inspect.Namespace{Handle: node.Netlink(), Do: node.Do}
 	var err error
@@ -103,16 +127,6 @@ func openCover(node *harness.Node) (*cover, error) {
 	if c.kernel, err = openKernel(node, c.state.Links); err != nil {
 		return nil, err
 	}
-	var others []netip.Addr
-	for _, n := range node.Lab().Nodes() {
-		if n != node {
-			others = append(others, n.Addrs()...)
-		}
-	}
-	for i := range c.worlds {
-		c.worlds[i] = newWorld(newModel(c.set, c.state, i == 1), c.state, c.kernel.enters(), others)
-	}
-	c.list(watch.RuleTexts(node))
 	return c, nil
 }
 
@@ -141,12 +155,17 @@ func (c *cover) list(text func(family, table, chain string, handle uint64) strin
 func (c *cover) add(e *entry) {
 	t := e.chain.Table
 	e.rule.Family, e.rule.Table, e.rule.Chain = t.Family, t.Name, e.chain.Name
-	at := place{t.Family, t.Name, e.chain.Name, 0}
-	if e.of != nil {
-		at.handle = e.of.Handle
-	}
-	c.entries, c.byPlace[at] = append(c.entries, e), e
+	c.entries, c.byPlace[placeOf(e.chain, e.of)] = append(c.entries, e), e
 	c.prepare(e)
+}
+
+// placeOf is where a rule stands, or with none a chain's policy.
+func placeOf(chain *inspect.Chain, rule *inspect.Rule) place {
+	at := place{chain.Table.Family, chain.Table.Name, chain.Name, 0}
+	if rule != nil {
+		at.handle = rule.Handle
+	}
+	return at
 }
 
 // prepare settles what can be said without a packet, or begins to look for one.

@@ -134,18 +134,24 @@ func (c *comparison) propose(side int, s *search, b *box, p point, key string) {
 	if c.known[key]++; c.known[key] > mostAlike {
 		return
 	}
-	of := c.sides[side]
+	for _, packets := range c.sides[side].rowsFor(s, b, p) {
+		c.found = append(c.found, candidate{packets})
+	}
+}
+
+// rowsFor are packets in rows, of which the last is one that the model proposes: alone, or after those that open a connection
+// which has such.
+func (c *cover) rowsFor(s *search, b *box, p point) (rows [][]Packet) {
 	if !s.isOf(&p, stateEstablished, stateRelated) {
-		c.found = append(c.found, candidate{[]Packet{s.packetOf(s.plausible(p))}})
-		return
+		return [][]Packet{{s.packetOf(s.plausible(p))}}
 	}
 	e := &entry{}
-	plans := of.answers(e, s, b, true)
+	plans := c.answers(e, s, b, true)
 	if len(plans) == 0 {
-		plans = of.answers(e, s, b, false)
+		plans = c.answers(e, s, b, false)
 	}
 	if s.isOf(&p, stateRelated) {
-		plans = of.errors(e, s, b)
+		plans = c.errors(e, s, b)
 	}
 	for _, plan := range plans[:min(len(plans), mostPlans)] {
 		var packets []Packet
@@ -155,8 +161,9 @@ func (c *comparison) propose(side int, s *search, b *box, p point, key string) {
 		if plan.quotes {
 			packets[len(packets)-1].quote = &packets[0]
 		}
-		c.found = append(c.found, candidate{packets})
+		rows = append(rows, packets)
 	}
+	return rows
 }
 
 // swap makes a packet of this node the other's, whose interfaces have other indices.

@@ -32,7 +32,12 @@
 //
 // A rule of which neither can be said is Needs, if it is known what that would take: an address that this lab has not, another state of a
 // limit or of what came before (recent, a dynamic set), another user, a connection that has a mark or was translated, an extension header. Else it is
-// NotModelled. Both say why. Whether a rule is redundant is not told.
+// NotModelled. Both say why.
+//
+// A rule that decides is then deleted, in twins, together with others that have none of its packets, and its packets are sent again.
+// Its witness is one of which the kernel then made something else: Rule.Without says what. Where the model
+// knows of no such packet, not even of those that this lab does not send, and the kernel showed none, the rule is Redundant. That is not said of a rule that logs,
+// nor where its packets would come to one that remembers them (a limit, a dynamic set) or is not modelled.
 //
 // # What a change does
 //

@@ -15,23 +15,27 @@ func (c *comparison) doubts(side int, v *Verdict) (all []rules.Memory) {
 	if len(v.heard.steps) == 0 {
 		return nil
 	}
-	var steps []rules.Step
-	for _, s := range v.heard.steps {
+	if c.books[side] == nil {
+		c.books[side] = rules.Prepare(c.sides[side].set)
+	}
+	for _, m := range c.books[side].Deciding(v.packet.known(), stepsOf(v.heard)) {
+		if rule, is := m.Rule.(*inspect.Rule); is && !c.changed.lines[side][rule] {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// stepsOf is what was heard, as rules has it.
+func stepsOf(h *heard) (steps []rules.Step) {
+	for _, s := range h.steps {
 		step := rules.Step{Family: s.family, Table: s.table, Chain: s.chain, Handle: s.handle}
 		if s.handle != 0 {
 			step.Verdict = &expr.Verdict{Kind: expr.VerdictKind(s.verdict)}
 		}
 		steps = append(steps, step)
 	}
-	if c.books[side] == nil {
-		c.books[side] = rules.Prepare(c.sides[side].set)
-	}
-	for _, m := range c.books[side].Deciding(v.packet.known(), steps) {
-		if rule, is := m.Rule.(*inspect.Rule); is && !c.changed.lines[side][rule] {
-			all = append(all, m)
-		}
-	}
-	return all
+	return steps
 }
 
 // comesBy says whether the other side's packet may have come by a rule like this before it was decided.

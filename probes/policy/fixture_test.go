@@ -25,7 +25,7 @@ func office(rules string) *topo.Network {
 func fates(report policy.Report) (lines []string) {
 	for _, r := range report.Rules {
 		line := fmt.Sprintf("%s %d %s", r.Chain, r.Position, r.Fate)
-		if told := strings.Join(append(r.By, r.Why), ""); told != "" {
+		if told := strings.Join(append(r.By, r.Why), ""); told != "" && r.Fate != policy.Decided {
 			line += ": " + told
 		}
 		lines = append(lines, line)

@@ -50,6 +50,29 @@ func (c *cover) row(packets []Packet) (row []*task) {
 	return row
 }
 
+// verdicts are what the kernel does with the last packet of each row; nil where it could not be asked.
+func (c *cover) verdicts(all [][]Packet) (verdicts []*Verdict, rows [][]*task) {
+	most := 0
+	for _, packets := range all {
+		row := c.row(packets)
+		rows, most = append(rows, row), max(most, len(row))
+	}
+	for at := range most {
+		var tasks []*task
+		for _, row := range rows {
+			if at < len(row) {
+				tasks = append(tasks, row[at])
+			}
+		}
+		c.kernel.ask(tasks)
+		c.sent += len(tasks)
+	}
+	for _, row := range rows {
+		verdicts = append(verdicts, c.verdictOf(row))
+	}
+	return verdicts, rows
+}
+
 // verdictOf is what the kernel did with the last packet of a row; nil where one before did not come through, or it
 // could not be heard.
 func (c *cover) verdictOf(row []*task) *Verdict {
@@ -69,7 +92,7 @@ func (c *cover) verdictOf(row []*task) *Verdict {
 	v := &Verdict{Passed: h.ended && !h.drops, Lost: !h.ended, packet: &last.packet, heard: h}
 	if by := c.decider(h); by != nil {
 		v.By, v.rule, v.by = by.rule.where(), by.rule.Text, by
-		if by.of != nil {
+		if by.of != nil && c.keys != nil {
 			v.rule = c.keys.shallow(by.of)
 		}
 		v.Rejected = !v.Passed && by.of != nil && rejects(by)
@@ -78,7 +101,7 @@ func (c *cover) verdictOf(row []*task) *Verdict {
 		v.Source, v.Destination = endsOf(h.header)
 		v.TTL, v.Class = hopsOf(h.header)
 		if h.hooks[len(h.hooks)-1] == "postrouting" {
-			v.Out = c.worlds[0].name(small(uint64(h.out)))
+			v.Out = c.state.Link(h.out).Name
 		}
 	}
 	return v

@@ -44,6 +44,8 @@ type line struct {
 	needs   []string // what would be needed to meet those
 	// acts is what it does besides, "" for nothing: translates, marks, refuses in a way.
 	acts string
+	// keeps says that whether it is asked may matter to other packets: it fills a set, or counts for a limit.
+	keeps bool
 }
 
 // exact says whether its arms are all the packets that match it, and no others.

@@ -16,6 +16,10 @@ const (
 	NotModelled Fate = iota
 	// Decided: it gave a packet its verdict. Witness is the packet.
 	Decided
+	// Redundant: it decided, but without it every packet meets the same verdict: another rule, or the policy, stands
+	// for it. Two that stand for one another both are. Witness is a packet that it decided, Without what became of that when the
+	// rule was gone.
+	Redundant
 	// Matched: a packet met it, and it did what it does, which is no verdict: it counts, marks, logs,
 	// jumps or returns. Witness is the packet.
 	Matched
@@ -29,7 +33,7 @@ const (
 	Needs
 )
 
-var fateWords = []string{"not modelled", "decided", "matched", "shadowed", "unreferenced", "unreachable", "needs"}
+var fateWords = []string{"not modelled", "decided", "redundant", "matched", "shadowed", "unreferenced", "unreachable", "needs"}
 
 // String is the word.
 func (f Fate) String() string {
@@ -54,9 +58,13 @@ type Rule struct {
 	// Witness are packets in the order in which they were sent; the last one met the rule. Those before it
 	// opened the connection that it belongs to.
 	Witness []Packet
+	// Without is what becomes of the witness when the rule is gone, as the kernel showed: "dropped by policy drop of inet
+	// filter forward". Of a rule that is Decided it is another verdict than the rule's; "" where none was found.
+	Without string
 	// By are the places and texts of the rules that shadow it.
 	By []string
-	// Why is a clause: what is needed, what takes its packets, which expression is not modelled.
+	// Why is a clause: what is needed, what takes its packets, which expression is not modelled. Of a rule that is
+	// Decided it says why no packet is told that meets another verdict without it; "" where Without tells of one.
 	Why string
 }
 
@@ -65,6 +73,9 @@ func (r Rule) String() string {
 	text := fmt.Sprintf("%s: %s", r.where(), r.Fate)
 	if told := r.told(); told != "" {
 		text += ": " + told
+	}
+	if r.Fate == Decided && r.Without != "" {
+		text += "; without it " + r.Without
 	}
 	return text
 }
@@ -79,6 +90,8 @@ func (r Rule) where() string {
 // told is what goes with the fate.
 func (r Rule) told() string {
 	switch {
+	case r.Fate == Redundant:
+		return packetsText(r.Witness) + "; without it " + r.Without
 	case len(r.Witness) > 0:
 		return packetsText(r.Witness)
 	case len(r.By) > 0:
@@ -130,7 +143,7 @@ func (r Report) String() string {
 
 func (r Report) sums() string {
 	var parts []string
-	for _, f := range []Fate{Decided, Matched, Shadowed, Unreferenced, Unreachable, Needs, NotModelled} {
+	for _, f := range []Fate{Decided, Redundant, Matched, Shadowed, Unreferenced, Unreachable, Needs, NotModelled} {
 		if n := len(r.Of(f)); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, f))
 		}

@@ -3,6 +3,8 @@ package policy_test
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/nftables"
@@ -82,6 +84,53 @@ var _ = Describe("every rule of a firewall", func() {
 			Expect(counts).To(HaveKeyWithValue(dead.Comment, BeZero()), dead.String())
 		}
 	})
+})
+
+// doubled has a rule that another one stands for.
+const doubled = `
+table inet filter {
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		ct state established,related accept comment "answers"
+		iifname "lan" tcp dport 80 accept comment "web"
+		iifname "lan" tcp dport { 80, 443 } accept comment "web with TLS"
+		iifname "lan" tcp dport 25 accept comment "mail"
+	}
+}`
+
+var _ = Describe("a rule that is taken away", func() {
+	DescribeTable("changes something, unless it is redundant", func(ctx SpecContext, comment string, fate policy.Fate, port uint16) {
+		lab := office(doubled)
+		report, err := policy.Cover(ctx, lab, "fw")
+		Expect(err).NotTo(HaveOccurred())
+		AddReportEntry("the report", report.String(), ReportEntryVisibilityFailureOrVerbose)
+		at := slices.IndexFunc(report.Rules, func(r policy.Rule) bool { return r.Comment == comment })
+		Expect(report.Rules[at].Fate).To(Equal(fate), report.Rules[at].String())
+
+		desk, site := lab.Node("desk"), lab.Node("site")
+		probes.Serve(GinkgoTB(), site, probes.TCP(port))
+		to := netip.AddrPortFrom(site.Addr(), port)
+		Expect(dial(ctx, desk, to, soon)).To(Succeed())
+		var rest []string
+		for line := range strings.Lines(doubled) {
+			if !strings.Contains(line, `"`+comment+`"`) {
+				rest = append(rest, line)
+			}
+		}
+		Expect(lab.Node("fw").Nft("flush ruleset\n" + strings.Join(rest, ""))).To(Succeed())
+		if fate == policy.Redundant {
+			Expect(report.Rules[at].Without).To(HavePrefix(`let through by rule 3 of inet filter forward`))
+			Expect(dial(ctx, desk, to, soon)).To(Succeed())
+			return
+		}
+		Expect(report.Rules[at].Without).To(Equal(`dropped by policy drop of inet filter forward`))
+		Expect(dial(ctx, desk, to, silence)).NotTo(Succeed())
+	},
+		Entry("as another rule stands for it", "web", policy.Redundant, uint16(80)),
+		Entry("as it alone lets something through", "web with TLS", policy.Decided, uint16(443)),
+		Entry("as it alone lets something else through", "mail", policy.Decided, uint16(25)),
+		Entry("as it alone lets answers through", "answers", policy.Decided, uint16(80)),
+	)
 })
 
 // dial connects once, by a plain socket.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"github.com/google/nftables"
 	mdlayher "github.com/mdlayher/netlink"
@@ -42,7 +43,7 @@ func do(node *harness.Node, deed verdict.Deed) error {
 		if isLegacy(deed.Rule) {
 			return liftLegacy(node, deed.Rule)
 		}
-		return liftRule(node, deed.Rule)
+		return DeleteRules(node, *deed.Rule)
 	case verdict.AcceptPolicy:
 		if isLegacy(deed.Rule) {
 			return liftLegacy(node, deed.Rule)
@@ -81,10 +82,22 @@ func chainOf(r *evidence.Rule) *nftables.Chain {
 	return &nftables.Chain{Table: &nftables.Table{Family: families[r.Family], Name: r.Table}, Name: r.Chain}
 }
 
-func liftRule(node *harness.Node, r *evidence.Rule) error {
+// DeleteRules takes rules away from a node, each known by its handle.
+func DeleteRules(node *harness.Node, all ...evidence.Rule) error {
 	return node.Nftables(func(conn *nftables.Conn) error {
-		chain := chainOf(r)
-		return conn.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: r.Handle})
+		const atOnce = 500 // which a socket takes
+		for some := range slices.Chunk(all, atOnce) {
+			for _, r := range some {
+				chain := chainOf(&r)
+				if err := conn.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: r.Handle}); err != nil {
+					return err
+				}
+			}
+			if err := conn.Flush(); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

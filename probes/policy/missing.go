@@ -1,0 +1,243 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
+)
+
+// trial are packets of which the last one is decided by a rule, to be sent again where that rule is not.
+type trial struct {
+	entry   *entry
+	packets []Packet
+	with    *Verdict
+	// touches are the other rules that may have the packets, with the rule or without it.
+	touches map[*entry]bool
+	alike   bool // by all that is known, no packet is treated otherwise
+}
+
+// mostGroups is in how many twins rules are deleted, each time.
+const mostGroups = 12
+
+// miss deletes each rule that decided, in twins, to see what becomes of its packets.
+func (c *cover) miss(ctx context.Context, lab *harness.Lab) error {
+	for _, most := range []int{1, mostApart} {
+		trials := c.compareWith(c.trials(most))
+		for _, group := range grouped(trials) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			err := withTwin(lab, c.kernel.node.Name(), func(twin *harness.Node) error { return c.without(twin, group) })
+			if err != nil {
+				return fmt.Errorf("without rules: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// mostApart is how many packets are tried for a rule that the kernel did not treat otherwise as was thought.
+const mostApart = 6
+
+// trials are what is to be tried of each rule that decided, and of which nothing is known yet.
+func (c *cover) trials(most int) (all []*trial) {
+	for _, e := range c.entries {
+		if e.rule.Fate != Decided || e.of == nil || e.rule.Without != "" {
+			continue
+		}
+		ways := slices.Concat(e.over, e.searches)
+		apart, touches := 0, map[*entry]bool{}
+		for _, s := range ways {
+			from := s.newSearch(s.goal, s.reachOf(s.goal.base.of), c.rand)
+			from.apart(most, func(b *box, p point, d *detour, differs bool) {
+				if !differs {
+					return
+				}
+				rows := c.rowsFor(s, b, p)
+				for _, packets := range rows[:min(len(rows), most)] {
+					apart++
+					all = append(all, &trial{entry: e, packets: packets, touches: c.touched(d)})
+				}
+			})
+			if most == 1 && apart > 0 {
+				break
+			}
+		}
+		if most > 1 {
+			continue
+		}
+		e.rule.Why = notSeen
+		if apart > 0 {
+			continue
+		}
+		if why := c.unlike(e, ways, touches); why != "" {
+			e.rule.Why = why
+		} else {
+			all = append(all, &trial{entry: e, packets: e.rule.Witness, touches: touches, alike: true})
+		}
+	}
+	return all
+}
+
+const notSeen = "no packet was seen to meet another verdict without it"
+
+// unlike says why it cannot be said that no packet meets another verdict without a rule; "" where it can. Touched are then the
+// rules that have its packets.
+func (c *cover) unlike(e *entry, ways []*search, touched map[*entry]bool) (why string) {
+	if logs(e.of) {
+		return "without it nobody tells of its packets"
+	}
+	for _, s := range ways {
+		ever := s.newSearch(s.goal, s.ever(s.goal.base.of.Hook), c.rand)
+		if len(ever.open) > 0 && !s.goal.line.exact() {
+			return "whether packets meet another verdict without it is not known: " + s.goal.line.whatLacks()
+		}
+		all := ever.apart(1, func(_ *box, p point, d *detour, differs bool) {
+			maps.Copy(touched, c.touched(d))
+			if differs {
+				why = fmt.Sprintf("without it another verdict would meet %s, which this lab does not send", s.packetOf(p))
+			}
+		})
+		if !all && why == "" {
+			why = "whether packets meet another verdict without it is not known"
+		}
+		if why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// compareWith asks what the kernel does with each as the rules are; those are left that the rule decides.
+func (c *cover) compareWith(all []*trial) (some []*trial) {
+	rows := make([][]Packet, len(all))
+	for i, t := range all {
+		t.packets = c.renew(t.packets)
+		rows[i] = t.packets
+	}
+	verdicts, asked := c.verdicts(rows)
+	for i, t := range all {
+		if t.with = verdicts[i]; t.with == nil || !c.decidedBy(t) || c.isFickle(t.with) {
+			continue
+		}
+		for _, row := range asked[i] {
+			for _, s := range row.heard.steps {
+				if e := c.byPlace[s.place]; e != nil && e != t.entry {
+					t.touches[e] = true
+				}
+			}
+		}
+		c.touchLater(t)
+		some = append(some, t)
+	}
+	return some
+}
+
+// decidedBy says whether the trial's rule gave the last packet its verdict.
+func (c *cover) decidedBy(t *trial) bool {
+	return slices.ContainsFunc(t.with.heard.steps, func(s step) bool { return c.byPlace[s.place] == t.entry && s.decides() })
+}
+
+// isFickle says whether a packet may meet another verdict another time.
+func (c *cover) isFickle(v *Verdict) bool {
+	if c.fickle == nil {
+		some := slices.ContainsFunc(c.entries, func(e *entry) bool {
+			if e.of == nil {
+				return false
+			}
+			_, is := rules.Remembers(e.of)
+			return is
+		})
+		c.fickle = &some
+	}
+	if !*c.fickle {
+		return false
+	}
+	if c.book == nil {
+		c.book = rules.Prepare(c.set)
+	}
+	return len(c.book.Deciding(v.packet.known(), stepsOf(v.heard))) > 0
+}
+
+// without deletes the rules of a group in a twin, and asks its kernel.
+func (c *cover) without(twin *harness.Node, g *party) error {
+	side, err := readCover(twin)
+	if err != nil {
+		return err
+	}
+	defer side.kernel.close()
+	if err := c.delete(side, g.gone); err != nil {
+		return err
+	}
+	var rows [][]Packet
+	for _, t := range g.trials {
+		rows = append(rows, t.packets)
+	}
+	verdicts, _ := side.verdicts(rows)
+	c.sent += side.sent
+	for i, t := range g.trials {
+		if without := verdicts[i]; without != nil && t.entry.rule.Without == "" {
+			t.conclude(without)
+		}
+	}
+	return nil
+}
+
+// conclude says what the kernel showed of a rule.
+func (t *trial) conclude(without *Verdict) {
+	same := t.with.same(*without) || drawnAlike(t.with, without)
+	switch r := &t.entry.rule; {
+	case !same:
+		r.Without, r.Witness, r.Why = without.String(), t.packets, ""
+	case t.alike:
+		r.Fate, r.Without, r.Why = Redundant, without.String(), ""
+	}
+}
+
+// drawnAlike says whether two verdicts differ in a port alone that NAT drew.
+func drawnAlike(a, b *Verdict) bool {
+	own := func(v *Verdict) bool { return v.Source.Port() == v.packet.Source.Port() }
+	if !a.Passed || !b.Passed || own(a) || own(b) {
+		return false
+	}
+	one, other := *a, *b
+	one.Source, other.Source = netip.AddrPortFrom(a.Source.Addr(), 0), netip.AddrPortFrom(b.Source.Addr(), 0)
+	return one.same(other)
+}
+
+// delete takes rules away in a twin, and lets the twin's be known as those that they are here.
+func (c *cover) delete(side *cover, gone map[*entry]bool) error {
+	type at struct {
+		family, table, chain string
+		position             int
+	}
+	here := map[at]*entry{}
+	for _, e := range c.entries {
+		here[at{e.rule.Family, e.rule.Table, e.rule.Chain, e.rule.Position}] = e
+	}
+	var places []evidence.Rule
+	for _, t := range side.set.Tables {
+		for _, ch := range t.Chains {
+			side.byPlace[placeOf(ch, nil)] = here[at{t.Family, t.Name, ch.Name, 0}]
+			for _, r := range ch.Rules {
+				e := here[at{t.Family, t.Name, ch.Name, r.Position}]
+				side.byPlace[placeOf(ch, r)] = e
+				if gone[e] {
+					places = append(places, evidence.Rule{Family: t.Family, Table: t.Name, Chain: ch.Name, Handle: r.Handle})
+				}
+			}
+		}
+	}
+	if len(places) != len(gone) {
+		return errors.New("the twin has other rules")
+	}
+	return watch.DeleteRules(side.kernel.node, places...)
+}
