@@ -3,8 +3,10 @@ package policy
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
@@ -33,6 +35,7 @@ func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
 		if err = c.run(ctx); err == nil {
 			err = c.miss(ctx, lab)
 		}
+		c.answer()
 		r.Rules, r.Packets = c.report(), c.sent
 		return err
 	})
@@ -76,6 +79,7 @@ type cover struct {
 	sent    int
 	rand    *rand.Rand
 	keys    *keys // when two are compared
+	owners  map[netip.Addr]string
 	book    *rules.Chains
 	fickle  *bool // whether a rule remembers, when it was asked for
 }
@@ -179,7 +183,7 @@ func (c *cover) prepare(e *entry) {
 		e.settle(Needs, "a table that is not dormant")
 		return
 	}
-	based, elsewhere := false, ""
+	based, elsewhere, random := false, "", e.rule.rand()
 	for _, w := range c.worlds {
 		ch := w.chains[e.chain]
 		if ch == nil {
@@ -190,7 +194,7 @@ func (c *cover) prepare(e *entry) {
 				elsewhere = base.of.Hook
 				continue
 			}
-			e.searches = append(e.searches, w.newSearch(w.goal(base, ch, e.of), w.reachOf(base.of), c.rand))
+			e.searches = append(e.searches, w.newSearch(w.goal(base, ch, e.of), w.reachOf(base.of), random))
 		}
 	}
 	switch {
@@ -199,6 +203,13 @@ func (c *cover) prepare(e *entry) {
 	case len(e.searches) == 0:
 		e.rule.Why = "the hook " + elsewhere + " is not tried"
 	}
+}
+
+// rand is a rule's own, so that two kernels are asked about the same packets, whatever they say of other rules.
+func (r *Rule) rand() *rand.Rand {
+	h := fnv.New64a()
+	fmt.Fprint(h, r.Family, " ", r.Table, " ", r.Chain, " ", r.Position)
+	return rand.New(rand.NewPCG(h.Sum64(), 2))
 }
 
 func (e *entry) settle(f Fate, why string) { e.rule.Fate, e.rule.Why = f, why }
@@ -210,7 +221,39 @@ func (m *model) goal(base, in *chain, rule *inspect.Rule) goal {
 
 func (c *cover) report() (rules []Rule) {
 	for _, e := range c.entries {
+		e.rule.Witness = c.named(e.rule.Witness)
 		rules = append(rules, e.rule)
 	}
 	return rules
+}
+
+// named are packets with the nodes that have their ends.
+func (c *cover) named(packets []Packet) []Packet {
+	named := slices.Clone(packets)
+	for i := range named {
+		p := &named[i]
+		w := c.worlds[family(p.Source.Addr().Is6())]
+		if p.In == "" || w.to(c.state.LinkNamed(p.In).Index).has(addrNumber(p.Source.Addr())) {
+			p.From = c.owner(p.Source.Addr())
+		}
+		p.To = c.owner(p.Destination.Addr())
+	}
+	return named
+}
+
+// owner is the node that has an address; "" where none has, or several.
+func (c *cover) owner(addr netip.Addr) string {
+	if c.owners == nil {
+		c.owners = map[netip.Addr]string{}
+		for _, n := range c.kernel.node.Lab().Nodes() {
+			for _, a := range n.Addrs() {
+				if _, had := c.owners[a]; had {
+					c.owners[a] = ""
+					continue
+				}
+				c.owners[a] = n.Name()
+			}
+		}
+	}
+	return c.owners[addr]
 }

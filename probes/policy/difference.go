@@ -167,25 +167,46 @@ func (d Difference) Empty() bool { return len(d.Changes) == 0 }
 // String is all that changed, one kind of packets after the other; how many another rule decides now, alike; and
 // what was not compared.
 func (d Difference) String() string {
-	var lines []string
-	switch len(d.Changes) {
-	case 0:
-		lines = append(lines, "no packet was found that is treated differently")
-	case 1:
-		lines = append(lines, "1 kind of packet is treated differently:")
-	default:
-		lines = append(lines, fmt.Sprintf("%d kinds of packets are treated differently:", len(d.Changes)))
-	}
+	lines := []string{d.headline()}
 	for _, c := range d.Changes {
 		lines = append(lines, c.String())
 	}
-	if n := len(d.Moved); n > 0 {
-		lines = append(lines, fmt.Sprintf("%s decided by another rule, alike", map[bool]string{true: "1 more is", false: fmt.Sprintf("%d more are", n)}[n == 1]))
+	if len(d.Moved) > 0 {
+		lines = append(lines, d.movedLine())
 	}
 	for _, n := range d.Notes {
 		lines = append(lines, "not compared: "+n)
 	}
 	return strings.Join(lines, "\n") + "\n"
+}
+
+func (d Difference) headline() string {
+	switch len(d.Changes) {
+	case 0:
+		return "no packet was found that is treated differently"
+	case 1:
+		return "1 kind of packet is treated differently:"
+	}
+	return fmt.Sprintf("%d kinds of packets are treated differently:", len(d.Changes))
+}
+
+func (d Difference) movedLine() string {
+	if len(d.Moved) == 1 {
+		return "1 more is decided by another rule, alike"
+	}
+	return fmt.Sprintf("%d more are decided by another rule, alike", len(d.Moved))
+}
+
+// ExitCode is what a program of CI ends with: 0 where no packet was found that is treated differently, 1 where one was, 2 where none was
+// and not all could be compared.
+func (d Difference) ExitCode() int {
+	switch {
+	case !d.Empty():
+		return 1
+	case len(d.Notes) > 0:
+		return 2
+	}
+	return 0
 }
 
 // note says once what was not compared.

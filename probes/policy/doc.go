@@ -15,7 +15,13 @@
 //	  4  ip daddr 192.0.2.1 accept           needs     routes, addresses or interfaces that this lab has not: it sends no such packet through forward
 //	  -  policy drop                         decided   tcp 10.0.2.1:39861 > 10.0.1.1:23463 SYN, in by dmz, new
 //
-// A report is data, too: a test expects that report.Of(policy.Shadowed) is empty.
+// A report is data, too: a test expects that report.Of(policy.Shadowed) is empty. So is a Difference. Both are written as JSON and read back, and
+// CompareReports says in what two kernels differ that each wrote theirs; Markdown is for a pull request, ExitCode for a program of CI.
+//
+// Report.Suggest is the Go source of the probes that a test needs for the rules which no test has tried, by what NSTEST_RULE_COVERAGE says:
+//
+//	// rule 2 of inet filter forward (tcp dport 22 drop)
+//	expect(lab.Node("client")).To(probes.BeIsolatedFrom(netip.MustParseAddr("10.0.2.1"), probes.TCP(22)).At("fw").By("tcp dport 22 drop"))
 //
 // # How it is known
 //

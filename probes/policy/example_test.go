@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
@@ -34,6 +35,8 @@ func ExampleReport() {
 	}
 	for _, rule := range report.Rules {
 		switch rule.Fate {
+		case policy.Redundant:
+			fmt.Println(rule.Text, "may go: without it a packet is", rule.Without)
 		case policy.Decided, policy.Matched:
 			last := rule.Witness[len(rule.Witness)-1]
 			fmt.Println(rule.Text, "was met by a packet from", last.Source, "to", last.Destination, "in by", last.In)
@@ -43,6 +46,20 @@ func ExampleReport() {
 			fmt.Println(rule.Text, "was met by none:", rule.Why)
 		}
 	}
+}
+
+// The probes for what no test has tried, as a file of the test's package.
+func ExampleReport_Suggest() {
+	_, ctx, lab := given()
+	report, err := policy.Cover(ctx, lab, "fw")
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := report.Suggest("firewall_test", os.Getenv("NSTEST_RULE_COVERAGE"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(source)
 }
 
 // What does the change do that is to be reviewed?

@@ -85,11 +85,15 @@ func (c *cover) verdictOf(row []*task) *Verdict {
 		}
 	}
 	last := row[len(row)-1]
-	h := &last.heard
+	return c.verdict(&last.packet, &last.heard)
+}
+
+// verdict is what the kernel did with a packet; nil where it could not be heard.
+func (c *cover) verdict(p *Packet, h *heard) *Verdict {
 	if h.err != nil {
 		return nil
 	}
-	v := &Verdict{Passed: h.ended && !h.drops, Lost: !h.ended, packet: &last.packet, heard: h}
+	v := &Verdict{Passed: h.ended && !h.drops, Lost: !h.ended, packet: p, heard: h}
 	if by := c.decider(h); by != nil {
 		v.By, v.rule, v.by = by.rule.where(), by.rule.Text, by
 		if by.of != nil && c.keys != nil {

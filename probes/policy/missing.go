@@ -50,13 +50,13 @@ const mostApart = 6
 // trials are what is to be tried of each rule that decided, and of which nothing is known yet.
 func (c *cover) trials(most int) (all []*trial) {
 	for _, e := range c.entries {
-		if e.rule.Fate != Decided || e.of == nil || e.rule.Without != "" {
+		if e.rule.Fate != Decided || e.of == nil || e.rule.Without != nil {
 			continue
 		}
 		ways := slices.Concat(e.over, e.searches)
 		apart, touches := 0, map[*entry]bool{}
 		for _, s := range ways {
-			from := s.newSearch(s.goal, s.reachOf(s.goal.base.of), c.rand)
+			from := s.newSearch(s.goal, s.reachOf(s.goal.base.of), s.rand)
 			from.apart(most, func(b *box, p point, d *detour, differs bool) {
 				if !differs {
 					return
@@ -96,7 +96,7 @@ func (c *cover) unlike(e *entry, ways []*search, touched map[*entry]bool) (why s
 		return "without it nobody tells of its packets"
 	}
 	for _, s := range ways {
-		ever := s.newSearch(s.goal, s.ever(s.goal.base.of.Hook), c.rand)
+		ever := s.newSearch(s.goal, s.ever(s.goal.base.of.Hook), s.rand)
 		if len(ever.open) > 0 && !s.goal.line.exact() {
 			return "whether packets meet another verdict without it is not known: " + s.goal.line.whatLacks()
 		}
@@ -184,7 +184,7 @@ func (c *cover) without(twin *harness.Node, g *party) error {
 	verdicts, _ := side.verdicts(rows)
 	c.sent += side.sent
 	for i, t := range g.trials {
-		if without := verdicts[i]; without != nil && t.entry.rule.Without == "" {
+		if without := verdicts[i]; without != nil && t.entry.rule.Without == nil {
 			t.conclude(without)
 		}
 	}
@@ -196,9 +196,9 @@ func (t *trial) conclude(without *Verdict) {
 	same := t.with.same(*without) || drawnAlike(t.with, without)
 	switch r := &t.entry.rule; {
 	case !same:
-		r.Without, r.Witness, r.Why = without.String(), t.packets, ""
+		r.With, r.Without, r.Witness, r.Why = t.with, without, t.packets, ""
 	case t.alike:
-		r.Fate, r.Without, r.Why = Redundant, without.String(), ""
+		r.Fate, r.With, r.Without, r.Why = Redundant, t.with, without, ""
 	}
 }
 

@@ -14,6 +14,8 @@ type Packet struct {
 	// In is the interface where it came to the node, "" for one that the node sent; Out is the one that
 	// it was to leave by, as far as the rules told.
 	In, Out string
+	// From is the node that sends such a packet by that interface, To the one that has the destination; "" where none does.
+	From, To string
 	// Source and Destination have port 0 where the protocol has none.
 	Source, Destination netip.AddrPort
 	// Protocol is the upper one by its number: 6 is TCP.

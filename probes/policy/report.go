@@ -43,6 +43,19 @@ func (f Fate) String() string {
 	return fateWords[f]
 }
 
+// MarshalText is the word.
+func (f Fate) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads the word.
+func (f *Fate) UnmarshalText(text []byte) error {
+	at := slices.Index(fateWords, string(text))
+	if at < 0 {
+		return fmt.Errorf("there is no fate %q", text)
+	}
+	*f = Fate(at)
+	return nil
+}
+
 // Rule is a rule, or a base chain's policy, with its fate.
 type Rule struct {
 	// Family, Table and Chain are where it stands, in nft's words.
@@ -58,13 +71,16 @@ type Rule struct {
 	// Witness are packets in the order in which they were sent; the last one met the rule. Those before it
 	// opened the connection that it belongs to.
 	Witness []Packet
-	// Without is what becomes of the witness when the rule is gone, as the kernel showed: "dropped by policy drop of inet
-	// filter forward". Of a rule that is Decided it is another verdict than the rule's; "" where none was found.
-	Without string
+	// With is what became of the witness. Without is what does when the rule is gone, as the kernel showed: of a rule
+	// that is Decided it is another verdict; nil where none was found.
+	With, Without *Verdict
+	// Answered says that an answer to the witness, or to what opened its connection, comes through as well, and in TCP
+	// what follows. It is asked where both ends are nodes, and no address is translated.
+	Answered bool
 	// By are the places and texts of the rules that shadow it.
 	By []string
 	// Why is a clause: what is needed, what takes its packets, which expression is not modelled. Of a rule that is
-	// Decided it says why no packet is told that meets another verdict without it; "" where Without tells of one.
+	// Decided it says why no packet is told that meets another verdict without it; "" where Without does.
 	Why string
 }
 
@@ -74,8 +90,8 @@ func (r Rule) String() string {
 	if told := r.told(); told != "" {
 		text += ": " + told
 	}
-	if r.Fate == Decided && r.Without != "" {
-		text += "; without it " + r.Without
+	if r.Fate == Decided && r.Without != nil {
+		text += "; without it " + r.Without.String()
 	}
 	return text
 }
@@ -91,7 +107,7 @@ func (r Rule) where() string {
 func (r Rule) told() string {
 	switch {
 	case r.Fate == Redundant:
-		return packetsText(r.Witness) + "; without it " + r.Without
+		return packetsText(r.Witness) + "; without it " + r.Without.String()
 	case len(r.Witness) > 0:
 		return packetsText(r.Witness)
 	case len(r.By) > 0:
@@ -117,6 +133,18 @@ func (r Report) Of(fates ...Fate) (some []Rule) {
 		}
 	}
 	return some
+}
+
+// ExitCode is what a program of CI ends with: 0 where packets come to every rule and none is redundant, 1 where a rule is shadowed,
+// unreferenced, unreachable or redundant, 2 where none is known to be and not all is known.
+func (r Report) ExitCode() int {
+	switch {
+	case len(r.Of(Shadowed, Unreferenced, Unreachable, Redundant)) > 0:
+		return 1
+	case len(r.Of(Needs, NotModelled)) > 0:
+		return 2
+	}
+	return 0
 }
 
 // String is a table, chain by chain, below a line with the sums.

@@ -128,6 +128,7 @@ func (c *cover) credit(h *heard, packets []Packet) {
 			e.rule.Fate = Decided
 		}
 		e.rule.Why, e.rule.Witness = "", slices.Clone(packets)
+		e.rule.With = c.verdict(&packets[len(packets)-1], h)
 	}
 }
 
@@ -197,7 +198,7 @@ func (c *cover) conclude(e *entry) {
 
 // isShadowed says whether earlier rules take all, also of what this lab cannot send.
 func (c *cover) isShadowed(s *search, takers *[]string) bool {
-	all := s.newSearch(s.goal, s.ever(s.goal.base.of.Hook), c.rand)
+	all := s.newSearch(s.goal, s.ever(s.goal.base.of.Hook), s.rand)
 	if all.next() != nil || all.unsure {
 		return false
 	}

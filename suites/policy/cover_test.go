@@ -3,6 +3,8 @@ package policy_test
 import (
 	"context"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -119,11 +121,11 @@ var _ = Describe("a rule that is taken away", func() {
 		}
 		Expect(lab.Node("fw").Nft("flush ruleset\n" + strings.Join(rest, ""))).To(Succeed())
 		if fate == policy.Redundant {
-			Expect(report.Rules[at].Without).To(HavePrefix(`let through by rule 3 of inet filter forward`))
+			Expect(report.Rules[at].Without.String()).To(HavePrefix(`let through by rule 3 of inet filter forward`))
 			Expect(dial(ctx, desk, to, soon)).To(Succeed())
 			return
 		}
-		Expect(report.Rules[at].Without).To(Equal(`dropped by policy drop of inet filter forward`))
+		Expect(report.Rules[at].Without.String()).To(Equal(`dropped by policy drop of inet filter forward`))
 		Expect(dial(ctx, desk, to, silence)).NotTo(Succeed())
 	},
 		Entry("as another rule stands for it", "web", policy.Redundant, uint16(80)),
@@ -171,3 +173,20 @@ func packets(node *harness.Node) map[string]uint64 {
 	})).To(Succeed())
 	return counts
 }
+
+var _ = Describe("the report of a firewall's rules", func() {
+	It("suggests the probe of each rule that no test has tried, and is told in a pull request", func(ctx SpecContext) {
+		report, err := policy.Cover(ctx, office(doubled), "fw")
+		Expect(err).NotTo(HaveOccurred())
+		tried := filepath.Join(GinkgoT().TempDir(), "coverage")
+		Expect(os.WriteFile(tried, []byte("decided\toffice\tfw\tinet\tfilter\tforward\t1\tiifname \"lan\" tcp dport 25 accept comment \"mail\"\n"), 0o600)).To(Succeed())
+
+		source, err := report.Suggest("policy_test", tried)
+		Expect(err).NotTo(HaveOccurred())
+		AddReportEntry("the source", source, ReportEntryVisibilityFailureOrVerbose)
+		Expect(source).To(ContainSubstring(`expect(lab.Node("desk")).To(probes.Reach(netip.MustParseAddr("10.0.2.1"), probes.TCP(443)))`))
+		Expect(source).NotTo(ContainSubstring("mail"))
+		Expect(report.Markdown()).To(ContainSubstring(`| redundant |`))
+		Expect(report.ExitCode()).To(Equal(1))
+	})
+})
