@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
@@ -223,7 +223,7 @@ func (c *cover) delete(side *cover, gone map[*entry]bool) error {
 	for _, e := range c.entries {
 		here[at{e.rule.Family, e.rule.Table, e.rule.Chain, e.rule.Position}] = e
 	}
-	var places []evidence.Rule
+	var places []*inspect.Rule
 	for _, t := range side.set.Tables {
 		for _, ch := range t.Chains {
 			side.byPlace[placeOf(ch, nil)] = here[at{t.Family, t.Name, ch.Name, 0}]
@@ -231,7 +231,7 @@ func (c *cover) delete(side *cover, gone map[*entry]bool) error {
 				e := here[at{t.Family, t.Name, ch.Name, r.Position}]
 				side.byPlace[placeOf(ch, r)] = e
 				if gone[e] {
-					places = append(places, evidence.Rule{Family: t.Family, Table: t.Name, Chain: ch.Name, Handle: r.Handle})
+					places = append(places, r)
 				}
 			}
 		}

@@ -43,7 +43,8 @@ func do(node *harness.Node, deed verdict.Deed) error {
 		if isLegacy(deed.Rule) {
 			return liftLegacy(node, deed.Rule)
 		}
-		return DeleteRules(node, *deed.Rule)
+		table := &inspect.Table{Family: deed.Rule.Family, Name: deed.Rule.Table}
+		return DeleteRules(node, &inspect.Rule{Chain: &inspect.Chain{Table: table, Name: deed.Rule.Chain}, Handle: deed.Rule.Handle})
 	case verdict.AcceptPolicy:
 		if isLegacy(deed.Rule) {
 			return liftLegacy(node, deed.Rule)
@@ -83,13 +84,14 @@ func chainOf(r *evidence.Rule) *nftables.Chain {
 }
 
 // DeleteRules takes rules away from a node, each known by its handle.
-func DeleteRules(node *harness.Node, all ...evidence.Rule) error {
+func DeleteRules(node *harness.Node, all ...*inspect.Rule) error {
 	return node.Nftables(func(conn *nftables.Conn) error {
 		const atOnce = 500 // which a socket takes
 		for some := range slices.Chunk(all, atOnce) {
 			for _, r := range some {
-				chain := chainOf(&r)
-				if err := conn.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: r.Handle}); err != nil {
+				table := &nftables.Table{Family: families[r.Chain.Table.Family], Name: r.Chain.Table.Name}
+				rule := &nftables.Rule{Table: table, Chain: &nftables.Chain{Table: table, Name: r.Chain.Name}, Handle: r.Handle}
+				if err := conn.DelRule(rule); err != nil {
 					return err
 				}
 			}
