@@ -129,6 +129,14 @@ func (r Result) mayBeDelivered() bool {
 	return !there && !dropped && cameTo(r.Timeline, targets)
 }
 
+// fragmentCame says whether a fragment of the request came in at the target, and not all did.
+func (r Result) fragmentCame() bool {
+	targets := r.targets()
+	return slices.ContainsFunc(r.Packets, func(p evidence.Packet) bool {
+		return p.Role == evidence.Request && p.Fragment && !p.Stray && p.Fate == evidence.Delivered && slices.Contains(targets, p.Node)
+	})
+}
+
 // cameIn says whether a request came in at the target and was not seen to end before it was
 // delivered.
 func (r Result) cameIn() bool {

@@ -115,6 +115,9 @@ func (a *asking) ask() error {
 	if a.frame != nil {
 		return a.askFrame()
 	}
+	if err := a.isFragmented(); err != nil {
+		return err
+	}
 	return a.probe.kind.ask(a)
 }
 

@@ -228,10 +228,15 @@ func TestErrorsAreNoVerdicts(t *testing.T) {
 		"the zero Probe asks nothing":      func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), probes.Probe{}) },
 		"there is no port 0":               func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), probes.TCP(0)) },
 		"a payload of 3 bytes":             func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), icmp.Size(3)) },
-		"the target is the zero address":   func() (probes.Result, error) { return probes.Ask(t.Context(), a, netip.Addr{}, icmp) },
-		"a target of type":                 func() (probes.Result, error) { return probes.Ask(t.Context(), a, time.Second, icmp) },
-		"no target":                        func() (probes.Result, error) { return probes.Ask(t.Context(), a, nil, icmp) },
-		"no node to ask from":              func() (probes.Result, error) { return probes.Ask(t.Context(), nil, a, icmp) },
+		"takes 1500 bytes at once, and the packet has 84: say a larger Size": func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), icmp.Fragmented()) },
+		"TCP sends what fits": func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), web.Fragmented()) },
+		"Fragmented() and Send": func() (probes.Result, error) {
+			return probes.Ask(t.Context(), a, lab.Node("b"), dns.Fragmented().Send("x").Await("y"))
+		},
+		"the target is the zero address": func() (probes.Result, error) { return probes.Ask(t.Context(), a, netip.Addr{}, icmp) },
+		"a target of type":               func() (probes.Result, error) { return probes.Ask(t.Context(), a, time.Second, icmp) },
+		"no target":                      func() (probes.Result, error) { return probes.Ask(t.Context(), a, nil, icmp) },
+		"no node to ask from":            func() (probes.Result, error) { return probes.Ask(t.Context(), nil, a, icmp) },
 	} {
 		if r, err := f(); err == nil || !strings.Contains(err.Error(), want) || r.Outcome != 0 {
 			t.Errorf("want %q: %v, %v", want, err, r)

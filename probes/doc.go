@@ -94,6 +94,11 @@
 //	Expect(client).To(probes.BeIsolatedFrom(server, probes.UDP(53).FromPort(5000)))
 //	Expect(client).To(probes.BeIsolatedFrom(server, probes.TCP(25).UID(1000)).By("only the mailer"))
 //
+// Fragmented sends a large one in fragments, each of which is followed: only the first has ports, and
+// a rule about these lets the others by. It is no isolation where any of them arrives.
+//
+//	Expect(client).To(probes.Reach(server, probes.UDP(53).Size(4000).Fragmented()))
+//
 // # What is said
 //
 // A TCP or UDP probe without words is answered by a connection, a signature or any datagram.

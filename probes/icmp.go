@@ -12,12 +12,13 @@ func ICMP() Probe { return Probe{kind: icmpKind} }
 
 // Every kernel answers it by itself.
 var icmpKind = &kind{
-	name:     "icmp",
-	protocol: wire.ICMP,
-	ask:      (*asking).icmp,
-	framed:   (*asking).framed,
-	together: func(ctx context.Context, tasks []*task) error { return askRounds(ctx, rounds(tasks)) },
-	silence:  silentAfterLeaving,
+	name:      "icmp",
+	protocol:  wire.ICMP,
+	ask:       (*asking).icmp,
+	framed:    (*asking).framed,
+	fragments: true,
+	together:  func(ctx context.Context, tasks []*task) error { return askRounds(ctx, rounds(tasks)) },
+	silence:   silentAfterLeaving,
 }
 
 // icmp asks with one echo request.

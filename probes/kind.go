@@ -29,6 +29,8 @@ type kind struct {
 	unserved bool
 	// crafted is true of segments of TCP that are of no connection.
 	crafted bool
+	// fragments is true of what is sent in fragments where a probe is Fragmented.
+	fragments bool
 	// framed is the packet that askFrame sends, which begins with its IP header; nil where it
 	// knows none.
 	framed func(*asking, wire.Datagram) ([]byte, error)

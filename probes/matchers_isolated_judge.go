@@ -124,6 +124,8 @@ func (m *IsolationMatcher) half(f finding) (standing, objection) {
 	case arrived:
 		return fails, objection{c.String() + ": what is sent there does arrive",
 			"stop the request, or say BeUnansweredBy, where only answers are to be stopped"}
+	case f.fragmentCame():
+		return unclear, objection{fmt.Sprintf("%s; but another fragment of it came in at %s", c, f.To), "stop all fragments: only the first has ports, and connection tracking puts them together first"}
 	case f.mayBeDelivered():
 		return unclear, objection{fmt.Sprintf("%s; but a request, or a copy of it, was seen to come in at %s, and not what became of it there", c, f.To), ""}
 	}

@@ -37,8 +37,8 @@ func (p Probe) Within(d time.Duration) Probe {
 }
 
 // Size sets the payload of an ICMP or UDP probe in bytes: 24 to 65,507, and 56
-// without it. Packets are not fragmented: one that is too large comes back as
-// Unsent, or is rejected on its way.
+// without it. Packets are not fragmented, unless Fragmented says so: one that is too large comes
+// back as Unsent, or is rejected on its way.
 func (p Probe) Size(bytes int) Probe {
 	p.size = bytes
 	return p
@@ -103,6 +103,9 @@ func (p Probe) check() error {
 		return fmt.Errorf("probe %s: there is no port 0", p)
 	}
 	if err := p.source.check(p.kind.ports); err != nil {
+		return fmt.Errorf("probe %s: %w", p, err)
+	}
+	if err := p.checkFragmented(); err != nil {
 		return fmt.Errorf("probe %s: %w", p, err)
 	}
 	if err := p.checkWords(); err != nil {

@@ -25,6 +25,8 @@ type source struct {
 	mark   uint32
 	dscp   option
 	uid    option
+
+	fragmented bool // see Fragmented
 }
 
 // option is a number that was chosen, or not.
@@ -105,6 +107,9 @@ func (s source) String() string {
 		if o.is {
 			words = append(words, fmt.Sprintf("%s %d", o.name, o.n))
 		}
+	}
+	if s.fragmented {
+		words = append(words, "in fragments")
 	}
 	return strings.Join(words, ", ")
 }
@@ -228,6 +233,7 @@ func (p Probe) at(pair pair) (Probe, bool) {
 func (s source) fixed() (t rules.Trait) {
 	for trait, is := range map[rules.Trait]bool{
 		rules.SourcePort: s.port != 0, rules.TTL: s.ttl.is, rules.TOS: s.dscp.is, rules.User: s.uid.is,
+		rules.Fragments: s.fragmented,
 	} {
 		if is {
 			t |= trait

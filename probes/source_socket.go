@@ -57,6 +57,15 @@ func (s source) set(fd int, v6 bool) error {
 			return fmt.Errorf("DSCP(%d): %w", s.dscp.n, err)
 		}
 	}
+	if s.fragmented {
+		discover, dont := unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT
+		if v6 {
+			discover, dont = unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DONT
+		}
+		if err := unix.SetsockoptInt(fd, level, discover, dont); err != nil {
+			return fmt.Errorf("Fragmented(): %w", err)
+		}
+	}
 	if s.mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(s.mark)); err != nil {
 			return fmt.Errorf("Mark(%#x): %w", s.mark, err)

@@ -80,6 +80,8 @@ func newStream(ctx context.Context, from *harness.Node, to Target, p Probe, ever
 		return nil, fmt.Errorf("probe %s: a stream is of packets without a connection: use UDP or ICMP", p)
 	case p.words != nil:
 		return nil, fmt.Errorf("probe %s: a stream says no words: leave Send and Await out, or use Connect", p)
+	case p.source.fragmented:
+		return nil, fmt.Errorf("probe %s: a stream's packets are small: leave Fragmented out", p)
 	case every < 0:
 		return nil, fmt.Errorf("a packet every %s: it is some time, or 0 for a millisecond", every)
 	case every == 0:

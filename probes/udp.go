@@ -19,14 +19,15 @@ import (
 func UDP(port uint16) Probe { return Probe{kind: udpKind, port: port} }
 
 var udpKind = &kind{
-	name:     "udp",
-	ports:    true,
-	protocol: wire.UDP,
-	socket:   unix.SOCK_DGRAM,
-	ask:      (*asking).udp,
-	framed:   (*asking).framed,
-	serve:    serveUDP,
-	silence:  silentAfterLeaving,
+	name:      "udp",
+	ports:     true,
+	protocol:  wire.UDP,
+	socket:    unix.SOCK_DGRAM,
+	ask:       (*asking).udp,
+	framed:    (*asking).framed,
+	fragments: true,
+	serve:     serveUDP,
+	silence:   silentAfterLeaving,
 }
 
 // udp asks with a datagram.

@@ -81,6 +81,8 @@ func whoHears(ctx context.Context, from *harness.Node, link string, to netip.Add
 	switch {
 	case p.kind == nil || p.kind.protocol != wire.UDP:
 		return a, errors.New("only datagrams are for several: use UDP")
+	case p.source.fragmented:
+		return a, errors.New("Fragmented(): what is for several is asked in one packet")
 	case p.source.device != "" && p.source.device != link:
 		return a, fmt.Errorf("FromInterface(%q) is another", p.source.device)
 	}

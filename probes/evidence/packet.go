@@ -32,6 +32,8 @@ type Packet struct {
 	// Stray is true of a copy that was flooded to a host that it was not for. It is told,
 	// and says nothing of the probe.
 	Stray bool
+	// Fragment is true of one that was followed by itself, as not all of its packet fared alike.
+	Fragment bool
 	// Way is where interfaces saw it, in order; a copy's begins where it was made.
 	Way []Sighting
 	// Fate is its end, and Node and Interface are where; Interface may be "".
@@ -49,6 +51,9 @@ type Packet struct {
 // dropped by rule "udp dport 53 drop" of inet filter forward.
 func (p Packet) String() string {
 	role := p.Role.String()
+	if p.Fragment {
+		role = "fragment of the " + role
+	}
 	switch {
 	case p.Stray:
 		role += " in a frame for another host"

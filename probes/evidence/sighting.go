@@ -80,6 +80,9 @@ type Sighting struct {
 	TTL int
 	// Mark is the kernel's own mark on it, where a rule saw it.
 	Mark uint32
+	// Fragment is true of a later fragment, which has no ports, and Offset is that of its first byte.
+	Fragment bool
+	Offset   int
 	// NoHost is true of an ICMP error that says that its sender could not reach the
 	// host: 3/1 (RFC 792), 1/3 (RFC 4443).
 	NoHost bool

@@ -15,7 +15,8 @@ func of(in Input, stops bool) Account {
 		if role != Request && !in.tells(role) {
 			continue
 		}
-		b := newBook(&in, role)
+		whole := in.joined(role)
+		b := newBook(&whole, role)
 		b.stops = stops
 		b.trace()
 		b.depart()

@@ -94,6 +94,8 @@ func (b *book) lineBranch(v *visit, l *line) branch {
 		end.Kind, end.Interface, end.Index = Waiting, out.Name, out.Index
 	case l.came(IP, InputHook):
 		end.Kind, end.Seen = Delivered, true
+	case v.head.Piece.is() && b.atGoal(v.at): // it waits there for the others
+		end.Kind, end.Seen = Delivered, false
 	case !b.reads(v, l):
 		return branch{end: b.cameAndStayed(v), gap: v.gap, of: l}
 	}

@@ -86,7 +86,11 @@ func (b *book) follow(v *visit, p Packet) []Packet {
 		all = append(all, b.on(v, br, p)...)
 	}
 	for _, br := range copies {
-		all = append(all, b.on(v, br, Packet{Role: b.role, Copy: true, From: v.at.node, Stray: p.Stray})...)
+		one := Packet{Role: b.role, Copy: true, From: v.at.node, Stray: p.Stray}
+		if br.exit != nil && v.own() && br.exit.first().Piece.is() { // its kernel made fragments of what it sent
+			one.Copy, one.From = p.Copy, p.From
+		}
+		all = append(all, b.on(v, br, one)...)
 	}
 	return all
 }

@@ -113,7 +113,22 @@ type Header struct {
 	// for a retransmission: the IP header's identification, and for TCP the timestamp
 	// option's value mixed with it. 0 is unknown.
 	Identity uint64
+	// Piece is a fragment's; the zero Piece is a whole packet's.
+	Piece Piece
 }
+
+// Piece is where a fragment is in the packet that it is of.
+type Piece struct {
+	// Offset and Size are its bytes of what the packet carries.
+	Offset, Size int
+	// More is true of all but the last.
+	More bool
+	// Head is how many bytes the packet has besides.
+	Head int
+}
+
+// is says whether it is a fragment's.
+func (p Piece) is() bool { return p != Piece{} }
 
 // Sighting is a packet seen by a tap.
 type Sighting struct {
@@ -177,6 +192,11 @@ type Record struct {
 	Took string
 	By   *Rule
 	Mark uint32
+	// Gathered is true of a packet that the kernel put together there, of fragments that have
+	// records of their own.
+	Gathered bool
+
+	of []int // the places of those that it was joined from; nil of one by itself
 }
 
 // Rule is what had a verdict: a rule, or a chain's policy when Handle is 0.

@@ -56,6 +56,9 @@ func (l *line) escaped() bool {
 
 // compatible says whether two sightings may be of the same packet, whatever was made of it.
 func compatible(h, i Header) bool {
+	if h.Piece.is() && i.Piece.is() && h.Piece.Offset != i.Piece.Offset {
+		return false
+	}
 	return h.Identity == i.Identity || h.Identity == 0 || i.Identity == 0
 }
 

@@ -38,6 +38,17 @@ type Packet struct {
 	End   End
 }
 
+// Piece is that of a fragment which was followed by itself, as not all fared alike; the zero Piece is a
+// whole packet's.
+func (p Packet) Piece() Piece {
+	for _, place := range p.Way {
+		if place.Piece.is() {
+			return place.Piece
+		}
+	}
+	return p.End.Piece
+}
+
 // Place is where a packet was seen by a tap, or by rules alone: then Direction is 0.
 type Place struct {
 	At              time.Time

@@ -43,6 +43,9 @@ func (a Account) Primary(role Role) (Packet, bool) {
 		return Packet{}, false
 	}
 	b := &book{Input: &a.in, role: role}
+	if torn := fragments(packets); len(torn) > 0 { // of which one that is missing is the end of all
+		return slices.MinFunc(torn, func(p, q Packet) int { return b.rank(p.End) - b.rank(q.End) }), true
+	}
 	order := func(p, q Packet) int {
 		for _, key := range []func(Packet) int{func(p Packet) int { return b.rank(p.End) }, original, open} {
 			if c := key(q) - key(p); c != 0 {
@@ -63,6 +66,11 @@ func (a Account) Primary(role Role) (Packet, bool) {
 		}
 	}
 	return found, true
+}
+
+// fragments are those of the packets that are some.
+func fragments(packets []Packet) []Packet {
+	return slices.DeleteFunc(slices.Clone(packets), func(p Packet) bool { return !p.Piece().is() })
 }
 
 // copiedFrom are the packets themselves of which a node has made a copy; none where a program

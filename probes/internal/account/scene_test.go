@@ -50,7 +50,7 @@ const begin = 1_000_000
 //	fw #1 lan>wan pre fwd post 64>63    a rule's: node, trace id, interfaces, hooks
 //
 // and any of: answer, refusal, undone, foreign, id=7 (0 unless said), to=10.0.9.9,
-// from=, len=, +500 (microseconds more), drop=7 (0: the policy), took=queue, by=7, bridge, device.
+// from=, len=, piece=0+1480 (a fragment; the last ends with a dot), gathered, +500 (microseconds more), drop=7 (0: the policy), took=queue, by=7, bridge, device.
 func scene(t testing.TB, traced, timeline string) Input {
 	t.Helper()
 	in := Input{
@@ -93,6 +93,8 @@ type reader struct {
 	drop    *Rule
 	took    string
 	by      *Rule
+
+	gathered bool
 }
 
 // index is an interface's, which the node is given where it is a device.
@@ -134,6 +136,10 @@ func (r *reader) option(word string) bool {
 		r.header.Identity = uint64(number)
 	case "len":
 		r.header.Length = number
+	case "piece":
+		r.piece(value)
+	case "gathered":
+		r.gathered = true
 	case "to":
 		r.header.Destination = netip.AddrPortFrom(netip.MustParseAddr(value), r.header.Destination.Port())
 	case "from":
@@ -156,6 +162,18 @@ func (r *reader) option(word string) bool {
 		*r.now = r.now.Add(time.Duration(more) * time.Microsecond)
 	}
 	return true
+}
+
+func (r *reader) piece(value string) {
+	const head = 20
+	offset, size, _ := strings.Cut(value, "+")
+	piece := Piece{Head: head, More: !strings.HasSuffix(size, ".")}
+	piece.Offset, _ = strconv.Atoi(offset)
+	piece.Size, _ = strconv.Atoi(strings.TrimSuffix(size, "."))
+	r.header.Piece, r.header.Length = piece, head+piece.Size
+	if piece.Offset > 0 {
+		r.header.Source, r.header.Destination = netip.AddrPortFrom(r.header.Source.Addr(), 0), netip.AddrPortFrom(r.header.Destination.Addr(), 0)
+	}
 }
 
 func (r *reader) sighting(words []string) {
@@ -209,6 +227,7 @@ func (r *reader) record(words []string) {
 	if to != "" {
 		rec.After.Destination = netip.AddrPortFrom(netip.MustParseAddr(to), rec.After.Destination.Port())
 	}
+	rec.Gathered = r.gathered
 	rec.Role, rec.Layer, rec.Drop, rec.Took, rec.By = r.role, r.layer, r.drop, r.took, r.by
 	r.in.Records = append(r.in.Records, rec)
 }

@@ -31,7 +31,7 @@ func (b *book) stop(v *visit, br branch) Stop {
 	}
 	if br.of != nil {
 		for _, r := range br.of.records {
-			s.Records = append(s.Records, b.indexOf(r))
+			s.Records = append(s.Records, b.placesOf(r)...)
 		}
 		s.Left = br.of.out().After
 	}
@@ -44,14 +44,17 @@ func (b *book) stop(v *visit, br branch) Stop {
 	return s
 }
 
-// indexOf is a record's place in the input.
-func (b *book) indexOf(r *Record) int {
+// placesOf are a record's in the input: of several, where it was joined from them.
+func (b *book) placesOf(r *Record) []int {
+	if r.of != nil {
+		return r.of
+	}
 	for i := range b.Records {
 		if &b.Records[i] == r {
-			return i
+			return []int{i}
 		}
 	}
-	return -1
+	return nil
 }
 
 // Sent are the packets of a role themselves, without copies: those that arrived where they were

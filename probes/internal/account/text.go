@@ -10,6 +10,9 @@ import (
 // dropped by rule 7 of inet filter forward".
 func (p Packet) String() string {
 	var text strings.Builder
+	if p.Piece().is() {
+		text.WriteString("fragment of the ")
+	}
 	text.WriteString(p.Role.String())
 	switch {
 	case p.Stray:

@@ -8,8 +8,12 @@ import (
 )
 
 // own is what was seen of all but a role's copies, where it is the end of no copy that counts, and
-// of what strayed: what ends these ends no request.
+// of what strayed: what ends these ends no request. Of fragments that fared differently it is what was
+// seen of the one whose end counts.
 func (o Observation) own(role evidence.Role) evidence.Timeline {
+	if p, known := o.Account.Primary(account.Role(role)); known && p.Piece() != (account.Piece{}) {
+		return slices.DeleteFunc(slices.Clone(o.Timeline), func(s evidence.Sighting) bool { return s.Role == role && s.Offset != p.Piece().Offset })
+	}
 	aside := o.Account.Aside(account.Role(role))
 	if len(aside) == 0 {
 		return o.Timeline

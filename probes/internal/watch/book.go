@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ type book struct {
 	// of several trails is nobody's.
 	anywhere map[wire.Tuple]*Trail
 	says     map[*Trail]bool // whose datagrams are known by what they say
+	pieces   map[pieceKey]ofTrail
 }
 
 // place is a tuple seen at a node.
@@ -35,7 +37,7 @@ type place struct {
 }
 
 func newBook() book {
-	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}, anywhere: map[wire.Tuple]*Trail{}, says: map[*Trail]bool{}}
+	return book{trails: map[*Trail]bool{}, byNonce: map[uint32]*Trail{}, byTuple: map[place]*Trail{}, anywhere: map[wire.Tuple]*Trail{}, says: map[*Trail]bool{}, pieces: map[pieceKey]ofTrail{}}
 }
 
 // add gives a trail what its packets are known by; the numbers of an earlier one, unless that
@@ -81,6 +83,9 @@ func (b *book) remove(t *Trail) {
 	if t.Flow.Protocol == wire.TCP && b.bySlot[t.slot] == t {
 		b.bySlot[t.slot] = nil
 	}
+	if t.Flow.Parted {
+		maps.DeleteFunc(b.pieces, func(_ pieceKey, of ofTrail) bool { return of.Trail == t })
+	}
 	for _, at := range t.places {
 		if b.byTuple[at] == t {
 			delete(b.byTuple, at)
@@ -120,9 +125,17 @@ func nonceKeyOf(f wire.Flow) uint32 {
 // find is the trail that a packet is of, and what it is to it; nil where it is of
 // none.
 func (b *book) find(p *point, packet *wire.Packet) (*Trail, role) {
+	if packet.Fragment {
+		return b.findPiece(packet)
+	}
+	t, is := b.findWhole(p, packet)
+	b.notePiece(packet, t, is)
+	return t, is
+}
+
+// findWhole is find of a packet that shows its transport header.
+func (b *book) findWhole(p *point, packet *wire.Packet) (*Trail, role) {
 	switch {
-	case packet.Fragment:
-		return nil, 0
 	case packet.About != nil:
 		return b.findError(p, packet)
 	case packet.Protocol == unix.IPPROTO_TCP:

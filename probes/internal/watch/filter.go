@@ -9,17 +9,22 @@ import (
 
 // filter lets through what may belong to a watched probe, wherever translation has
 // taken it: echoes and connections with the mark, datagrams that say that they are a
-// probe's and those from or to the ports, ICMP errors, and the questions and answers
+// probe's and those from or to the ports, ICMP errors, with parts also later fragments and what has
+// extension headers of IPv6, and the questions and answers
 // about neighbours (ARP; ND is ICMPv6). A packet begins at its network header.
-func (m mark) filter(ports []uint16) ([]unix.SockFilter, error) {
+func (m mark) filter(ports []uint16, parts bool) ([]unix.SockFilter, error) {
 	a := &assembler{labels: map[string]int{}}
 	a.add(bpf.LoadExtension{Num: bpf.ExtProto})
 	a.jump(unix.ETH_P_ARP, accept, "")
 	a.jump(unix.ETH_P_IPV6, "ipv6", "")
 	a.jump(unix.ETH_P_IP, "", reject)
 
+	later := reject
+	if parts {
+		later = accept
+	}
 	a.add(bpf.LoadAbsolute{Off: 6, Size: 2}) // flags and fragment offset
-	a.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x1fff, SkipTrue: a.to(reject)})
+	a.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x1fff, SkipTrue: a.to(later)})
 	a.add(bpf.LoadMemShift{Off: 0}) // X is the header's length
 	a.add(bpf.LoadAbsolute{Off: 9, Size: 1})
 	a.jump(unix.IPPROTO_ICMP, "icmp", "transport")
@@ -27,6 +32,11 @@ func (m mark) filter(ports []uint16) ([]unix.SockFilter, error) {
 	a.label("ipv6")
 	a.add(bpf.LoadConstant{Dst: bpf.RegX, Val: ipv6Header})
 	a.add(bpf.LoadAbsolute{Off: 6, Size: 1})
+	for _, header := range extensions {
+		if parts {
+			a.jump(uint32(header), accept, "")
+		}
+	}
 	a.jump(unix.IPPROTO_ICMPV6, "icmp6", "transport")
 
 	a.label("icmp")

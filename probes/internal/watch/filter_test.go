@@ -52,7 +52,7 @@ var testMark = mark{echo: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, isn: 0xabc00000}
 
 func mustFilter(t *testing.T, ports ...uint16) []unix.SockFilter {
 	t.Helper()
-	program, err := testMark.filter(ports)
+	program, err := testMark.filter(ports, false)
 	if err != nil {
 		t.Fatal(err)
 	}

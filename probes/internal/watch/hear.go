@@ -32,6 +32,7 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 	if t.storms {
 		return
 	}
+	p.seePiece(f, packet)
 	d := p.device(f.index)
 	direction := evidence.In
 	if f.out() {
@@ -60,6 +61,7 @@ func headerOf(p *wire.Packet) account.Header {
 			Destination: netip.AddrPortFrom(p.Destination, p.DestinationPort),
 		},
 		TTL: int(p.TTL), Length: p.Length, Identity: p.Identity(),
+		Piece: account.Piece{Offset: p.Piece.Offset, Size: p.Piece.Size, More: p.Piece.More, Head: p.Piece.Head},
 	}
 }
 
@@ -82,7 +84,7 @@ type record struct {
 func (w *Watch) hearEvent(p *point, e *traceEvent) {
 	p.uses.hear(e)
 	r := p.traced[e.id]
-	if len(e.network) > 0 {
+	if len(e.network) > 0 || w.parts && len(e.transport) > 0 {
 		r = w.enter(p, e, r)
 	}
 	if r != nil && r.trail.storms {
@@ -112,7 +114,8 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 	if IsOwn(e.table) {
 		step, own = stepOf(e.family, e.chain)
 	}
-	packet, ok := wire.Parse(join2(e.network, e.transport))
+	begins := own && !step.last // the kernel uses its numbers again
+	packet, ok := w.shown(p, e, r, begins)
 	if !ok {
 		delete(p.traced, e.id)
 		w.hearNeighbourEvent(p, e)
@@ -128,12 +131,13 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 		return nil
 	}
 	layer := layerOf(e.family)
-	begins := own && !step.last // the kernel uses its numbers again
-	if r == nil || r.trail != t || r.role != role || begins || layer != r.Layer {
-		fresh := r == nil || r.trail != t || r.role != role || begins && layer <= account.IP
+	gathered := r != nil && !begins && r.packet.IsPiece() && !packet.IsPiece()
+	if r == nil || gathered || r.trail != t || r.role != role || begins || layer != r.Layer {
+		fresh := r == nil || gathered || r.trail != t || r.role != role || begins && layer <= account.IP
 		before := r
 		r = &record{trail: t, role: role, packet: packet, first: packet, mark: e.mark, tables: p.tableIDs, Record: account.Record{
 			Node: p.label, ID: e.id, Layer: layer, Role: account.Role(role), In: e.iif, Before: headerOf(packet),
+			Gathered: gathered,
 		}}
 		if !fresh && before != nil {
 			r.packet, r.mark = before.packet, before.mark
@@ -158,8 +162,9 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 
 // translated notes that rules gave the packet other addresses, or a mark.
 func (w *Watch) translated(p *point, e *traceEvent, r *record, packet *wire.Packet) {
-	if r.packet.Tuple() != packet.Tuple() || r.mark != e.mark {
-		if r.role == request && r.packet.Tuple() != packet.Tuple() {
+	moved := r.packet.Fragment == packet.Fragment && r.packet.Tuple() != packet.Tuple()
+	if moved || r.mark != e.mark {
+		if r.role == request && moved {
 			w.book.note(r.trail, place{p, packet.Tuple()})
 		}
 		r.trail.see(ruleSighting(p, e.iif, e.mark, r.role, packet))
@@ -260,7 +265,7 @@ func join2(a, b []byte) []byte {
 func sightingOf(p *wire.Packet) evidence.Sighting {
 	s := evidence.Sighting{
 		Source: p.Source, Destination: p.Destination, Protocol: p.Protocol, TOS: p.TOS,
-		Length: p.Length, TTL: int(p.TTL), NoHost: p.SaysNoHost(), Expired: p.SaysExpired(), Text: p.String(),
+		Length: p.Length, TTL: int(p.TTL), Fragment: p.Fragment, Offset: p.Piece.Offset, NoHost: p.SaysNoHost(), Expired: p.SaysExpired(), Text: p.String(),
 	}
 	if !p.ICMP {
 		s.SourcePort, s.DestinationPort = p.SourcePort, p.DestinationPort

@@ -35,6 +35,7 @@ type point struct {
 	byHandle   map[ruleKey]*ruleEntry
 	tableIDs   map[ruleKey]uint64      // the kernel's numbers of the tables; never changed, but replaced
 	traced     map[uint32]*record      // the packets that are in the rules' hands, by the kernel's number
+	pieces     []piece                 // fragments of IPv6 that the trace may yet tell of
 	blind      *inspect.BlindSpots     // opened when it is first wanted
 	noARP      bool                    // the kernel has no rules for ARP
 	still      bool                    // standing and queues are as they were read
@@ -300,6 +301,7 @@ func (p *point) openTrace(w *Watch) error {
 	for port := range w.ports {
 		p.table.ports[port] = true
 	}
+	p.table.parted = w.parts
 	return w.listenTo(t.fd, source{p, func() bool { return w.readTrace(p, t) }})
 }
 

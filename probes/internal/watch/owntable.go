@@ -27,6 +27,7 @@ type table struct {
 	families map[byte]bool // that it has tables of
 	devices  map[string]bool
 	ports    map[uint16]bool // of datagrams, besides those that say that they are a probe's
+	parted   bool            // fragments are traced, and what has extension headers
 }
 
 // tablePrefix begins the name of a watch's tables.
@@ -263,6 +264,9 @@ func (t *table) addPorts(ports []uint16) error {
 func (t *table) addRules(b *batch, family byte, chain string) {
 	for _, match := range t.mark.matches() {
 		t.addRule(b, family, chain, match)
+	}
+	if t.parted {
+		t.addPartedTo(b, family, chain)
 	}
 }
 

@@ -31,7 +31,7 @@ var fates = map[account.Kind]evidence.Fate{
 // packet is what is told of a packet; the caller holds the watch.
 func (t *Trail) packet(p account.Packet) evidence.Packet {
 	packet := evidence.Packet{
-		Role: evidence.Role(p.Role), Copy: p.Copy, From: p.From, Stray: p.Stray,
+		Role: evidence.Role(p.Role), Copy: p.Copy, From: p.From, Stray: p.Stray, Fragment: p.Piece() != account.Piece{},
 		Fate: fates[p.End.Kind], Node: p.End.Node, Interface: p.End.Interface,
 		Seen: p.End.Seen && !p.Gap, Rule: t.rule(p.End), Detail: p.End.Words(),
 	}
@@ -47,7 +47,7 @@ func (t *Trail) packet(p account.Packet) evidence.Packet {
 func (t *Trail) sighting(role account.Role, place account.Place) evidence.Sighting {
 	at := slices.IndexFunc(t.timeline, func(s evidence.Sighting) bool {
 		return s.Node == place.Node && s.Index == place.Index && s.Direction == evidence.Direction(place.Direction) &&
-			s.Role == evidence.Role(role) && s.At.Equal(place.At) && s.TTL == place.TTL
+			s.Role == evidence.Role(role) && s.At.Equal(place.At) && s.TTL == place.TTL && s.Offset == place.Piece.Offset
 	})
 	if at >= 0 {
 		return t.timeline[at]

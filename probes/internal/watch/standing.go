@@ -41,6 +41,7 @@ type Watch struct {
 	quoted   []byte         // what they have of packets
 	ports    map[uint16]int // of datagrams: which in order they were heard as, from 1
 	wide     bool           // taps hear those of all ports
+	parts    bool           // and fragments, and what has extension headers
 	down     bool
 
 	book   book
@@ -271,14 +272,14 @@ func (w *Watch) hearAll() error {
 
 func (w *Watch) filter() ([]unix.SockFilter, error) {
 	if w.wide {
-		return w.mark.filter(make([]uint16, maxPorts+1))
+		return w.mark.filter(make([]uint16, maxPorts+1), w.parts)
 	}
 	var ports []uint16
 	for port := range w.ports {
 		ports = append(ports, port)
 	}
 	slices.Sort(ports)
-	return w.mark.filter(ports)
+	return w.mark.filter(ports, w.parts)
 }
 
 // perProbe is what the events of a probe take of a trace's buffer at most, in bytes:

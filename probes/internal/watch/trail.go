@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -108,7 +109,7 @@ func (w *Watch) follow(on *Trail, flows []wire.Flow) ([]*Trail, error) {
 	trails := make([]*Trail, len(flows))
 	now := time.Now()
 	for i, f := range flows {
-		if err := w.hearPort(f); err != nil {
+		if err := errors.Join(w.hearPort(f), w.hearParted(f)); err != nil {
 			return nil, err
 		}
 		t := &Trail{
@@ -159,6 +160,7 @@ func (w *Watch) Done(trails ...*Trail) {
 	if w.active == 0 {
 		for _, p := range w.points {
 			clear(p.traced)
+			p.pieces = nil
 		}
 	}
 }

@@ -52,6 +52,9 @@ type Flow struct {
 	UID    uint32
 	// First says that a program's further answers do not matter, once the first has ended.
 	First bool
+	// Parted is true of what is sent in fragments, or with extension headers of IPv6: what filters
+	// and traces see of it is told otherwise.
+	Parted bool
 	// Crafted is true of a TCP segment that is of no connection, and has these Flags. What it
 	// acknowledges is in the upper half of its numbers, so that what comes back is told from it.
 	Crafted bool

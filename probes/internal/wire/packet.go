@@ -19,6 +19,8 @@ type Packet struct {
 	TOS                 byte   // IPv4's type of service, IPv6's traffic class
 	Length              int    // of the whole packet, as the IP header has it
 	Fragment            bool   // a later fragment: there is no transport header
+	Piece               Piece  // of a fragment, the first too
+	Extended            bool   // IPv6 extension headers are before the transport header, besides a fragment's
 	ID                  uint16 // of the IPv4 header
 	Stamp               uint32 // TCP's timestamp option (RFC 7323); 0 without
 
@@ -61,7 +63,7 @@ func Parse(data []byte) (*Packet, bool) {
 		p.Source, p.Destination = netip.AddrFrom4([4]byte(data[12:16])), netip.AddrFrom4([4]byte(data[16:20]))
 		p.Protocol, p.TTL, p.TOS, p.Length = data[9], data[8], data[1], int(binary.BigEndian.Uint16(data[2:]))
 		p.ID = binary.BigEndian.Uint16(data[4:])
-		p.Fragment = binary.BigEndian.Uint16(data[6:])&0x1fff != 0
+		p.fragmented(data, header)
 		rest = data[header:]
 	case 6:
 		if len(data) < 40 {
@@ -69,8 +71,7 @@ func Parse(data []byte) (*Packet, bool) {
 		}
 		p.Source, p.Destination = netip.AddrFrom16([16]byte(data[8:24])), netip.AddrFrom16([16]byte(data[24:40]))
 		p.Protocol, p.TTL, p.TOS, p.Length = data[6], data[7], data[0]<<4|data[1]>>4, 40+int(binary.BigEndian.Uint16(data[4:]))
-		rest = data[40:]
-		p.Protocol, rest = skipExtensions(p.Protocol, rest)
+		rest = p.skipExtensions(data[40:])
 	default:
 		return nil, false
 	}
@@ -78,20 +79,6 @@ func Parse(data []byte) (*Packet, bool) {
 		return p, true
 	}
 	return p, p.parseTransport(rest)
-}
-
-// skipExtensions steps over IPv6 extension headers (RFC 8200, 4).
-func skipExtensions(next byte, rest []byte) (byte, []byte) {
-	for len(rest) >= 8 {
-		switch next {
-		case unix.IPPROTO_HOPOPTS, unix.IPPROTO_ROUTING, unix.IPPROTO_DSTOPTS:
-			length := 8 + 8*int(rest[1])
-			next, rest = rest[0], rest[min(length, len(rest)):]
-		default:
-			return next, rest
-		}
-	}
-	return next, rest
 }
 
 func (p *Packet) parseTransport(data []byte) bool {
@@ -131,8 +118,6 @@ func (p *Packet) parseTransport(data []byte) bool {
 			id := binary.BigEndian.Uint16(data[4:]) // the reply's is the same
 			p.SourcePort, p.DestinationPort, p.Payload = id, id, data[8:]
 		}
-	case unix.IPPROTO_FRAGMENT: // what it is a piece of is not told
-		return false
 	default:
 		p.Payload = data[8:] // after whatever header it has: see Datagram.Other
 	}
@@ -165,6 +150,8 @@ func stampOf(data []byte) uint32 {
 // connection and what follows in the same millisecond are told by their flags; 0 is unknown.
 func (p *Packet) Identity() uint64 {
 	switch {
+	case p.IsPiece():
+		return uint64(p.Piece.ID)
 	case p.ID != 0:
 		return uint64(p.ID)
 	case p.Stamp == 0:
@@ -246,6 +233,8 @@ func (t Tuple) Reverse() Tuple {
 // String is the packet in a few words: tcp 10.0.1.1:40000 > 10.0.2.1:22 SYN.
 func (p *Packet) String() string {
 	switch {
+	case p.Fragment:
+		return fmt.Sprintf("%s from byte %d on", p.ends("fragment ", false), p.Piece.Offset)
 	case p.Protocol == unix.IPPROTO_TCP:
 		return p.ends("tcp ", true) + " " + FlagNames(p.Flags&(FIN|SYN|RST|ACK))
 	case p.Protocol == unix.IPPROTO_UDP:

@@ -92,7 +92,7 @@ var samples = map[string]sample{
 	"a later fragment": {
 		fragmentAt(udp(ap(client4, 1000), ap(server4, 53), []byte("hello")), 185),
 		Packet{Source: client4, Destination: server4, Protocol: 17, TTL: 64, Length: 33, Fragment: true},
-		"udp 10.0.1.1:0 > 10.0.2.1:0",
+		"fragment 10.0.1.1 > 10.0.2.1 from byte 1480 on",
 	},
 	"a first fragment": {
 		fragmentAt(udp(ap(client4, 1000), ap(server4, 53), []byte("hello")), 0x2000), // more fragments
