@@ -100,10 +100,10 @@ vm-tests: qemu
 vagrant-tests: libvirt
 	NSTEST_VAGRANT=1 go test -count=1 -timeout=20m ./vagrant/box
 
-# nft and iptables-restore load a user's rulesets, newuidmap gives the sandbox more
+# nft, iptables-restore and ipset load a user's rulesets, newuidmap gives the sandbox more
 # users. Without them all else still runs.
 rules:
-	@.ci/packages nftables iptables uidmap || echo 'going on: what needs them is skipped'
+	@.ci/packages nftables iptables ipset uidmap || echo 'going on: what needs them is skipped'
 
 # Debian's firewalls and daemons are unpacked into the cache, never installed: one that
 # is installed runs.
@@ -116,7 +116,7 @@ rulesets: rules firewalls
 
 # A guest has the nft and iptables of this machine.
 qemu:
-	@.ci/packages qemu-system-x86 busybox-static kmod nftables iptables debian-archive-keyring
+	@.ci/packages qemu-system-x86 busybox-static kmod nftables iptables ipset debian-archive-keyring
 
 libvirt: qemu
 	@.ci/packages mmdebstrap fdisk dosfstools mtools syslinux syslinux-common e2fsprogs qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients dnsmasq-base vagrant vagrant-libvirt rsync openssh-client

@@ -221,10 +221,13 @@ func (n *Node) settle() error {
 
 // load loads a text of rules.
 func (n *Node) load(rules topo.Ruleset) error {
-	if rules.Loader != "nft" {
-		return n.loadIptables(rules.Loader + "-restore")(rules.Text)
+	switch rules.Loader {
+	case "nft":
+		return n.loadNft(rules.Text)
+	case "ipset":
+		return n.loadIpset(rules.Text)
 	}
-	return n.loadNft(rules.Text)
+	return n.loadIptables(rules.Loader + "-restore")(rules.Text)
 }
 
 // close ends the node's threads and closes its descriptors.

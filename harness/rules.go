@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,12 +32,28 @@ func (n *Node) Nft(text string) error {
 // Iptables loads iptables-save text into the node's namespace, as
 // iptables-restore --noflush does. A text that is too large for one transaction of an
 // ordinary user (see Nft) is added part by part, and policies and chains with the first.
-func (n *Node) Iptables(text string) error { return n.restore("iptables-restore", text) }
+// The program is the machine's own, or that of a topo.Backend; without it the error is
+// errors.ErrUnsupported.
+func (n *Node) Iptables(text string, backend ...topo.Backend) error {
+	return n.restore("iptables", text, backend)
+}
 
 // Ip6tables is Iptables for IPv6.
-func (n *Node) Ip6tables(text string) error { return n.restore("ip6tables-restore", text) }
+func (n *Node) Ip6tables(text string, backend ...topo.Backend) error {
+	return n.restore("ip6tables", text, backend)
+}
 
-func (n *Node) restore(program, text string) error {
+// Ipset loads sets into the node's namespace, as ipset restore -exist does, which rules of
+// iptables ask. Without the program ipset the error is errors.ErrUnsupported.
+func (n *Node) Ipset(text string) error {
+	return n.did(n.loadIpset(text), func(n *Node) error { return n.loadIpset(text) })
+}
+
+func (n *Node) restore(program, text string, backend []topo.Backend) error {
+	for _, b := range backend {
+		program += string(b)
+	}
+	program += "-restore"
 	return n.did(n.loadIptables(program)(text), func(n *Node) error { return n.loadIptables(program)(text) })
 }
 
@@ -88,6 +105,18 @@ func (n *Node) runNft(path, text string) error {
 		return &textError{"nft", out, err}
 	}
 	return nil
+}
+
+func (n *Node) loadIpset(text string) error {
+	path, err := tool("ipset", "ipset")
+	if err != nil {
+		return at(err, "load ipset text")
+	}
+	out, err := n.pipe(text, path, "restore", "-exist")
+	if err != nil {
+		err = &textError{"ipset", out, err}
+	}
+	return at(err, "load ipset text")
 }
 
 func (n *Node) loadIptables(name string) func(string) error {

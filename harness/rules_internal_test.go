@@ -24,7 +24,9 @@ func TestALoaderThatHangsIsKilled(t *testing.T) {
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	defer func(bound time.Duration) { loaderBound = bound }(loaderBound)
-	for name, load := range map[string]func(string) error{"nft": bob.Nft, "iptables-restore": bob.Iptables} {
+	for name, load := range map[string]func(string) error{
+		"nft": bob.Nft, "ipset": bob.Ipset, "iptables-restore": func(text string) error { return bob.Iptables(text) },
+	} {
 		path := filepath.Join(dir, name)
 		script := "#!/bin/sh\nexec 9>" + path + ".pipe\necho waits\nsleep 1000 &\nsleep 1000\n"
 		if err := errors.Join(os.WriteFile(path, []byte(script), 0o755), unix.Mkfifo(path+".pipe", 0o600)); err != nil {

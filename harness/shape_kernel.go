@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +10,12 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // What decides about packets besides links, routes, rules and sysctls. The harness makes
-// none of it, so a lab that has some has it by other means, and a twin of it does not.
+// none of it but sets that are declared, so a lab that has some has it by other means, and a twin of it does not.
 
 // unless drops the error of a kernel that has no such thing.
 func unless(err error) error {
@@ -115,11 +117,28 @@ func (s *state) sets(w io.Writer) error {
 	if _, err := os.Stat("/sys/module/ip_set"); err != nil {
 		return nil // to ask would load it
 	}
-	sets, err := s.in.Handle.IpsetListAll()
-	for _, set := range sets {
-		fmt.Fprintf(w, "set %s of type %s\n", set.SetName, set.TypeName)
-	}
-	return unless(err)
+	return unless(s.in.Do(func() error {
+		answers, err := askIpset().Execute(unix.NETLINK_NETFILTER, 0)
+		for _, answer := range answers {
+			set, err := nl.ParseRouteAttrAsMap(answer[min(nl.SizeofNfgenmsg, len(answer)):])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "set %s of type %s\n", nl.BytesToString(set[nl.IPSET_ATTR_SETNAME].Value), nl.BytesToString(set[nl.IPSET_ATTR_TYPENAME].Value))
+		}
+		return err
+	}))
+}
+
+// askIpset is a question for the sets' names and types. netlink's own reads members too, and logs what
+// it does not know of them.
+func askIpset() *nl.NetlinkRequest {
+	const headers = 1 << 2 // IPSET_FLAG_LIST_HEADER (linux/netfilter/ipset/ip_set.h)
+	request := nl.NewNetlinkRequest(nl.IPSET_CMD_LIST|unix.NFNL_SUBSYS_IPSET<<8, nl.GetIpsetFlags(nl.IPSET_CMD_LIST))
+	request.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_NETLINK, Version: nl.NFNETLINK_V0})
+	request.AddData(nl.NewRtAttr(nl.IPSET_ATTR_PROTOCOL, nl.Uint8Attr(nl.IPSET_PROTOCOL)))
+	request.AddData(nl.NewRtAttr(nl.IPSET_ATTR_FLAGS|int(nl.NLA_F_NET_BYTEORDER), binary.BigEndian.AppendUint32(nil, headers)))
+	return request
 }
 
 // bridges writes what bridges, VLANs and macvlans are told to do, and the VLANs of ports.

@@ -159,14 +159,15 @@ func TestAPlanHasWhatANodeIsGiven(t *testing.T) {
 	t.Parallel()
 	network := topo.New("office")
 	lan := network.Switch("lan", "10.0.1.0/24").MTU(9000)
-	network.Router("fw", lan, lan.At().MTU(1400)).Nft("a").Iptables("c").Nft("b").Ip6tables("d").
+	network.Router("fw", lan, lan.At().MTU(1400)).Nft("a").Iptables("c").Nft("b").Ip6tables("d").Ipset("e").Iptables("f", topo.Legacy).Ip6tables("g", topo.NfTables).
 		Sysctl("net.ipv4.conf.lan-2.rp_filter", "1").Sysctl("net/ipv4/ip_forward", "1").Loopback("192.0.2.1/32", "fd09::1/128")
 	network.Router("off").NoForward()
 	network.Host("host")
 	network.Host("lost").NoRoutes()
 	plan := mustPlan(t, network)
 	fw := plan.Nodes[0]
-	if want := []topo.Ruleset{{Loader: "nft", Text: "a"}, {Loader: "iptables", Text: "c"}, {Loader: "nft", Text: "b"}, {Loader: "ip6tables", Text: "d"}}; !reflect.DeepEqual(fw.Rulesets, want) {
+	if want := []topo.Ruleset{{Loader: "nft", Text: "a"}, {Loader: "iptables", Text: "c"}, {Loader: "nft", Text: "b"}, {Loader: "ip6tables", Text: "d"},
+		{Loader: "ipset", Text: "e"}, {Loader: "iptables-legacy", Text: "f"}, {Loader: "ip6tables-nft", Text: "g"}}; !reflect.DeepEqual(fw.Rulesets, want) {
 		t.Errorf("rules: %+v", fw)
 	}
 	want := []topo.Sysctl{{Key: "net.ipv4.conf.lan-2.rp_filter", Value: "1"}, {Key: "net/ipv4/ip_forward", Value: "1"}}

@@ -127,28 +127,3 @@ func (n *Node) Sysctl(key, value string) *Node {
 	n.sysctls = append(n.sysctls, Sysctl{key, value})
 	return n
 }
-
-// ruleText is a text of rules as it was declared; that of a NAT is made by the plan.
-type ruleText struct {
-	Ruleset
-	nat NAT
-}
-
-// Nft adds nftables text, as nft -f reads it. Texts of all kinds are loaded in the order
-// of declaration.
-func (n *Node) Nft(text string) *Node {
-	n.texts = append(n.texts, ruleText{Ruleset: Ruleset{Loader: "nft", Text: text}})
-	return n
-}
-
-// Iptables adds IPv4 rules, as iptables-restore reads them.
-func (n *Node) Iptables(text string) *Node {
-	n.texts = append(n.texts, ruleText{Ruleset: Ruleset{Loader: "iptables", Text: text}})
-	return n
-}
-
-// Ip6tables adds IPv6 rules, as ip6tables-restore reads them.
-func (n *Node) Ip6tables(text string) *Node {
-	n.texts = append(n.texts, ruleText{Ruleset: Ruleset{Loader: "ip6tables", Text: text}})
-	return n
-}

@@ -94,7 +94,8 @@ type RoutePlan struct {
 
 // Ruleset is a text of rules.
 type Ruleset struct {
-	// Loader is nft, iptables or ip6tables: nft -f and the -restore of the others read it.
+	// Loader is nft, ipset, or iptables or ip6tables, with a Backend behind it or not: nft -f, ipset
+	// restore and the others' -restore read it.
 	Loader string
 	Text   string
 	Auto   bool // made by the plan, of a NAT, rather than declared as text
