@@ -18,6 +18,8 @@ type plan struct {
 	failed bool
 	// left is the first one as it went on: it may have been translated.
 	left Packet
+	// heard is what the kernel did with the last one.
+	heard heard
 }
 
 // mostPlans is how many connections are tried for a rule.
@@ -72,6 +74,9 @@ func (c *cover) advance(plans []*plan, at int) {
 			if len(t.heard.header) > 0 {
 				p.left.Source, p.left.Destination = endsOf(t.heard.header)
 			}
+		}
+		if at+1 == len(p.points) {
+			p.heard = t.heard
 		}
 		if at+1 == len(p.points) && !p.entry.done() {
 			p.entry.met = c.fateOf(&t.heard)

@@ -1,5 +1,5 @@
 // Package policy tries every rule of a firewall, on the kernel that has them, and says what a change of rules does. See
-// CompareRules, Compare and the matcher BehaveLike for the second. The first is
+// CompareRules, Compare and the matcher BehaveLike for the second; Of and the matcher MatchPolicy say what it does from zone to zone. The first is
 //
 //	report, err := policy.Cover(ctx, lab, "fw")
 //	...
@@ -62,6 +62,24 @@
 // shows a rule of either to be met, and those that come to a rule which only one of the texts has, or has elsewhere; the model
 // divides them by all rules that they meet in both. It knows no more than what is said above. Where a rule is NotModelled, or Needs what is not sent, or there are too
 // many kinds, Difference.Notes says so. Only packets that this lab's routes bring to a hook are compared.
+//
+// # What a firewall does
+//
+//	p, err := policy.Of(ctx, lab, "fw", policy.Zone("mgmt", "10.0.1.0/28"))
+//	...
+//	fmt.Print(p)
+//
+// prints for each pair of zones what becomes of which packets, and by which rule:
+//
+//	lan -> dmz:
+//	  established, related: accepted by "answers"
+//	  tcp 22: dropped by "no ssh"
+//	  tcp 80, 443 to 10.0.2.0/25: accepted by "web"
+//	  all else: dropped by policy drop of inet filter forward
+//
+// The text depends on what the rules do, and not on how they are written: it can be kept, and compared with MatchPolicy. A line that says
+// nothing of connections is about packets that begin one. Packets of a connection that was translated are told as they are then:
+// from whom they come, and who gets them. What is translated is told by where it was sent to.
 //
 // # What is sent
 //

@@ -81,3 +81,27 @@ func ExampleBehaveLike() {
 	_, _, after := given()
 	NewWithT(t).Expect(after).To(policy.BehaveLike(before).WithContext(ctx))
 }
+
+// What the firewall does is what the test says, whichever rules do it.
+func ExampleOf() {
+	t, ctx, lab := given()
+	p, err := policy.Of(ctx, lab, "fw", policy.Zone("mgmt", "10.0.1.0/28"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	NewWithT(t).Expect(p).To(policy.MatchPolicy(`
+		mgmt -> dmz:
+			established, related: accepted by ...
+			tcp 22, 80, 443: accepted by "admins"
+			all else: dropped by policy drop of inet filter forward
+		lan -> dmz:
+			established, related: accepted by ...
+			tcp 80, 443: accepted by "web"
+			all else: dropped by ...
+		... -> fw:
+			...
+		... -> ...:
+			established, related: accepted by ...
+			all else: dropped by ...
+	`))
+}

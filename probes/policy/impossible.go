@@ -77,3 +77,16 @@ func (m *model) less(boxes, others []box) []box {
 	}
 	return boxes
 }
+
+// cutShort are packets that end before their upper header does, and of a state that connection tracking gives those alone
+// that it has read (nf_ct_get_tuple, nf_conntrack_tcp_packet).
+func (m *model) cutShort() []box {
+	if !m.effects.Tracks {
+		return nil
+	}
+	states := m.domain[fieldState].without(just(stateInvalid, stateUntracked))
+	return []box{
+		{fieldProto: withPorts.or(icmp), fieldHead: just(headNone), fieldState: states},
+		{fieldProto: just(protoTCP, protoSCTP, protoDCCP), fieldHead: just(headPorts), fieldState: states},
+	}
+}

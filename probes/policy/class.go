@@ -1,0 +1,277 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// mostParts bounds into how many parts the packets of a class are told, and how often a flow's packets part on the way there.
+const (
+	mostParts = 1 << 11
+	mostForks = 1 << 16
+)
+
+// tell puts what was measured into flows.
+func (m *measuring) tell() {
+	for i := 0; i < len(m.halves); {
+		first := m.halves[i]
+		f := Flow{From: m.zones[first.from].name, To: m.zones[first.to].name}
+		for ; i < len(m.halves) && m.halves[i].from == first.from && m.halves[i].to == first.to; i++ {
+			m.tellHalf(&f, m.halves[i])
+		}
+		f.apart()
+		m.policy.Flows = append(m.policy.Flows, f)
+	}
+}
+
+// tellHalf adds the classes of one family to a flow.
+func (m *measuring) tellHalf(f *Flow, h *half) {
+	c, why := m.classify(h)
+	if why != "" {
+		m.note(h, why)
+		return
+	}
+	t := &teller{world: h.world, hull: h.hull, never: h.never, unsaid: c.unsaid}
+	for i, boxes := range c.boxes {
+		switch to := &c.ends[i]; {
+		case len(boxes) == 0:
+		case i == c.rest:
+			class := f.class(m, to, true)
+			class.Parts = append(class.Parts, m.part(h, t, boxes, h.hull, "all else"))
+		default:
+			class := f.class(m, to, false)
+			for _, b := range boxes {
+				class.Parts = append(class.Parts, m.part(h, t, []box{b}, b, t.text(&b, to.translates())))
+			}
+		}
+	}
+}
+
+// classes are the packets of a half by what becomes of them.
+type classes struct {
+	ends   []terminal
+	boxes  [][]box // of each, those that there are
+	rest   int     // which is told as all else
+	unsaid set
+}
+
+// classify finds them; or it says why it cannot.
+func (m *measuring) classify(h *half) (c classes, why string) {
+	ends, d, root := m.diagramOf(h)
+	if d == nil {
+		return c, "it is too much to be told in words"
+	}
+	c = classes{ends, make([][]box, len(ends)), m.rest(ends), unsaid(root, ends)}
+	for i := range ends {
+		boxes, ok := d.boxesOf(d.only(root, i, map[*fork]*fork{}), h.hull, mostParts)
+		if !ok && i != c.rest {
+			return c, fmt.Sprintf("what is %s: these are more than %d parts", m.textOf(&ends[i]), mostParts)
+		}
+		c.boxes[i] = slices.DeleteFunc(boxes, func(b box) bool { return len(h.less([]box{b}, h.never)) == 0 })
+	}
+	return c, ""
+}
+
+// missing are samples for the parts of which no packet was shown.
+func (m *measuring) missing(h *half) (all []*sample) {
+	c, _ := m.classify(h)
+	for i, boxes := range c.boxes {
+		for _, b := range boxes {
+			if i == c.rest || slices.ContainsFunc(h.samples, func(t *sample) bool { return t.shown && b.has(&t.point) }) {
+				continue
+			}
+			for at := range h.shares {
+				if both, some := b.and(&h.shares[at].box); some {
+					all = append(all, h.samplesOf(at, both)...)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// diagramOf tells the packets of a half apart by what becomes of them.
+func (m *measuring) diagramOf(h *half) ([]terminal, *diagram, *fork) {
+	var boxes []box
+	var ends []int
+	for i, s := range h.shares {
+		boxes, ends = append(boxes, s.box), append(ends, i)
+	}
+	var all []terminal
+	known := map[string]int{}
+	leaf := func(ends []int) int {
+		t := m.terminalOf(h, ends)
+		text := fmt.Sprint(t.ends, t.may, m.textOf(&t))
+		at, is := known[text]
+		if !is {
+			at = len(all)
+			known[text], all = at, append(all, t)
+		}
+		return at
+	}
+	d, root := newDiagram(h.hull, boxes, ends, mostForks, leaf)
+	return all, d, root
+}
+
+// terminalOf is what becomes of packets that are in some shares.
+func (m *measuring) terminalOf(h *half, shares []int) (t terminal) {
+	for _, i := range shares {
+		s := &h.shares[i]
+		if h.wrong[i] != nil {
+			return terminal{wrong: h.wrong[i]}
+		}
+		if !slices.Contains(t.ends, s.end) {
+			t.ends = append(t.ends, s.end)
+		}
+		for _, l := range s.may {
+			if !slices.Contains(t.may, l) {
+				t.may = append(t.may, l)
+			}
+		}
+	}
+	if len(t.ends) == 1 {
+		t.may = nil
+	}
+	slices.SortFunc(t.ends, func(a, b outcome) int { return cmp.Compare(m.place(a.by), m.place(b.by)) })
+	return t
+}
+
+// place is where an entry stands among all; who is not there is last.
+func (m *measuring) place(e *entry) int {
+	if at := slices.Index(m.entries, e); at >= 0 {
+		return at
+	}
+	return len(m.entries)
+}
+
+// rest is the terminal that is told as all else: that of a policy where packets are filtered, or else of the last rule.
+func (m *measuring) rest(all []terminal) int {
+	best, most := 0, [3]int{-1, -1, -1}
+	for i, t := range all {
+		if len(t.ends) != 1 || t.ends[0].nat != [2]*entry{} {
+			continue
+		}
+		by := t.ends[0].by
+		now := [3]int{0, 0, m.place(by)}
+		if by != nil && by.of == nil {
+			now[0] = 1
+			if slices.Contains([]string{"input", "forward", "output"}, by.chain.Hook) {
+				now[1] = 1
+			}
+		}
+		if slices.Compare(now[:], most[:]) > 0 {
+			best, most = i, now
+		}
+	}
+	return best
+}
+
+// class is the flow's of an ending, which it may have of the other family already.
+func (f *Flow) class(m *measuring, t *terminal, rest bool) *Class {
+	made := Class{Text: m.textOf(t), Rest: rest}
+	at := slices.IndexFunc(f.Classes, func(c Class) bool { return c.Text == made.Text && c.Rest == rest })
+	if at >= 0 {
+		return &f.Classes[at]
+	}
+	made.Ending = t.ending()
+	for _, o := range t.ends {
+		if o.by != nil && !slices.Contains(made.By, o.by.rule.where()) {
+			made.By = append(made.By, o.by.rule.where())
+		}
+		for _, e := range o.nat {
+			if e != nil && !slices.Contains(made.Translated, e.rule.where()) {
+				made.Translated = append(made.Translated, e.rule.where())
+			}
+		}
+	}
+	var why []string
+	if t.wrong != nil {
+		why = append(why, t.wrong.why)
+	}
+	for _, l := range t.may {
+		why = append(why, fmt.Sprintf("%s: %s", l.rule, l.whatLacks()))
+	}
+	made.Why = strings.Join(why, "; ")
+	f.Classes = append(f.Classes, made)
+	return &f.Classes[len(f.Classes)-1]
+}
+
+// part is one of a class: some boxes, which are told as one.
+func (m *measuring) part(h *half, t *teller, boxes []box, whole box, text string) Part {
+	p := Part{IPv6: h.v6, Text: text, Conditions: t.conditions(&whole)}
+	best := -1
+	for _, b := range boxes {
+		for _, tried := range h.samples {
+			switch {
+			case tried.shown && b.has(&tried.point):
+				if now := m.plain(tried); now > best {
+					best, p.Witness = now, tried.sent
+				}
+			case tried.why != "" && h.shares[tried.share].box.meets(&b):
+				p.Untried = tried.why
+			}
+		}
+	}
+	switch {
+	case best >= 0:
+		p.Untried = ""
+	case p.Untried == "":
+		p.Untried = "no packet of it was found"
+	}
+	return p
+}
+
+// plain is how much a packet is like those that people send, and begin with.
+func (m *measuring) plain(t *sample) int {
+	const begins, carries = 20, 10
+	n := m.plainness(t.sent[len(t.sent)-1])
+	if t.state == stateNew {
+		n += begins
+	}
+	if hasPorts(t.sent[0].Protocol) && !t.sent[0].Short {
+		n += carries
+	}
+	return n
+}
+
+func (b *box) meets(o *box) bool {
+	_, some := b.and(o)
+	return some
+}
+
+// apart says of parts of which family they are, where the words do not, and the other family has no such.
+func (f *Flow) apart() {
+	families := map[bool]bool{}
+	lines := map[string]map[bool]bool{}
+	for _, c := range f.Classes {
+		for _, p := range c.Parts {
+			families[p.IPv6] = true
+			line := p.line(&c)
+			if lines[line] == nil {
+				lines[line] = map[bool]bool{}
+			}
+			lines[line][p.IPv6] = true
+		}
+	}
+	for i := range f.Classes {
+		c := &f.Classes[i]
+		for j := range c.Parts {
+			p := &c.Parts[j]
+			if c.Rest && len(f.Classes) == 1 {
+				p.Text = "all"
+			}
+			if len(families) > 1 && len(lines[p.line(c)]) == 1 && !p.tellsFamily() {
+				p.Text += " in " + familyWord(p.IPv6)
+			}
+		}
+	}
+}
+
+// tellsFamily says whether a part is about addresses, or a protocol that one family alone has.
+func (p *Part) tellsFamily() bool {
+	words := strings.Fields(p.Text)
+	own := map[bool]string{false: "icmp", true: "icmpv6"}[p.IPv6]
+	return slices.Contains(words, own) || slices.Contains(words, "to") || strings.Contains(p.Text, "from ") && !strings.Contains(p.Text, "from port ")
+}

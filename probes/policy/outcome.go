@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nstest/nstest/harness/inspect"
+)
+
+// outcome is what becomes of packets. Of equal ones everything is.
+type outcome struct {
+	drops bool
+	by    *entry    // which dropped them, or let them through where they were filtered last; nil where nobody was asked
+	nat   [2]*entry // which gave them another destination, and another source
+	rank  int       // of who let them through
+}
+
+// let notes who let packets through a base chain, if they are filtered there: the rule, or else the policy. Rule is 1 for one, and 0 for
+// a policy; where packets are filtered counts more than where most mark and translate.
+func (o *outcome) let(base *inspect.Chain, by *entry, rule int) {
+	const filters = 2
+	rank := 1 + rule
+	switch {
+	case base.Type == "nat":
+		return
+	case base.Hook == "forward" || base.Hook == "input" || base.Hook == "output":
+		rank += filters
+	}
+	if rank >= o.rank {
+		o.by, o.rank = by, rank
+	}
+}
+
+// terminal is what becomes of packets of a class: one of these outcomes, or what the kernel showed instead.
+type terminal struct {
+	ends  []outcome
+	may   []*line // which may decide, and are not modelled
+	wrong *contradiction
+}
+
+func (t *terminal) translates() bool {
+	return slices.ContainsFunc(t.ends, func(o outcome) bool { return o.nat != [2]*entry{} })
+}
+
+func (t *terminal) ending() Ending {
+	if t.wrong != nil {
+		return Unknown
+	}
+	ending := t.ends[0].ending()
+	for _, o := range t.ends {
+		if o.ending() != ending {
+			return Unsure
+		}
+	}
+	return ending
+}
+
+func (o outcome) ending() Ending {
+	switch {
+	case !o.drops:
+		return Accepted
+	case o.by.of != nil && rejects(o.by):
+		return Rejected
+	}
+	return Dropped
+}
+
+// textOf is an ending in words.
+func (m *measuring) textOf(t *terminal) string {
+	if t.wrong != nil {
+		return t.wrong.text
+	}
+	return m.said(t.ends)
+}
+
+func (m *measuring) said(ends []outcome) string {
+	var words []string
+	for _, o := range ends {
+		if text := o.String(); !slices.Contains(words, text) {
+			words = append(words, text)
+		}
+	}
+	return strings.Join(words, ", or ")
+}
+
+// String is the outcome in words, with the rules.
+func (o outcome) String() string {
+	text := o.ending().String() + ", no rule asked"
+	if o.by != nil {
+		text = o.ending().String() + " by " + o.by.called()
+	}
+	if e := o.nat[0]; e != nil {
+		text = "translated" + e.translation() + ", " + text
+	}
+	if e := o.nat[1]; e != nil {
+		text += ", its source translated" + e.translation()
+	}
+	return text
+}
+
+// translation is to what a rule translates, and which rule that is.
+func (e *entry) translation() string {
+	to, _ := targetOf(e.of)
+	text := " by " + e.called()
+	if to.String() != "" {
+		text = " to " + to.String() + text
+	}
+	return text
+}
+
+// called is a rule's comment, or its text, or a policy's place.
+func (e *entry) called() string {
+	switch {
+	case e.of == nil:
+		return e.rule.where()
+	case e.rule.Comment != "":
+		return fmt.Sprintf("%q", e.rule.Comment)
+	}
+	return "rule (" + e.rule.Text + ")"
+}
