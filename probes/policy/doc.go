@@ -86,5 +86,5 @@
 // TCP, UDP, ICMP and whatever protocol a rule names, in IPv4 and IPv6: the first packet of a connection; where rules ask for
 // it an answer to what left (translated, where NAT was), a second packet, an ICMP error, an invalid packet; packets for all at a link, or
 // with another TTL; and one that ends before its upper header does. Nothing is sent
-// in bursts, as a user but the tests' own, as a fragment, or from a port of a bridge, tunnel or VLAN.
+// in bursts, as a user but the tests' own, as a fragment, or through a tunnel.
 package policy

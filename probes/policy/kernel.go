@@ -54,7 +54,7 @@ func openKernel(node *harness.Node, links []inspect.Link) (k *kernel, err error)
 		return k, fmt.Errorf("open raw socket: %w", err)
 	}
 	for _, l := range links {
-		if err = k.openPort(l); err != nil {
+		if err = k.openPort(l, links); err != nil {
 			return k, err
 		}
 	}
@@ -95,11 +95,16 @@ func (k *kernel) openRaw() (err error) {
 	return err
 }
 
-// openPort finds who is at the other end of an interface, and opens a socket there.
-func (k *kernel) openPort(l inspect.Link) error {
+// openPort finds who is at the other end of an interface, and opens a socket there: of a bridge, at that of one of its ports.
+func (k *kernel) openPort(l inspect.Link, links []inspect.Link) error {
 	lab := k.node.Lab()
 	mac, err := net.ParseMAC(l.MAC)
 	cable, _ := lab.Cable(k.node.Name(), l.Name)
+	for _, port := range links {
+		if cable == "" && l.Kind == "bridge" && port.Master == l.Index {
+			cable, _ = lab.Cable(k.node.Name(), port.Name)
+		}
+	}
 	if err != nil || cable == "" {
 		return nil
 	}

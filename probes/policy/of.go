@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
+	"golang.org/x/sys/unix"
 )
 
 // Of says what the rules of a node do, as flows and not as rules: for each pair of zones the classes of packets that have one
@@ -145,6 +146,7 @@ func (m *measuring) notes() {
 	if len(m.set.Legacy) > 0 {
 		m.remark("rules of iptables-legacy")
 	}
+	m.routed()
 	for _, z := range m.zones {
 		if z.own || slices.ContainsFunc(m.halves, func(h *half) bool { return m.zones[h.from].name == z.name }) {
 			continue
@@ -156,4 +158,19 @@ func (m *measuring) notes() {
 		}
 	}
 	slices.Sort(m.policy.Notes)
+}
+
+// routed says of what is routed by other tables than those of most that it is not told.
+func (m *measuring) routed() {
+	for _, l := range m.state.Links {
+		if l.Kind == "vrf" {
+			m.remark("what goes by the VRF " + l.Name)
+		}
+	}
+	for _, r := range m.state.PolicyRules {
+		own := r.L3Master || r.Table == unix.RT_TABLE_LOCAL || r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_DEFAULT
+		if !own {
+			m.remark(fmt.Sprintf("what goes as policy routing rules have it, in %s", familyWord(r.V6)))
+		}
+	}
 }

@@ -42,13 +42,14 @@ type zone struct {
 	wrong    string
 }
 
-// zonesOf are the node's zones: those that have names first, then the interfaces, then the node.
+// zonesOf are the node's zones: those that have names first, then the interfaces, then the node. A port of a bridge or a bond is
+// none: packets come in by that.
 func zonesOf(node string, links []inspect.Link, options []Option) (all []zone, err error) {
 	for _, o := range options {
 		all = append(all, o.zone)
 	}
 	for _, l := range links {
-		if l.Index != lo {
+		if l.Index != lo && l.Master == 0 && l.Kind != "vrf" {
 			all = append(all, zone{name: l.Name, index: l.Index})
 		}
 	}

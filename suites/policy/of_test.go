@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/policy"
+	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 )
@@ -78,5 +79,41 @@ var _ = Describe("what a firewall does", func() {
 			ContainSubstring("If it is meant to, the lines that are observed belong into the test"),
 			Not(ContainSubstring("dmz -> lan")),
 		))
+	})
+
+	It("is told of a bridge as one zone, whichever of its ports packets come by", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.NftTool)
+		network := topo.New("zones")
+		inside := network.Wire("inside", "10.0.3.0/24", "fd00:3::/64")
+		one, two := network.Wire("one", "10.0.1.0/24", "fd00:1::/64"), network.Wire("two")
+		network.Host("far", inside)
+		network.Host("first", one)
+		network.Host("second", two)
+		network.Router("fw", inside, one.As("eth1"), two.As("eth2")).Bridge("br-lan", one, two)
+		lab := harness.Up(GinkgoTB(), network)
+		Expect(lab.Node("fw").Nft(`
+			table inet filter {
+				chain forward {
+					type filter hook forward priority 0; policy drop;
+					iifname "inside" oifname "br-lan" tcp dport 80 accept comment "web"
+					iifname "br-lan" oifname "inside" udp dport 53 accept comment "names"
+				}
+			}`)).To(Succeed())
+		Expect(policyOf(ctx, lab)).To(policy.MatchPolicy(`
+			inside -> br-lan:
+				tcp 80: accepted by "web"
+				all else: dropped by policy drop of inet filter forward
+			br-lan -> inside:
+				udp 53: accepted by "names"
+				all else: dropped by policy drop of inet filter forward
+			inside -> inside:
+				all: dropped by policy drop of inet filter forward
+			br-lan -> br-lan:
+				all: dropped by policy drop of inet filter forward
+			... -> fw:
+				all: accepted, no rule asked
+			fw -> ...:
+				all: accepted, no rule asked
+		`))
 	})
 })
