@@ -257,9 +257,12 @@ func (b *batch) rate(index int, parent uint32, mtu int, i topo.Impairment, where
 // (txqueuelen).
 const defaultQueue = 1000
 
-// impairPorts begins what the plan has happen to packets at ports: when the network works,
+// impairPorts begins what the plan has happen to packets, and to their checksums, at ports: when the network works,
 // since what makes sure of that has a bound.
 func (s *site) impairPorts(ports []spot) error {
+	if err := s.checksum(s.notOffloaded(ports)); err != nil {
+		return err
+	}
 	for _, where := range ports {
 		node := s.owners[where.node]
 		port, has := node.Port(where.port)
@@ -300,6 +303,11 @@ func (t *transition) impairKept(before, after *topo.NodePlan, port *topo.PortPla
 	d, has := after.Device(port.Name)
 	if !had || !has || byIndex(before, d.Index) == nil {
 		return nil // it is new
+	}
+	if port.NoOffload && !was.NoOffload {
+		if err := t.site.checksum([]spot{{after.Name, port.Name}}); err != nil {
+			return err
+		}
 	}
 	for _, d := range []direction{sending, receiving} {
 		change := t.site.impairs(spot{after.Name, port.Name}, d, *d.of(was), *d.of(port))

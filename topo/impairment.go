@@ -131,7 +131,8 @@ const maxLimit = 1 << 30
 //
 //	wan := office.Wire("wan", "10.0.9.0/24").Impair(topo.Impairment{Delay: 20 * time.Millisecond, Loss: 0.01})
 //
-// It begins when the lab is up, and is measured then: see harness.Up.
+// It begins when the lab is up. The kernel is told what to do, and nothing measures whether it does:
+// probes.Ping and probes.Stream do.
 func (s *Segment) Impair(i Impairment) *Segment {
 	if s != nil {
 		s.impaired = i
@@ -152,7 +153,7 @@ func (p Port) ImpairReceived(i Impairment) Port {
 	return p
 }
 
-// planImpairments plans what happens on ports' ways, once it is known who is on which segment.
+// planImpairments plans what happens on ports' ways, and to checksums, once it is known who is on which segment.
 func (p *planner) planImpairments() {
 	for _, segment := range p.network.segments {
 		p.checkImpairment("segment "+shown(segment.name), segment.impaired)
@@ -174,7 +175,7 @@ func (p *planner) eachKnownPort(f func(at end, port *Port)) {
 func (p *planner) planSent(at end, port *Port) {
 	on, _ := p.segmentOf(at)
 	plan := &p.plan.Nodes[at.node].Ports[at.port]
-	plan.Sends = p.network.segments[on].impaired
+	plan.Sends, plan.NoOffload = p.network.segments[on].impaired, p.network.segments[on].whole
 	if port.chosenSends {
 		p.checkImpairment(p.place(at), port.sends)
 		plan.Sends = port.sends

@@ -72,6 +72,8 @@ type PortPlan struct {
 	// Sends is what happens to what the node sends there, and Receives what does to what comes
 	// from a switch; on a wire that is what the other end sends.
 	Sends, Receives Impairment
+	// NoOffload says that the kernel puts whole checksums into what the node sends there.
+	NoOffload bool
 	// Tags are the VLANs of segments over the switch that the node is on by this port.
 	Tags []int
 }

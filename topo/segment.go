@@ -37,6 +37,7 @@ type Segment struct {
 	flows   []string // of an Open vSwitch
 	// impaired is what happens to what each of its nodes sends.
 	impaired Impairment
+	whole    bool // see NoOffload
 }
 
 // Name is the segment's name.
@@ -45,6 +46,17 @@ func (s *Segment) Name() string {
 		return ""
 	}
 	return s.name
+}
+
+// NoOffload has every node put whole checksums into what it sends on the segment (ethtool -K PORT tx off).
+// Else a kernel leaves that to the hardware, of which a segment has none, and a program that
+// reads frames as they are (a DHCP client, a switch in user space) takes them for broken. The
+// ends of an Open vSwitch that is in user space have it anyhow.
+func (s *Segment) NoOffload() *Segment {
+	if s != nil {
+		s.whole = true
+	}
+	return s
 }
 
 // MTU sets the greatest packet of every port, in bytes: 68 (RFC 791) to 65,535,

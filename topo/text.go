@@ -111,6 +111,9 @@ func writePorts(w io.Writer, n *NodePlan) {
 		if chosen := port.Switch.String(); chosen != "" {
 			name += " [" + chosen + "]"
 		}
+		if port.NoOffload {
+			name += " [no offload]"
+		}
 		if !port.Sends.IsZero() {
 			name += " [sends: " + port.Sends.String() + "]"
 		}
