@@ -35,7 +35,9 @@ func (l *Lab) Islands(still ...*Node) ([][]*Node, error) {
 		if err := j.read(l.now().fabric, ""); err != nil {
 			return nil, at(err, "look at the switches")
 		}
-		j.openVSwitches()
+		if err := j.openVSwitches(); err != nil {
+			return nil, err
+		}
 	}
 	var islands [][]*Node
 	of := map[joint]int{}
@@ -115,18 +117,6 @@ func (j *joints) read(g *ground, name string) error {
 		}
 		return nil
 	})
-}
-
-// openVSwitches joins the ports of all Open vSwitches, which are of one process: what that
-// hands on by its flows is not followed here, whatever VLANs the ports are in.
-func (j *joints) openVSwitches() {
-	now := j.lab.now()
-	for _, o := range j.lab.OpenVSwitches() {
-		segment, _ := now.plan.Segment(o.name)
-		for _, ref := range segment.Ports {
-			j.join(joint{ground: now.fabric, device: now.site.outer[spot{ref.Node, ref.Port}]}, joint{ground: now.fabric, device: -1})
-		}
-	}
 }
 
 // vlansOfLinks are the bridges among links that keep VLANs apart, and the VLANs of their ports.

@@ -256,17 +256,47 @@ func TestChangesOfAnOpenVSwitchAreRefused(t *testing.T) {
 	}
 }
 
-// Flows may hand on whatever they like: VLANs of ports keep nobody apart for certain.
-func TestAnOpenVSwitchJoinsItsNodes(t *testing.T) {
+// VLANs keep nodes apart until a flow hands on by itself.
+func TestVLANsOfAnOpenVSwitchKeepNodesApart(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.OVS)
 	network := topo.New("joined")
-	lan := network.OVS("br-int", "10.0.0.0/24")
+	lan := network.OVS("br-int", "10.0.0.0/24").Flow("priority=10,tcp,actions=resubmit(,7)", "table=7,actions=NORMAL", "priority=20,tcp,tp_dst=22,actions=drop")
 	network.Host("pc", lan.Access(100))
 	network.Host("web", lan.Access(200))
+	network.Host("tap", lan.Access(7).Trunk(100))
 	network.Host("alone", network.Switch("lan", "10.0.1.0/24"))
-	islands, err := harness.Up(t, network).Islands()
-	if got := fmt.Sprint(islands); err != nil || got != "[[pc web] [alone]]" {
-		t.Error(got, err)
+	lab := harness.Up(t, network)
+	islands := func() string {
+		found, err := lab.Islands()
+		return fmt.Sprint(found, err)
+	}
+	if got := islands(); got != "[[pc tap] [web] [alone]] <nil>" {
+		t.Error(got)
+	}
+	for what, actions := range map[string]string{
+		"a flow that hands on":     "output:web",
+		"another VLAN":             "mod_vlan_vid:200,NORMAL",
+		"as if from another port":  "resubmit(web,7)",
+		"by what a program learns": "learn(table=7,output:NXM_OF_IN_PORT[]),NORMAL",
+	} {
+		if _, err := lab.OVS("br-int").Ofctl("add-flow", "priority=30,udp,actions="+actions); err != nil {
+			t.Fatal(err)
+		}
+		if got := islands(); got != "[[pc web tap] [alone]] <nil>" {
+			t.Errorf("%s: %s", what, got)
+		}
+		if _, err := lab.OVS("br-int").Ofctl("del-flows", "--strict", "priority=30,udp"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := islands(); got != "[[pc tap] [web] [alone]] <nil>" {
+		t.Error(got)
+	}
+	if _, err := lab.OVS("br-int").Vsctl("--", "--id=@all", "create", "mirror", "name=all", "select-all=true", "output-vlan=200", "--", "set", "bridge", "br-int", "mirrors=@all"); err != nil {
+		t.Fatal(err)
+	}
+	if got := islands(); got != "[[pc web tap] [alone]] <nil>" {
+		t.Errorf("with a mirror: %s", got)
 	}
 }

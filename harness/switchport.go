@@ -227,13 +227,19 @@ type SwitchPort struct {
 }
 
 // Switch reads the ports of a segment's switch. Of one of which nothing was ever chosen it
-// reads nothing, and there are none: it hands on all, as it hears of who is where.
+// reads nothing, and there are none: it hands on all, as it hears of who is where. Of an Open
+// vSwitch it reads the VLANs alone.
 func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
 	planned, known := l.Plan().Segment(segment)
 	switch {
 	case !known:
 		return nil, at(fmt.Errorf("the lab has no such segment; it has: %s", strings.Join(l.segmentNames(), ", ")), "switch %s", segment)
-	case l.now().fabric == nil || l.attached || !l.chosenOf(planned):
+	case l.now().fabric == nil || l.attached:
+		return nil, nil
+	case planned.Kind == topo.KindOVS:
+		ports, err = l.switchOVS(planned)
+		return ports, at(err, "switch %s", segment)
+	case !l.chosenOf(planned):
 		return nil, nil
 	}
 	var links []inspect.Link

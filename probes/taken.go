@@ -16,6 +16,11 @@ import (
 func (a *asking) accountFor(trail *watch.Trail, heard watch.Heard) evidence.Cause {
 	w := a.watched.watch
 	cause := w.Explain(trail, heard)
+	if cause.Kind == evidence.Neighbour && a.frame == nil {
+		if heard.Flowed = w.Waits(trail, heard, cause); heard.Flowed != (verdict.Flowed{}) {
+			cause = w.Explain(trail, heard)
+		}
+	}
 	if cause.Kind == evidence.Unknown && !a.result.replied && a.watched.confirms && a.tookIt(trail, cause.Node, &heard) {
 		cause = w.Explain(trail, heard)
 	}

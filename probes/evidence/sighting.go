@@ -66,6 +66,9 @@ type Sighting struct {
 	Rule *Rule
 	// Foreign is true when it was addressed to another host's MAC.
 	Foreign bool
+	// Tag is the VLAN whose tag the frame had (IEEE 802.1Q); 0 for none. One that came in where no
+	// interface is of that VLAN is Foreign.
+	Tag int
 	// Source and Destination are the packet's addresses at this place: translation
 	// changes them on the way.
 	Source, Destination netip.Addr
@@ -108,7 +111,10 @@ func (s Sighting) place() string {
 
 func (s Sighting) what() string {
 	text := fmt.Sprintf("%s: %s", s.Role, s.Text)
-	if s.Foreign {
+	switch {
+	case s.Tag != 0:
+		text += fmt.Sprintf(" (with the tag of VLAN %d)", s.Tag)
+	case s.Foreign:
 		text += " (to another host's MAC)"
 	}
 	if s.Rule != nil {

@@ -2,8 +2,10 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // Flowed is what an Open vSwitch was seen to do with a packet like the probe's, that left at an
@@ -18,6 +20,8 @@ type Flowed struct {
 	// Normal is true where it handed the packet on as a switch does, and so not to where it was
 	// to go.
 	Normal bool
+	// Handed are the ports to which a flow hands it instead; "" where it drops it.
+	Handed string
 }
 
 var flow = row{
@@ -33,7 +37,11 @@ var flow = row{
 			if f.Flow.Missed {
 				c.Detail = fmt.Sprintf("%s of switch %s is for it", f.Flow, f.Switch)
 			}
-			if f.Doubt != "" {
+			switch {
+			case f.Handed != "": // what who is there does with it, no switch says
+				c.Kind, c.Flow = evidence.Unknown, nil
+				c.Detail += fmt.Sprintf(" hands it to port %s, and not to who it was for: a program there may hand it on", f.Handed)
+			case f.Doubt != "":
 				c.Kind, c.Flow = evidence.Unknown, nil
 				c.Detail += " drops it, but " + f.Doubt
 			}
@@ -50,8 +58,9 @@ type Crossing struct {
 	// At is the end by which it left, and Tag the tag that it had there, 0 for none.
 	At  End
 	Tag int
-	// MAC is that of whom it was for.
-	MAC string
+	// MAC is that of whom it was for, and Next the address, of one that waits.
+	MAC  string
+	Next netip.Addr
 	// To are the ends that it was for.
 	To []End
 }
@@ -87,4 +96,35 @@ func (o Observation) Crossing(is func(End) bool) (x Crossing, crosses bool) {
 		return x, len(x.To) > 0
 	}
 	return x, false
+}
+
+// Waiting is the probe's request that waits for a neighbour at a node, by the cause that says so, as
+// it would leave by an end that is one of some switches'; false for another end. Its Seen has the
+// addresses that it would have there.
+func (o Observation) Waiting(c evidence.Cause, is func(End) bool) (x Crossing, waits bool) {
+	p := spot{Observation: o, leg: evidence.Request, state: o.States[c.Node], asked: FirstQuestion(o.Flow)}
+	if c.Kind != evidence.Neighbour || c.Leg != evidence.Request || p.state == nil || o.Flow.Protocol == wire.Other {
+		return x, false
+	}
+	if s, seen := o.LastSeen(evidence.Request); seen && s.Node == c.Node && s.Direction == evidence.In {
+		p.asked = onward(o.Flow, s)
+	} else if seen || c.Node != o.Flow.From {
+		return x, false
+	}
+	p.way, p.to = p.state.Lookups[p.asked], p.asked.To
+	own := wiredOf(is, p.state, p.link())
+	if !is(own.End) || p.link().Name != c.Interface {
+		return x, false
+	}
+	x = Crossing{At: own.End, Tag: own.tag, Next: p.next()}
+	x.Seen = evidence.Sighting{Node: c.Node, Interface: c.Interface, Role: evidence.Request, Source: p.asked.From, Destination: p.to, Protocol: p.asked.Protocol, DestinationPort: p.asked.Port}
+	if !x.Seen.Source.IsValid() {
+		x.Seen.Source = p.way.From
+	}
+	for _, peer := range p.peersOf(p.askedBy(), own.End) {
+		if to := wiredOf(is, peer.state, peer.link); is(to.End) && p.has(peer, p.next()) {
+			x.To, x.MAC = append(x.To, to.End), to.mac
+		}
+	}
+	return x, len(x.To) > 0 && x.Seen.Source.IsValid()
 }

@@ -32,6 +32,10 @@ func TestFlows(t *testing.T) {
 			happen: func(s *scene) { dropping(s).Doubt = "another passes" }, kind: evidence.Unknown, word: "unknown@client",
 			text: `inconclusive: the request was last seen at client/lan: flow "cookie=0x2a,priority=10,icmp,in_port=client,actions=drop" of switch lan drops it, but another passes`,
 		},
+		"a flow that hands it to others": {
+			happen: func(s *scene) { dropping(s).Handed = "spare, tv" }, kind: evidence.Unknown, word: "unknown@client",
+			text: `inconclusive: the request was last seen at client/lan: flow "cookie=0x2a,priority=10,icmp,in_port=client,actions=drop" of switch lan hands it to port spare, tv, and not to who it was for: a program there may hand it on`,
+		},
 		"one that hands on as a switch does": {
 			happen: func(s *scene) { dropping(s).Normal = true }, kind: evidence.Unknown, word: "unknown@client",
 			text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else",

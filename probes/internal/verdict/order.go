@@ -16,6 +16,7 @@ var order = []*row{
 	&flow,
 	&portIsolated,
 	&portLocked,
+	&tag,
 	&portVLAN,
 	&linkDown,
 	&noCarrier,

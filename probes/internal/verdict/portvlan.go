@@ -88,7 +88,7 @@ func (e inVLAN) String() string {
 // takes none of it.
 func (p spot) keptApart(at End, c *evidence.Cause) bool {
 	s, own := p.switchOf(at)
-	if s == nil || s.Ports[own.End].VLANs == nil {
+	if s == nil || s.Ports[own.End].VLANs == nil || s.Flows && !p.normally(own.End) {
 		return false
 	}
 	from := inVLAN{own.End, own.tag, s.Ports[own.End].VLANs}
@@ -108,6 +108,13 @@ func (p spot) keptApart(at End, c *evidence.Cause) bool {
 		c.VLAN, c.Tagged = own.tag, own.tag != 0
 	}
 	return len(to) > 0 || from.vlan() == 0
+}
+
+// normally says whether an Open vSwitch was seen to hand on what left at an end as a switch does,
+// and whatever else may be sent like it: else its flows may pass VLANs.
+func (p spot) normally(at End) bool {
+	f := p.Heard.Flowed
+	return f.Normal && f.Doubt == "" && f.Leg == p.leg && f.At == at
 }
 
 // joins is the port that would have to be in another VLAN for the two to hear each other,

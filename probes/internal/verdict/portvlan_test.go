@@ -170,3 +170,41 @@ func TestVLANsOfANodesBridge(t *testing.T) {
 		t.Error(deed, err)
 	}
 }
+
+// VLANs of an Open vSwitch count where it was seen to hand on as a switch does, and nothing else
+// may pass.
+func TestVLANsOfAnOpenVSwitch(t *testing.T) {
+	t.Parallel()
+	normal := Flowed{At: clientEnd, Leg: evidence.Request, Switch: "lan", Normal: true}
+	changed := func(change func(*Flowed)) Flowed {
+		f := normal
+		change(&f)
+		return f
+	}
+	for what, c := range map[string]struct {
+		flowed Flowed
+		asks   bool
+		kind   evidence.Kind
+	}{
+		"as a switch does":     {normal, false, evidence.PortVLAN},
+		"not seen":             {Flowed{}, false, evidence.Unknown},
+		"another passes":       {changed(func(f *Flowed) { f.Doubt = "another passes" }), false, evidence.Unknown},
+		"the answer":           {changed(func(f *Flowed) { f.Leg = evidence.Answer }), false, evidence.Unknown},
+		"elsewhere":            {changed(func(f *Flowed) { f.At = spareEnd }), false, evidence.Unknown},
+		"nothing was sent yet": {Flowed{}, true, evidence.Neighbour},
+	} {
+		s := newScene(wire.UDP, false)
+		on := s.withSwitch()
+		on.Flows, on.Ports = true, map[End]inspect.BridgePort{clientEnd: access(100), fwEnd: access(200)}
+		clear(on.Entries)
+		if c.asks {
+			s.asks("client", fwLan4)
+		} else {
+			s.arrived("client")
+		}
+		s.Heard.Flowed = c.flowed
+		if got := Explain(s.Observation); got.Kind != c.kind || got.Policy != (c.kind == evidence.PortVLAN) {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}

@@ -31,6 +31,16 @@ func TestExplainsWhatWasShown(t *testing.T) {
 			s.arrived("fw")
 			s.Heard.Queue = End{"fw", "dmz"}
 		}, kind: evidence.Queue, word: "queue@fw", text: "the request was dropped at fw/dmz: its queueing discipline (tc) drops what is to leave there"},
+		"a tag that nobody there knows": {happen: func(s *scene) {
+			s.arrived("client")
+			seen := s.see(evidence.Request, "fw/lan in")
+			seen.Tag, seen.Foreign = 10, true
+		}, kind: evidence.Tag, word: "tag@fw", text: "the request was not taken at fw/lan: it came with the tag of VLAN 10, of which no interface there is"},
+		"a tag at who it was not for": {happen: func(s *scene) {
+			s.arrived("client")
+			seen := s.see(evidence.Request, "server/dmz in")
+			seen.Tag, seen.Foreign = 10, true
+		}, kind: evidence.Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
 		"an XDP program": {happen: func(s *scene) {
 			s.arrived("client")
 			s.on("fw", "lan").XDP = true

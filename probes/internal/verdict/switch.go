@@ -11,7 +11,9 @@ import (
 // Switch is a segment's, which is no node: what its ports do, by the nodes' ends, and the
 // ends behind which it has MACs.
 type Switch struct {
-	Name    string
+	Name string
+	// Flows is true of an Open vSwitch: what it does is for its flows to say.
+	Flows   bool
 	Ports   map[End]inspect.BridgePort
 	Entries map[string]End
 	// Qdiscs are those by which it sends to ends.

@@ -12,7 +12,13 @@ import (
 type device struct {
 	account.Link
 	ofBridge bool // it is a port of one
+	// tags are those of the VLANs that are on it.
+	tags []int
 }
+
+// takes says whether it takes frames with the tag of a VLAN: one that is on it does, or what it is a
+// port of. The kernel takes another one for somebody else's (netif_receive_skb, net/core/dev.c).
+func (d device) takes(tag int) bool { return tag == 0 || d.Master != 0 || slices.Contains(d.tags, tag) }
 
 // device is the interface of an index.
 func (p *point) device(index int) device {
@@ -37,7 +43,14 @@ func (p *point) readDevices() {
 		bridges[link.Attrs().Index] = link.Type() == "bridge"
 	}
 	for _, link := range links {
-		p.devices[link.Attrs().Index] = device{linkOf(link), bridges[link.Attrs().MasterIndex]}
+		p.devices[link.Attrs().Index] = device{Link: linkOf(link), ofBridge: bridges[link.Attrs().MasterIndex]}
+	}
+	for _, link := range links {
+		if vlan, is := link.(*netlink.Vlan); is && vlan.NetNsID < 0 {
+			lower := p.devices[vlan.ParentIndex]
+			lower.tags = append(lower.tags, vlan.VlanId)
+			p.devices[vlan.ParentIndex] = lower
+		}
 	}
 }
 

@@ -48,6 +48,9 @@ func (w *Watch) Flowed(t *Trail, heard Heard, again func() (*Trail, error)) (fou
 		At: x.At, Leg: x.Seen.Role, Switch: x.at.Name(), Normal: strings.Contains(last.Actions, "NORMAL"),
 		Flow: evidence.Flow{Table: last.Table, Priority: last.Priority, Cookie: last.Cookie, Match: last.Match, Actions: last.Actions, Missed: last.Missed},
 	}
+	if !found.Normal {
+		found.Handed = strings.Join(x.elsewhere(trace), ", ")
+	}
 	if trace.Unfollowed != "" {
 		found.Doubt = fmt.Sprintf("it decides by more than the packet (%s)", trace.Unfollowed)
 	} else {
@@ -60,7 +63,9 @@ func (w *Watch) Flowed(t *Trail, heard Heard, again func() (*Trail, error)) (fou
 type crossing struct {
 	verdict.Crossing
 	at    *harness.OpenVSwitch
-	to    []string // the switch's ports that it was for
+	from  string   // the switch's port by which it came
+	mac   string   // the sender's, of one that waits
+	to    []string // those that it was for
 	words string   // the packet, as ovs-fields(7) has it
 }
 
@@ -88,7 +93,7 @@ func (w *Watch) crossing(t *Trail, heard Heard) (x crossing, crosses bool) {
 	if !seen || len(x.to) == 0 || x.MAC == "" || packet.Fragment {
 		return x, false
 	}
-	x.at, x.words = p.node.Lab().OVS(own.segment), fieldsOf(own.outer, from, x.MAC, x.Tag, packet)
+	x.at, x.from, x.words = p.node.Lab().OVS(own.segment), own.outer, fieldsOf(own.outer, from, x.MAC, x.Tag, packet)
 	return x, true
 }
 
@@ -147,6 +152,16 @@ func fieldsOf(port, from, to string, tag int, p *wire.Packet) string {
 // arrives says whether the switch hands the packet on to one of those that it was for.
 func (x crossing) arrives(t harness.OVSTrace) bool {
 	return slices.ContainsFunc(x.to, func(port string) bool { return slices.Contains(t.Outputs, port) })
+}
+
+// elsewhere are the ports to which the switch hands the packet, but for where it came from.
+func (x crossing) elsewhere(t harness.OVSTrace) (ports []string) {
+	for _, ref := range x.at.Ports() {
+		if ref.Outer != x.from && slices.Contains(t.Outputs, ref.Outer) {
+			ports = append(ports, ref.Outer)
+		}
+	}
+	return ports
 }
 
 // countBound is how long the switch may take to count what it has dropped.

@@ -38,16 +38,17 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 	if f.out() {
 		direction = evidence.Out
 	}
+	astray := direction == evidence.In && !d.takes(f.tag)
 	seen := account.Sighting{
-		At: f.at, Node: p.label, Index: f.index, Direction: account.Direction(direction), Role: account.Role(role), Foreign: f.foreign(), Group: f.group(),
+		At: f.at, Node: p.label, Index: f.index, Direction: account.Direction(direction), Role: account.Role(role), Foreign: f.foreign() || astray, Group: f.group(),
 		Header: headerOf(packet),
 	}
-	if packet.Protocol == unix.IPPROTO_TCP && !f.foreign() {
+	if packet.Protocol == unix.IPPROTO_TCP && !seen.Foreign {
 		t.segments = append(t.segments, segment{p, direction, packet.Tuple(), packet.Flags})
 	}
 	s := sightingOf(packet)
 	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, p.label, d.Name, f.index, direction
-	s.Role, s.Foreign = role, f.foreign() && !d.ofBridge
+	s.Role, s.Foreign, s.Tag = role, f.foreign() && !d.ofBridge || astray, f.tag
 	t.goesOn = t.goesOn || role == answer && packet.Protocol == unix.IPPROTO_UDP && !bytes.HasPrefix(packet.Payload, []byte(wire.AnswerWord))
 	t.see(s)
 	w.sees(t, seen)

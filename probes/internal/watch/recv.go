@@ -34,7 +34,7 @@ type slots struct {
 
 const (
 	slotCount   = 32
-	controlSize = 64 // holds a timestamp
+	controlSize = 96 // holds a timestamp, and what packet(7) tells beside (PACKET_AUXDATA)
 )
 
 func newSlots(size int) *slots {

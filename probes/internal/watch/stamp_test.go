@@ -51,12 +51,12 @@ func TestStampOfAPacket(t *testing.T) {
 func TestFrames(t *testing.T) {
 	t.Parallel()
 	stamp := binary.NativeEndian.AppendUint64(make([]byte, 8), 5)
-	if at := stampIn(controlOf(unix.SCM_TIMESTAMPNS, stamp...)); !at.Equal(time.Unix(0, 5)) {
+	if at, tag := toldOf(controlOf(unix.SCM_TIMESTAMPNS, stamp...)); tag != 0 || !at.Equal(time.Unix(0, 5)) {
 		t.Error(at)
 	}
 	before := time.Now()
 	for _, control := range [][]byte{nil, {1, 2}, controlOf(unix.SO_RXQ_OVFL, make([]byte, 16)...)} {
-		if at := stampIn(control); at.Before(before) || at.After(time.Now()) {
+		if at, _ := toldOf(control); at.Before(before) || at.After(time.Now()) {
 			t.Errorf("without a stamp it is of %s", at)
 		}
 	}

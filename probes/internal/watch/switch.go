@@ -28,6 +28,11 @@ type switchEntry struct {
 	ports []harness.SwitchPort
 }
 
+// flowing says whether it is an Open vSwitch.
+func (k switchKey) flowing() bool {
+	return slices.ContainsFunc(k.lab.OpenVSwitches(), func(o *harness.OpenVSwitch) bool { return o.Name() == k.segment })
+}
+
 // of are the ports of a segment's switch, read at since or later; none of one of which
 // nothing was chosen, or that cannot be read.
 func (b *switchBook) of(key switchKey, since time.Time) []harness.SwitchPort {
@@ -89,11 +94,12 @@ func (w *Watch) readSwitchOf(o *verdict.Observation, p *point, at verdict.End, s
 	if segment == "" {
 		return
 	}
-	ports := w.switches.of(switchKey{p.node.Lab(), segment}, since)
+	key := switchKey{p.node.Lab(), segment}
+	ports := w.switches.of(key, since)
 	if len(ports) == 0 {
 		return
 	}
-	s := &verdict.Switch{Name: segment, Ports: map[verdict.End]inspect.BridgePort{}, Entries: map[string]verdict.End{}, Qdiscs: map[verdict.End][]inspect.Qdisc{}}
+	s := &verdict.Switch{Name: segment, Flows: key.flowing(), Ports: map[verdict.End]inspect.BridgePort{}, Entries: map[string]verdict.End{}, Qdiscs: map[verdict.End][]inspect.Qdisc{}}
 	labels := w.labelsOf(p.node.Lab())
 	for _, port := range ports {
 		end := verdict.End{Node: labels[port.Node], Interface: port.Port}

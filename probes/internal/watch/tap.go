@@ -18,6 +18,7 @@ type frame struct {
 	protocol     uint16
 	hardware     [6]byte // the sender's MAC of a frame that came in
 	hardwareType uint16  // ARPHRD_ of the interface
+	tag          int     // the VLAN whose tag it has (IEEE 802.1Q); 0 for none
 	data         []byte  // the reader's buffer
 }
 
@@ -44,6 +45,7 @@ func openTap(filter []unix.SockFilter) (int, error) {
 	enlarge(fd)
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
 		SetFilter(fd, filter),
 		// Made deaf, and bound when the filter is there: nothing else was heard.
 		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16([]byte{0, unix.ETH_P_ALL})}))
@@ -74,8 +76,9 @@ func readTap(fd int, into *slots, hear func(*frame)) (count int) {
 		}
 		for i := range n {
 			data, control, from := into.at(i)
+			at, tag := toldOf(control)
 			f := frame{
-				at: stampIn(control), index: int(from.Ifindex), kind: from.Pkttype, hardwareType: from.Hatype, data: data,
+				at: at, tag: tag, index: int(from.Ifindex), kind: from.Pkttype, hardwareType: from.Hatype, data: data,
 				protocol: binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, from.Protocol)),
 			}
 			copy(f.hardware[:], from.Addr[:])
@@ -88,16 +91,30 @@ func readTap(fd int, into *slots, hear func(*frame)) (count int) {
 	return count
 }
 
-// stampIn is the time that the kernel gave a packet; now, where it gave none.
-func stampIn(control []byte) time.Time {
-	const header = unix.SizeofCmsghdr
-	if len(control) >= header+16 {
+// toldOf is what the kernel tells beside a packet: the time that it gave it, now where it gave
+// none, and the VLAN whose tag it has, 0 for none.
+func toldOf(control []byte) (at time.Time, tag int) {
+	const header, stampSize, vlanTCI, tciSize, id = unix.SizeofCmsghdr, 16, 16, 2, 0xfff // struct tpacket_auxdata, linux/if_packet.h
+	for len(control) >= header {
 		h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-		if h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS {
-			return time.Unix(int64(binary.NativeEndian.Uint64(control[header:])), int64(binary.NativeEndian.Uint64(control[header+8:])))
+		size := int(h.Len)
+		if size < header || size > len(control) {
+			break
 		}
+		switch data := control[header:size]; {
+		case h.Level == unix.SOL_SOCKET && h.Type == unix.SCM_TIMESTAMPNS && len(data) >= stampSize:
+			at = time.Unix(int64(binary.NativeEndian.Uint64(data)), int64(binary.NativeEndian.Uint64(data[8:])))
+		case h.Level == unix.SOL_PACKET && h.Type == unix.PACKET_AUXDATA && len(data) >= vlanTCI+tciSize:
+			if binary.NativeEndian.Uint32(data)&unix.TP_STATUS_VLAN_VALID != 0 {
+				tag = int(binary.NativeEndian.Uint16(data[vlanTCI:])) & id
+			}
+		}
+		control = control[min(unix.CmsgSpace(size-header), len(control)):]
 	}
-	return time.Now()
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return at, tag
 }
 
 // overflowed is how many packets did not fit into a tap's buffer since the last call.
