@@ -17,6 +17,33 @@ import (
 // virtual is the address that two routers share (RFC 5798).
 const virtual = "10.0.1.254"
 
+// vrrp has two routers share the address on their lan by VRRP, as keepalived does, which advertises it
+// so often, and returns when the first has it. Each says its name at port 80.
+func vrrp(interval time.Duration, routers ...*harness.Node) {
+	GinkgoHelper()
+	for i, node := range routers {
+		installed([]string{"keepalived"}, node)
+		named(node, 80)
+		sh(node, fmt.Sprintf(`mkdir -p /etc/keepalived; cat >/etc/keepalived/keepalived.conf <<END
+global_defs {
+	vrrp_version 3
+}
+vrrp_instance lan {
+	state BACKUP
+	interface lan
+	virtual_router_id 51
+	priority %d
+	advert_int %g
+	virtual_ipaddress {
+		%s/24
+	}
+}
+END`, 200-100*i, interval.Seconds(), virtual))
+		harness.Start(GinkgoTB(), node.Command("keepalived", "--dont-fork", "--log-console", "--vrrp", "--dump-conf"),
+			harness.Printed([]string{"Entering MASTER STATE", "Entering BACKUP STATE"}[i]))
+	}
+}
+
 var _ = Describe("keepalived on two routers", func() {
 	It("moves the address to the other, which answers at once, and back", func() {
 		harness.Require(GinkgoTB(), harness.Unpacked("keepalived"), harness.OwnProc, harness.Overlay)
@@ -30,27 +57,7 @@ var _ = Describe("keepalived on two routers", func() {
 		has := func(node *harness.Node) bool {
 			return strings.Contains(sh(node, `ip -4 addr show dev lan`), " "+virtual+"/")
 		}
-		for i, node := range []*harness.Node{one, two} {
-			installed([]string{"keepalived"}, node)
-			named(node, 80)
-			sh(node, fmt.Sprintf(`mkdir -p /etc/keepalived; cat >/etc/keepalived/keepalived.conf <<END
-global_defs {
-	vrrp_version 3
-}
-vrrp_instance lan {
-	state BACKUP
-	interface lan
-	virtual_router_id 51
-	priority %d
-	advert_int 0.1
-	virtual_ipaddress {
-		%s/24
-	}
-}
-END`, 200-100*i, virtual))
-			harness.Start(GinkgoTB(), node.Command("keepalived", "--dont-fork", "--log-console", "--vrrp", "--dump-conf"),
-				harness.Printed([]string{"Entering MASTER STATE", "Entering BACKUP STATE"}[i]))
-		}
+		vrrp(100*time.Millisecond, one, two)
 		Expect(has(one)).To(BeTrue())
 		Expect(has(two)).To(BeFalse())
 		Eventually(who(client, virtual)).Should(Equal("one"))
@@ -118,6 +125,30 @@ func moves(client, server *harness.Node, routers []*harness.Node, from string) {
 	Eventually(who(client, server.Addr().String()), patience, "50ms").Should(Equal("server"))
 }
 
+// bgp has the routers of a triangle tell each other of their networks, as FRR does, with a keepalive a
+// second and a hold time of three.
+func bgp(routers []*harness.Node) {
+	GinkgoHelper()
+	peers := [][]string{{"10.1.2.2", "10.1.3.2"}, {"10.1.2.1", "10.3.2.2"}, {"10.1.3.1", "10.3.2.1"}}
+	networks := []string{"network 10.0.1.0/24", "network 10.0.2.0/24", ""}
+	for i, node := range routers {
+		installed([]string{"frr"}, node)
+		neighbours := ""
+		for _, peer := range peers[i] {
+			neighbours += fmt.Sprintf("neighbor %s remote-as external\nneighbor %[1]s timers connect 1\n", peer)
+		}
+		configure(node, fmt.Sprintf(`
+			user frr 120 /var/run/frr
+			grep -q ^frrvty: /etc/group || echo frrvty:x:121:frr >>/etc/group
+			mkdir -p /run/frr /var/lib/frr /etc/frr
+			printf 'router bgp 6500%d\nbgp router-id 192.0.2.%[1]d\nno bgp ebgp-requires-policy\ntimers bgp 1 3\n%s%s\n' >/etc/frr/bgpd.conf
+			touch /etc/frr/zebra.conf /etc/frr/vtysh.conf
+			chown -R frr:frr /etc/frr /run/frr /var/lib/frr`, i+1, neighbours, networks[i]))
+		harness.Start(GinkgoTB(), node.Command("/usr/lib/frr/zebra", "-A", "127.0.0.1"), harness.Exists("/run/frr/zserv.api"))
+		harness.Start(GinkgoTB(), node.Command("/usr/lib/frr/bgpd", "-A", "127.0.0.1", "-f", "/etc/frr/bgpd.conf"), harness.Listening("tcp", 179))
+	}
+}
+
 var _ = Describe("routers that learn their routes", func() {
 	It("are BIRD's, by OSPF", func() {
 		harness.Require(GinkgoTB(), harness.Unpacked("bird2"), harness.OwnProc, harness.Overlay)
@@ -145,24 +176,7 @@ END`, i+1))
 	It("are FRR's, by BGP", func() {
 		harness.Require(GinkgoTB(), harness.Unpacked("frr"), harness.Users, harness.OwnProc, harness.Overlay)
 		client, server, routers := triangle()
-		peers := [][]string{{"10.1.2.2", "10.1.3.2"}, {"10.1.2.1", "10.3.2.2"}, {"10.1.3.1", "10.3.2.1"}}
-		networks := []string{"network 10.0.1.0/24", "network 10.0.2.0/24", ""}
-		for i, node := range routers {
-			installed([]string{"frr"}, node)
-			neighbours := ""
-			for _, peer := range peers[i] {
-				neighbours += fmt.Sprintf("neighbor %s remote-as external\nneighbor %[1]s timers connect 1\n", peer)
-			}
-			configure(node, fmt.Sprintf(`
-				user frr 120 /var/run/frr
-				grep -q ^frrvty: /etc/group || echo frrvty:x:121:frr >>/etc/group
-				mkdir -p /run/frr /var/lib/frr /etc/frr
-				printf 'router bgp 6500%d\nbgp router-id 192.0.2.%[1]d\nno bgp ebgp-requires-policy\ntimers bgp 1 3\n%s%s\n' >/etc/frr/bgpd.conf
-				touch /etc/frr/zebra.conf /etc/frr/vtysh.conf
-				chown -R frr:frr /etc/frr /run/frr /var/lib/frr`, i+1, neighbours, networks[i]))
-			harness.Start(GinkgoTB(), node.Command("/usr/lib/frr/zebra", "-A", "127.0.0.1"), harness.Exists("/run/frr/zserv.api"))
-			harness.Start(GinkgoTB(), node.Command("/usr/lib/frr/bgpd", "-A", "127.0.0.1", "-f", "/etc/frr/bgpd.conf"), harness.Listening("tcp", 179))
-		}
+		bgp(routers)
 		moves(client, server, routers, "proto bgp")
 		Expect(sh(routers[0], `vtysh -c 'show ip bgp summary'`)).To(And(ContainSubstring("65002"), ContainSubstring("65003")))
 	})

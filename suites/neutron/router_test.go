@@ -154,7 +154,7 @@ func metadata(vm *harness.Node) string {
 
 var _ = Describe("a DHCP server of each tenant", func() {
 	It("gives a machine its tenant's address, by its MAC", func() {
-		harness.Require(GinkgoTB(), harness.Unpacked("dnsmasq", "isc-dhcp-client"), harness.OVS, harness.OwnProc, harness.Overlay)
+		harness.Require(GinkgoTB(), harness.Unpacked("dnsmasq", "isc-dhcp-client"), harness.OVS, harness.Users, harness.OwnProc, harness.Overlay)
 		lab := harness.Up(GinkgoTB(), cloud(openvswitch()))
 		for i, tenant := range owners {
 			dhcp, vm := lab.Node("qdhcp-"+tenant), lab.Node("vm1-"+tenant)
