@@ -117,7 +117,7 @@ var _ = Describe("a packet", func() {
 		client := lab.Node("client")
 		load := lab.Node("first").Nft
 		if strings.HasPrefix(rules, "*") {
-			load = lab.Node("first").Iptables
+			load = func(text string) error { return lab.Node("first").Iptables(text) }
 		}
 		Expect(load(rules)).To(Succeed())
 		counted := func() string {
