@@ -229,7 +229,11 @@ func TestErrorsAreNoVerdicts(t *testing.T) {
 		"there is no port 0":               func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), probes.TCP(0)) },
 		"a payload of 3 bytes":             func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), icmp.Size(3)) },
 		"takes 1500 bytes at once, and the packet has 84: say a larger Size": func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), icmp.Fragmented()) },
-		"TCP sends what fits": func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), web.Fragmented()) },
+		"destination options are of IPv6": func() (probes.Result, error) {
+			return probes.Ask(t.Context(), a, lab.Node("b"), dns.Extended(probes.DestinationOptions))
+		},
+		"it is HopByHop or Dest": func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), dns.Extended(128)) },
+		"TCP sends what fits":    func() (probes.Result, error) { return probes.Ask(t.Context(), a, lab.Node("b"), web.Fragmented()) },
 		"Fragmented() and Send": func() (probes.Result, error) {
 			return probes.Ask(t.Context(), a, lab.Node("b"), dns.Fragmented().Send("x").Await("y"))
 		},

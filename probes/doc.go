@@ -99,6 +99,8 @@
 //
 //	Expect(client).To(probes.Reach(server, probes.UDP(53).Size(4000).Fragmented()))
 //
+// Extended sends one with extension headers of IPv6, which a rule may take for the protocol.
+//
 // # What is said
 //
 // A TCP or UDP probe without words is answered by a connection, a signature or any datagram.

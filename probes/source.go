@@ -26,7 +26,8 @@ type source struct {
 	dscp   option
 	uid    option
 
-	fragmented bool // see Fragmented
+	fragmented bool      // see Fragmented
+	extended   Extension // see Extended
 }
 
 // option is a number that was chosen, or not.
@@ -111,6 +112,9 @@ func (s source) String() string {
 	if s.fragmented {
 		words = append(words, "in fragments")
 	}
+	if s.extended != 0 {
+		words = append(words, "with "+s.extended.String())
+	}
 	return strings.Join(words, ", ")
 }
 
@@ -119,6 +123,8 @@ func (s source) check(ports bool) error {
 	switch {
 	case s.port != 0 && !ports:
 		return fmt.Errorf("FromPort(%d): only TCP and UDP have ports", s.port)
+	case s.extended&^(HopByHop|DestinationOptions) != 0:
+		return fmt.Errorf("Extended(%#x): it is HopByHop or DestinationOptions", uint8(s.extended))
 	case s.ttl.is && (s.ttl.n < 1 || s.ttl.n > 255):
 		return fmt.Errorf("TTL(%d): it is between 1 and 255", s.ttl.n)
 	case s.dscp.is && (s.dscp.n < 0 || s.dscp.n > 63):
@@ -183,8 +189,12 @@ func addrsOf(live []liveAddr) string {
 	return strings.Join(all, ", ")
 }
 
-// speaks says whether the probe can be sent to an address: from one of the same family.
+// speaks says whether the probe can be sent to an address: from one of the same family, and of IPv6 with
+// its headers.
 func (p Probe) speaks(to netip.Addr) bool {
+	if p.source.extended != 0 && to.Is4() {
+		return false
+	}
 	return !p.source.addr.IsValid() || p.source.addr.Is6() == to.Is6()
 }
 
@@ -207,6 +217,9 @@ func addressesFor(ctx context.Context, from *harness.Node, to Target, p Probe) (
 // among are those of a target's addresses that a node can ask with the probe.
 func (p Probe) among(from *harness.Node, name string, addrs []netip.Addr) ([]netip.Addr, error) {
 	addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !p.speaks(a) })
+	if len(addrs) == 0 && p.source.extended != 0 {
+		return nil, fmt.Errorf("%s and %s have %w: %s are of IPv6", from, name, errNoFamily, p.source.extended)
+	}
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("%s and %s have %w: the probe is sent from %s", from, name, errNoFamily, p.source.addr)
 	}
@@ -233,7 +246,7 @@ func (p Probe) at(pair pair) (Probe, bool) {
 func (s source) fixed() (t rules.Trait) {
 	for trait, is := range map[rules.Trait]bool{
 		rules.SourcePort: s.port != 0, rules.TTL: s.ttl.is, rules.TOS: s.dscp.is, rules.User: s.uid.is,
-		rules.Fragments: s.fragmented,
+		rules.Fragments: s.fragmented, rules.Headers: s.extended != 0,
 	} {
 		if is {
 			t |= trait

@@ -57,6 +57,11 @@ func (s source) set(fd int, v6 bool) error {
 			return fmt.Errorf("DSCP(%d): %w", s.dscp.n, err)
 		}
 	}
+	if s.extended != 0 && v6 {
+		if err := s.extended.set(fd); err != nil {
+			return err
+		}
+	}
 	if s.fragmented {
 		discover, dont := unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT
 		if v6 {
