@@ -18,12 +18,15 @@ var (
 	allNodes  = netip.MustParseAddr("ff02::1")               // RFC 4291
 )
 
-// groupPairs are those of the links that the asker and the target are both on. They do not
-// decide.
+// groupPairs are those of the links that the asker and the target are both on, and those that
+// routers pass on. They do not decide.
 func groupPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 	node := nodeOf(to)
 	if node == nil || node.Lab() != from.Lab() || node == from || from.Attached() {
 		return nil, nil
+	}
+	if pairs, err = routedPairs(from, to); err != nil {
+		return nil, err
 	}
 	links := map[string][]string{} // the asker's devices, by the target's on the same link
 	add := func(device string, addr netip.Addr) {
@@ -51,8 +54,8 @@ func groupPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 			}
 		}
 	}
-	if len(pairs) == 0 {
-		return nil, nil
+	if len(links) == 0 {
+		return pairs, nil
 	}
 	joined, err := joinedBy(from, node)
 	for _, g := range joined {

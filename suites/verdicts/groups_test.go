@@ -126,6 +126,27 @@ var _ = Describe("all on a link may be asked at once", func() {
 		notIsolated(ctx, s.node("pc"), s.node("peer"), icmp, "ff02::1")
 	})
 
+	It("by who is not on it as well, where a router passes broadcasts on", func(ctx SpecContext) {
+		s := ruled(drop(`ip daddr 10.0.9.1 drop comment "closed"; ip6 daddr fd00:9::/64 drop comment "closed"`))
+		pc, peer := s.node("pc"), s.node("site")
+		heard := wildcard(peer, "udp4", 7)
+		Expect(pc).To(probes.BeIsolatedFrom(peer, echo).By("closed").WithContext(ctx), "a router keeps broadcasts to itself")
+
+		for _, of := range []string{"all", "lan", "wan"} {
+			Expect(s.node("fw").SetSysctl("net.ipv4.conf."+of+".bc_forwarding", "1")).To(Succeed())
+		}
+		how := sending{to: netip.MustParseAddrPort("10.0.9.255:7"), device: "lan", before: broadcast}
+		how.send(pc)
+		Eventually(heard.heard).WithTimeout(5*time.Second).ShouldNot(BeEmpty(), "the judge")
+		notIsolated(ctx, pc, peer, echo, "10.0.9.255")
+		notIsolated(ctx, pc, peer.On("wan"), echo, "10.0.9.255")
+
+		Expect(s.node("fw").Nft(`add rule inet filter forward fib daddr type broadcast drop comment "not to all"`)).To(Succeed())
+		was := len(heard.heard())
+		Expect(pc).To(probes.BeIsolatedFrom(peer, echo).By("closed").WithContext(ctx))
+		Expect(heard.heard()).To(HaveLen(was))
+	})
+
 	It("and where none of it is let in, it holds, before the bound", func(ctx SpecContext) {
 		for _, rules := range []string{`drop comment "closed"`, closed + `meta pkttype { broadcast, multicast } drop`} {
 			s := neighbours(input(rules))
