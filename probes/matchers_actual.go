@@ -77,7 +77,9 @@ func concerns(r Result, target Target, probes []Probe) error {
 }
 
 func targetName(t Target) string {
-	if t == nil {
+	node, isNode := t.(*harness.Node)
+	at, isEnd := t.(harness.Endpoint)
+	if t == nil || isNode && node == nil || isEnd && at.Node == nil {
 		return "nobody"
 	}
 	return t.String()

@@ -66,6 +66,8 @@ func TestMistakesInMatchersAreSentences(t *testing.T) {
 		"MustMatter: the matcher is nil: pass what BeIsolatedFrom":                 probes.MustMatter((*probes.IsolationMatcher)(nil)),
 		"MustMatter: the matcher is nil: pass what BeIsolatedFrom, BeUnansweredBy": probes.MustMatter((*probes.RefusalMatcher)(nil)),
 		"MustMatter: the matcher is nil: ":                                         probes.MustMatter((*probes.IsolationMatcher)(nil)).At("fw").By("a").Sampled(2),
+		"BeIsolatedFrom: the target is a nil node":                                 probes.BeIsolatedFrom((*harness.Node)(nil), web),
+		"BeRefusedBy: the target is the zero Endpoint":                             probes.BeRefusedBy(harness.Endpoint{}, web),
 		"Reach: the context is nil: ":                                              probes.Reach(server).WithContext(no),
 		"BeIsolatedFrom: the context is nil: ":                                     probes.BeIsolatedFrom(server).WithContext(no),
 		"BeUnansweredBy: the context is nil: ":                                     probes.BeUnansweredBy(server, web).WithContext(no),
@@ -85,6 +87,7 @@ func TestMistakesInMatchersAreSentences(t *testing.T) {
 		if holds || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q: %v, %v", want, holds, err)
 		}
+		_, _ = matcher.FailureMessage(client), matcher.NegatedFailureMessage(client) // as a matcher of several asks
 	}
 }
 

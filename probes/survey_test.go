@@ -271,11 +271,13 @@ func TestSurveyOfNoCommonFamily(t *testing.T) {
 		g.Expect(matrix).To(probes.MatchMatrix(want))
 		g.Expect(matrix.Results("four", "six")).To(gomega.BeEmpty())
 	}
-	only := probes.Grid{From: []*harness.Node{lab.Node("four")}, To: []probes.Target{lab.Node("six")}}
-	matrix, err := only.Survey(t.Context())
-	g.Expect(err).NotTo(gomega.HaveOccurred())
-	g.Expect(matrix.Cell("four", "six")).To(gomega.Equal("n/a"))
-	g.Expect(matrix).NotTo(probes.MatchMatrix("six\nfour ok"))
+	for _, watch := range []bool{false, true} {
+		only := probes.Grid{From: []*harness.Node{lab.Node("four")}, To: []probes.Target{lab.Node("six")}, Watch: watch}
+		matrix, err := only.Survey(t.Context())
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(matrix.Cell("four", "six")).To(gomega.Equal("n/a"))
+		g.Expect(matrix).NotTo(probes.MatchMatrix("six\nfour ok"))
+	}
 }
 
 func TestSurveyEndsWithItsContext(t *testing.T) {

@@ -55,6 +55,9 @@ func replaceRules(node *harness.Node, text string) error {
 // only one of them has is noted. Interfaces are the same if they are called alike.
 func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error) {
 	var d Difference
+	if before == nil || after == nil {
+		return d, fmt.Errorf("compare: %w", errNoLab)
+	}
 	for _, a := range before.Nodes() {
 		if nodeOf(after, a.Name()) == nil {
 			d.Notes = append(d.Notes, fmt.Sprintf("node %s, which is not there after", a.Name()))

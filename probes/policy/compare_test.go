@@ -84,6 +84,14 @@ func TestCompareSaysWhatItCannot(t *testing.T) {
 			t.Errorf("the error is %v, and not %s", err, c.says)
 		}
 	}
+	for _, err := range []error{
+		onlyError(policy.Cover(t.Context(), nil, "fw")), onlyError(policy.CompareRules(t.Context(), nil, "fw", "", "")),
+		onlyError(policy.Compare(t.Context(), nil, lab)), onlyError(policy.Compare(t.Context(), lab, nil)),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "the lab is nil") {
+			t.Errorf("a nil lab: %v", err)
+		}
+	}
 	if _, err := policy.CompareRules(t.Context(), lab, "wf", "", ""); err == nil || !strings.Contains(err.Error(), "no such node") {
 		t.Errorf("the error is %v", err)
 	}
@@ -96,3 +104,5 @@ func TestCompareSaysWhatItCannot(t *testing.T) {
 		t.Error("a string behaves like a lab")
 	}
 }
+
+func onlyError[T any](_ T, err error) error { return err }

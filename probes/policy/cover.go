@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -25,7 +26,10 @@ import (
 // The error is that of harness.Lab.Twin where there is none, that the lab has no such node, that a socket could
 // not be opened, or the context's.
 func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
-	r := Report{Lab: lab.Name(), Node: node}
+	r := Report{Node: node}
+	if lab != nil {
+		r.Lab = lab.Name()
+	}
 	err := withTwin(lab, node, func(twin *harness.Node) error {
 		c, err := openCover(twin)
 		if err != nil {
@@ -45,8 +49,13 @@ func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
 	return r, nil
 }
 
+var errNoLab = errors.New("the lab is nil: pass what harness.Up returns")
+
 // withTwin calls f with the node of a twin.
 func withTwin(lab *harness.Lab, name string, f func(*harness.Node) error) error {
+	if lab == nil {
+		return errNoLab
+	}
 	if nodeOf(lab, name) == nil {
 		return fmt.Errorf("lab %s has no such node", lab.Name())
 	}

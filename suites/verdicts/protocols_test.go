@@ -1,10 +1,12 @@
 package verdicts_test
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
@@ -56,6 +58,28 @@ var _ = Describe("a bare check asks with other protocols", func() {
 		request := make([]byte, 20)
 		request[0], request[2], request[3] = 13, 0xf2, 0xff
 		Expect(rawly(s, unix.IPPROTO_ICMP, request)).To(BeTrue(), "the judge")
+	})
+
+	It("and does not take for refused what a raw socket reads, or the kernel", func(ctx SpecContext) {
+		s := ruled(drop(`ip daddr 10.0.9.1 ip protocol 78 drop comment "closed"`))
+		pc, site := s.node("pc"), s.node("site")
+		Expect(site.AddAddr("wan", netip.MustParsePrefix("10.0.9.77/24"))).To(Succeed())
+		const igmp = 2
+		for protocol, to := range map[uint8]probes.Target{77: site4, igmp: site4, 78: site} {
+			var in int
+			if protocol != igmp { // which each kernel speaks
+				in = rawSocket(site, int(protocol))
+			}
+			p := probes.Protocol(protocol).Within(silence)
+			Expect(holds(probes.BeIsolatedFrom(to, p).Because(evidence.NoListener, evidence.Drop).WithContext(ctx), pc)).To(BeFalse(), "%s", p)
+			Expect(holds(probes.BeIsolatedFrom(to, p).WithContext(ctx), pc)).To(BeFalse(), "%s", p)
+			if protocol != igmp {
+				_, _, err := unix.Recvfrom(in, make([]byte, 2048), unix.MSG_DONTWAIT)
+				Expect(err).NotTo(HaveOccurred(), "the judge")
+			}
+		}
+		Expect(pc).To(probes.BeIsolatedFrom(site4, probes.Protocol(78)).By("closed").WithContext(ctx))
+		Expect(holds(probes.BeIsolatedFrom(site4, probes.Protocol(79).Within(silence)).Because(evidence.NoListener).WithContext(ctx), pc)).To(BeTrue(), "nobody has it")
 	})
 
 	It("and holds where all are closed, or one is meant to be open", func(ctx SpecContext) {

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
@@ -23,8 +24,7 @@ func nobodyListens(p spot, c *evidence.Cause) bool {
 		return false
 	}
 	if p.Flow.Protocol == wire.Other {
-		c.Detail = "nobody there speaks the protocol"
-		return true
+		return p.unspoken(c)
 	}
 	at, elsewhere := p.listeners()
 	port := p.port()
@@ -36,6 +36,20 @@ func nobodyListens(p spot, c *evidence.Cause) bool {
 		c.Detail += fmt.Sprintf(", to which port %d was translated", p.Flow.Port)
 	}
 	return len(at) == 0
+}
+
+// unspoken says what became of another protocol's packet, which its kernel alone can tell: a raw
+// socket takes it and says nothing, or the kernel itself (IGMP, a tunnel), and of refusals it
+// sends a few.
+func (p spot) unspoken(c *evidence.Cause) bool {
+	refused := slices.ContainsFunc(p.Timeline, func(s evidence.Sighting) bool {
+		return s.Role == evidence.Refusal && s.Node == p.state.Name
+	})
+	if c.Detail = "nobody there speaks the protocol"; !refused && p.Heard.Refuser != p.state.Name {
+		c.Kind = evidence.Unknown
+		c.Detail = "it came in, and was not refused there: a raw socket may have read it, or its kernel speaks the protocol"
+	}
+	return true
 }
 
 // listeners are the sockets at the packet's port: those that take it, and others.
