@@ -57,8 +57,16 @@ type classes struct {
 	unsaid set
 }
 
-// classify finds them; or it says why it cannot.
+// classify finds them; or it says why it cannot. It is asked again when the kernel has shown more.
 func (m *measuring) classify(h *half) (c classes, why string) {
+	if h.found != nil && h.foundWrong == len(h.wrong) {
+		return *h.found, ""
+	}
+	defer func() {
+		if why == "" {
+			h.found, h.foundWrong = &c, len(h.wrong)
+		}
+	}()
 	ends, d, root := m.diagramOf(h)
 	if d == nil {
 		return c, "it is too much to be told in words"
@@ -100,8 +108,12 @@ func (m *measuring) diagramOf(h *half) ([]terminal, *diagram, *fork) {
 		boxes, ends = append(boxes, s.box), append(ends, i)
 	}
 	var all []terminal
-	known := map[string]int{}
+	known, seen := map[string]int{}, map[string]int{}
 	leaf := func(ends []int) int {
+		key := keyOf(0, ends)
+		if at, is := seen[key]; is {
+			return at
+		}
 		t := m.terminalOf(h, ends)
 		text := fmt.Sprint(t.ends, t.may, m.textOf(&t))
 		at, is := known[text]
@@ -109,6 +121,7 @@ func (m *measuring) diagramOf(h *half) ([]terminal, *diagram, *fork) {
 			at = len(all)
 			known[text], all = at, append(all, t)
 		}
+		seen[key] = at
 		return at
 	}
 	d, root := newDiagram(h.hull, boxes, ends, mostForks, leaf)

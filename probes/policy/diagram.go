@@ -187,12 +187,17 @@ func (s *sweep) emit(last number) {
 // share is the fork with such edges: those that lead to one end are one.
 func (d *diagram) share(depth int, edges []edge) *fork {
 	var joined []edge
+	at := map[*fork]int{}
 	for _, e := range edges {
-		if at := slices.IndexFunc(joined, func(o edge) bool { return o.to == e.to }); at >= 0 {
-			joined[at].over = joined[at].over.or(e.over)
+		if i, is := at[e.to]; is {
+			joined[i].over = append(joined[i].over, e.over...)
 			continue
 		}
-		joined = append(joined, e)
+		at[e.to] = len(joined)
+		joined = append(joined, edge{slices.Clone(e.over), e.to})
+	}
+	for i := range joined {
+		joined[i].over = joined[i].over.tidy()
 	}
 	if len(joined) == 1 && slices.Equal(joined[0].over, d.hull[asked[depth]]) {
 		return joined[0].to
