@@ -75,6 +75,16 @@ func TestMatchPolicyThatDoesNot(t *testing.T) {
 If it is meant to, the lines that are observed belong into the test; else look at the rules that they name.`; differing != want {
 		t.Errorf("it says\n%s\n%s", m.FailureMessage(nil), want)
 	}
+	unknown := measured()
+	unknown.Flows[0].Classes[1] = policy.Class{
+		Ending: policy.Unknown, Text: "not known: by the rules dropped by x, by the kernel accepted by y", Why: "tcp a > b was accepted by y", Parts: []policy.Part{{Text: "tcp 22"}},
+	}
+	if ok, err := m.Match(unknown); ok || err != nil {
+		t.Errorf("what is not known matches: %v", err)
+	}
+	if text := m.FailureMessage(nil); !strings.Contains(text, "    observed: tcp 22: not known: by the rules dropped by x, by the kernel accepted by y\n      since: tcp a > b was accepted by y\n") {
+		t.Errorf("of what is not known it says\n%s", text)
+	}
 	p := measured()
 	p.Notes = []string{"rules of family bridge"}
 	for name, c := range map[string]struct {

@@ -25,8 +25,11 @@ func (f *flowText) compare(lines []told) (differing []string) {
 			continue
 		}
 		differing = append(differing, fmt.Sprintf("    observed: %s", line.text))
-		if line.part != nil && len(line.part.Witness) > 0 {
+		switch {
+		case line.part != nil && len(line.part.Witness) > 0:
 			differing = append(differing, fmt.Sprintf("      so was: %s", packetsText(line.part.Witness)))
+		case line.why != "":
+			differing = append(differing, fmt.Sprintf("      since: %s", line.why))
 		}
 	}
 	return differing

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,10 +131,11 @@ func (f *Flow) body() string {
 	return b.String()
 }
 
-// told is a line of the text, and a part of which it is.
+// told is a line of the text, and a part of which it is; why is what else is known of that.
 type told struct {
 	text string
 	part *Part
+	why  string
 }
 
 // lines are the flow's, in the order of their words and numbers, and what is left last: of what both families have alike, one.
@@ -143,7 +145,10 @@ func (f *Flow) lines() (all []told) {
 		c := &f.Classes[i]
 		for j := range c.Parts {
 			p := &c.Parts[j]
-			line := told{p.line(c), p}
+			line := told{p.line(c), p, cmp.Or(p.Untried, c.Why)}
+			if c.Ending == Unknown {
+				line.why = c.Why
+			}
 			to := &all
 			if c.Rest {
 				to = &rests
@@ -160,7 +165,7 @@ func (f *Flow) lines() (all []told) {
 // line is a part of a class in the text.
 func (p *Part) line(c *Class) string {
 	text := p.Text + ": " + c.Text
-	if len(p.Witness) == 0 {
+	if len(p.Witness) == 0 && c.Ending != Unknown {
 		text += " (not tried)"
 	}
 	return text
