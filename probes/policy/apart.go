@@ -121,12 +121,12 @@ func (d *detour) differs(p *point) bool {
 	return d.drops != with.drops || !slices.Equal(d.acts, with.acts)
 }
 
-// apart looks for packets that the goal's rule decides, and that meet another verdict without it: at most so many. It shows each
+// apart looks for packets that the goal's rule decides, and that meet another verdict without it: at most so many, among so many. It shows each
 // packet that it looks at; all says that it saw one of each kind.
-func (s *search) apart(most int, see func(b *box, p point, d *detour, differs bool)) (all bool) {
+func (s *search) apart(most, tries int, see func(b *box, p point, d *detour, differs bool)) (all bool) {
 	all = true
 	for len(s.open) > 0 {
-		if s.tried++; s.tried > mostTries {
+		if s.tried++; s.tried > tries {
 			return false
 		}
 		top := len(s.open) - 1

@@ -32,6 +32,11 @@ const (
 type box [fields]set
 
 func (b *box) and(o *box) (both box, some bool) {
+	for f := range b { // most have nothing in common, which is cheap to see
+		if x, y := b[f], o[f]; len(x) == 1 && len(y) == 1 && (x[0].last.compare(y[0].first) < 0 || y[0].last.compare(x[0].first) < 0) {
+			return both, false
+		}
+	}
 	for f := range b {
 		both[f] = b[f].and(o[f])
 		if both[f].isEmpty() {

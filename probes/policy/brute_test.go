@@ -80,7 +80,7 @@ func spaceAddr(v6 bool, side int, host string) netip.Addr {
 }
 
 // sendAll sends frames to a node, from a port of another one.
-func sendAll(t *testing.T, from *harness.Node, port string, to *harness.Node, v6 bool, packets [][]byte) {
+func sendAll(t testing.TB, from *harness.Node, port string, to *harness.Node, v6 bool, packets [][]byte) {
 	t.Helper()
 	var mac net.HardwareAddr
 	err := to.Do(func() error {

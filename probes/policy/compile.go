@@ -47,7 +47,7 @@ func (c *compiler) unknown(what string) {
 }
 
 func (c *compiler) decide(v verdict, to *chain) {
-	c.line.arms = append(c.line.arms, arm{boxes: c.boxes, verdict: v, to: to})
+	c.line.arms = append(c.line.arms, armOf(c.boxes, v, to))
 	c.ended = true
 }
 

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"slices"
+
+	"github.com/nstest/nstest/harness/inspect"
 )
 
 // mostCourses bounds how many packets the model follows for one rule that has changed.
@@ -50,7 +52,10 @@ func (c *comparison) explore(side int, w *world, g goal) {
 	hook := g.base.of.Hook
 	here, there := w.hooked(hook), other.hooked(hook)
 	s := w.newSearch(g, w.reachOf(g.base.of), c.sides[side].rand)
-	seen := map[string]int{}
+	back := func(b box) box { return w.back(b, other) }
+	if w.isNumbered(other) {
+		back = func(b box) box { return b }
+	}
 	for n := 0; len(s.open) > 0; n++ {
 		if n > mostCourses {
 			c.tooMuch(g)
@@ -71,16 +76,12 @@ func (c *comparison) explore(side int, w *world, g goal) {
 		if !ok {
 			continue
 		}
-		own, its := courseOf(&p, here), courseOf(&q, there)
+		own, its := courseTo(&p, here, g), courseOf(&q, there)
 		key := fmt.Sprintf("%d %v %s | %s", side, w.v6, own.key(), its.key())
-		if seen[key]++; seen[key] > mostAlike {
-			continue
-		}
-		if own.isOther(&its) {
+		if own.reached && own.isOther(&its) {
 			c.propose(side, s, &b, p, key)
 		}
-		s.divide(b, &own, nil)
-		s.divide(b, &its, func(b box) box { return w.back(b, other) })
+		c.divide(s, b, &own, &its, back)
 	}
 }
 
@@ -201,21 +202,64 @@ func (w *world) back(b box, other *world) box {
 	return b
 }
 
-// divide puts back what may go another way than a packet whose course is known.
-func (s *search) divide(b box, c *course, own func(box) box) {
-	if own == nil {
-		own = func(b box) box { return b }
-	}
-	for _, h := range c.matched {
-		cut := own(*h.box)
-		s.open = append(s.open, b.without(&cut, &s.domain)...)
-	}
-	for _, a := range c.passed {
-		for i := range a.boxes {
-			cut := own(a.boxes[i])
-			if both, some := b.and(&cut); some {
-				s.open = append(s.open, both)
+// isNumbered says whether two nodes' interfaces have the same indices.
+func (w *world) isNumbered(other *world) bool {
+	return slices.EqualFunc(w.links, other.links, func(a, b inspect.Link) bool { return a.Index == b.Index && a.Name == b.Name })
+}
+
+// divide puts back of a box what may go another way than a packet whose courses are known, and meet two verdicts by what its own is to
+// come to. What ends before it comes there, or as it does, is of no interest; nor is what another rule would take
+// in both: who says that is explored by itself.
+func (c *comparison) divide(s *search, b box, own, its *course, back func(box) box) {
+	for i, of := range []*course{own, its} {
+		for _, h := range of.matched {
+			if h.arm.verdict == goesOn && h.line.acts == "" {
+				continue
 			}
+			cut := *h.box
+			if i == 1 {
+				cut = back(cut)
+			}
+			s.open = append(s.open, b.without(&cut, &s.domain)...)
+			rest, some := b.and(&cut)
+			if !some {
+				return
+			}
+			b = rest
 		}
 	}
+	before := map[*inspect.Rule]bool{} // that end a packet's course before it comes there
+	for i, a := range own.passed {
+		if ends := a.verdict.ends(); ends && (!own.reached || i < own.before) {
+			before[own.passedBy[i].rule] = true
+		} else {
+			s.meeting(b, a.boxes)
+		}
+	}
+	for i, a := range its.passed {
+		l := its.passedBy[i]
+		if before[c.changed.other[l.rule]] || own.isAlike(its, l, a) {
+			continue
+		}
+		for j := range a.boxes {
+			s.meeting(b, []box{back(a.boxes[j])})
+		}
+	}
+}
+
+// meeting puts back what of a box is in others.
+func (s *search) meeting(b box, others []box) {
+	for i := range others {
+		if both, some := b.and(&others[i]); some {
+			s.open = append(s.open, both)
+		}
+	}
+}
+
+// isAlike says whether a rule that the other course passed would end it as this one ended.
+func (c *course) isAlike(its *course, l *line, a *arm) bool {
+	if !c.reached || !a.verdict.ends() || l.acts != "" || len(c.acts) > 0 || len(its.acts) > 0 {
+		return false
+	}
+	return c.drops == (a.verdict == drops) && (c.drops || its.bases == 1)
 }

@@ -143,10 +143,12 @@ type changed struct {
 	// bases are base chains whose policy or place is not the other's.
 	bases [2]map[*inspect.Chain]bool
 	pairs map[[2]*inspect.Chain]bool
+	// other is the same rule of the other ruleset.
+	other map[*inspect.Rule]*inspect.Rule
 }
 
 func compareSets(before, after *inspect.Ruleset) *changed {
-	c := &changed{keys: [2]*keys{keysOf(before), keysOf(after)}, pairs: map[[2]*inspect.Chain]bool{}}
+	c := &changed{keys: [2]*keys{keysOf(before), keysOf(after)}, pairs: map[[2]*inspect.Chain]bool{}, other: map[*inspect.Rule]*inspect.Rule{}}
 	for i := range c.lines {
 		c.lines[i], c.bases[i] = map[*inspect.Rule]bool{}, map[*inspect.Chain]bool{}
 		c.keys[i].shared = map[string]bool{}
@@ -207,6 +209,7 @@ func (c *changed) chains(a, b *inspect.Chain) {
 	kept := [2]map[*inspect.Rule]bool{{}, {}}
 	for _, pair := range same {
 		kept[0][pair[0]], kept[1][pair[1]] = true, true
+		c.other[pair[0]], c.other[pair[1]] = pair[1], pair[0]
 		to, others := targets(pair[0]), targets(pair[1])
 		for i := range min(len(to), len(others)) {
 			c.chains(to[i], others[i])

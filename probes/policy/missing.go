@@ -53,35 +53,49 @@ func (c *cover) trials(most int) (all []*trial) {
 		if e.rule.Fate != Decided || e.of == nil || e.rule.Without != nil {
 			continue
 		}
-		ways := slices.Concat(e.over, e.searches)
-		apart, touches := 0, map[*entry]bool{}
-		for _, s := range ways {
-			from := s.newSearch(s.goal, s.reachOf(s.goal.base.of), s.rand)
-			from.apart(most, func(b *box, p point, d *detour, differs bool) {
-				if !differs {
-					return
-				}
-				rows := c.rowsFor(s, b, p)
-				for _, packets := range rows[:min(len(rows), most)] {
-					apart++
-					all = append(all, &trial{entry: e, packets: packets, touches: c.touched(d)})
-				}
-			})
-			if most == 1 && apart > 0 {
-				break
-			}
+		if most == 1 || e.rule.Why == notSeen {
+			all = append(all, c.trialsOf(e, most)...)
 		}
-		if most > 1 {
-			continue
-		}
+	}
+	return all
+}
+
+// trialsOf looks at some packets first, which is enough where a rule matters; then whether there is any that matters, then for it.
+func (c *cover) trialsOf(e *entry, most int) []*trial {
+	ways := slices.Concat(e.over, e.searches)
+	if most == 1 {
 		e.rule.Why = notSeen
-		if apart > 0 {
-			continue
+		if found := c.apart(e, ways, most, 1); len(found) > 0 {
+			return found
 		}
-		if why := c.unlike(e, ways, touches); why != "" {
-			e.rule.Why = why
-		} else {
-			all = append(all, &trial{entry: e, packets: e.rule.Witness, touches: touches, alike: true})
+		touches := map[*entry]bool{}
+		if e.rule.Why = c.unlike(e, ways, touches); e.rule.Why == "" {
+			e.rule.Why = notSeen
+			return []*trial{{entry: e, packets: e.rule.Witness, touches: touches, alike: true}}
+		}
+	}
+	found := c.apart(e, ways, most, mostTries)
+	if len(found) > 0 {
+		e.rule.Why = notSeen
+	}
+	return found
+}
+
+// apart are packets of a rule that meet another verdict without it, as far as is known.
+func (c *cover) apart(e *entry, ways []*search, most, tries int) (all []*trial) {
+	for _, s := range ways {
+		from := s.newSearch(s.goal, s.reachOf(s.goal.base.of), s.rand)
+		from.apart(most, tries, func(b *box, p point, d *detour, differs bool) {
+			if !differs {
+				return
+			}
+			rows := c.rowsFor(s, b, p)
+			for _, packets := range rows[:min(len(rows), most)] {
+				all = append(all, &trial{entry: e, packets: packets, touches: c.touched(d)})
+			}
+		})
+		if most == 1 && len(all) > 0 {
+			break
 		}
 	}
 	return all
@@ -100,7 +114,7 @@ func (c *cover) unlike(e *entry, ways []*search, touched map[*entry]bool) (why s
 		if len(ever.open) > 0 && !s.goal.line.exact() {
 			return "whether packets meet another verdict without it is not known: " + s.goal.line.whatLacks()
 		}
-		all := ever.apart(1, func(_ *box, p point, d *detour, differs bool) {
+		all := ever.apart(1, mostTries, func(_ *box, p point, d *detour, differs bool) {
 			maps.Copy(touched, c.touched(d))
 			if differs {
 				why = fmt.Sprintf("without it another verdict would meet %s, which this lab does not send", s.packetOf(p))

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"slices"
 
 	"github.com/nstest/nstest/harness/inspect"
@@ -53,9 +54,11 @@ func (l *line) exact() bool { return len(l.unknown) == 0 }
 
 // arm are packets that a rule gives one verdict.
 type arm struct {
-	boxes   []box
-	verdict verdict
-	to      *chain
+	boxes []box
+	// lowest and highest are destination ports, beyond which it has none: most rules are told by them not to have a packet.
+	lowest, highest uint64
+	verdict         verdict
+	to              *chain
 }
 
 // verdict is what a rule does with a packet, for the rules after it.
@@ -83,12 +86,29 @@ func (l *line) arm(p *point) *arm {
 }
 
 func (a *arm) has(p *point) *box {
+	if port := p[fieldDport].lo; port < a.lowest || port > a.highest {
+		return nil
+	}
 	for i := range a.boxes {
 		if a.boxes[i].has(p) {
 			return &a.boxes[i]
 		}
 	}
 	return nil
+}
+
+// armOf is one, with what is quickly seen of it.
+func armOf(boxes []box, v verdict, to *chain) arm {
+	a := arm{boxes: boxes, verdict: v, to: to, lowest: math.MaxUint64}
+	for i := range boxes {
+		ports := boxes[i][fieldDport]
+		if len(ports) == 0 {
+			a.lowest, a.highest = 0, math.MaxUint64
+			break
+		}
+		a.lowest, a.highest = min(a.lowest, ports[0].first.lo), max(a.highest, ports[len(ports)-1].last.lo)
+	}
+	return a
 }
 
 // line is a rule of the chain; nil where it has none, and for no rule.

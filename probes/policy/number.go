@@ -209,6 +209,9 @@ func (s set) has(n number) bool {
 	if s == nil {
 		return true
 	}
+	if len(s) == 1 {
+		return s[0].first.compare(n) <= 0 && n.compare(s[0].last) <= 0
+	}
 	i, _ := slices.BinarySearchFunc(s, n, func(x span, n number) int { return x.last.compare(n) })
 	return i < len(s) && s[i].first.compare(n) <= 0
 }

@@ -8,14 +8,24 @@ type course struct {
 	by      *line  // that ended it, or nil
 	base    *chain // whose policy ended it
 	matched []hit
-	// passed are arms that did not match: had one, it might have gone otherwise.
-	passed []*arm
+	// passed are arms that did not match: had one, it might have gone otherwise; passedBy are their rules.
+	passed   []*arm
+	passedBy []*line
+	// to is what it was to come to, reached that it did, before how many it had passed by then.
+	to      goal
+	reached bool
+	before  int
+	bases   int // of the hook
 	// acts are rules that matched and do more than to let through, drop or lead.
 	acts []*line
 }
 
 // courseOf follows a packet through the base chains of a hook, in their order.
-func courseOf(p *point, bases []*chain) (c course) {
+func courseOf(p *point, bases []*chain) (c course) { return courseTo(p, bases, goal{}) }
+
+// courseTo does, and notes whether it comes to a goal.
+func courseTo(p *point, bases []*chain, g goal) (c course) {
+	c.to, c.bases = g, len(bases)
 	for _, base := range bases {
 		if c.through(p, base); c.drops {
 			break
@@ -33,6 +43,9 @@ func (c *course) through(p *point, base *chain) {
 			continue
 		}
 		c.matched = append(c.matched, hit{l, box, a})
+		if l == c.to.line {
+			c.reaches()
+		}
 		if l.acts != "" {
 			c.acts = append(c.acts, l)
 		}
@@ -42,7 +55,16 @@ func (c *course) through(p *point, base *chain) {
 		}
 		deep.follow(a)
 	}
+	if c.to.line == nil && base == c.to.base {
+		c.reaches()
+	}
 	c.by, c.base, c.drops = nil, base, base.of.Drops
+}
+
+func (c *course) reaches() {
+	if !c.reached {
+		c.reached, c.before = true, len(c.passed)
+	}
 }
 
 // meet is the arm of a rule that has a packet, if it is known to.
@@ -55,7 +77,9 @@ func (c *course) meet(l *line, p *point) (*arm, *box) {
 			}
 			return a, box
 		}
-		c.passed = append(c.passed, a)
+		if a.verdict != goesOn || l.acts != "" {
+			c.passed, c.passedBy = append(c.passed, a), append(c.passedBy, l)
+		}
 	}
 	return nil, nil
 }

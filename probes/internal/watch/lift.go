@@ -86,7 +86,7 @@ func chainOf(r *evidence.Rule) *nftables.Chain {
 // DeleteRules takes rules away from a node, each known by its handle.
 func DeleteRules(node *harness.Node, all ...*inspect.Rule) error {
 	return node.Nftables(func(conn *nftables.Conn) error {
-		const atOnce = 500 // which a socket takes
+		const atOnce = 100 // of which a socket takes the answers
 		for some := range slices.Chunk(all, atOnce) {
 			for _, r := range some {
 				table := &nftables.Table{Family: families[r.Chain.Table.Family], Name: r.Chain.Table.Name}
