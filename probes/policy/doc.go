@@ -87,4 +87,8 @@
 // it an answer to what left (translated, where NAT was), a second packet, an ICMP error, an invalid packet; packets for all at a link, or
 // with another TTL; and one that ends before its upper header does. Nothing is sent
 // in bursts, as a user but the tests' own, as a fragment, or through a tunnel.
+//
+// It is thousands of packets in a second. A kernel has one socket a processor for what it sends by ICMP in
+// all namespaces, and beside such a run about one echo reply in ten thousand is lost in other labs: the
+// kernel of who was asked counts it (Icmp OutErrors in /proc/net/snmp).
 package policy
