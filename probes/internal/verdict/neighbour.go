@@ -51,9 +51,9 @@ func nobodyAnswers(p spot, c *evidence.Cause) bool {
 	}
 	if kind := p.link().Kind; slices.Contains(overlays, kind) {
 		c.Detail += fmt.Sprintf("; %s is a %s: what carries it may have been lost below", c.Interface, kind)
-		at := slices.IndexFunc(p.peers(), func(peer peer) bool { return peer.Node == owner })
-		if at >= 0 {
-			c.Carrier = p.carrierTo(p.link(), p.peers()[at])
+		peers := p.peers()
+		if at := slices.IndexFunc(peers, func(peer peer) bool { return peer.Node == owner }); at >= 0 {
+			c.Carrier = p.carrierTo(p.link(), peers[at])
 		}
 	}
 	return true

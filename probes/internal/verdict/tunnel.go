@@ -6,6 +6,7 @@ import (
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
+	"golang.org/x/sys/unix"
 )
 
 var tunnel = row{
@@ -14,14 +15,17 @@ var tunnel = row{
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		onLink: func(p spot, c *evidence.Cause) bool {
 			own := p.in()
-			if _, is := tunnelNumbers[own.Kind]; !is {
+			if _, is := tunnels[own.Kind]; !is {
 				return false
 			}
 			c.Interface = own.Name
-			if mismatched(own, p.receivers(), c) {
+			others := p.receivers()
+			if mismatched(own, others, c) {
 				return true
 			}
-			c.Carrier = p.carrierToOneOf(own, p.receivers())
+			if len(others) == 1 {
+				c.Carrier = p.carrierTo(own, others[0])
+			}
 			c.Detail = fmt.Sprintf("%s is a tunnel (%s): what carries it was lost below, or not taken at the other end", own.Name, own.Kind)
 			return true
 		},
@@ -37,12 +41,18 @@ var tunnel = row{
 	unliftable: "what carries a tunnel is lost by no policy that was seen",
 }
 
-// tunnelNumbers are the kinds of tunnel whose ends are read, with what their number is called.
-var tunnelNumbers = map[string]string{"vxlan": "VNI", "geneve": "VNI", "gre": "key", "ip6gre": "key", "ipip": "number", "sit": "number"}
+// tunnels are the kinds of tunnel whose ends are read.
+var tunnels = map[string]struct {
+	number  string // what their number is called
+	carrier uint8  // the protocol of the packets that carry theirs
+}{
+	"vxlan": {"VNI", unix.IPPROTO_UDP}, "geneve": {"VNI", unix.IPPROTO_UDP}, "gre": {"key", unix.IPPROTO_GRE},
+	"ip6gre": {"key", unix.IPPROTO_GRE}, "ipip": {"number", unix.IPPROTO_IPIP}, "sit": {"number", unix.IPPROTO_IPV6},
+}
 
 // mismatched says whether the other ends of a tunnel do not fit its own, and in what.
 func mismatched(own inspect.Link, others []peer, c *evidence.Cause) bool {
-	number, is := tunnelNumbers[own.Kind]
+	kind, is := tunnels[own.Kind]
 	if !is || len(others) == 0 {
 		return false
 	}
@@ -55,7 +65,7 @@ func mismatched(own inspect.Link, others []peer, c *evidence.Cause) bool {
 		case own.Kind != other.link.Kind:
 			c.Detail = fmt.Sprintf("%s is of kind %s, and this one %s", where, other.link.Kind, own.Kind)
 		case a.ID != b.ID:
-			c.Detail = fmt.Sprintf("%s has %s %d, and this one %d", where, number, b.ID, a.ID)
+			c.Detail = fmt.Sprintf("%s has %s %d, and this one %d", where, kind.number, b.ID, a.ID)
 		case differ(a.Remote, b.Local):
 			c.Detail = fmt.Sprintf("%s is at %s, and this one leads to %s", where, b.Local, a.Remote)
 		case differ(a.Local, b.Remote):
