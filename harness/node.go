@@ -227,7 +227,7 @@ func (n *Node) load(rules topo.Ruleset) error {
 	case "ipset":
 		return n.loadIpset(rules.Text)
 	}
-	return n.loadIptables(rules.Loader + "-restore")(rules.Text)
+	return n.loadIptables(rules.Loader, rules.Text)
 }
 
 // close ends the node's threads and closes its descriptors.

@@ -25,9 +25,7 @@ import (
 // are dormant) till all is loaded, and then begin together. What it flushes or deletes is
 // gone before that, and to a table that there was each part is added as it comes: only
 // then may a part be left when the rest is refused, and the error says so.
-func (n *Node) Nft(text string) error {
-	return n.did(n.loadNft(text), func(n *Node) error { return n.loadNft(text) })
-}
+func (n *Node) Nft(text string) error { return n.adds("nft", text) }
 
 // Iptables loads iptables-save text into the node's namespace, as
 // iptables-restore --noflush does. A text that is too large for one transaction of an
@@ -35,26 +33,22 @@ func (n *Node) Nft(text string) error {
 // The program is the machine's own, or that of a topo.Backend; without it the error is
 // errors.ErrUnsupported.
 func (n *Node) Iptables(text string, backend ...topo.Backend) error {
-	return n.restore("iptables", text, backend)
+	return n.adds(topo.LoaderOf("iptables", backend...), text)
 }
 
 // Ip6tables is Iptables for IPv6.
 func (n *Node) Ip6tables(text string, backend ...topo.Backend) error {
-	return n.restore("ip6tables", text, backend)
+	return n.adds(topo.LoaderOf("ip6tables", backend...), text)
 }
 
 // Ipset loads sets into the node's namespace, as ipset restore -exist does, which rules of
 // iptables ask. Without the program ipset the error is errors.ErrUnsupported.
-func (n *Node) Ipset(text string) error {
-	return n.did(n.loadIpset(text), func(n *Node) error { return n.loadIpset(text) })
-}
+func (n *Node) Ipset(text string) error { return n.adds("ipset", text) }
 
-func (n *Node) restore(program, text string, backend []topo.Backend) error {
-	for _, b := range backend {
-		program += string(b)
-	}
-	program += "-restore"
-	return n.did(n.loadIptables(program)(text), func(n *Node) error { return n.loadIptables(program)(text) })
+// adds loads a text, which the node's twins have from then on.
+func (n *Node) adds(loader, text string) error {
+	rules := topo.Ruleset{Loader: loader, Text: text}
+	return n.did(n.load(rules), func(n *Node) error { return n.load(rules) })
 }
 
 // Nftables hands f a connection of google/nftables in the node's namespace, and
@@ -119,19 +113,18 @@ func (n *Node) loadIpset(text string) error {
 	return at(err, "load ipset text")
 }
 
-func (n *Node) loadIptables(name string) func(string) error {
-	return func(text string) error {
-		path, err := tool(name, "iptables")
-		if err != nil {
-			return at(err, "load %s text", strings.TrimSuffix(name, "-restore"))
-		}
-		run := func(text string) error { return n.runIptables(name, path, text) }
-		err = run(text)
-		if errors.Is(err, unix.EMSGSIZE) {
-			err = iptablesInParts(text, run)
-		}
-		return at(err, "load %s text", strings.TrimSuffix(name, "-restore"))
+func (n *Node) loadIptables(loader, text string) error {
+	name := loader + "-restore"
+	path, err := tool(name, "iptables")
+	if err != nil {
+		return at(err, "load %s text", loader)
 	}
+	run := func(text string) error { return n.runIptables(name, path, text) }
+	err = run(text)
+	if errors.Is(err, unix.EMSGSIZE) {
+		err = iptablesInParts(text, run)
+	}
+	return at(err, "load %s text", loader)
 }
 
 // runIptables has iptables-restore load text, each table as one transaction. The error is

@@ -24,12 +24,12 @@ func (n *Node) Nft(text string) *Node { return n.loads("nft", text) }
 // Iptables adds IPv4 rules, as iptables-restore reads them: the machine's own, or with a
 // Backend that one's.
 func (n *Node) Iptables(text string, backend ...Backend) *Node {
-	return n.loads("iptables"+of(backend), text)
+	return n.loads(LoaderOf("iptables", backend...), text)
 }
 
 // Ip6tables adds IPv6 rules, as ip6tables-restore reads them; a Backend as of Iptables.
 func (n *Node) Ip6tables(text string, backend ...Backend) *Node {
-	return n.loads("ip6tables"+of(backend), text)
+	return n.loads(LoaderOf("ip6tables", backend...), text)
 }
 
 // Ipset adds sets, as ipset restore reads them, which rules of an iptables text that is
@@ -41,10 +41,10 @@ func (n *Node) loads(loader, text string) *Node {
 	return n
 }
 
-// of is the last one's; "" of none.
-func of(backend []Backend) string {
+// LoaderOf is the Loader of a Ruleset: iptables or ip6tables, with the last of the backends, if any.
+func LoaderOf(program string, backend ...Backend) string {
 	if len(backend) == 0 {
-		return ""
+		return program
 	}
-	return string(backend[len(backend)-1])
+	return program + string(backend[len(backend)-1])
 }
