@@ -220,11 +220,3 @@ func reached(ctx context.Context, from *harness.Node, check *probes.IsolationMat
 	Expect(ok).To(BeFalse())
 	Expect(err).To(MatchError(ContainSubstring("web was reached")))
 }
-
-// sh runs a script in a node, and returns what it says.
-func sh(node *harness.Node, script string) string {
-	GinkgoHelper()
-	out, err := node.Command("sh", "-euc", script).CombinedOutput()
-	Expect(err).NotTo(HaveOccurred(), "%s", out)
-	return string(out)
-}

@@ -21,11 +21,7 @@ func lxcHost() *harness.Node {
 	network := topo.New("lxc")
 	network.Router("host")
 	host := harness.Up(GinkgoTB(), network).Node("host")
-	for _, name := range []string{"lxc", "busybox-static"} {
-		root, err := harness.PackageRoot(name)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(host.Layer(root)).To(Succeed())
-	}
+	installed(host, "lxc", "busybox-static")
 	sh(host, `mount -t cgroup2 none /sys/fs/cgroup; mkdir -p /run/lxc`)
 	DeferCleanup(func() { sh(host, `rmdir /sys/fs/cgroup/lxc.pivot 2>/dev/null || :`) }) // which LXC leaves
 	return host

@@ -51,3 +51,21 @@ func connects(from *harness.Node, to netip.Addr, port uint16, within time.Durati
 	}
 	return conn.Close() == nil
 }
+
+// sh runs a script in a node, and returns what it says.
+func sh(node *harness.Node, script string) string {
+	GinkgoHelper()
+	out, err := node.Command("sh", "-euc", script).CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), "%s", out)
+	return string(out)
+}
+
+// installed has packages' files in a node.
+func installed(node *harness.Node, packages ...string) {
+	GinkgoHelper()
+	for _, name := range packages {
+		root, err := harness.PackageRoot(name)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(node.Layer(root)).To(Succeed())
+	}
+}

@@ -1,7 +1,6 @@
 package neutron_test
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/nstest/nstest/harness"
@@ -109,6 +108,7 @@ var _ = Describe("two tenants with the same addresses on one machine", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(hears(vm.Addr(), vm, other, 5000, patience)).To(BeTrue())
 		ok, err := probes.BeIsolatedFrom(other, probes.UDP(53)).WithContext(ctx).Match(vm)
-		Expect(ok).To(BeFalse(), fmt.Sprint(err))
+		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("nobody has port 53: no policy isolates here")))
 	})
 })
