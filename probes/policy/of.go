@@ -56,7 +56,6 @@ type measuring struct {
 type half struct {
 	*world
 	from, to int
-	way      []leg
 	hull     box
 	never    []box // of the hull that there are not
 	shares   []share
@@ -102,11 +101,11 @@ func (m *measuring) split(w *world, from, to int) {
 	if len(boxes) == 0 {
 		return
 	}
-	h := &half{world: w, from: from, to: to, way: w.wayOf(m.zones[from], m.zones[to]), wrong: map[int]*contradiction{}}
+	h := &half{world: w, from: from, to: to, wrong: map[int]*contradiction{}}
 	h.hull, h.never = w.hull(boxes)
 	h.never = slices.Concat(h.never, w.impossible, w.cutShort())
 	var ok bool
-	if h.shares, ok = w.divideAll(h.hull, h.way, m.of); !ok {
+	if h.shares, ok = w.divideAll(h.hull, w.wayOf(m.zones[from], m.zones[to]), m.of); !ok {
 		m.note(h, fmt.Sprintf("more than %d shares of packets", mostShares))
 		return
 	}

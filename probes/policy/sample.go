@@ -216,7 +216,7 @@ func (m *measuring) judge(t *sample) {
 		return
 	}
 	did := m.outcomeOf(h)
-	if slices.Contains(m.expected(t.half, t.point), did) {
+	if slices.Contains(t.half.expected(t.point), did) {
 		if t.shown = t.half.shares[t.share].box.has(&t.point); !t.shown {
 			t.why = "connection tracking takes no such packet for " + stateWords[t.state]
 		}
@@ -225,13 +225,13 @@ func (m *measuring) judge(t *sample) {
 	for _, state := range statesInOrder {
 		other := t.point
 		other[fieldState] = small(state)
-		if t.half.effects.Tracks && state != t.point[fieldState].lo && slices.Contains(m.expected(t.half, other), did) {
+		if t.half.effects.Tracks && state != t.point[fieldState].lo && slices.Contains(t.half.expected(other), did) {
 			t.why = "connection tracking takes no such packet for " + stateWords[t.state]
 			return
 		}
 	}
 	t.half.wrong[t.share] = &contradiction{
-		text: fmt.Sprintf("not known: by the rules %s, by the kernel %s", m.said(m.expected(t.half, t.point)), did),
+		text: fmt.Sprintf("not known: by the rules %s, by the kernel %s", m.said(t.half.expected(t.point)), did),
 		why:  fmt.Sprintf("%s was %s", packetsText(t.sent), did),
 	}
 }
@@ -239,15 +239,12 @@ func (m *measuring) judge(t *sample) {
 // contradiction is that the kernel did otherwise with a packet than the model says.
 type contradiction struct{ text, why string }
 
-// expected are the outcomes that the model has for a packet.
-func (m *measuring) expected(h *half, p point) (all []outcome) {
-	var b box
-	for f := range b {
-		b[f] = set{{p[f], p[f]}}
-	}
-	shares, _ := h.divideAll(b, h.way, m.of)
-	for _, s := range shares {
-		all = append(all, s.end)
+// expected are the outcomes that the model has for a packet: those of all shares that it is in.
+func (h *half) expected(p point) (all []outcome) {
+	for i := range h.shares {
+		if s := &h.shares[i]; s.box.has(&p) {
+			all = append(all, s.end)
+		}
 	}
 	return all
 }
