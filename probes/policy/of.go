@@ -29,7 +29,7 @@ func Of(ctx context.Context, lab *harness.Lab, node string, options ...Option) (
 			return err
 		}
 		defer c.kernel.close()
-		m := &measuring{cover: c, policy: &p, of: map[any]*entry{}}
+		m := &measuring{cover: c, policy: &p}
 		if m.zones, err = zonesOf(node, c.state.Links, options); err != nil {
 			return err
 		}
@@ -48,7 +48,6 @@ type measuring struct {
 	*cover
 	policy *Policy
 	zones  []zone
-	of     map[any]*entry
 	halves []*half
 }
 
@@ -67,16 +66,6 @@ type half struct {
 }
 
 func (m *measuring) run(ctx context.Context) error {
-	for _, e := range m.entries {
-		if m.of[e.chain] = e; e.of != nil {
-			m.of[e.of] = e
-		}
-	}
-	for _, e := range m.entries {
-		if e.of == nil {
-			m.of[e.chain] = e
-		}
-	}
 	for from := range m.zones {
 		for to := range m.zones {
 			for _, w := range m.worlds {
@@ -105,7 +94,7 @@ func (m *measuring) split(w *world, from, to int) {
 	h.hull, h.never = w.hull(boxes)
 	h.never = slices.Concat(h.never, w.impossible, w.cutShort())
 	var ok bool
-	if h.shares, ok = w.divideAll(h.hull, w.wayOf(m.zones[from], m.zones[to]), m.of); !ok {
+	if h.shares, ok = w.divideAll(h.hull, w.wayOf(m.zones[from], m.zones[to]), m.byPlace); !ok {
 		m.note(h, fmt.Sprintf("more than %d shares of packets", mostShares))
 		return
 	}

@@ -56,19 +56,17 @@ const mostShares = 1 << 12
 type walking struct {
 	*world
 	hull   box
-	of     map[any]*entry // by *inspect.Rule, and of policies by *inspect.Chain
+	of     map[place]*entry
 	todo   []trail
 	shares []share
-	most   int
 }
 
 // divideAll follows a box of packets to their ends; false where that is too much.
-func (w *world) divideAll(b box, way []leg, of map[any]*entry) ([]share, bool) {
-	walk := &walking{world: w, hull: b, of: of, most: mostShares}
-	start := trail{box: b, way: way}
-	walk.enter(start)
+func (w *world) divideAll(b box, way []leg, of map[place]*entry) ([]share, bool) {
+	walk := &walking{world: w, hull: b, of: of}
+	walk.enter(trail{box: b, way: way})
 	for len(walk.todo) > 0 {
-		if len(walk.shares)+len(walk.todo) > walk.most {
+		if len(walk.shares)+len(walk.todo) > mostShares {
 			return walk.shares, false
 		}
 		top := len(walk.todo) - 1
@@ -143,18 +141,18 @@ func (t trail) begin(base *chain) trail {
 
 // step takes packets to the next rule that some of them match, or to their chain's end.
 func (w *walking) step(t trail) {
-	base := t.base
-	t.deep = slices.Clone(t.deep)
 	for l := t.deep.next(); l != nil; l = t.deep.next() {
 		if w.pass(t, l) {
 			return
 		}
 	}
-	if base.of.Drops {
-		w.dropped(t, w.of[base.of])
+	base := t.base.of
+	by := w.of[placeOf(base, nil)]
+	if base.Drops {
+		w.dropped(t, by)
 		return
 	}
-	t.end.let(base.of, w.of[base.of], 0)
+	t.end.let(base, by, 0)
 	w.next(t)
 }
 
@@ -218,7 +216,7 @@ func (t trail) with(b box, l *line, may bool) trail {
 func (w *walking) follow(t trail, b box, l *line, a *arm, may bool) {
 	t = t.with(b, l, may)
 	base := t.base
-	by := w.of[l.rule]
+	by := w.of[placeOf(l.in.of, l.rule)]
 	switch {
 	case a.verdict == drops:
 		w.dropped(t, by)
@@ -248,7 +246,7 @@ func (t *trail) seen(h *box) (back box, some, sure bool) {
 		switch o := t.over[f]; {
 		case o.unknown:
 			back[f], sure = nil, false
-		case o.is && !o.value.isIn(back[f]):
+		case o.is && !back[f].has(o.value):
 			return back, false, false
 		case o.is:
 			back[f] = nil
@@ -261,8 +259,6 @@ func (t *trail) seen(h *box) (back box, some, sure bool) {
 	}
 	return back, true, sure
 }
-
-func (n number) isIn(s set) bool { return s.has(n) }
 
 // less are small numbers, each by so much less.
 func (s set) less(by uint64) set {
