@@ -86,39 +86,27 @@ func (t target) which() int {
 	return 0
 }
 
-// everywhere are the hooks of NAT.
-var everywhere = []string{"prerouting", "input", "output", "postrouting"}
-
-// translator is a rule that translates, and to what.
-type translator struct {
-	line *line
-	to   target
-}
-
-// translators are the rules to which base chains of NAT lead, at some hooks.
-func (w *world) translators(hooks ...string) (all []translator) {
-	for _, hook := range hooks {
-		for _, base := range w.hooked(hook) {
-			if base.of.Type != "nat" {
-				continue
-			}
-			for _, c := range append(chainsOf(base), base) {
-				for _, l := range c.lines {
-					if to, is := targetOf(l.rule); is {
-						all = append(all, translator{l, to})
-					}
-				}
+// translating are the hooks at which base chains of NAT lead to rules that translate.
+func (m *model) translating() map[string]bool {
+	hooks := map[string]bool{}
+	for _, base := range m.chains {
+		if base.of.Type != "nat" {
+			continue
+		}
+		for _, c := range append(chainsOf(base), base) {
+			if slices.ContainsFunc(c.lines, func(l *line) bool { _, is := targetOf(l.rule); return is }) {
+				hooks[base.of.Hook] = true
 			}
 		}
 	}
-	return all
+	return hooks
 }
 
 // translate takes packets past a base chain of NAT: it is asked about those alone that open a connection, and not again
 // about what the node sends to itself.
 func (w *walking) translate(t trail, base *chain) {
 	again := t.way[0].hook == "prerouting" && t.box[fieldIn].has(small(lo))
-	if len(w.translators(base.of.Hook)) == 0 || again {
+	if !w.nat[base.of.Hook] || again {
 		w.next(t)
 		return
 	}
@@ -192,7 +180,7 @@ func (w *walking) rerouted(t trail, to target) []trail {
 
 // connections are packets that belong to one: while the kernel has not translated them as that was, it is not known to whom they go.
 func (w *walking) connections(t trail) (connected trail, some bool) {
-	if t.way[0].hook != "prerouting" || t.box[fieldIn].has(small(lo)) || len(w.translators(everywhere...)) == 0 {
+	if t.way[0].hook != "prerouting" || t.box[fieldIn].has(small(lo)) || len(w.nat) == 0 {
 		return t, false
 	}
 	connected, some = t.ofState(stateEstablished, stateRelated)

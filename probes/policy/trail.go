@@ -57,13 +57,14 @@ type walking struct {
 	*world
 	hull   box
 	of     map[place]*entry
+	nat    map[string]bool // the hooks at which a rule translates
 	todo   []trail
 	shares []share
 }
 
 // divideAll follows a box of packets to their ends; false where that is too much.
 func (w *world) divideAll(b box, way []leg, of map[place]*entry) ([]share, bool) {
-	walk := &walking{world: w, hull: b, of: of}
+	walk := &walking{world: w, hull: b, of: of, nat: w.translating()}
 	walk.enter(trail{box: b, way: way})
 	for len(walk.todo) > 0 {
 		if len(walk.shares)+len(walk.todo) > mostShares {
@@ -117,7 +118,7 @@ func (w *walking) next(t trail) {
 	}
 	const last = 100 // NF_IP_PRI_NAT_SRC: behind it, it is not known from whom packets of a connection are
 	base := t.bases[0]
-	if ends := base.of.Hook == "postrouting" || base.of.Hook == "input"; ends && base.of.Priority > last && len(w.translators(everywhere...)) > 0 {
+	if ends := base.of.Hook == "postrouting" || base.of.Hook == "input"; ends && base.of.Priority > last && len(w.nat) > 0 {
 		t.over[fieldSrc], t.over[fieldSport] = override{unknown: true}, override{unknown: true}
 	}
 	w.into(t, base)
