@@ -7,11 +7,8 @@ import (
 	"strings"
 )
 
-// mostParts bounds into how many parts the packets of a class are told, and how often a flow's packets part on the way there.
-const (
-	mostParts = 1 << 11
-	mostForks = 1 << 16
-)
+// mostParts bounds into how many parts the packets of a class are told.
+const mostParts = 1 << 11
 
 // tell puts what was measured into flows.
 func (m *measuring) tell() {
@@ -103,28 +100,22 @@ func (m *measuring) missing(h *half) (all []*sample) {
 // diagramOf tells the packets of a half apart by what becomes of them.
 func (m *measuring) diagramOf(h *half) ([]terminal, *diagram, *fork) {
 	var boxes []box
-	var ends []int
-	for i, s := range h.shares {
-		boxes, ends = append(boxes, s.box), append(ends, i)
+	for _, s := range h.shares {
+		boxes = append(boxes, s.box)
 	}
 	var all []terminal
-	known, seen := map[string]int{}, map[string]int{}
-	leaf := func(ends []int) int {
-		key := keyOf(0, ends)
-		if at, is := seen[key]; is {
-			return at
-		}
-		t := m.terminalOf(h, ends)
+	known := map[string]int{}
+	leaf := func(shares []int) int {
+		t := m.terminalOf(h, shares)
 		text := fmt.Sprint(t.ends, t.may, m.textOf(&t))
 		at, is := known[text]
 		if !is {
 			at = len(all)
 			known[text], all = at, append(all, t)
 		}
-		seen[key] = at
 		return at
 	}
-	d, root := newDiagram(h.hull, boxes, ends, mostForks, leaf)
+	d, root := newDiagram(h.hull, boxes, leaf)
 	return all, d, root
 }
 

@@ -15,13 +15,11 @@ var asked = []field{
 type diagram struct {
 	hull   box
 	boxes  []box
-	ends   []int // of each box
 	made   map[string]*fork
 	shared map[string]*fork
-	leaf   func(ends []int) int
+	leaf   func(boxes []int) int
 	leaves map[int]*fork
 	count  int
-	most   int
 }
 
 // fork is where packets part by a field, or what they all are.
@@ -37,16 +35,19 @@ type edge struct {
 	to   *fork
 }
 
-// newDiagram is that of boxes of a hull, each of which has an end; leaf is what packets are that have some ends. It is nil
-// where that takes more forks than most.
-func newDiagram(hull box, boxes []box, ends []int, most int, leaf func(ends []int) int) (*diagram, *fork) {
-	d := &diagram{hull: hull, boxes: boxes, ends: ends, made: map[string]*fork{}, shared: map[string]*fork{}, leaf: leaf, leaves: map[int]*fork{}, most: most}
+// mostForks bounds how often the packets of a diagram part.
+const mostForks = 1 << 16
+
+// newDiagram is that of boxes of a hull; leaf is what packets are that are in some of them. It is nil where that takes
+// too many forks.
+func newDiagram(hull box, boxes []box, leaf func(boxes []int) int) (*diagram, *fork) {
+	d := &diagram{hull: hull, boxes: boxes, made: map[string]*fork{}, shared: map[string]*fork{}, leaf: leaf, leaves: map[int]*fork{}}
 	all := make([]int, len(boxes))
 	for i := range all {
 		all[i] = i
 	}
 	root := d.fork(all, 0)
-	if d.count > d.most {
+	if d.count > mostForks {
 		return nil, nil
 	}
 	return d, root
@@ -57,19 +58,14 @@ func (d *diagram) fork(boxes []int, depth int) *fork {
 	for depth < len(asked) && !slices.ContainsFunc(boxes, func(i int) bool { return d.cuts(i, asked[depth]) }) {
 		depth++
 	}
-	if depth == len(asked) {
-		ends := make([]int, len(boxes))
-		for i, b := range boxes {
-			ends[i] = d.ends[b]
-		}
-		slices.Sort(ends)
-		return d.end(d.leaf(slices.Compact(ends)))
-	}
 	key := keyOf(depth, boxes)
-	if made := d.made[key]; made != nil {
+	switch made := d.made[key]; {
+	case made != nil:
 		return made
-	}
-	if d.count > d.most {
+	case depth == len(asked):
+		d.made[key] = d.end(d.leaf(boxes))
+		return d.made[key]
+	case d.count > mostForks:
 		return d.end(-1)
 	}
 	d.count++
@@ -123,10 +119,13 @@ func (d *diagram) parts(boxes []int, f field) []piece {
 		}
 	}
 	slices.SortFunc(events, func(a, b event) int {
-		if c := a.at.compare(b.at); c != 0 || a.ends == b.ends {
+		switch c := a.at.compare(b.at); {
+		case c != 0 || a.ends == b.ends:
 			return c
+		case a.ends:
+			return 1
 		}
-		return map[bool]int{true: 1, false: -1}[a.ends]
+		return -1
 	})
 	s := sweep{in: make([]byte, (len(boxes)+7)/8), found: map[string]int{}, boxes: boxes}
 	for _, e := range events {
