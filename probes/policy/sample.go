@@ -20,7 +20,6 @@ type sample struct {
 	// shown says that the kernel did with it what the model says; why, what stood in the way.
 	shown bool
 	why   string
-	tries int
 }
 
 // tryAll sends packets of each share, of each state in which it has some.
@@ -205,7 +204,6 @@ func (p *plan) meant() point {
 
 // judge compares what the kernel did with a packet with what the model says.
 func (m *measuring) judge(t *sample) {
-	t.tries++
 	h := &t.heard
 	switch {
 	case h.err != nil:

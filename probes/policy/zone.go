@@ -15,7 +15,7 @@ type Option struct{ zone zone }
 // Zone gives addresses a name of their own, as prefixes or single addresses: who is there is told apart from the others
 // behind the same interface. An address belongs to the first zone that has it.
 func Zone(name string, prefixes ...string) Option {
-	z := zone{name: name, text: prefixes}
+	z := zone{name: name}
 	for _, text := range prefixes {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -38,7 +38,6 @@ type zone struct {
 	index    int  // of the interface, 0 for addresses and the node
 	own      bool // the node itself
 	prefixes []netip.Prefix
-	text     []string
 	wrong    string
 }
 
