@@ -213,24 +213,23 @@ func (m *measuring) judge(t *sample) {
 		t.why = m.fateOf(h)
 		return
 	}
-	did := m.outcomeOf(h)
-	if slices.Contains(t.half.expected(t.point), did) {
-		if t.shown = t.half.shares[t.share].box.has(&t.point); !t.shown {
-			t.why = "connection tracking takes no such packet for " + stateWords[t.state]
-		}
-		return
-	}
-	for _, state := range statesInOrder {
+	did, own := m.outcomeOf(h), t.half.expected(t.point)
+	expected := slices.Contains(own, did)
+	inState := func(state uint64) bool {
 		other := t.point
 		other[fieldState] = small(state)
-		if t.half.effects.Tracks && state != t.point[fieldState].lo && slices.Contains(t.half.expected(other), did) {
-			t.why = "connection tracking takes no such packet for " + stateWords[t.state]
-			return
-		}
+		return slices.Contains(t.half.expected(other), did)
 	}
-	t.half.wrong[t.share] = &contradiction{
-		text: fmt.Sprintf("not known: by the rules %s, by the kernel %s", m.said(t.half.expected(t.point)), did),
-		why:  fmt.Sprintf("%s was %s", packetsText(t.sent), did),
+	switch {
+	case expected && t.half.shares[t.share].box.has(&t.point):
+		t.shown = true
+	case expected, t.half.effects.Tracks && slices.ContainsFunc(statesInOrder, inState):
+		t.why = "connection tracking takes no such packet for " + stateWords[t.state]
+	default:
+		t.half.wrong[t.share] = &contradiction{
+			text: fmt.Sprintf("not known: by the rules %s, by the kernel %s", m.said(own), did),
+			why:  fmt.Sprintf("%s was %s", packetsText(t.sent), did),
+		}
 	}
 }
 
