@@ -35,10 +35,10 @@ func (m *measuring) tellHalf(f *Flow, h *half) {
 		switch to := &c.ends[i]; {
 		case len(boxes) == 0:
 		case i == c.rest:
-			class := f.class(m, to, true)
+			class := f.class(to, true)
 			class.Parts = append(class.Parts, m.part(h, t, boxes, h.hull, "all else"))
 		default:
-			class := f.class(m, to, false)
+			class := f.class(to, false)
 			for _, b := range boxes {
 				class.Parts = append(class.Parts, m.part(h, t, []box{b}, b, t.text(&b, to.translates())))
 			}
@@ -72,7 +72,7 @@ func (m *measuring) classify(h *half) (c classes, why string) {
 	for i := range ends {
 		boxes, ok := d.boxesOf(d.only(root, i, map[*fork]*fork{}), h.hull, mostParts)
 		if !ok && i != c.rest {
-			return c, fmt.Sprintf("what is %s: these are more than %d parts", m.textOf(&ends[i]), mostParts)
+			return c, fmt.Sprintf("what is %s: these are more than %d parts", ends[i].text(), mostParts)
 		}
 		c.boxes[i] = slices.DeleteFunc(boxes, func(b box) bool { return len(h.less([]box{b}, h.never)) == 0 })
 	}
@@ -107,7 +107,7 @@ func (m *measuring) diagramOf(h *half) ([]terminal, *diagram, *fork) {
 	known := map[string]int{}
 	leaf := func(shares []int) int {
 		t := m.terminalOf(h, shares)
-		text := fmt.Sprint(t.ends, t.may, m.textOf(&t))
+		text := fmt.Sprint(t.ends, t.may, t.text())
 		at, is := known[text]
 		if !is {
 			at = len(all)
@@ -173,8 +173,8 @@ func (m *measuring) rest(all []terminal) int {
 }
 
 // class is the flow's of an ending, which it may have of the other family already.
-func (f *Flow) class(m *measuring, t *terminal, rest bool) *Class {
-	made := Class{Text: m.textOf(t), Rest: rest}
+func (f *Flow) class(t *terminal, rest bool) *Class {
+	made := Class{Text: t.text(), Rest: rest}
 	at := slices.IndexFunc(f.Classes, func(c Class) bool { return c.Text == made.Text && c.Rest == rest })
 	if at >= 0 {
 		return &f.Classes[at]

@@ -66,15 +66,15 @@ func (o outcome) ending() Ending {
 	return Dropped
 }
 
-// textOf is an ending in words.
-func (m *measuring) textOf(t *terminal) string {
+// text is the ending in words.
+func (t *terminal) text() string {
 	if t.wrong != nil {
 		return t.wrong.text
 	}
-	return m.said(t.ends)
+	return outcomesText(t.ends)
 }
 
-func (m *measuring) said(ends []outcome) string {
+func outcomesText(ends []outcome) string {
 	var words []string
 	for _, o := range ends {
 		if text := o.String(); !slices.Contains(words, text) {

@@ -227,7 +227,7 @@ func (m *measuring) judge(t *sample) {
 		t.why = "connection tracking takes no such packet for " + stateWords[t.state]
 	default:
 		t.half.wrong[t.share] = &contradiction{
-			text: fmt.Sprintf("not known: by the rules %s, by the kernel %s", m.said(own), did),
+			text: fmt.Sprintf("not known: by the rules %s, by the kernel %s", outcomesText(own), did),
 			why:  fmt.Sprintf("%s was %s", packetsText(t.sent), did),
 		}
 	}
