@@ -80,13 +80,9 @@ func (t *teller) states(b *box) string {
 	case t.all(b, fieldState):
 		return "of any state:"
 	}
-	return stateText(b[fieldState])
-}
-
-func stateText(s set) string {
 	var words []string
 	for _, state := range statesInOrder {
-		if s.has(small(state)) {
+		if b[fieldState].has(small(state)) {
 			words = append(words, stateWords[state])
 		}
 	}
@@ -97,14 +93,14 @@ func stateText(s set) string {
 func (t *teller) upper(b *box) string {
 	var words []string
 	if !t.all(b, fieldProto) {
-		words = append(words, listText(b[fieldProto], t.hull[fieldProto], func(x span) string { return spanText(x, func(n number) string { return protocolWord(uint8(n.lo)) }) }))
+		words = append(words, listText(b[fieldProto], t.hull[fieldProto], func(n number) string { return protocolWord(uint8(n.lo)) }))
 	}
 	if ports := t.set(b, fieldDport, t.numbers); ports != "" {
 		words = append(words, ports)
 	}
 	v6 := t.v6
 	types := func(s, of set) string {
-		return listText(s, of, func(x span) string { return spanText(x, func(n number) string { return typeWord(v6, n.lo) }) })
+		return listText(s, of, func(n number) string { return typeWord(v6, n.lo) })
 	}
 	if text := t.set(b, fieldType, types); text != "" {
 		words = append(words, text)
@@ -138,12 +134,12 @@ func (t *teller) length(b *box) string {
 }
 
 // listText are the parts of a set, or those that it leaves out, whichever are fewer.
-func listText(s, of set, say func(span) string) string {
+func listText(s, of set, say func(number) string) string {
 	in, out := runs(s, of), runs(of.without(s), of)
 	list := func(all []span) string {
 		var words []string
 		for _, x := range all {
-			words = append(words, say(x))
+			words = append(words, spanText(x, say))
 		}
 		return strings.Join(words, ", ")
 	}
@@ -175,12 +171,10 @@ func spanText(x span, say func(number) string) string {
 }
 
 func (t *teller) numbers(s, of set) string {
-	return listText(s, of, func(x span) string { return spanText(x, func(n number) string { return fmt.Sprint(n.lo) }) })
+	return listText(s, of, func(n number) string { return fmt.Sprint(n.lo) })
 }
 
-func (t *teller) devices(s, of set) string {
-	return listText(s, of, func(x span) string { return spanText(x, t.name) })
-}
+func (t *teller) devices(s, of set) string { return listText(s, of, t.name) }
 
 // addrs are addresses: as a prefix, where it has no others that there may be, or else from one to another.
 func (t *teller) addrs(s, of set) string {
