@@ -241,8 +241,13 @@ func (w *world) forwarded() (boxes []box) {
 	return boxes
 }
 
+// strangers are the sources of what may come in to the node: also those that count on a link alone.
+func (w *world) strangers() set {
+	return w.domain[fieldSrc].without(w.own.or(w.never(true))).or(linkLocal(w.v6).without(w.own))
+}
+
 func (w *world) delivered() (boxes []box) {
-	strange := w.domain[fieldSrc].without(w.own.or(w.never(true))).or(linkLocal(w.v6).without(w.own))
+	strange := w.strangers()
 	for _, near := range []bool{true, false} {
 		for _, in := range w.inward() {
 			b := box{fieldIn: one(in), fieldOut: one(0), fieldDst: w.here(in), fieldSrc: strange.without(w.to(in))}

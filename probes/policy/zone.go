@@ -70,29 +70,27 @@ func zonesOf(node string, links []inspect.Link, options []Option) (all []zone, e
 
 // among are the addresses of a family that are a zone's and of none before it.
 func among(zones []zone, at int, v6 bool) set {
-	have := func(z zone) set {
-		made := none()
-		for _, p := range z.prefixes {
-			if p.Addr().Is6() == v6 {
-				made = append(made, prefixSet(p)...)
-			}
-		}
-		return made.tidy()
-	}
-	made := have(zones[at])
-	for _, z := range zones[:at] {
-		made = made.without(have(z))
-	}
-	return made
+	return zones[at].addrs(v6).without(named(zones[:at], v6))
 }
 
 // named are the addresses of a family that have a zone of their own.
 func named(zones []zone, v6 bool) set {
 	made := none()
 	for i := range zones {
-		made = made.or(among(zones, i, v6))
+		made = made.or(zones[i].addrs(v6))
 	}
 	return made
+}
+
+// addrs are the addresses of a family that a zone names.
+func (z *zone) addrs(v6 bool) set {
+	made := none()
+	for _, p := range z.prefixes {
+		if p.Addr().Is6() == v6 {
+			made = append(made, prefixSet(p)...)
+		}
+	}
+	return made.tidy()
 }
 
 // side is an interface, and who is behind it.
@@ -105,7 +103,7 @@ type side struct {
 // claims to be somebody, but those that are there and have a zone of their own.
 func (w *world) senders(zones []zone, at int) (sides []side) {
 	z := zones[at]
-	strange := w.domain[fieldSrc].without(w.own.or(w.never(true))).or(linkLocal(w.v6).without(w.own))
+	strange := w.strangers()
 	for _, in := range w.inward() {
 		addrs := none()
 		switch {
