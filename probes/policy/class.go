@@ -25,9 +25,9 @@ func (m *measuring) tell() {
 
 // tellHalf adds the classes of one family to a flow.
 func (m *measuring) tellHalf(f *Flow, h *half) {
-	c, why := m.classify(h)
-	if why != "" {
-		m.note(h, why)
+	c := m.classify(h)
+	if c.why != "" {
+		m.note(h, c.why)
 		return
 	}
 	t := &teller{world: h.world, hull: h.hull, never: h.never, unsaid: c.unsaid}
@@ -52,36 +52,38 @@ type classes struct {
 	boxes  [][]box // of each, those that there are
 	rest   int     // which is told as all else
 	unsaid set
+	why    string // they cannot be told
+	wrong  int    // so many shares were known to be
 }
 
-// classify finds them; or it says why it cannot. It is asked again when the kernel has shown more.
-func (m *measuring) classify(h *half) (c classes, why string) {
-	if h.found != nil && h.foundWrong == len(h.wrong) {
-		return *h.found, ""
+// classify finds them. It is asked again when the kernel has shown more.
+func (m *measuring) classify(h *half) *classes {
+	if h.found == nil || h.found.wrong != len(h.wrong) {
+		h.found = m.classesOf(h)
 	}
-	defer func() {
-		if why == "" {
-			h.found, h.foundWrong = &c, len(h.wrong)
-		}
-	}()
+	return h.found
+}
+
+func (m *measuring) classesOf(h *half) *classes {
 	ends, d, root := m.diagramOf(h)
 	if d == nil {
-		return c, "it is too much to be told in words"
+		return &classes{why: "it is too much to be told in words", wrong: len(h.wrong)}
 	}
-	c = classes{ends, make([][]box, len(ends)), m.rest(ends), unsaid(root, ends)}
+	c := &classes{ends: ends, boxes: make([][]box, len(ends)), rest: m.rest(ends), unsaid: unsaid(root, ends), wrong: len(h.wrong)}
 	for i := range ends {
 		boxes, ok := d.boxesOf(d.only(root, i, map[*fork]*fork{}), h.hull, mostParts)
 		if !ok && i != c.rest {
-			return c, fmt.Sprintf("what is %s: these are more than %d parts", ends[i].text(), mostParts)
+			c.why = fmt.Sprintf("what is %s: these are more than %d parts", ends[i].text(), mostParts)
+			break
 		}
 		c.boxes[i] = slices.DeleteFunc(boxes, func(b box) bool { return len(h.less([]box{b}, h.never)) == 0 })
 	}
-	return c, ""
+	return c
 }
 
 // missing are samples for the parts of which no packet was shown.
 func (m *measuring) missing(h *half) (all []*sample) {
-	c, _ := m.classify(h)
+	c := m.classify(h)
 	for i, boxes := range c.boxes {
 		for _, b := range boxes {
 			if i == c.rest || slices.ContainsFunc(h.samples, func(t *sample) bool { return t.shown && b.has(&t.point) }) {

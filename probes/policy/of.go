@@ -60,9 +60,7 @@ type half struct {
 	shares   []share
 	samples  []*sample
 	wrong    map[int]*contradiction // shares with which the kernel did otherwise
-	// found are its classes as they were with so many shares that are wrong.
-	found      *classes
-	foundWrong int
+	found    *classes
 }
 
 func (m *measuring) run(ctx context.Context) error {
