@@ -24,11 +24,9 @@ type policyMatcher struct {
 // Match is false where a line differs. An error is for an actual that is no Policy, a text that cannot be read, and flows
 // that only one of them has.
 func (m *policyMatcher) Match(actual any) (bool, error) {
-	switch p := actual.(type) {
-	case Policy:
+	m.got, _ = actual.(*Policy)
+	if p, is := actual.(Policy); is {
 		m.got = &p
-	case *Policy:
-		m.got = p
 	}
 	if m.got == nil {
 		return false, fmt.Errorf("MatchPolicy wants a policy.Policy; it got a %T", actual)

@@ -124,5 +124,9 @@ func TestMatchPolicyOfATextThatIsNone(t *testing.T) {
 			t.Errorf("%q: %v: %v", text, ok, err)
 		}
 	}
-	NewWithT(t).Expect(policy.MatchPolicy(measuredText).Match("a text")).Error().To(MatchError("MatchPolicy wants a policy.Policy; it got a string"))
+	m := policy.MatchPolicy(measuredText)
+	for range 2 { // also when it has had a policy before
+		NewWithT(t).Expect(m.Match("a text")).Error().To(MatchError("MatchPolicy wants a policy.Policy; it got a string"))
+		NewWithT(t).Expect(m.Match(measured())).To(BeTrue())
+	}
 }
