@@ -46,6 +46,11 @@ func (b *box) and(o *box) (both box, some bool) {
 	return both, true
 }
 
+func (b *box) meets(o *box) bool {
+	_, some := b.and(o)
+	return some
+}
+
 func (b *box) has(p *point) bool {
 	for f := range b {
 		if b[f] != nil && !b[f].has(p[f]) {

@@ -242,11 +242,6 @@ func (m *measuring) plain(t *sample) int {
 	return n
 }
 
-func (b *box) meets(o *box) bool {
-	_, some := b.and(o)
-	return some
-}
-
 // apart says of parts of which family they are, where the words do not, and the other family has no such.
 func (f *Flow) apart() {
 	families := map[bool]bool{}

@@ -67,7 +67,7 @@ func (m *model) less(boxes, others []box) []box {
 	for i := range others {
 		var rest []box
 		for _, b := range boxes {
-			if _, some := b.and(&others[i]); !some {
+			if !b.meets(&others[i]) {
 				rest = append(rest, b)
 				continue
 			}
