@@ -113,7 +113,7 @@ func (o *OpenVSwitch) Ofctl(command string, args ...string) (string, error) {
 // what was printed.
 func (o *OpenVSwitch) Vsctl(args ...string) (string, error) {
 	args = slices.Clone(args)
-	return o.change(len(args) > 0 && !reads(args[0]), func(o *OpenVSwitch) (string, error) {
+	return o.change(!readsOnly(args), func(o *OpenVSwitch) (string, error) {
 		out, err := o.lab.ovs().run("ovs-vsctl", append([]string{"--timeout=30"}, args...)...)
 		if err == nil {
 			err = o.settled()
@@ -134,6 +134,15 @@ func (o *OpenVSwitch) Appctl(command string, args ...string) (string, error) {
 func reads(command string) bool {
 	return slices.ContainsFunc([]string{"dump", "show", "list", "get", "find", "ping", "probe", "query", "monitor", "iface-to", "port-to", "br-exists", "br-to"},
 		func(prefix string) bool { return strings.HasPrefix(command, prefix) })
+}
+
+// readsOnly says whether arguments of ovs-vsctl are of one command that changes nothing, options before it.
+func readsOnly(args []string) bool {
+	if slices.Contains(args, "--") { // several commands
+		return false
+	}
+	at := slices.IndexFunc(args, func(arg string) bool { return !strings.HasPrefix(arg, "-") })
+	return at < 0 || reads(args[at])
 }
 
 // change does something to the switch, and notes it for a twin.

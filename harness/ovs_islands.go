@@ -6,20 +6,20 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/topo"
 )
 
 // openVSwitches joins the ports of Open vSwitches: of one whose flows do nothing else than a
 // switch does those that are in one VLAN, and of all others, which are of one process, all.
 func (j *joints) openVSwitches() error {
+	const all = -1
 	now := j.lab.now()
 	for i, o := range j.lab.OpenVSwitches() {
-		const all = -1
 		vlans, err := o.keepsVLANs()
 		if err != nil {
 			return err
 		}
-		segment, _ := now.plan.Segment(o.name)
-		for _, ref := range segment.Ports {
+		for _, ref := range o.Ports() {
 			own := joint{ground: now.fabric, device: now.site.outer[spot{ref.Node, ref.Port}]}
 			port := vlans[ref.Outer]
 			if port == nil {
@@ -49,21 +49,14 @@ func (o *OpenVSwitch) keepsVLANs() (map[string]*inspect.BridgeVLANs, error) {
 	if err != nil || strings.TrimSpace(mirrors) != "" {
 		return nil, err
 	}
-	segment, _ := o.lab.now().plan.Segment(o.name)
+	ports := o.Ports()
 	names, err := o.Vsctl("list-ports", o.bridge)
-	if err != nil || len(strings.Fields(names)) != len(segment.Ports) {
+	if err != nil || len(strings.Fields(names)) != len(ports) {
 		return nil, err
 	}
-	ports, err := o.lab.switchOVS(segment)
-	if err != nil {
+	vlans, err := o.lab.ovs().vlans()
+	if err != nil || slices.ContainsFunc(ports, func(ref topo.PortRef) bool { return vlans[ref.Outer] == nil }) {
 		return nil, err
-	}
-	vlans := map[string]*inspect.BridgeVLANs{}
-	for _, port := range ports {
-		if port.Link.VLANs == nil {
-			return nil, nil
-		}
-		vlans[port.Link.Name] = port.Link.VLANs
 	}
 	return vlans, nil
 }

@@ -9,14 +9,10 @@ import (
 	"github.com/nstest/nstest/topo"
 )
 
-// switchOVS reads the ports of an Open vSwitch as its database has them now: the VLANs of each,
-// which count where a flow hands a frame on as a switch does (NORMAL).
+// switchOVS reads the ports of an Open vSwitch: the VLANs of each, which count where a flow hands
+// a frame on as a switch does (NORMAL).
 func (l *Lab) switchOVS(segment *topo.SegmentPlan) (ports []SwitchPort, err error) {
-	text, err := l.ovs().run("ovs-vsctl", "--timeout=30", "--format=json", "--columns=name,tag,trunks,vlan_mode", "list", "port")
-	if err != nil {
-		return nil, err
-	}
-	vlans, err := parsePortVLANs(text)
+	vlans, err := l.ovs().vlans()
 	if err != nil {
 		return nil, err
 	}
@@ -26,6 +22,15 @@ func (l *Lab) switchOVS(segment *topo.SegmentPlan) (ports []SwitchPort, err erro
 		ports = append(ports, port)
 	}
 	return ports, nil
+}
+
+// vlans are those of the ports of all switches, as the database has them now.
+func (o *ovsDaemons) vlans() (map[string]*inspect.BridgeVLANs, error) {
+	text, err := o.run("ovs-vsctl", "--timeout=30", "--format=json", "--columns=name,tag,trunks,vlan_mode", "list", "port")
+	if err != nil {
+		return nil, err
+	}
+	return parsePortVLANs(text)
 }
 
 // parsePortVLANs reads what ovs-vsctl lists of ports. One whose VLANs are not those of a port that
