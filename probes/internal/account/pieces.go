@@ -38,30 +38,53 @@ type placeOf struct {
 
 // pack is fragments of one packet at one place, by their places in a list.
 type pack struct {
+	where placeOf
 	at    []int
 	heads []Header
 }
 
-// packs puts fragments together: a second one with an offset that was seen begins another packet.
-type packs struct {
-	order []placeOf
-	of    map[placeOf][]*pack
+// packsOf puts fragments together: a second one with an offset that was seen begins another packet.
+func packsOf[T any](all []T, piece func(T) (placeOf, Header, bool)) (packs []*pack) {
+	for i, one := range all {
+		where, h, is := piece(one)
+		if !is {
+			continue
+		}
+		at := slices.IndexFunc(packs, func(k *pack) bool {
+			return k.where == where && !slices.ContainsFunc(k.heads, func(o Header) bool { return o.Piece.Offset == h.Piece.Offset })
+		})
+		if at < 0 {
+			at, packs = len(packs), append(packs, &pack{where: where})
+		}
+		packs[at].at, packs[at].heads = append(packs[at].at, i), append(packs[at].heads, h)
+	}
+	return packs
 }
 
-func (p *packs) add(where placeOf, at int, h Header) {
-	if p.of == nil {
-		p.of = map[placeOf][]*pack{}
-	}
-	if p.of[where] == nil {
-		p.order = append(p.order, where)
-	}
-	for _, k := range p.of[where] {
-		if !slices.ContainsFunc(k.heads, func(o Header) bool { return o.Piece.Offset == h.Piece.Offset }) {
-			k.at, k.heads = append(k.at, at), append(k.heads, h)
-			return
+// together is a list with the fragments of each packet as one, where the first of them was: join
+// makes it of them, and says which places of the list it is of; false where it cannot, or nobody can
+// tell which is of which.
+func together[T any](all []T, packs []*pack, join func(*pack) (one T, by []int, ok bool)) (out []T, ok bool) {
+	ones, gone := map[int]T{}, map[int]bool{}
+	for _, k := range packs {
+		one, by, ok := join(k)
+		if !ok || slices.ContainsFunc(by, func(i int) bool { return gone[i] }) {
+			return nil, false
+		}
+		ones[k.at[0]] = one
+		for _, i := range by {
+			gone[i] = i != k.at[0]
 		}
 	}
-	p.of[where] = append(p.of[where], &pack{[]int{at}, []Header{h}})
+	for i, each := range all {
+		if one, is := ones[i]; is {
+			each = one
+		}
+		if !gone[i] {
+			out = append(out, each)
+		}
+	}
+	return out, true
 }
 
 // whole is the header of the packet that the fragments make; false where one is missing.
@@ -84,77 +107,33 @@ func (k *pack) whole() (Header, bool) {
 
 // joinSightings are the sightings with each packet's fragments as one, seen when the first was;
 // false where one is missing anywhere.
-func joinSightings(all []Sighting, role Role) (out []Sighting, whole bool) {
-	var p packs
-	for i, s := range all {
-		if s.Role == role && s.Piece.is() {
-			p.add(placeOf{node: s.Node, index: s.Index, direction: s.Direction, foreign: s.Foreign, group: s.Group}, i, s.Header)
-		}
-	}
-	heads, gone := map[int]Header{}, map[int]bool{}
-	for _, where := range p.order {
-		for _, k := range p.of[where] {
-			h, ok := k.whole()
-			if !ok {
-				return nil, false
-			}
-			heads[k.at[0]] = h
-			for _, i := range k.at[1:] {
-				gone[i] = true
-			}
-		}
-	}
-	for i, s := range all {
-		if gone[i] {
-			continue
-		}
-		if h, is := heads[i]; is {
-			s.Header = h
-		}
-		out = append(out, s)
-	}
-	return out, true
+func joinSightings(all []Sighting, role Role) ([]Sighting, bool) {
+	packs := packsOf(all, func(s Sighting) (placeOf, Header, bool) {
+		return placeOf{node: s.Node, index: s.Index, direction: s.Direction, foreign: s.Foreign, group: s.Group}, s.Header, s.Role == role && s.Piece.is()
+	})
+	return together(all, packs, func(k *pack) (s Sighting, by []int, ok bool) {
+		s = all[k.at[0]]
+		s.Header, ok = k.whole()
+		return s, k.at, ok
+	})
 }
 
 // joinRecords are the records with each packet's fragments as one; false where one has none, or rules
 // did not do the same with all.
-func joinRecords(all []Record, role Role) (out []Record, alike bool) {
-	var p packs
-	for i, r := range all {
-		if r.Role == role && r.Before.Piece.is() {
-			p.add(placeOf{node: r.Node, index: r.In, layer: r.Layer}, i, r.Before)
-		}
+func joinRecords(all []Record, role Role) ([]Record, bool) {
+	packs := packsOf(all, func(r Record) (placeOf, Header, bool) {
+		return placeOf{node: r.Node, index: r.In, layer: r.Layer}, r.Before, r.Role == role && r.Before.Piece.is()
+	})
+	own := slices.Clone(all)
+	for i := range own {
+		own[i].of = []int{i}
 	}
-	joins, gone := map[int]Record{}, map[int]bool{}
-	for _, where := range p.order {
-		for _, k := range p.of[where] {
-			one, by, ok := join(all, k, role, gone)
-			if !ok {
-				return nil, false
-			}
-			joins[k.at[0]] = one
-			for _, i := range by {
-				gone[i] = i != k.at[0]
-			}
-		}
-	}
-	for i, r := range all {
-		if gone[i] {
-			continue
-		}
-		if one, is := joins[i]; is {
-			r = one
-		} else {
-			r.of = []int{i}
-		}
-		out = append(out, r)
-	}
-	return out, true
+	return together(own, packs, func(k *pack) (Record, []int, bool) { return join(all, k, role) })
 }
 
 // join makes one record of a packet's fragments, and of what the kernel put together of them; by
 // are the places of those that it is of.
-func join(all []Record, k *pack, role Role, taken map[int]bool) (one Record, by []int, alike bool) {
+func join(all []Record, k *pack, role Role) (one Record, by []int, alike bool) {
 	head, ok := k.whole()
 	if !ok {
 		return one, nil, false
@@ -180,7 +159,7 @@ func join(all []Record, k *pack, role Role, taken map[int]bool) (one Record, by 
 	at := slices.IndexFunc(all, func(r Record) bool {
 		return r.Gathered && r.Role == role && r.Node == one.Node && r.Layer == one.Layer && r.In == one.In && compatible(r.Before, head)
 	})
-	if at < 0 || taken[at] { // they wait for one another still, or nobody can tell which is of which
+	if at < 0 { // they wait for one another still
 		return one, nil, false
 	}
 	whole := all[at]
