@@ -64,18 +64,14 @@ type crossing struct {
 	verdict.Crossing
 	at    *harness.OpenVSwitch
 	from  string   // the switch's port by which it came
-	mac   string   // the sender's, of one that waits
+	mac   string   // the sender's
 	to    []string // those that it was for
 	words string   // the packet, as ovs-fields(7) has it
 }
 
 // crossing is the trail's packet that was last seen to leave for an Open vSwitch.
 func (w *Watch) crossing(t *Trail, heard Heard) (x crossing, crosses bool) {
-	p := w.pointOf(t.Flow.From)
-	if p == nil || p.node.Attached() {
-		return x, false
-	}
-	ports := portsOf(p.node.Lab(), w.labelsOf(p.node.Lab()))
+	lab, ports := w.switchedAt(t.Flow.From)
 	if len(ports) == 0 {
 		return x, false
 	}
@@ -83,32 +79,45 @@ func (w *Watch) crossing(t *Trail, heard Heard) (x crossing, crosses bool) {
 	if x.Crossing, crosses = o.Crossing(func(end verdict.End) bool { _, is := ports[end]; return is }); !crosses {
 		return x, false
 	}
+	x.enter(lab, ports)
+	packet, from, seen := w.heard.packet(verdict.End{Node: x.Seen.Node, Interface: x.Seen.Interface}, x.Seen.At)
+	if !seen || len(x.to) == 0 || x.MAC == "" || packet.Fragment {
+		return x, false
+	}
+	x.mac = from
+	x.words = x.fields(packet)
+	return x, true
+}
+
+// enter notes the switch that the packet leaves for, and its ports.
+func (x *crossing) enter(lab *harness.Lab, ports map[verdict.End]switchedPort) {
 	own := ports[x.At]
+	x.at, x.from = lab.OVS(own.segment), own.outer
 	for _, end := range x.To {
 		if port := ports[end]; port.segment == own.segment {
 			x.to = append(x.to, port.outer)
 		}
 	}
-	packet, from, seen := w.heard.packet(verdict.End{Node: x.Seen.Node, Interface: x.Seen.Interface}, x.Seen.At)
-	if !seen || len(x.to) == 0 || x.MAC == "" || packet.Fragment {
-		return x, false
-	}
-	x.at, x.from, x.words = p.node.Lab().OVS(own.segment), own.outer, fieldsOf(own.outer, from, x.MAC, x.Tag, packet)
-	return x, true
 }
 
 // switchedPort is a port of an Open vSwitch.
 type switchedPort struct{ segment, outer string }
 
-// portsOf are those of a lab's, by the ends of nodes.
-func portsOf(lab *harness.Lab, labels map[string]string) map[verdict.End]switchedPort {
-	ports := map[verdict.End]switchedPort{}
+// switchedAt are the lab of a node, and the ports of its Open vSwitches by the ends of nodes; there
+// are none where the node is somebody else's.
+func (w *Watch) switchedAt(label string) (*harness.Lab, map[verdict.End]switchedPort) {
+	p := w.pointOf(label)
+	if p == nil || p.node.Attached() {
+		return nil, nil
+	}
+	lab, ports := p.node.Lab(), map[verdict.End]switchedPort{}
+	labels := w.labelsOf(lab)
 	for _, o := range lab.OpenVSwitches() {
 		for _, ref := range o.Ports() {
 			ports[verdict.End{Node: labels[ref.Node], Interface: ref.Port}] = switchedPort{o.Name(), ref.Outer}
 		}
 	}
-	return ports
+	return lab, ports
 }
 
 // packet is what was heard to leave somewhere at a time, with its sender's MAC.
@@ -124,12 +133,18 @@ func (c *Capture) packet(where verdict.End, at time.Time) (packet *wire.Packet, 
 	return nil, "", false
 }
 
-// fieldsOf is a packet that comes in at a port, in the words of ovs-fields(7).
-func fieldsOf(port, from, to string, tag int, p *wire.Packet) string {
-	words := []string{"in_port=" + port, "dl_src=" + from, "dl_dst=" + to}
-	if tag != 0 {
-		words = append(words, fmt.Sprintf("dl_vlan=%d", tag))
+// frame is what comes in for a MAC, in the words of ovs-fields(7): they go on with what it carries.
+func (x crossing) frame(to string) []string {
+	words := []string{"in_port=" + x.from, "dl_src=" + x.mac, "dl_dst=" + to}
+	if x.Tag != 0 {
+		words = append(words, fmt.Sprintf("dl_vlan=%d", x.Tag))
 	}
+	return words
+}
+
+// fields are the packet, in the words of ovs-fields(7).
+func (x crossing) fields(p *wire.Packet) string {
+	words := x.frame(x.MAC)
 	source, destination, kind := "nw_src=", "nw_dst=", "ip"
 	if p.Source.Is6() {
 		source, destination, kind = "ipv6_src=", "ipv6_dst=", "ipv6,ipv6_label=0"
@@ -184,16 +199,13 @@ func (x crossing) counted(t harness.OVSTrace, before []harness.OVSFlow) bool {
 
 // aloneAt says whether no other probe's packets were seen at the switch's nodes since a time.
 func (w *Watch) aloneAt(x crossing, second *Trail, since time.Time) bool {
-	p := w.pointOf(x.At.Node)
-	if p == nil {
-		return false
-	}
-	for end, port := range portsOf(p.node.Lab(), w.labelsOf(p.node.Lab())) {
+	_, ports := w.switchedAt(x.At.Node)
+	for end, port := range ports {
 		if at := w.pointOf(end.Node); port.segment == x.at.Name() && at != nil && !w.alone(at, []*try{{second: second}}, since) {
 			return false
 		}
 	}
-	return true
+	return len(ports) > 0
 }
 
 // deleteFlow takes a flow away; where none was for the packet, it adds one.

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -37,11 +36,7 @@ func (w *Watch) Waits(t *Trail, heard Heard, cause evidence.Cause) (found verdic
 
 // pends is the trail's request that waits to leave for an Open vSwitch.
 func (w *Watch) pends(t *Trail, heard Heard, cause evidence.Cause) (x crossing, is bool) {
-	p := w.pointOf(cause.Node)
-	if p == nil || p.node.Attached() {
-		return x, false
-	}
-	ports := portsOf(p.node.Lab(), w.labelsOf(p.node.Lab()))
+	lab, ports := w.switchedAt(cause.Node)
 	if len(ports) == 0 {
 		return x, false
 	}
@@ -49,44 +44,35 @@ func (w *Watch) pends(t *Trail, heard Heard, cause evidence.Cause) (x crossing, 
 	if x.Crossing, is = o.Waiting(cause, func(end verdict.End) bool { _, at := ports[end]; return at }); !is {
 		return x, false
 	}
-	own := ports[x.At]
-	for _, end := range x.To {
-		if port := ports[end]; port.segment == own.segment {
-			x.to = append(x.to, port.outer)
-		}
-	}
-	packet := x.first()
+	x.enter(lab, ports)
 	x.mac = o.States[cause.Node].LinkNamed(x.At.Interface).MAC
-	x.at, x.from, x.words = p.node.Lab().OVS(own.segment), own.outer, fieldsOf(own.outer, x.mac, x.MAC, x.Tag, packet)
+	x.words = x.fields(x.first())
 	return x, len(x.to) > 0 && x.MAC != "" && x.mac != ""
 }
 
 // first is the first packet of a probe like the one that waits, from a port that nobody is given.
 func (x crossing) first() *wire.Packet {
-	const fresh, hops, echo, echo6 = 49152, 64, 8, 128 // RFC 6335; Linux's TTL; RFC 792, RFC 4443
+	const fresh, hops = 49152, 64 // RFC 6335; Linux's TTL
 	p := &wire.Packet{Source: x.Seen.Source, Destination: x.Seen.Destination, Protocol: x.Seen.Protocol, TTL: hops, SourcePort: fresh, DestinationPort: x.Seen.DestinationPort}
 	switch p.Protocol {
 	case unix.IPPROTO_TCP:
 		p.Flags = wire.SYN
 	case unix.IPPROTO_ICMP:
-		p.ICMP, p.Type = true, echo
+		p.ICMP, p.Type = true, icmpEcho
 	case unix.IPPROTO_ICMPV6:
-		p.ICMP, p.ICMPv6, p.Type = true, true, echo6
+		p.ICMP, p.ICMPv6, p.Type = true, true, icmp6Echo
 	}
 	return p
 }
 
 // question is the question for the MAC of whom a request waits for, in the words of ovs-fields(7).
 func (x crossing) question() string {
-	words := []string{"in_port=" + x.from, "dl_src=" + x.mac}
-	if x.Tag != 0 {
-		words = append(words, fmt.Sprintf("dl_vlan=%d", x.Tag))
-	}
+	_, to, packet := wire.Question{Target: x.Next}.Build()
+	words := x.frame(to.String())
 	if x.Next.Is4() {
-		return strings.Join(append(words, "dl_dst=ff:ff:ff:ff:ff:ff", "arp,arp_op=1", "arp_spa="+x.Seen.Source.String(), "arp_tpa="+x.Next.String(), "arp_sha="+x.mac), ",")
+		return strings.Join(append(words, "arp,arp_op=1", "arp_spa="+x.Seen.Source.String(), "arp_tpa="+x.Next.String(), "arp_sha="+x.mac), ",")
 	}
-	b := x.Next.As16()
-	group := netip.AddrFrom16([16]byte{0xff, 2, 11: 1, 12: 0xff, 13: b[13], 14: b[14], 15: b[15]}) // RFC 4291, 2.7.1
-	return strings.Join(append(words, fmt.Sprintf("dl_dst=33:33:ff:%02x:%02x:%02x", b[13], b[14], b[15]), "icmp6,icmpv6_type=135,icmpv6_code=0,nw_ttl=255",
+	group := netip.AddrFrom16([addrSize6]byte(packet[24:])) // RFC 8200, 3
+	return strings.Join(append(words, "icmp6,icmpv6_type=135,icmpv6_code=0,nw_ttl=255",
 		"ipv6_src="+x.Seen.Source.String(), "ipv6_dst="+group.String(), "nd_target="+x.Next.String(), "nd_sll="+x.mac), ",")
 }
