@@ -125,11 +125,11 @@ func protocolIs(protocol byte) []expr.Any {
 	}
 }
 
-// arpOnly matches ARP in a chain of an interface or a bridge.
-func arpOnly() []expr.Any {
+// etherIs matches what frames of an Ethernet type carry.
+func etherIs(kind uint16) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.ETH_P_ARP >> 8, unix.ETH_P_ARP & 0xff}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, kind)},
 	}
 }
 

@@ -169,7 +169,7 @@ func (t *table) addFamily(b *batch, family byte) {
 			t.addRules(b, family, c.name)
 		}
 		if !c.last && family == familyBridge {
-			t.addRule(b, family, c.name, arpOnly())
+			t.addRule(b, family, c.name, etherIs(unix.ETH_P_ARP))
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (t *table) addIngress(b *batch, devices []string) {
 	for _, device := range devices {
 		t.addChain(b, familyNetdev, ownChain{device, 0, false}, device)
 		t.addRules(b, familyNetdev, device)
-		t.addRule(b, familyNetdev, device, arpOnly())
+		t.addRule(b, familyNetdev, device, etherIs(unix.ETH_P_ARP))
 	}
 }
 

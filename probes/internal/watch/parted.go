@@ -72,22 +72,16 @@ var extensions = []byte{unix.IPPROTO_HOPOPTS, unix.IPPROTO_ROUTING, unix.IPPROTO
 // partedMatches are the conditions of later fragments of IPv4, and of what has an extension header.
 func partedMatches() [][]expr.Any {
 	const flags, next = 6, 6 // offsets in the headers of IPv4 and of IPv6
-	ofProtocol := func(number uint16) []expr.Any {
-		return []expr.Any{
-			&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, number)},
-		}
-	}
 	field := func(offset, size int) expr.Any {
 		return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: uint32(offset), Len: uint32(size)}
 	}
-	all := [][]expr.Any{join(ofProtocol(unix.ETH_P_IP), []expr.Any{
+	all := [][]expr.Any{join(etherIs(unix.ETH_P_IP), []expr.Any{
 		field(flags, 2),
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 2, Mask: []byte{0x1f, 0xff}, Xor: []byte{0, 0}},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0, 0}},
 	})}
 	for _, header := range extensions {
-		all = append(all, join(ofProtocol(unix.ETH_P_IPV6), []expr.Any{
+		all = append(all, join(etherIs(unix.ETH_P_IPV6), []expr.Any{
 			field(next, 1), &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{header}},
 		}))
 	}
