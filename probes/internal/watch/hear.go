@@ -133,8 +133,9 @@ func (w *Watch) enter(p *point, e *traceEvent, r *record) *record {
 	}
 	layer := layerOf(e.family)
 	gathered := r != nil && !begins && r.packet.IsPiece() && !packet.IsPiece()
-	if r == nil || gathered || r.trail != t || r.role != role || begins || layer != r.Layer {
-		fresh := r == nil || gathered || r.trail != t || r.role != role || begins && layer <= account.IP
+	other := r == nil || gathered || r.trail != t || r.role != role
+	if other || begins || layer != r.Layer {
+		fresh := other || begins && layer <= account.IP
 		before := r
 		r = &record{trail: t, role: role, packet: packet, first: packet, mark: e.mark, tables: p.tableIDs, Record: account.Record{
 			Node: p.label, ID: e.id, Layer: layer, Role: account.Role(role), In: e.iif, Before: headerOf(packet),
