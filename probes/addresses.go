@@ -271,6 +271,9 @@ func look(node *harness.Node, f func(inspect.Namespace) error) error {
 	return nil
 }
 
+// discard is a port that a datagram socket may be connected to, which sends nothing: any would do.
+const discard = 9 // RFC 863
+
 // sourceFor is the source that the asker's kernel takes for an address. It connects a
 // datagram socket, which sends nothing. The calling thread is in the
 // asker's namespace.
@@ -280,7 +283,6 @@ func sourceFor(addr netip.Addr, leads source) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("open socket: %w", err)
 	}
 	defer unix.Close(fd)
-	const discard = 9 // RFC 863; any port would do
 	a := asking{addr: addr.WithZone(""), probe: UDP(discard)}
 	if err := unix.Connect(fd, a.sockaddr()); err != nil {
 		return netip.Addr{}, nil

@@ -72,24 +72,12 @@ func (a *asking) mtu() (mtu int, err error) {
 	if _, err := own.bind(fd, a.addr.Is6()); err != nil {
 		return 0, err
 	}
-	if err := unix.Connect(fd, a.discarded()); err != nil {
+	to := asking{addr: a.addr, scope: a.scope, probe: Probe{port: discard}}
+	if err := unix.Connect(fd, to.sockaddr()); err != nil {
 		return 0, err
 	}
 	if a.addr.Is6() {
 		return unix.GetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_MTU)
 	}
 	return unix.GetsockoptInt(fd, unix.SOL_IP, unix.IP_MTU)
-}
-
-// discarded is the address that is asked, with a port that a socket may be connected to.
-func (a *asking) discarded() unix.Sockaddr {
-	const discard = 9 // RFC 863
-	to := a.sockaddr()
-	switch to := to.(type) {
-	case *unix.SockaddrInet4:
-		to.Port = discard
-	case *unix.SockaddrInet6:
-		to.Port = discard
-	}
-	return to
 }

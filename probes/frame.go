@@ -39,7 +39,7 @@ func (s source) hops() uint8 {
 // frameFor is the frame for a request that waits for a neighbour; false for another end,
 // and where the lab does not know the MAC.
 func frameFor(r Result) (f frame, ok bool) {
-	if r.Probe.source.fragmented || r.Probe.source.extended != 0 || r.Cause == nil || kindOf(*r.Cause) != evidence.Neighbour || r.Cause.Leg != evidence.Request || r.from == nil {
+	if r.Probe.source.parted() || r.Cause == nil || kindOf(*r.Cause) != evidence.Neighbour || r.Cause.Leg != evidence.Request || r.from == nil {
 		return frame{}, false
 	}
 	where, link := r.Cause.Node, r.Cause.Interface

@@ -30,6 +30,10 @@ type source struct {
 	extended   Extension // see Extended
 }
 
+// parted says whether filters and traces see what is sent otherwise than one header after another:
+// in fragments, or with extension headers.
+func (s source) parted() bool { return s.fragmented || s.extended != 0 }
+
 // option is a number that was chosen, or not.
 type option struct {
 	is bool

@@ -179,7 +179,7 @@ func watchAddr(ctx context.Context, watch *watch.Watch, from *harness.Node, to T
 
 // flow is the probe as a watch follows it.
 func (a *asking) flow(w *watch.Watch) wire.Flow {
-	f := wire.Flow{From: w.Label(a.from), Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port, Out: int(a.scope), First: a.first, Parted: a.source.fragmented || a.source.extended != 0}
+	f := wire.Flow{From: w.Label(a.from), Addr: a.addr, Protocol: a.probe.kind.protocol, Port: a.probe.port, Out: int(a.scope), First: a.first, Parted: a.source.parted()}
 	if f.Crafted = a.probe.kind.crafted; f.Crafted {
 		f.Flags = byte(a.probe.flags)
 	}
