@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/topo"
 )
 
 // routedPairs are the broadcast addresses of the target's links that a router there passes on
@@ -16,7 +15,7 @@ func routedPairs(from *harness.Node, to Target) (pairs []pair, err error) {
 	own, _ := plan.Node(from.Name())
 	at, only := to.(harness.Endpoint)
 	for _, device := range its.Devices {
-		if device.Segment == "" || only && at.Segment != device.Segment || onLink(plan, own, device.Segment) {
+		if _, near := onLink(plan, own, device.Segment); near || device.Segment == "" || only && at.Segment != device.Segment {
 			continue
 		}
 		for _, prefix := range device.Addrs {
@@ -43,7 +42,10 @@ func passesBroadcasts(target *harness.Node, segment string) (bool, error) {
 	plan := lab.Plan()
 	for _, node := range lab.Nodes() {
 		its, _ := plan.Node(node.Name())
-		if its == nil || node == target || len(its.Devices) == 1 || !onLink(plan, its, segment) {
+		if its == nil || node == target || len(its.Devices) == 1 {
+			continue
+		}
+		if _, there := onLink(plan, its, segment); !there {
 			continue
 		}
 		value, err := node.Sysctl("net.ipv4.conf.all.bc_forwarding")
@@ -52,11 +54,4 @@ func passesBroadcasts(target *harness.Node, segment string) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// onLink says whether a node has a device on a segment's link.
-func onLink(plan *topo.Plan, node *topo.NodePlan, segment string) bool {
-	return slices.ContainsFunc(node.Devices, func(d topo.DevicePlan) bool {
-		return d.Segment != "" && plan.Link(d.Segment) == plan.Link(segment)
-	})
 }

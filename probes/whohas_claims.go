@@ -11,6 +11,7 @@ import (
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/wire"
+	"github.com/nstest/nstest/topo"
 )
 
 // Claims are what came of WhoHas.
@@ -171,8 +172,13 @@ func endOnLink(from *harness.Node, name string, node *harness.Node) (link string
 	if !is || here.Segment == "" {
 		return "", true // one of the asker's own, whose other ends the plan does not know
 	}
-	for _, d := range its.Devices {
-		if d.Segment != "" && plan.Link(d.Segment) == plan.Link(here.Segment) {
+	return onLink(plan, its, here.Segment)
+}
+
+// onLink is a node's device on the link of a segment; false where it has none there.
+func onLink(plan *topo.Plan, node *topo.NodePlan, segment string) (device string, on bool) {
+	for _, d := range node.Devices {
+		if d.Segment != "" && plan.Link(d.Segment) == plan.Link(segment) {
 			return d.Name, true
 		}
 	}
