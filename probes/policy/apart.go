@@ -125,20 +125,10 @@ func (d *detour) differs(p *point) bool {
 // packet that it looks at; all says that it saw one of each kind.
 func (s *search) apart(most, tries int, see func(b *box, p point, d *detour, differs bool)) (all bool) {
 	all = true
-	for len(s.open) > 0 {
-		if s.tried++; s.tried > tries {
-			return false
-		}
-		top := len(s.open) - 1
-		b := s.open[top]
-		s.open = s.open[:top]
-		if b.isEmpty() {
-			continue
-		}
-		p := s.pick(&b)
-		if not := s.cannot(&p); not != nil {
-			s.open = append(s.open, b.without(not, &s.domain)...)
-			continue
+	for {
+		b, p, some := s.draw(tries)
+		if !some {
+			return all && len(s.open) == 0
 		}
 		d := around(&p, s.goal)
 		differs := d.differs(&p)
@@ -151,25 +141,18 @@ func (s *search) apart(most, tries int, see func(b *box, p point, d *detour, dif
 		}
 		s.divideBy(b, d)
 	}
-	return all
 }
 
 // divideBy puts back what may go another way than a packet whose way is known.
 func (s *search) divideBy(b box, d *detour) {
 	for _, h := range d.matched {
-		s.open = append(s.open, b.without(h.box, &s.domain)...)
-		rest, some := b.and(h.box)
-		if !some {
+		var some bool
+		if b, some = s.part(b, h.box); !some {
 			return
 		}
-		b = rest
 	}
 	for _, a := range d.passed {
-		for i := range a.boxes {
-			if both, some := b.and(&a.boxes[i]); some {
-				s.open = append(s.open, both)
-			}
-		}
+		s.meeting(b, a.boxes)
 	}
 }
 

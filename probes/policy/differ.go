@@ -56,21 +56,10 @@ func (c *comparison) explore(side int, w *world, g goal) {
 	if w.isNumbered(other) {
 		back = func(b box) box { return b }
 	}
-	for n := 0; len(s.open) > 0; n++ {
-		if n > mostCourses {
-			c.tooMuch(g)
-			return
-		}
-		top := len(s.open) - 1
-		b := s.open[top]
-		s.open = s.open[:top]
-		if b.isEmpty() {
-			continue
-		}
-		p := s.pick(&b)
-		if not := s.cannot(&p); not != nil {
-			s.open = append(s.open, b.without(not, &s.domain)...)
-			continue
+	for {
+		b, p, some := s.draw(mostCourses)
+		if !some {
+			break
 		}
 		q, ok := w.swap(p, other)
 		if !ok {
@@ -82,6 +71,9 @@ func (c *comparison) explore(side int, w *world, g goal) {
 			c.propose(side, s, &b, p, key)
 		}
 		c.divide(s, b, &own, &its, back)
+	}
+	if len(s.open) > 0 {
+		c.tooMuch(g)
 	}
 }
 
@@ -220,12 +212,10 @@ func (c *comparison) divide(s *search, b box, own, its *course, back func(box) b
 			if i == 1 {
 				cut = back(cut)
 			}
-			s.open = append(s.open, b.without(&cut, &s.domain)...)
-			rest, some := b.and(&cut)
-			if !some {
+			var some bool
+			if b, some = s.part(b, &cut); !some {
 				return
 			}
-			b = rest
 		}
 	}
 	before := map[*inspect.Rule]bool{} // that end a packet's course before it comes there
@@ -243,15 +233,6 @@ func (c *comparison) divide(s *search, b box, own, its *course, back func(box) b
 		}
 		for j := range a.boxes {
 			s.meeting(b, []box{back(a.boxes[j])})
-		}
-	}
-}
-
-// meeting puts back what of a box is in others.
-func (s *search) meeting(b box, others []box) {
-	for i := range others {
-		if both, some := b.and(&others[i]); some {
-			s.open = append(s.open, both)
 		}
 	}
 }

@@ -40,21 +40,11 @@ func (w *world) newSearch(g goal, universe []box, random *rand.Rand) *search {
 // next is a packet that meets the goal, as far as the model knows; nil where none is left, or the
 // search was too long: then it is unsure.
 func (s *search) next() *point {
-	for len(s.open) > 0 {
-		if s.tried++; s.tried > mostTries {
-			s.unsure = true
+	for {
+		b, p, some := s.draw(mostTries)
+		if !some {
+			s.unsure = s.unsure || len(s.open) > 0
 			return nil
-		}
-		top := len(s.open) - 1
-		b := s.open[top]
-		s.open = s.open[:top]
-		if b.isEmpty() {
-			continue
-		}
-		p := s.pick(&b)
-		if not := s.cannot(&p); not != nil {
-			s.open = append(s.open, b.without(not, &s.domain)...)
-			continue
 		}
 		r := walk(&p, s.before, s.goal)
 		if r.reached {
@@ -63,7 +53,44 @@ func (s *search) next() *point {
 		}
 		s.split(b, r)
 	}
-	return nil
+}
+
+// draw takes a box from what is left, and picks a packet of it that there may be. There is none where nothing is left, or so many
+// were tried: then something is.
+func (s *search) draw(most int) (b box, p point, some bool) {
+	for len(s.open) > 0 {
+		if s.tried++; s.tried > most {
+			break
+		}
+		top := len(s.open) - 1
+		b = s.open[top]
+		s.open = s.open[:top]
+		if b.isEmpty() {
+			continue
+		}
+		p = s.pick(&b)
+		not := s.cannot(&p)
+		if not == nil {
+			return b, p, true
+		}
+		s.open = append(s.open, b.without(not, &s.domain)...)
+	}
+	return b, p, false
+}
+
+// part puts back what of a box is not in another one, and is what is in both.
+func (s *search) part(b box, by *box) (both box, some bool) {
+	s.open = append(s.open, b.without(by, &s.domain)...)
+	return b.and(by)
+}
+
+// meeting puts back what of a box is in others.
+func (s *search) meeting(b box, others []box) {
+	for i := range others {
+		if both, some := b.and(&others[i]); some {
+			s.open = append(s.open, both)
+		}
+	}
 }
 
 // split puts back what the rules that took a packet may not have taken.
@@ -74,12 +101,10 @@ func (s *search) split(b box, r run) {
 		return
 	}
 	for _, h := range r.matched {
-		s.open = append(s.open, b.without(h.box, &s.domain)...)
-		rest, some := b.and(h.box)
-		if !some {
+		var some bool
+		if b, some = s.part(b, h.box); !some {
 			return
 		}
-		b = rest
 	}
 	if last := r.matched[len(r.matched)-1]; s.takes(last) && !slices.Contains(s.takers, last.line) {
 		s.takers = append(s.takers, last.line)
@@ -97,11 +122,7 @@ func (s *search) takes(last hit) bool {
 // evade keeps what rules would have led another way.
 func (s *search) evade(b box, r run) {
 	for _, a := range r.evaders {
-		for i := range a.boxes {
-			if both, some := b.and(&a.boxes[i]); some {
-				s.open = append(s.open, both)
-			}
-		}
+		s.meeting(b, a.boxes)
 	}
 }
 
