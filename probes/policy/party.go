@@ -10,19 +10,17 @@ import (
 // touched are the rules that a packet meets, or may meet, in a base chain without one.
 func (c *cover) touched(d *detour) map[*entry]bool {
 	made := map[*entry]bool{}
-	add := func(l *line) {
-		if e := c.byPlace[placeOf(l.rule.Chain, l.rule)]; e != nil {
-			made[e] = true
-		}
-	}
 	for _, h := range d.matched {
-		add(h.line)
+		made[c.entryOf(h.line)] = true
 	}
 	for _, l := range d.may {
-		add(l)
+		made[c.entryOf(l)] = true
 	}
 	return made
 }
+
+// entryOf is that of a rule of the model.
+func (c *cover) entryOf(l *line) *entry { return c.byPlace[placeOf(l.rule.Chain, l.rule)] }
 
 // touchLater notes what may have the packets in chains that come after the rule's, whatever became of them before.
 func (c *cover) touchLater(t *trial) {
@@ -34,10 +32,8 @@ func (c *cover) touchLater(t *trial) {
 		}
 		for _, reached := range append(chainsOf(in), in) {
 			for _, l := range reached.lines {
-				if l.mayHave(&t.packets[len(t.packets)-1].at, w.effects.Translates) {
-					if e := c.byPlace[placeOf(l.rule.Chain, l.rule)]; e != nil && e != t.entry {
-						t.touches[e] = true
-					}
+				if e := c.entryOf(l); e != t.entry && l.mayHave(&t.packets[len(t.packets)-1].at, w.effects.Translates) {
+					t.touches[e] = true
 				}
 			}
 		}

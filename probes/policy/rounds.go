@@ -203,10 +203,8 @@ func (c *cover) isShadowed(s *search, takers *[]string) bool {
 		return false
 	}
 	for _, l := range all.takers {
-		for _, e := range c.entries {
-			if e.of == l.rule && !slices.Contains(*takers, e.rule.where()) {
-				*takers = append(*takers, e.rule.where())
-			}
+		if by := c.entryOf(l).rule.where(); !slices.Contains(*takers, by) {
+			*takers = append(*takers, by)
 		}
 	}
 	return true
