@@ -229,20 +229,16 @@ func drawnAlike(a, b *Verdict) bool {
 
 // delete takes rules away in a twin, and lets the twin's be known as those that they are here.
 func (c *cover) delete(side *cover, gone map[*entry]bool) error {
-	type at struct {
-		family, table, chain string
-		position             int
-	}
-	here := map[at]*entry{}
+	here := map[position]*entry{}
 	for _, e := range c.entries {
-		here[at{e.rule.Family, e.rule.Table, e.rule.Chain, e.rule.Position}] = e
+		here[e.rule.position()] = e
 	}
 	var places []*inspect.Rule
 	for _, t := range side.set.Tables {
 		for _, ch := range t.Chains {
-			side.byPlace[placeOf(ch, nil)] = here[at{t.Family, t.Name, ch.Name, 0}]
+			side.byPlace[placeOf(ch, nil)] = here[position{t.Family, t.Name, ch.Name, 0}]
 			for _, r := range ch.Rules {
-				e := here[at{t.Family, t.Name, ch.Name, r.Position}]
+				e := here[position{t.Family, t.Name, ch.Name, r.Position}]
 				side.byPlace[placeOf(ch, r)] = e
 				if gone[e] {
 					places = append(places, r)

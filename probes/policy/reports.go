@@ -13,25 +13,20 @@ import (
 // It asks no kernel: a change is told after each was asked once. See Compare for two labs that can be asked.
 func CompareReports(before, after Report) Difference {
 	d := Difference{Packets: before.Packets + after.Packets}
-	type at struct {
-		family, table, chain string
-		position             int
-	}
-	place := func(r Rule) at { return at{r.Family, r.Table, r.Chain, r.Position} }
-	left := map[at]Rule{}
+	left := map[position]Rule{}
 	for _, r := range after.Rules {
-		left[place(r)] = r
+		left[r.position()] = r
 	}
 	for _, a := range before.Rules {
-		b, is := left[place(a)]
-		if delete(left, place(a)); !is {
+		b, is := left[a.position()]
+		if delete(left, a.position()); !is {
 			d.note(a.where() + ", which is not there after")
 			continue
 		}
 		d.compareRules(before.Node, a, b)
 	}
 	for _, b := range after.Rules {
-		if _, is := left[place(b)]; is {
+		if _, is := left[b.position()]; is {
 			d.note(b.where() + ", which was not there before")
 		}
 	}
@@ -57,6 +52,14 @@ func (d *Difference) compareRules(node string, a, b Rule) {
 		d.note(a.where() + ", of which the two were asked about other packets")
 	}
 }
+
+// position is where a rule or policy stands, in whatever lab.
+type position struct {
+	family, table, chain string
+	number               int
+}
+
+func (r Rule) position() position { return position{r.Family, r.Table, r.Chain, r.Position} }
 
 func (r Rule) met() bool { return len(r.Witness) > 0 }
 
