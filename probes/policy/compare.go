@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -188,7 +187,7 @@ func (c *comparison) ask() {
 		}
 		if drawn(before[i][0], pair[0]) && drawn(before[i][1], pair[1]) {
 			for _, v := range pair {
-				v.Source = netip.AddrPortFrom(v.Source.Addr(), 0)
+				v.Source = portless(v.Source)
 			}
 		}
 		if !pair[0].same(*pair[1]) && c.doubted(pair) {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/probes/internal/wire"
@@ -95,7 +94,7 @@ func (p *plan) packet(at int) Packet {
 	}
 	if p.quotes && at+1 == len(p.points) {
 		made.quote = &p.left
-		made.Destination = netip.AddrPortFrom(p.left.Source.Addr(), 0)
+		made.Destination = portless(p.left.Source)
 	}
 	return made
 }

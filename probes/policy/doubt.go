@@ -75,9 +75,11 @@ func (p *Packet) known() rules.Packet {
 
 // drawn says whether NAT drew the port that a packet left with: it is another each time.
 func drawn(first, again *Verdict) bool {
-	own := func(v *Verdict) bool { return v.Source.Port() == v.packet.Source.Port() }
-	return first.Passed && again.Passed && !own(first) && !own(again) && first.Source.Port() != again.Source.Port()
+	return first.drew() && again.drew() && first.Source.Port() != again.Source.Port()
 }
+
+// drew says whether NAT gave the packet a port.
+func (v *Verdict) drew() bool { return v.Passed && v.Source.Port() != v.packet.Source.Port() }
 
 // noteChanged notes what of a rule that has changed is not seen by what became of one packet.
 func (c *comparison) noteChanged() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 
 	"github.com/nstest/nstest/harness"
@@ -218,13 +217,9 @@ func (t *trial) conclude(without *Verdict) {
 
 // drawnAlike says whether two verdicts differ in a port alone that NAT drew.
 func drawnAlike(a, b *Verdict) bool {
-	own := func(v *Verdict) bool { return v.Source.Port() == v.packet.Source.Port() }
-	if !a.Passed || !b.Passed || own(a) || own(b) {
-		return false
-	}
 	one, other := *a, *b
-	one.Source, other.Source = netip.AddrPortFrom(a.Source.Addr(), 0), netip.AddrPortFrom(b.Source.Addr(), 0)
-	return one.same(other)
+	one.Source, other.Source = portless(a.Source), portless(b.Source)
+	return a.drew() && b.drew() && one.same(other)
 }
 
 // delete takes rules away in a twin, and lets the twin's be known as those that they are here.

@@ -34,21 +34,13 @@ func CompareReports(before, after Report) Difference {
 }
 
 func (d *Difference) compareRules(node string, a, b Rule) {
+	alike := a.met() && a.With != nil && b.With != nil && slices.EqualFunc(a.Witness, b.Witness, Packet.isLike)
 	switch {
-	case a.met() && b.met() && a.With != nil && b.With != nil && slices.EqualFunc(a.Witness, b.Witness, Packet.isLike):
-		one, other := *a.With, *b.With
-		if last := len(a.Witness) - 1; one.Passed && other.Passed { // from whatever port
-			one.Source, other.Source = fromAny(one.Source, a.Witness[last]), fromAny(other.Source, b.Witness[last])
-			one.Destination, other.Destination = toAny(one.Destination, a.Witness[last]), toAny(other.Destination, b.Witness[last])
-		}
-		if !one.same(other) {
-			d.Changes = append(d.Changes, Change{Node: node, Witness: a.Witness, Before: *a.With, After: *b.With})
-		} else if a.Fate != b.Fate {
-			d.note(fmt.Sprintf("%s, which is %s before and %s after", a.where(), a.Fate, b.Fate))
-		}
+	case alike && !a.withAnyPort().same(b.withAnyPort()):
+		d.Changes = append(d.Changes, Change{Node: node, Witness: a.Witness, Before: *a.With, After: *b.With})
 	case a.Fate != b.Fate:
 		d.note(fmt.Sprintf("%s, which is %s before and %s after", a.where(), a.Fate, b.Fate))
-	case a.met():
+	case a.met() && !alike:
 		d.note(a.where() + ", of which the two were asked about other packets")
 	}
 }
@@ -65,11 +57,6 @@ func (r Rule) met() bool { return len(r.Witness) > 0 }
 
 // isLike says whether two packets are one, whatever ports a kernel gave who asked for none.
 func (p Packet) isLike(o Packet) bool {
-	if low, other := p.Source.Port() < lowestPort, o.Source.Port() < lowestPort; low || other {
-		if p.Source != o.Source {
-			return false
-		}
-	}
 	same := func(a, b netip.AddrPort) bool {
 		return a == b || a.Addr() == b.Addr() && a.Port() >= lowestPort && b.Port() >= lowestPort
 	}
@@ -77,13 +64,19 @@ func (p Packet) isLike(o Packet) bool {
 		p.Type == o.Type && p.Code == o.Code && p.Flags == o.Flags && p.State == o.State && p.TTL == o.TTL && p.Short == o.Short
 }
 
-// fromAny and toAny are an end without the port, where it is the packet's own.
-func fromAny(end netip.AddrPort, p Packet) netip.AddrPort { return withoutPort(end, p.Source) }
-func toAny(end netip.AddrPort, p Packet) netip.AddrPort   { return withoutPort(end, p.Destination) }
+// withAnyPort is what became of the witness, whatever port it came from.
+func (r Rule) withAnyPort() Verdict {
+	v, last := *r.With, r.Witness[len(r.Witness)-1]
+	v.Source, v.Destination = withoutPort(v.Source, last.Source), withoutPort(v.Destination, last.Destination)
+	return v
+}
 
+// withoutPort is an end without its port, where that is the packet's own, and a kernel gave it who asked for none.
 func withoutPort(end, own netip.AddrPort) netip.AddrPort {
 	if end.Port() == own.Port() && end.Port() >= lowestPort {
-		return netip.AddrPortFrom(end.Addr(), 0)
+		return portless(end)
 	}
 	return end
 }
+
+func portless(end netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(end.Addr(), 0) }
