@@ -8,7 +8,6 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
-	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
 
@@ -94,22 +93,15 @@ func ruled(nodes ...*harness.Node) (bool, error) {
 // comparison is of two nodes of two twins.
 type comparison struct {
 	*Difference
-	ctx   context.Context
-	sides [2]*cover
-	found []candidate
-	known map[string]int // how many candidates there are of a pair of rules
-
+	ctx     context.Context
+	sides   [2]*cover
+	found   [][]Packet     // in rows, of which the last packet may be treated otherwise
+	known   map[string]int // how many candidates there are of a pair of rules
 	changed *changed
-	books   [2]*rules.Chains // of the sides' rules, when they are asked for
 }
 
 // whens are the sides in words.
 var whens = [2]string{"before", "after"}
-
-// candidate are packets in a row of which the last one may be treated otherwise.
-type candidate struct {
-	packets []Packet
-}
 
 // compare finds the differences of two nodes of twins.
 func (d *Difference) compare(ctx context.Context, before, after *harness.Node) error {
@@ -145,7 +137,7 @@ func (c *comparison) witnesses() {
 	for _, side := range c.sides {
 		for _, e := range side.entries {
 			if len(e.rule.Witness) > 0 {
-				c.found = append(c.found, candidate{e.rule.Witness})
+				c.found = append(c.found, e.rule.Witness)
 			}
 		}
 	}
@@ -174,7 +166,7 @@ func (e *entry) lacks() bool {
 // ask asks both kernels about each candidate. What differs is asked once more.
 func (c *comparison) ask() {
 	first := c.verdicts(c.found)
-	var again []candidate
+	var again [][]Packet
 	var before [][2]*Verdict
 	for i, pair := range first {
 		if pair[0] != nil && pair[1] != nil && (!pair[0].same(*pair[1]) || pair[0].rule != pair[1].rule) {
@@ -193,9 +185,8 @@ func (c *comparison) ask() {
 		if !pair[0].same(*pair[1]) && c.doubted(pair) {
 			continue
 		}
-		packets := again[i].packets
 		c.add(Change{
-			Node: c.sides[0].kernel.node.Name(), Witness: packets, Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(packets[0]),
+			Node: c.sides[0].kernel.node.Name(), Witness: again[i], Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(again[i][0]),
 		})
 	}
 }
@@ -215,17 +206,13 @@ func (c *comparison) doubted(pair [2]*Verdict) (is bool) {
 }
 
 // verdicts are what both kernels do with each; nil where one could not be asked.
-func (c *comparison) verdicts(all []candidate) [][2]*Verdict {
+func (c *comparison) verdicts(all [][]Packet) [][2]*Verdict {
 	made := make([][2]*Verdict, len(all))
 	for i := range all {
-		all[i].packets = c.sides[0].renew(all[i].packets)
+		all[i] = c.sides[0].renew(all[i])
 	}
 	for side, of := range c.sides {
-		rows := make([][]Packet, len(all))
-		for i := range all {
-			rows[i] = all[i].packets
-		}
-		verdicts, _ := of.verdicts(rows)
+		verdicts, _ := of.verdicts(all)
 		for i, v := range verdicts {
 			made[i][side] = v
 		}

@@ -89,8 +89,9 @@ type cover struct {
 	rand    *rand.Rand
 	keys    *keys // when two are compared
 	owners  map[netip.Addr]string
-	book    *rules.Chains
-	fickle  *bool // whether a rule remembers, when it was asked for
+	book    *rules.Chains // when it was asked for
+	// remembers says that a rule does: see rules.Remembers.
+	remembers bool
 }
 
 // entry is a rule or a policy.
@@ -169,6 +170,9 @@ func (c *cover) add(e *entry) {
 	t := e.chain.Table
 	e.rule.Family, e.rule.Table, e.rule.Chain = t.Family, t.Name, e.chain.Name
 	c.entries, c.byPlace[placeOf(e.chain, e.of)] = append(c.entries, e), e
+	if e.of != nil && !c.remembers {
+		_, c.remembers = rules.Remembers(e.of)
+	}
 	c.prepare(e)
 }
 

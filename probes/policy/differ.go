@@ -127,9 +127,7 @@ func (c *comparison) propose(side int, s *search, b *box, p point, key string) {
 	if c.known[key]++; c.known[key] > mostAlike {
 		return
 	}
-	for _, packets := range c.sides[side].rowsFor(s, b, p) {
-		c.found = append(c.found, candidate{packets})
-	}
+	c.found = append(c.found, c.sides[side].rowsFor(s, b, p)...)
 }
 
 // rowsFor are packets in rows, of which the last is one that the model proposes: alone, or after those that open a connection

@@ -12,18 +12,20 @@ import (
 // doubts are the rules by which a packet would have gone otherwise another time, and which no text has changed:
 // what such do at two nodes may differ though the texts do not.
 func (c *comparison) doubts(side int, v *Verdict) (all []rules.Memory) {
-	if len(v.heard.steps) == 0 {
-		return nil
-	}
-	if c.books[side] == nil {
-		c.books[side] = rules.Prepare(c.sides[side].set)
-	}
-	for _, m := range c.books[side].Deciding(v.packet.known(), stepsOf(v.heard)) {
+	for _, m := range c.sides[side].deciding(v) {
 		if rule, is := m.Rule.(*inspect.Rule); is && !c.changed.lines[side][rule] {
 			all = append(all, m)
 		}
 	}
 	return all
+}
+
+// deciding are the rules by which a packet may meet another verdict another time.
+func (c *cover) deciding(v *Verdict) []rules.Memory {
+	if c.book == nil {
+		c.book = rules.Prepare(c.set)
+	}
+	return c.book.Deciding(v.packet.known(), stepsOf(v.heard))
 }
 
 // stepsOf is what was heard, as rules has it.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
-	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
 
@@ -138,7 +137,7 @@ func (c *cover) compareWith(all []*trial) (some []*trial) {
 	}
 	verdicts, asked := c.verdicts(rows)
 	for i, t := range all {
-		if t.with = verdicts[i]; t.with == nil || !c.decidedBy(t) || c.isFickle(t.with) {
+		if t.with = verdicts[i]; t.with == nil || !c.decidedBy(t) || c.remembers && len(c.deciding(t.with)) > 0 {
 			continue
 		}
 		for _, row := range asked[i] {
@@ -157,27 +156,6 @@ func (c *cover) compareWith(all []*trial) (some []*trial) {
 // decidedBy says whether the trial's rule gave the last packet its verdict.
 func (c *cover) decidedBy(t *trial) bool {
 	return slices.ContainsFunc(t.with.heard.steps, func(s step) bool { return c.byPlace[s.place] == t.entry && s.decides() })
-}
-
-// isFickle says whether a packet may meet another verdict another time.
-func (c *cover) isFickle(v *Verdict) bool {
-	if c.fickle == nil {
-		some := slices.ContainsFunc(c.entries, func(e *entry) bool {
-			if e.of == nil {
-				return false
-			}
-			_, is := rules.Remembers(e.of)
-			return is
-		})
-		c.fickle = &some
-	}
-	if !*c.fickle {
-		return false
-	}
-	if c.book == nil {
-		c.book = rules.Prepare(c.set)
-	}
-	return len(c.book.Deciding(v.packet.known(), stepsOf(v.heard))) > 0
 }
 
 // without deletes the rules of a group in a twin, and asks its kernel.
