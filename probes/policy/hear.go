@@ -41,6 +41,9 @@ type heard struct {
 	err    error // that it could not be sent
 }
 
+// passed says whether no rule stopped the packet: it came past all hooks.
+func (h *heard) passed() bool { return h.ended && !h.drops && h.err == nil }
+
 // task is a packet to be sent, and what was heard of it.
 type task struct {
 	packet Packet

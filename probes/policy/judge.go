@@ -80,7 +80,7 @@ func (c *cover) verdictOf(row []*task) *Verdict {
 		return nil
 	}
 	for _, t := range row[:len(row)-1] {
-		if t.heard.drops || !t.heard.ended || t.heard.err != nil {
+		if !t.heard.passed() {
 			return nil
 		}
 	}
@@ -93,7 +93,7 @@ func (c *cover) verdict(p *Packet, h *heard) *Verdict {
 	if h.err != nil {
 		return nil
 	}
-	v := &Verdict{Passed: h.ended && !h.drops, Lost: !h.ended, packet: p, heard: h}
+	v := &Verdict{Passed: h.passed(), Lost: !h.ended, packet: p, heard: h}
 	if by := c.decider(h); by != nil {
 		v.By, v.rule, v.by = by.rule.where(), by.rule.Text, by
 		if by.of != nil && c.keys != nil {

@@ -107,7 +107,7 @@ func (c *cover) try(proposals []*proposal) {
 	c.sent += len(tasks)
 	for _, p := range proposals {
 		c.credit(&p.heard, []Packet{p.packet})
-		if p.heard.ended && !p.heard.drops && p.heard.err == nil && p.packet.State == "new" {
+		if p.heard.passed() && p.packet.State == "new" {
 			c.passed = append(c.passed, passed{p.point, p.search.world})
 		}
 		if !p.entry.done() {

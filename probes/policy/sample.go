@@ -108,7 +108,7 @@ func (m *measuring) single(samples []*sample) {
 	for i, t := range of {
 		t.heard = tasks[i].heard
 		m.judge(t)
-		if t.state == stateNew && t.heard.ended && !t.heard.drops && t.heard.err == nil && !t.half.starts() {
+		if t.state == stateNew && t.heard.passed() && !t.half.starts() {
 			m.passed = append(m.passed, passed{t.point, t.half.world})
 		}
 	}
