@@ -128,6 +128,17 @@ func (c *cover) plans(e *entry, s *search) (all []*plan) {
 	return all
 }
 
+// plansIn are some for a packet of a box, of a state that asks for a connection: an error about one, or a packet of one, between
+// two of whom one was let through where there is such.
+func (c *cover) plansIn(e *entry, s *search, b *box, state uint64) (some []*plan) {
+	if state == stateRelated {
+		some = c.errors(e, s, b)
+	} else if some = c.answers(e, s, b, true); len(some) == 0 {
+		some = c.answers(e, s, b, false)
+	}
+	return some[:min(len(some), mostPlans)]
+}
+
 // answers are plans for a packet of a connection: first as an answer to what was let through, like one that
 // was, then as a second packet of its own.
 // Natural are those between the same two, the same way.

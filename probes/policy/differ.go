@@ -136,15 +136,7 @@ func (c *cover) rowsFor(s *search, b *box, p point) (rows [][]Packet) {
 	if !s.isOf(&p, stateEstablished, stateRelated) {
 		return [][]Packet{{s.packetOf(s.plausible(p))}}
 	}
-	e := &entry{}
-	plans := c.answers(e, s, b, true)
-	if len(plans) == 0 {
-		plans = c.answers(e, s, b, false)
-	}
-	if s.isOf(&p, stateRelated) {
-		plans = c.errors(e, s, b)
-	}
-	for _, plan := range plans[:min(len(plans), mostPlans)] {
+	for _, plan := range c.plansIn(&entry{}, s, b, p[fieldState].lo) {
 		var packets []Packet
 		for _, at := range plan.points {
 			packets = append(packets, s.packetOf(at))

@@ -152,13 +152,7 @@ func (m *measuring) rows(samples []*sample) {
 	for _, t := range samples {
 		s := &search{world: t.half.world, rand: m.rand}
 		e := &entry{rule: Rule{Fate: Matched}} // nothing is looked for of it
-		made := m.errors(e, s, &t.box)
-		if t.state == stateEstablished {
-			if made = m.answers(e, s, &t.box, true); len(made) == 0 {
-				made = m.answers(e, s, &t.box, false)
-			}
-		}
-		for _, p := range made[:min(len(made), mostPlans)] {
+		for _, p := range m.plansIn(e, s, &t.box, t.state) {
 			of[p] = t
 			plans = append(plans, p)
 		}
