@@ -61,20 +61,21 @@ func (c *cover) trials(most int) (all []*trial) {
 // trialsOf looks at some packets first, which is enough where a rule matters; then whether there is any that matters, then for it.
 func (c *cover) trialsOf(e *entry, most int) []*trial {
 	ways := slices.Concat(e.over, e.searches)
-	if most == 1 {
-		e.rule.Why = notSeen
-		if found := c.apart(e, ways, most, 1); len(found) > 0 {
-			return found
-		}
-		touches := map[*entry]bool{}
-		if e.rule.Why = c.unlike(e, ways, touches); e.rule.Why == "" {
-			e.rule.Why = notSeen
-			return []*trial{{entry: e, packets: e.rule.Witness, touches: touches, alike: true}}
-		}
+	if most > 1 {
+		return c.apart(e, ways, most, mostTries)
 	}
-	found := c.apart(e, ways, most, mostTries)
-	if len(found) > 0 {
-		e.rule.Why = notSeen
+	e.rule.Why = notSeen
+	if found := c.apart(e, ways, 1, 1); len(found) > 0 {
+		return found
+	}
+	touches := map[*entry]bool{}
+	why := c.unlike(e, ways, touches)
+	if why == "" {
+		return []*trial{{entry: e, packets: e.rule.Witness, touches: touches, alike: true}}
+	}
+	found := c.apart(e, ways, 1, mostTries)
+	if len(found) == 0 {
+		e.rule.Why = why
 	}
 	return found
 }
