@@ -79,8 +79,8 @@ func do(node *harness.Node, deed verdict.Deed) error {
 	return fmt.Errorf("nobody knows how to do %T", deed)
 }
 
-func chainOf(r *evidence.Rule) *nftables.Chain {
-	return &nftables.Chain{Table: &nftables.Table{Family: families[r.Family], Name: r.Table}, Name: r.Chain}
+func chainOf(family, table, name string) *nftables.Chain {
+	return &nftables.Chain{Table: &nftables.Table{Family: families[family], Name: table}, Name: name}
 }
 
 // DeleteRules takes rules away from a node, each known by its handle.
@@ -89,9 +89,8 @@ func DeleteRules(node *harness.Node, all ...*inspect.Rule) error {
 		const atOnce = 100 // of which a socket takes the answers
 		for some := range slices.Chunk(all, atOnce) {
 			for _, r := range some {
-				table := &nftables.Table{Family: families[r.Chain.Table.Family], Name: r.Chain.Table.Name}
-				rule := &nftables.Rule{Table: table, Chain: &nftables.Chain{Table: table, Name: r.Chain.Name}, Handle: r.Handle}
-				if err := conn.DelRule(rule); err != nil {
+				chain := chainOf(r.Chain.Table.Family, r.Chain.Table.Name, r.Chain.Name)
+				if err := conn.DelRule(&nftables.Rule{Table: chain.Table, Chain: chain, Handle: r.Handle}); err != nil {
 					return err
 				}
 			}
@@ -105,7 +104,7 @@ func DeleteRules(node *harness.Node, all ...*inspect.Rule) error {
 
 func liftPolicy(node *harness.Node, r *evidence.Rule) error {
 	return node.Nftables(func(conn *nftables.Conn) error {
-		chain, accept := chainOf(r), nftables.ChainPolicyAccept
+		chain, accept := chainOf(r.Family, r.Table, r.Chain), nftables.ChainPolicyAccept
 		chain.Policy = &accept // without hook and priority, which stay
 		conn.AddChain(chain)
 		return nil
