@@ -23,7 +23,7 @@ func (c *cover) conversation(r *Rule) []Packet {
 		return nil
 	}
 	first := named[0]
-	w := c.worlds[family(first.Source.Addr().Is6())]
+	w := c.worldOf(&first)
 	first.at[fieldOut] = small(0)
 	for _, index := range w.outward() {
 		if dst := addrNumber(first.Destination.Addr()); !w.own.has(dst) && w.to(index).has(dst) {

@@ -245,13 +245,20 @@ func (c *cover) named(packets []Packet) []Packet {
 	named := slices.Clone(packets)
 	for i := range named {
 		p := &named[i]
-		w := c.worlds[family(p.Source.Addr().Is6())]
-		if p.In == "" || w.to(c.state.LinkNamed(p.In).Index).has(addrNumber(p.Source.Addr())) {
+		if c.isNear(p) {
 			p.From = c.owner(p.Source.Addr())
 		}
 		p.To = c.owner(p.Destination.Addr())
 	}
 	return named
+}
+
+// worldOf is the one of a packet's family.
+func (c *cover) worldOf(p *Packet) *world { return c.worlds[family(p.Source.Addr().Is6())] }
+
+// isNear says whether a packet is sent by the node, or comes in where its source is to come from.
+func (c *cover) isNear(p *Packet) bool {
+	return p.In == "" || c.worldOf(p).to(c.state.LinkNamed(p.In).Index).has(addrNumber(p.Source.Addr()))
 }
 
 // owner is the node that has an address; "" where none has, or several.

@@ -175,10 +175,10 @@ func hopsOf(header []byte) (ttl, class uint8) {
 
 // plainness is how much a packet is like those that people send: from who is there, to who is there.
 func (c *cover) plainness(p Packet) (n int) {
-	w := c.worlds[family(p.Source.Addr().Is6())]
-	if p.In == "" || w.to(c.state.LinkNamed(p.In).Index).has(addrNumber(p.Source.Addr())) {
+	if c.isNear(&p) {
 		n += 4
 	}
+	w := c.worldOf(&p)
 	for _, end := range []netip.AddrPort{p.Source, p.Destination} {
 		if slices.Contains(w.addrs, addrNumber(end.Addr())) {
 			n++

@@ -24,7 +24,7 @@ func (c *cover) entryOf(l *line) *entry { return c.byPlace[placeOf(l.rule.Chain,
 
 // touchLater notes what may have the packets in chains that come after the rule's, whatever became of them before.
 func (c *cover) touchLater(t *trial) {
-	w := c.worlds[family(t.packets[0].Source.Addr().Is6())]
+	w := c.worldOf(&t.packets[0])
 	for _, base := range basesOf(c.set) {
 		in := w.chains[base]
 		if in == nil || slices.ContainsFunc(w.from[t.entry.chain], func(own *inspect.Chain) bool { return own == base }) {
