@@ -80,7 +80,6 @@ func floorOf(b *testing.B, lab *harness.Lab) time.Duration {
 	fw := lab.Node("fw")
 	var fd int
 	err := fw.Do(func() (err error) {
-		const traceGroup = 9 // NFNLGRP_NFTRACE
 		if fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER); err != nil {
 			return err
 		}
@@ -94,7 +93,7 @@ func floorOf(b *testing.B, lab *harness.Lab) time.Duration {
 		if err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 			return err
 		}
-		return unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, traceGroup)
+		return unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.NFNLGRP_NFTRACE)
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -19,7 +19,7 @@ var mutations = []mutation{
 	{"a rule deleted", func(_ *rand.Rand, lines []string, at int) []string { return slices.Delete(lines, at, at+1) }},
 	{"a rule twice", func(_ *rand.Rand, lines []string, at int) []string { return slices.Insert(lines, at, lines[at]) }},
 	{"a pair in another order", func(_ *rand.Rand, lines []string, at int) []string {
-		if !isRule(lines[at+1]) || strings.TrimSpace(lines[at+1]) == "counter" {
+		if !isVaried(lines[at+1]) {
 			return nil
 		}
 		lines[at], lines[at+1] = lines[at+1], lines[at]
@@ -27,7 +27,7 @@ var mutations = []mutation{
 	}},
 	{"a rule moved", func(r *rand.Rand, lines []string, at int) []string {
 		first := at
-		for isRule(lines[first-1]) && strings.TrimSpace(lines[first-1]) != "counter" {
+		for isVaried(lines[first-1]) {
 			first--
 		}
 		moved := lines[at]
@@ -53,6 +53,7 @@ var mutations = []mutation{
 }
 
 var (
+	family    = regexp.MustCompile(`\bip6? |nfproto|icmp`)
 	element   = regexp.MustCompile(`\{ [^,{}]*, `)
 	condition = regexp.MustCompile(`^\t\t(iifname|oifname|iif) (!= )?"[a-z]+" `)
 )
@@ -69,7 +70,7 @@ func swapped(oldNew ...string) func(*rand.Rand, []string, int) []string {
 func ofOne(oldNew ...string) func(*rand.Rand, []string, int) []string {
 	swap := swapped(oldNew...)
 	return func(r *rand.Rand, lines []string, at int) []string {
-		if once := regexp.MustCompile(`\bip6? |nfproto|icmp`); len(once.FindAllString(lines[at], -1)) != 1 {
+		if len(family.FindAllString(lines[at], -1)) != 1 {
 			return nil
 		}
 		return swap(r, lines, at)
@@ -96,12 +97,15 @@ func isRule(line string) bool {
 	return strings.HasPrefix(line, "\t\t") && !strings.Contains(line, "type filter")
 }
 
+// isVaried says whether a rule is one of those that are generated: the first and last of a base chain only count.
+func isVaried(line string) bool { return isRule(line) && strings.TrimSpace(line) != "counter" }
+
 // mutated is a ruleset with one rule, or the policy, as people get it wrong, and how.
 func mutated(r *rand.Rand, rules string) (kind, text string) {
 	lines := strings.Split(rules, "\n")
 	var at []int
 	for i, line := range lines {
-		if isRule(line) && strings.TrimSpace(line) != "counter" {
+		if isVaried(line) {
 			at = append(at, i)
 		}
 	}

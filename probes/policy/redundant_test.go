@@ -18,7 +18,7 @@ func lines(rules string) map[string]int {
 		switch {
 		case strings.HasPrefix(line, "\tchain "):
 			chain, position = strings.Fields(line)[1], 0
-		case strings.HasPrefix(line, "\t\t") && !strings.Contains(line, "type filter"):
+		case isRule(line):
 			position++
 			made[fmt.Sprintf("%s %d", chain, position)] = i
 		}

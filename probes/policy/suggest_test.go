@@ -91,8 +91,8 @@ func TestSuggest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if strings.Contains(again, "expect(") {
-		tried, _ := os.ReadFile(coverage)
-		t.Errorf("it was tried, and is suggested again:\n%s\n%s", again, tried)
+		tried, err := os.ReadFile(coverage)
+		t.Errorf("it was tried, and is suggested again:\n%s\n%s (%v)", again, tried, err)
 	}
 }
 
