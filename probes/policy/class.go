@@ -163,7 +163,7 @@ func (m *measuring) rest(all []terminal) int {
 		now := [3]int{0, 0, m.place(by)}
 		if by != nil && by.of == nil {
 			now[0] = 1
-			if slices.Contains([]string{"input", "forward", "output"}, by.chain.Hook) {
+			if slices.Contains(filtering, by.chain.Hook) {
 				now[1] = 1
 			}
 		}

@@ -24,13 +24,16 @@ func (o *outcome) let(base *inspect.Chain, by *entry, rule int) {
 	switch {
 	case base.Type == "nat":
 		return
-	case base.Hook == "forward" || base.Hook == "input" || base.Hook == "output":
+	case slices.Contains(filtering, base.Hook):
 		rank += filters
 	}
 	if rank >= o.rank {
 		o.by, o.rank = by, rank
 	}
 }
+
+// filtering are the hooks where packets are filtered, and at the others most mark and translate them.
+var filtering = []string{"input", "forward", "output"}
 
 // terminal is what becomes of packets of a class: one of these outcomes, or what the kernel showed instead.
 type terminal struct {
