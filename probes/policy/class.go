@@ -115,6 +115,7 @@ func (m *measuring) diagramOf(h *half) ([]terminal, *diagram, *fork) {
 			at = len(all)
 			known[text], all = at, append(all, t)
 		}
+		all[at].like = union(all[at].like, t.ends...)
 		return at
 	}
 	d, root := newDiagram(h.hull, boxes, leaf)
@@ -128,20 +129,23 @@ func (m *measuring) terminalOf(h *half, shares []int) (t terminal) {
 		if h.wrong[i] != nil {
 			return terminal{wrong: h.wrong[i]}
 		}
-		if !slices.Contains(t.ends, s.end) {
-			t.ends = append(t.ends, s.end)
-		}
-		for _, l := range s.may {
-			if !slices.Contains(t.may, l) {
-				t.may = append(t.may, l)
-			}
-		}
+		t.ends, t.may = union(t.ends, s.end), union(t.may, s.may...)
 	}
 	if len(t.ends) == 1 {
 		t.may = nil
 	}
 	slices.SortFunc(t.ends, func(a, b outcome) int { return cmp.Compare(m.place(a.by), m.place(b.by)) })
 	return t
+}
+
+// union are some, and others that are not among them.
+func union[T comparable](some []T, others ...T) []T {
+	for _, o := range others {
+		if !slices.Contains(some, o) {
+			some = append(some, o)
+		}
+	}
+	return some
 }
 
 // place is where an entry stands among all; who is not there is last.
@@ -176,32 +180,24 @@ func (m *measuring) rest(all []terminal) int {
 
 // class is the flow's of an ending, which it may have of the other family already.
 func (f *Flow) class(t *terminal, rest bool) *Class {
-	made := Class{Text: t.text(), Rest: rest}
-	at := slices.IndexFunc(f.Classes, func(c Class) bool { return c.Text == made.Text && c.Rest == rest })
-	if at >= 0 {
-		return &f.Classes[at]
+	text := t.text()
+	at := slices.IndexFunc(f.Classes, func(c Class) bool { return c.Text == text && c.Rest == rest })
+	if at < 0 {
+		at = len(f.Classes)
+		f.Classes = append(f.Classes, Class{Ending: t.ending(), Text: text, Why: t.why(), Rest: rest})
 	}
-	made.Ending = t.ending()
-	for _, o := range t.ends {
-		if o.by != nil && !slices.Contains(made.By, o.by.rule.where()) {
-			made.By = append(made.By, o.by.rule.where())
+	c := &f.Classes[at]
+	for _, o := range t.like {
+		if o.by != nil {
+			c.By = union(c.By, o.by.rule.where())
 		}
 		for _, e := range o.nat {
-			if e != nil && !slices.Contains(made.Translated, e.rule.where()) {
-				made.Translated = append(made.Translated, e.rule.where())
+			if e != nil {
+				c.Translated = union(c.Translated, e.rule.where())
 			}
 		}
 	}
-	var why []string
-	if t.wrong != nil {
-		why = append(why, t.wrong.why)
-	}
-	for _, l := range t.may {
-		why = append(why, fmt.Sprintf("%s: %s", l.rule, l.whatLacks()))
-	}
-	made.Why = strings.Join(why, "; ")
-	f.Classes = append(f.Classes, made)
-	return &f.Classes[len(f.Classes)-1]
+	return c
 }
 
 // part is one of a class: some boxes, which are told as one.

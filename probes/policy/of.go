@@ -105,9 +105,7 @@ func (m *measuring) note(h *half, why string) {
 }
 
 func (m *measuring) remark(text string) {
-	if !slices.Contains(m.policy.Notes, text) {
-		m.policy.Notes = append(m.policy.Notes, text)
-	}
+	m.policy.Notes = union(m.policy.Notes, text)
 }
 
 func familyWord(v6 bool) string {

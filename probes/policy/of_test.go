@@ -3,6 +3,7 @@ package policy_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,6 +189,36 @@ table inet filter {
 		fw -> dmz:
 			all in IPv4: accepted, no rule asked, its source translated by "hidden"
 			all else: accepted, no rule asked
+		... -> ...:
+			...
+	`)
+}
+
+// Rules that are called alike are told as one, and each is named.
+func TestOfRulesThatAreCalledAlike(t *testing.T) {
+	t.Parallel()
+	p := policyOf(t, office(`
+table inet filter {
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		iifname "lan" ip daddr 10.0.2.0/25 tcp dport 80 accept comment "web"
+		iifname "lan" ip6 daddr fd00:2::/64 tcp dport 80 accept comment "web"
+		iifname "lan" tcp dport 443 accept comment "web"
+	}
+}`))
+	for _, f := range p.Flows {
+		if f.From != "lan" || f.To != "dmz" {
+			continue
+		}
+		at := slices.IndexFunc(f.Classes, func(c policy.Class) bool { return c.Text == `accepted by "web"` })
+		NewWithT(t).Expect(f.Classes[at].By).To(ConsistOf(HavePrefix("rule 1 of"), HavePrefix("rule 2 of"), HavePrefix("rule 3 of")))
+	}
+	wantPolicy(t, p, `
+		lan -> dmz:
+			tcp 80 to 10.0.2.0/25: accepted by "web"
+			tcp 80, 443 in IPv6: accepted by "web"
+			tcp 443 in IPv4: accepted by "web"
+			all else: dropped by policy drop of inet filter forward
 		... -> ...:
 			...
 	`)

@@ -40,6 +40,7 @@ type terminal struct {
 	ends  []outcome
 	may   []*line // which may decide, and are not modelled
 	wrong *contradiction
+	like  []outcome // these, and all that are told by the same words
 }
 
 func (t *terminal) translates() bool {
@@ -77,12 +78,22 @@ func (t *terminal) text() string {
 	return outcomesText(t.ends)
 }
 
+// why says on what it depends, and what the kernel did otherwise.
+func (t *terminal) why() string {
+	var why []string
+	if t.wrong != nil {
+		why = append(why, t.wrong.why)
+	}
+	for _, l := range t.may {
+		why = append(why, fmt.Sprintf("%s: %s", l.rule, l.whatLacks()))
+	}
+	return strings.Join(why, "; ")
+}
+
 func outcomesText(ends []outcome) string {
 	var words []string
 	for _, o := range ends {
-		if text := o.String(); !slices.Contains(words, text) {
-			words = append(words, text)
-		}
+		words = union(words, o.String())
 	}
 	return strings.Join(words, ", or ")
 }

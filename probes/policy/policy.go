@@ -67,8 +67,8 @@ type Flow struct {
 // Class are packets with one ending, which one rule gives them.
 type Class struct {
 	Ending Ending
-	// By are the place and the text of the rule or policy that decides; of several where Ending is Unsure. It is empty
-	// where no rule is asked.
+	// By are the place and the text of the rule or policy that decides; of several where Ending is Unsure, and where they
+	// are called alike. It is empty where no rule is asked.
 	By []string
 	// Translated are the rules that give the packets another destination or source.
 	Translated []string `json:",omitempty"`
