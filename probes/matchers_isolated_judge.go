@@ -54,8 +54,11 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 	if is, o := m.half(f); is != holds {
 		return is, o
 	}
+	if f.Cause.Kind == evidence.Queued {
+		return unclear, objection{f.Cause.String() + ": it may arrive later", longerThanItWaits}
+	}
 	if waits := f.waiting(m.leg); waits != "" {
-		return unclear, objection{fmt.Sprintf("%s; but %s: it may arrive later", *f.Cause, waits), "ask with a longer time, Within, than it waits"}
+		return unclear, objection{fmt.Sprintf("%s; but %s: it may arrive later", *f.Cause, waits), longerThanItWaits}
 	}
 	c := *f.Cause
 	if why := m.named.objection(c); why != "" {
@@ -70,6 +73,8 @@ func (m *IsolationMatcher) shows(f finding) (standing, objection) {
 	return holds, objection{}
 }
 
+const longerThanItWaits = "ask with a longer time, Within, than it waits"
+
 // judgeAside says whether what is not to decide was kept from being delivered.
 func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	where, comma := fmt.Sprintf("%s at %s", f.To, f.Addr), ""
@@ -82,7 +87,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	switch {
 	case f.Outcome == Answered && !f.answeredElsewhere(), f.reached:
 		return unclear, objection{where + comma + " was reached", "close this way as well"}
-	case f.Cause != nil && slices.Contains(m.named.because, kindOf(*f.Cause)) && !f.Cause.Chance:
+	case f.Cause != nil && slices.Contains(m.named.because, kindOf(*f.Cause)) && !f.Cause.Chance && f.Cause.Kind != evidence.Queued:
 		return holds, objection{}
 	case f.group && f.cameIn():
 		return unclear, objection{fmt.Sprintf("%s let in what was sent to all on the link, at %s", f.To, f.Addr),
@@ -91,7 +96,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 		return unclear, objection{where + ": what is sent there does arrive", "close this way as well"}
 	case f.delivered() || f.refusedByKernel():
 		return unclear, objection{fmt.Sprintf("%s: what is sent there does arrive: %s", where, *f.Cause), "close this way as well"}
-	case f.Cause != nil && (f.Cause.Kind == evidence.Queue || f.Cause.Kind == evidence.Lost):
+	case f.Cause != nil && slices.Contains([]evidence.Kind{evidence.Queue, evidence.Queued, evidence.Lost}, f.Cause.Kind):
 		return unclear, objection{fmt.Sprintf("%s: %s: it may let another through", where, *f.Cause), ""}
 	case f.lostAtTarget():
 		return unclear, objection{fmt.Sprintf("%s: %s", where, *f.Cause), ""}
@@ -100,7 +105,7 @@ func (m *IsolationMatcher) judgeAside(f finding) (standing, objection) {
 	case f.lost():
 		return unclear, objection{f.Cause.String(), ""}
 	case f.waits != "":
-		return unclear, objection{fmt.Sprintf("%s: %s: it may arrive later", where, f.waits), "ask with a longer time, Within, than it waits"}
+		return unclear, objection{fmt.Sprintf("%s: %s: it may arrive later", where, f.waits), longerThanItWaits}
 	}
 	return holds, objection{}
 }

@@ -16,6 +16,7 @@ import (
 func (a *asking) accountFor(trail *watch.Trail, heard watch.Heard) evidence.Cause {
 	w := a.watched.watch
 	cause := w.Explain(trail, heard)
+	held := a.held(trail, heard, cause) // now: what comes of it later is too late
 	if cause.Kind == evidence.Neighbour && a.frame == nil {
 		if heard.Flowed = w.Waits(trail, heard, cause); heard.Flowed != (verdict.Flowed{}) {
 			cause = w.Explain(trail, heard)
@@ -29,11 +30,25 @@ func (a *asking) accountFor(trail *watch.Trail, heard watch.Heard) evidence.Caus
 			cause = w.Explain(trail, heard)
 		}
 	}
+	if held.Kind == evidence.Queued && (cause.Kind == evidence.Unknown || cause.Kind == evidence.Neighbour && cause.Discovery == nil) {
+		return held
+	}
 	if cause.Kind == evidence.Unknown && !a.result.replied {
 		heard.Chance = true
 		cause = w.Explain(trail, heard)
 	}
 	return cause
+}
+
+// held is the queue where a packet waits of which nothing else accounts for the end, or for the
+// neighbour's that it waits for; else the cause as it is.
+func (a *asking) held(trail *watch.Trail, heard watch.Heard, cause evidence.Cause) evidence.Cause {
+	open := cause.Kind == evidence.Unknown || cause.Kind == evidence.Neighbour && cause.Discovery == nil
+	if !open || a.result.replied || a.result.Outcome != Silent {
+		return cause
+	}
+	heard.Waited = true
+	return a.watched.watch.Explain(trail, heard)
 }
 
 // tookIt says, of a request that nothing accounts for the end of at a node, whether a filter or a

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -16,10 +18,14 @@ type Qdisc struct {
 	Kind  string
 	// Loss is the part of one that netem loses by chance.
 	Loss float64
+	// Delay is what netem adds to a packet's way.
+	Delay time.Duration
 	// Rate is that of tbf in bits a second; 0 of others.
 	Rate uint64
 	// Drops are how many packets it has dropped, for whatever reason.
 	Drops uint32
+	// Holds is how many packets wait in it, and in what it hands them to.
+	Holds uint32
 }
 
 // Qdiscs are those of the namespace that hold or drop packets; of an interface first what is
@@ -44,26 +50,37 @@ func qdiscOf(q netlink.Qdisc) Qdisc {
 	const bits = 8
 	own := Qdisc{Index: q.Attrs().LinkIndex, Kind: q.Type()}
 	if s := q.Attrs().Statistics; s != nil && s.Queue != nil {
-		own.Drops = s.Queue.Drops
+		own.Drops, own.Holds = s.Queue.Drops, s.Queue.Qlen
 	}
 	switch q := q.(type) {
 	case *netlink.Netem:
 		own.Loss = float64(q.Loss) / math.MaxUint32
+		if ticks := netlink.TickInUsec(); ticks > 0 {
+			own.Delay = time.Duration(float64(q.Latency) / ticks * float64(time.Microsecond))
+		}
 	case *netlink.Tbf:
 		own.Rate = bits * q.Rate
 	}
 	return own
 }
 
-// String is the queueing discipline with what it does: "netem (loss 10 %)", "tbf (rate 8 Mbit/s)".
+// String is the queueing discipline with what it does: "netem (delay 20ms, loss 10 %)",
+// "tbf (rate 8 Mbit/s)".
 func (q Qdisc) String() string {
-	switch {
-	case q.Loss > 0:
-		return fmt.Sprintf("%s (loss %s %%)", q.Kind, strconv.FormatFloat(100*q.Loss, 'g', 3, 64))
-	case q.Rate > 0:
-		return fmt.Sprintf("%s (rate %s Mbit/s)", q.Kind, strconv.FormatFloat(float64(q.Rate)/1e6, 'g', 6, 64))
+	var does []string
+	if q.Delay > 0 {
+		does = append(does, "delay "+q.Delay.String())
 	}
-	return q.Kind
+	if q.Loss > 0 {
+		does = append(does, fmt.Sprintf("loss %s %%", strconv.FormatFloat(100*q.Loss, 'g', 3, 64)))
+	}
+	if q.Rate > 0 {
+		does = append(does, fmt.Sprintf("rate %s Mbit/s", strconv.FormatFloat(float64(q.Rate)/1e6, 'g', 6, 64)))
+	}
+	if len(does) == 0 {
+		return q.Kind
+	}
+	return fmt.Sprintf("%s (%s)", q.Kind, strings.Join(does, ", "))
 }
 
 // QdiscsOf are those of an interface.

@@ -48,6 +48,7 @@
 //	tag          not taken      a frame with the tag of a VLAN that no interface there is of
 //	neighbour    not sent on    nobody answers for the address on the link
 //	queue        dropped        a queue of an interface (tc) dropped it
+//	queued       waiting        it waits in a queue of an interface (tc), and may come later
 //	lost         lost           netem lost it
 //	parted       lost           the lab is cut there by Lab.Partition
 //	xdp          taken          an XDP program took it

@@ -30,6 +30,7 @@ const (
 	Tag          Kind = "tag"          // a frame with the tag of a VLAN that no interface there is of
 	Neighbour    Kind = "neighbour"    // nobody answers for the address on the link
 	Queue        Kind = "queue"        // a queue of an interface (tc) dropped it
+	Queued       Kind = "queued"       // it waits in a queue of an interface (tc), and may come later
 	Parted       Kind = "parted"       // the lab is cut there by Lab.Partition
 	Lost         Kind = "lost"         // netem lost it
 	XDP          Kind = "xdp"          // an XDP program took it

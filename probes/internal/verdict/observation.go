@@ -23,6 +23,8 @@ type Heard struct {
 	Queue End
 	// QueueKind is the kind of queueing discipline that was; "" where that is not known.
 	QueueKind string
+	// Waited is true where the probe's bound is over, and what a queue holds may be a packet of it.
+	Waited bool
 	// Chance is true where nothing else accounts for the end than a loss by chance.
 	Chance bool
 	// Tracking is where connection tracking was seen to drop such a packet, and why.

@@ -36,6 +36,7 @@ var order = []*row{
 	&mtu,
 	&filter,
 	&queue,
+	&queued,
 	&ignored,
 	&noConnection,
 	&noListener,

@@ -1,0 +1,93 @@
+package faults_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/topo"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// crawls lets 125 bytes pass a second, after two packets: what waits behind another waits for
+// longer than any spec.
+var crawls = topo.Impairment{Rate: topo.Kbit}
+
+// fill has so many datagrams of 1,400 bytes wait at a node's port, or before it.
+func fill(from, to *harness.Node, count int) {
+	GinkgoHelper()
+	conn, err := from.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(from.Addrs()[0], 0)) // it hears of no refusal
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(conn.Close()).To(Succeed()) })
+	for range count {
+		_, err := conn.WriteTo(bytes.Repeat([]byte{0xa5}, 1400), net.UDPAddrFromAddrPort(netip.AddrPortFrom(to.Addrs()[0], 9)))
+		Expect(err).NotTo(HaveOccurred())
+	}
+}
+
+// holds is the kernel's own count of what waits to leave by a node's interface.
+func holds(node *harness.Node, name string) (n uint32) {
+	GinkgoHelper()
+	link, err := node.Netlink().LinkByName(name)
+	Expect(err).NotTo(HaveOccurred())
+	queues, err := node.Netlink().QdiscList(link)
+	Expect(err).NotTo(HaveOccurred())
+	for _, q := range queues {
+		n = max(n, q.Attrs().Statistics.Queue.Qlen)
+	}
+	return n
+}
+
+// switchHolds is what waits at a switch to be sent to fw.
+func switchHolds(o office) (n uint32) {
+	GinkgoHelper()
+	ports, err := o.fw.Lab().Switch("lan")
+	Expect(err).NotTo(HaveOccurred())
+	for _, port := range ports {
+		for _, q := range port.Qdiscs {
+			n = max(n, q.Holds)
+		}
+	}
+	return n
+}
+
+var _ = Describe("a queue that is slow", func() {
+	const fillers = 20
+	DescribeTable("is named with how many wait there, and isolates nobody", func(ctx SpecContext, at string, leg evidence.Role, slow func(office) error, waits func(office) uint32) {
+		o := newOffice("")
+		o.warm(ctx)
+		Expect(slow(o)).To(Succeed())
+		if leg == evidence.Request {
+			fill(o.client, o.server, fillers)
+		} else {
+			fill(o.server, o.client, fillers)
+		}
+		Eventually(func() uint32 { return waits(o) }, time.Minute).Should(BeNumerically(">", fillers/2), "the control: most of them wait")
+		for _, p := range asked(300 * time.Millisecond) {
+			before := waits(o)
+			r, err := probes.Watch(ctx, o.client, o.server, p)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.Queued), HaveField("Leg", leg))), "%s: %s", r, r.Timeline)
+			Expect(r.Cause.Node+"/"+r.Cause.Interface).To(Equal(at), "%s", r.Cause)
+			Expect(r.Cause.String()).To(MatchRegexp(`was waiting at %s: .*in tbf \(rate 0.001 Mbit/s\), \d+ packets queued`, at))
+			Expect(waits(o)).To(BeNumerically(">", before), "the judge: the queue's own count")
+			o.isolatesNobody(r)
+			holds, err := probes.BeIsolatedFrom(o.server).Because(evidence.Queued).Match(r)
+			Expect(holds).To(BeFalse(), "also where that would be expected: it may arrive later")
+			if leg == evidence.Request {
+				Expect(err).To(MatchError(ContainSubstring("it may arrive later")))
+			}
+		}
+	},
+		Entry("at the asker", "client/lan", evidence.Request, func(o office) error { return o.client.Port("lan").Impair(crawls) }, func(o office) uint32 { return holds(o.client, "lan") }),
+		Entry("on the way", "fw/dmz", evidence.Request, func(o office) error { return o.fw.Port("dmz").Impair(crawls) }, func(o office) uint32 { return holds(o.fw, "dmz") }),
+		Entry("at a switch's end", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceived(crawls) }, switchHolds),
+		Entry("of the answer", "server/dmz", evidence.Answer, func(o office) error { return o.server.Port("dmz").Impair(crawls) }, func(o office) uint32 { return holds(o.server, "dmz") }),
+	)
+})
