@@ -11,6 +11,7 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
+	"github.com/nstest/nstest/probes/internal/watch"
 )
 
 const (
@@ -22,18 +23,43 @@ const (
 	labelTries, labelsAtOnce = 256, 32
 )
 
-// branch is one way of a multipath route, known by who gets what takes it.
+// branch is one way of a multipath route, known by the interface that it leads out by, and where
+// another way leads out by that as well, by who gets what takes it.
 type branch struct {
-	at, to string
+	at, to string // to is "" where the lab has nobody with the gateway's address
+	link   string // the interface's name
 	route  string
 	by     rules.Trait // what chooses it, of what a program may choose: SourcePort, FlowLabel
 	hop    inspect.Hop
+	shared bool // another way of the route leads out by the interface
 	own    bool // the route is the asker's
 }
 
-// String says it: by gw2 of multipath route 10.0.9.0/24 at fw.
+// String says it: by gw2 on wan of multipath route 10.0.9.0/24 at fw.
 func (b branch) String() string {
-	return fmt.Sprintf("the way by %s of multipath route %s at %s", b.to, b.route, b.at)
+	by := "on " + b.link
+	if b.to != "" {
+		by = fmt.Sprintf("by %s on %s", b.to, b.link)
+	}
+	return fmt.Sprintf("the way %s of multipath route %s at %s", by, b.route, b.at)
+}
+
+// tookBy says whether a result's packets of a leg have gone the way, or ended where they were about
+// to: a rule of the node saw that they would leave by it.
+func (b branch) tookBy(r Result, leg evidence.Role) bool {
+	seen := func(node string, direction evidence.Direction, index int) bool {
+		return slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {
+			return s.Role == leg && s.Direction == direction && !s.Foreign && s.Node == node && (index == 0 || s.Index == index)
+		})
+	}
+	left := seen(b.at, evidence.Out, b.hop.Index)
+	ended := !left && slices.ContainsFunc(r.metBy(leg), func(p watch.Passage) bool {
+		return p.Node.Name() == b.at && p.Out.Index == b.hop.Index
+	})
+	if b.shared {
+		return ended || b.to != "" && seen(b.to, evidence.In, 0)
+	}
+	return left || ended
 }
 
 // branches asks about a finding until every way of the multipath routes that it came by
@@ -44,7 +70,7 @@ func (m *IsolationMatcher) branches(q question, c *recall, f *finding) (more []f
 	}
 	var left []branch
 	for _, node := range f.from.Lab().Nodes() {
-		if !slices.ContainsFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Node == node.Name() && s.Role == m.leg }) {
+		if !slices.ContainsFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Node == node.Name() && s.Role == m.leg }) || f.endedAhead(node, m.leg) {
 			continue
 		}
 		ways, err := c.branchesAt(node, f)
@@ -84,11 +110,7 @@ func (w *ways) leftBy(chooses func(branch) bool) []branch {
 
 // sees takes the ways that a result's request has gone from those that are left.
 func (w *ways) sees(r Result) {
-	w.left = slices.DeleteFunc(w.left, func(b branch) bool {
-		return slices.ContainsFunc(r.Timeline, func(s evidence.Sighting) bool {
-			return s.Role == w.m.leg && s.Direction == evidence.In && !s.Foreign && s.Node == b.to
-		})
-	})
+	w.left = slices.DeleteFunc(w.left, func(b branch) bool { return b.tookBy(r, w.m.leg) })
 }
 
 // byPorts asks from other ports.
@@ -213,12 +235,32 @@ func (c *recall) branchesAt(node *harness.Node, f *finding) (ways []branch, err 
 	}
 	for _, r := range routes {
 		for _, hop := range r.Hops {
-			for _, owner := range node.Lab().Plan().Owners(hop.Via) {
-				ways = append(ways, branch{node.Name(), owner, r.To.String(), by, hop, node == f.from})
+			link, err := linkAt(node, hop.Index)
+			if err != nil {
+				return nil, fmt.Errorf("node %s: multipath route %s: %w", node, r.To, err)
+			}
+			b := branch{at: node.Name(), link: link, route: r.To.String(), by: by, hop: hop, own: node == f.from}
+			b.shared = slices.ContainsFunc(r.Hops, func(other inspect.Hop) bool { return other.Index == hop.Index && other.Via != hop.Via })
+			owners := node.Lab().Plan().Owners(hop.Via)
+			if len(owners) == 0 {
+				owners = []string{""}
+			}
+			for _, b.to = range owners {
+				ways = append(ways, b)
 			}
 		}
 	}
 	return ways, nil
+}
+
+// endedAhead says whether a rule of a node ended the finding's packets there before it was settled
+// where they leave.
+func (f *finding) endedAhead(node *harness.Node, leg evidence.Role) bool {
+	if !slices.ContainsFunc(f.Timeline, func(s evidence.Sighting) bool { return s.Role == leg && s.Node == node.Name() && s.Dropped() }) {
+		return false
+	}
+	met := slices.DeleteFunc(slices.Clone(f.metBy(leg)), func(p watch.Passage) bool { return p.Node != node })
+	return len(met) > 0 && !slices.ContainsFunc(met, func(p watch.Passage) bool { return p.Out.Index != 0 })
 }
 
 // goesTo is where a finding's requests go, or its answers.

@@ -81,18 +81,24 @@ func (f *finding) straight(index int, next netip.Addr) (*frame, bool) {
 	frame := &frame{node: f.from, index: index, from: sent.Source, ttl: f.Probe.source.hops(), tos: f.Probe.source.tos(), next: next}
 	link := sent.Interface
 	if index != sent.Index {
-		err := look(f.from, func(ns inspect.Namespace) error {
-			out, err := net.InterfaceByIndex(index)
-			if err == nil {
-				link = out.Name
-			}
-			return err
-		})
-		if err != nil {
+		var err error
+		if link, err = linkAt(f.from, index); err != nil {
 			return nil, false
 		}
 	}
 	return frame, frame.know(link)
+}
+
+// linkAt is the name of a node's interface.
+func linkAt(node *harness.Node, index int) (name string, err error) {
+	err = look(node, func(inspect.Namespace) error {
+		link, err := net.InterfaceByIndex(index)
+		if err == nil {
+			name = link.Name
+		}
+		return err
+	})
+	return name, err
 }
 
 // nextHop is whom the asker's kernel hands the finding's request to.

@@ -61,6 +61,9 @@ func (ns Namespace) Routes() ([]Route, error) {
 		all[i] = RouteOf(r)
 	}
 	slices.SortStableFunc(all, func(a, b Route) int { return a.To.Addr().BitLen() - b.To.Addr().BitLen() })
+	if slices.ContainsFunc(all, func(r Route) bool { return r.bare() }) {
+		err = errors.Join(err, ns.ask(func(c *conn) error { return c.resolve(all) }))
+	}
 	return all, err
 }
 
