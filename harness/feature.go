@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,13 @@ var (
 	IPv6 = Feature{name: "ipv6", check: func() error {
 		if noIPv6() {
 			return errors.New("the kernel runs without IPv6")
+		}
+		return nil
+	}}
+	// UDPLite are sockets of UDP-Lite (RFC 3828). Newer kernels have none.
+	UDPLite = Feature{name: "udplite", check: func() error {
+		if err := inspect.HasDatagrams(unix.IPPROTO_UDPLITE); err != nil {
+			return fmt.Errorf("the kernel has no UDP-Lite: %w", err)
 		}
 		return nil
 	}}

@@ -44,8 +44,9 @@ func (w wanted) String() string {
 }
 
 const (
-	protoTCP = unix.IPPROTO_TCP
-	protoUDP = unix.IPPROTO_UDP
+	protoTCP     = unix.IPPROTO_TCP
+	protoUDP     = unix.IPPROTO_UDP
+	protoUDPLite = unix.IPPROTO_UDPLITE
 )
 
 // bareProbes are ICMP, a protocol that nobody has, each port that the target listens at, a TCP
@@ -133,6 +134,10 @@ func (b *bare) other(p rules.Port, why string) {
 	if p.Protocol == unix.IPPROTO_ICMP || p.Protocol == unix.IPPROTO_ICMPV6 {
 		return
 	}
+	if p.Protocol == protoUDPLite && haveUDPLite() {
+		b.lite(p, why)
+		return
+	}
 	w := wanted{Probe: Protocol(p.Protocol), family: p.Family, closed: true}
 	if !p.Source {
 		w.port = p.Number
@@ -145,6 +150,15 @@ func (b *bare) other(p rules.Port, why string) {
 		return
 	}
 	b.add(w, why)
+}
+
+// lite adds a port of UDP-Lite's: which, a rule may leave open.
+func (b *bare) lite(p rules.Port, why string) {
+	to, from := p.Number, uint16(0)
+	if p.Source || to == 0 {
+		to, from = b.nobodys(p.Protocol, nil), p.Number
+	}
+	b.add(wanted{Probe: UDPLite(to).FromPort(from), family: p.Family, closed: true}, why)
 }
 
 // port adds a port of TCP's or UDP's.

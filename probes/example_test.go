@@ -51,6 +51,18 @@ func ExampleAsk_targets() {
 	}
 }
 
+// UDP-Lite is no UDP to a rule: a firewall that is to be closed to datagrams is to know both.
+func ExampleUDPLite() {
+	t, ctx, lab := given()
+	harness.Require(t, harness.UDPLite) // newer kernels have none
+	g := NewWithT(t)
+	client, server := lab.Node("client"), lab.Node("server")
+	probes.Serve(t, server, probes.UDPLite(5004))
+	g.Expect(client).To(probes.Reach(server, probes.UDPLite(5004)).WithContext(ctx))
+	g.Expect(lab.Node("fw").Nft(`add rule inet filter forward udplite dport 5004 drop`)).To(Succeed())
+	g.Expect(client).To(probes.BeIsolatedFrom(server, probes.UDPLite(5004)).At("fw").By("udplite dport 5004 drop").WithContext(ctx))
+}
+
 // The target itself answers, at every address that both ends have.
 func ExampleReach() {
 	t, ctx, lab := given()

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fragmented sends an ICMP or UDP probe in fragments, as the asker's kernel makes them of what is larger
+// Fragmented sends an ICMP, UDP or UDP-Lite probe in fragments, as the asker's kernel makes them of what is larger
 // than the MTU of its way, and of IPv4 any router after it: for filters that see fragments by
 // themselves, and for nodes that take none. Size is to be larger than that MTU; where it is not, asking
 // is an error, since nothing would be asked about fragments.
@@ -28,7 +28,7 @@ func (p Probe) checkFragmented() error {
 	case !p.source.fragmented:
 		return nil
 	case !p.kind.fragments:
-		return fmt.Errorf("Fragmented(): only what ICMP and UDP send is fragmented: TCP sends what fits")
+		return fmt.Errorf("Fragmented(): only what ICMP, UDP and UDP-Lite send is fragmented: TCP sends what fits")
 	case p.words != nil:
 		return fmt.Errorf("Fragmented() and Send: say with Size how much is sent")
 	}

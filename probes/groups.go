@@ -112,7 +112,7 @@ func broadcastOf(prefix netip.Prefix) netip.Addr {
 // datagram, and of IPv6 each kernel an echo request (icmp_echo_ignore_broadcasts is 1).
 func (w wanted) toGroups(family int) bool {
 	switch w.kind.protocol {
-	case wire.UDP:
+	case wire.UDP, wire.UDPLite:
 		return true
 	case wire.ICMP:
 		return family == 6

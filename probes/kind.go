@@ -18,6 +18,8 @@ type kind struct {
 	// socket is the type of the socket that asking.socket makes, SOCK_STREAM or
 	// SOCK_DGRAM; 0 where ask has sockets of its own.
 	socket int
+	// transport is that socket's protocol; 0 is the type's own, TCP or UDP.
+	transport int
 	// ask asks one question, and puts what came of it into the result.
 	ask func(*asking) error
 	// together asks those of a survey; nil asks each by itself.
@@ -43,6 +45,7 @@ var kinds = []*kind{
 	icmpKind,
 	tcpKind,
 	udpKind,
+	udpLiteKind,
 	protocolKind,
 	timestampKind,
 	segmentKind,

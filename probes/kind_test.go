@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -37,7 +38,7 @@ func TestEveryKindIsWhole(t *testing.T) {
 			t.Errorf("%s: its sockets are its own, and a survey has one for each probe", p)
 		}
 		names[k.name] = true
-		if k.unserved {
+		if k.unserved || k.transport == unix.IPPROTO_UDPLITE && !haveUDPLite() {
 			continue
 		}
 		if k.serve != nil {
@@ -53,6 +54,19 @@ func TestEveryKindIsWhole(t *testing.T) {
 				t.Errorf("%s: %+v, %v", p, r, err)
 			}
 		}
+	}
+}
+
+// A kernel that lacks a protocol cannot ask by it, which is said, and is no outcome.
+func TestAProtocolThatTheKernelLacks(t *testing.T) {
+	t.Parallel()
+	const nobodys = 253
+	lacking := *udpLiteKind
+	lacking.name, lacking.transport = "newer", nobodys
+	nodes := harness.Up(t, flat("lacking", 2)).Nodes()
+	r, err := Ask(t.Context(), nodes[0], nodes[1], Probe{kind: &lacking, port: 7})
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "this kernel does not have newer") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -201,7 +201,7 @@ func (c *recall) packetOf(f *finding, passage watch.Passage) rules.Packet {
 	case w.Protocol == unix.IPPROTO_TCP:
 		p.Flags = &w.Flags
 		fallthrough
-	case w.Protocol == unix.IPPROTO_UDP:
+	case w.IsDatagram():
 		p.SrcPort, p.DstPort = &w.SourcePort, &w.DestinationPort
 	}
 	if !p.Foreign && c.leg == evidence.Request { // the probe's own socket

@@ -36,7 +36,7 @@ func (p Probe) Within(d time.Duration) Probe {
 	return p
 }
 
-// Size sets the payload of an ICMP or UDP probe in bytes: 24 to 65,507, and 56
+// Size sets the payload of an ICMP, UDP or UDP-Lite probe in bytes: 24 to 65,507, and 56
 // without it. Packets are not fragmented, unless Fragmented says so: one that is too large comes
 // back as Unsent, or is rejected on its way.
 func (p Probe) Size(bytes int) Probe {
@@ -44,7 +44,7 @@ func (p Probe) Size(bytes int) Probe {
 	return p
 }
 
-// String is the probe as matrices and messages have it: icmp, tcp/22, udp/53.
+// String is the probe as matrices and messages have it: icmp, tcp/22, udp/53, udplite/53.
 func (p Probe) String() string {
 	switch {
 	case p.kind == nil:
@@ -92,7 +92,7 @@ func (p Probe) payload() int {
 func (p Probe) check() error {
 	switch {
 	case p.kind == nil:
-		return fmt.Errorf("the zero Probe asks nothing: use ICMP, TCP or UDP")
+		return fmt.Errorf("the zero Probe asks nothing: use ICMP, TCP, UDP or UDPLite")
 	case p.within < 0:
 		return fmt.Errorf("probe %s: Within(%s): a wait is longer than nothing; leave Within out for %s", p, p.within, DefaultWithin)
 	case p.size != 0 && (p.size < requestSize || p.size > maxSize):

@@ -7,7 +7,7 @@ import (
 	"github.com/nstest/nstest/harness"
 )
 
-// Serve answers TCP and UDP probes at a node until the test ends or the lab goes down, on
+// Serve answers TCP, UDP and UDP-Lite probes at a node until the test ends or the lab goes down, on
 // every address. It signs each answer with the node's name and the probe's nonce, so
 // that one from the wrong owner of an address is told. A port that is taken, or
 // an ICMP probe, which kernels answer by themselves, fails the test.

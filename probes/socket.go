@@ -69,9 +69,9 @@ func (a *asking) open() (int, error) {
 	if a.probe.kind.socket == unix.SOCK_STREAM {
 		return a.openBound()
 	}
-	fd, err := a.source.open(a.addr.Is6(), a.probe.kind.socket, 0) // it is bound right before it is connected
+	fd, err := a.source.open(a.addr.Is6(), a.probe.kind.socket, a.probe.kind.transport) // it is bound right before it is connected
 	if err != nil {
-		return -1, fmt.Errorf("open socket: %w", err)
+		return -1, a.probe.unspeakable(err)
 	}
 	return fd, nil
 }

@@ -84,8 +84,11 @@ func openEar(p Probe, id [streamID]byte, v6 bool) (int, error) {
 	if v6 {
 		domain = unix.AF_INET6
 	}
-	if p.kind.protocol == wire.ICMP {
+	switch {
+	case p.kind.protocol == wire.ICMP:
 		protocol = icmpProtocol(v6)
+	case p.kind.transport != 0:
+		protocol = p.kind.transport
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {

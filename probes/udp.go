@@ -113,18 +113,26 @@ func (a *asking) udpAnswer(s *socket, nonce [nonceSize]byte) (done bool, err err
 	}
 }
 
-// serveUDP answers on every address, with a socket for each family that there is.
+// serveUDP answers on every address.
 func serveUDP(node *harness.Node, p Probe, running *sync.WaitGroup) (closers []func(), err error) {
-	for _, network := range []string{"udp4", "udp6"} {
-		conn, err := node.ListenPacket(context.Background(), network, netip.AddrPortFrom(netip.Addr{}, p.port))
+	return serveDatagrams(node, running, func(v6 bool) (net.PacketConn, error) {
+		network := map[bool]string{false: "udp4", true: "udp6"}[v6]
+		return node.ListenPacket(context.Background(), network, netip.AddrPortFrom(netip.Addr{}, p.port))
+	})
+}
+
+// serveDatagrams answers with a socket for each family that there is.
+func serveDatagrams(node *harness.Node, running *sync.WaitGroup, listen func(v6 bool) (net.PacketConn, error)) (closers []func(), err error) {
+	for _, v6 := range []bool{false, true} {
+		conn, err := listen(v6)
 		if err != nil {
-			if network == "udp6" && !has(node, true) {
+			if v6 && !has(node, true) {
 				continue // a kernel without IPv6
 			}
 			return closers, err
 		}
 		closers = append(closers, func() { _ = conn.Close() })
-		running.Go(func() { answerDatagrams(conn, network == "udp6", signature(node)) })
+		running.Go(func() { answerDatagrams(conn, v6, signature(node)) })
 	}
 	return closers, nil
 }

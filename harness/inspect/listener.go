@@ -13,7 +13,7 @@ import (
 )
 
 // Listener is a socket that anybody may send to: a listening one of TCP, or one of UDP
-// that is not connected.
+// or UDP-Lite that is not connected.
 type Listener struct {
 	// Addr is where it listens: the zero address of its family is every one.
 	Addr netip.Addr
@@ -24,7 +24,7 @@ type Listener struct {
 	// V6Only is true of one of IPv6 that takes no IPv4, where it listens everywhere.
 	V6Only bool
 	// Waiting are the connections that wait to be accepted, and Most how many may; 0 of
-	// UDP.
+	// UDP and UDP-Lite.
 	Waiting, Most uint32
 	// Unread are the bytes, as the kernel counts them, that wait to be read; 0 of TCP.
 	Unread uint32
@@ -84,25 +84,25 @@ func (s *State) Listens(port uint16) bool {
 	return slices.ContainsFunc(s.Listeners, func(l Listener) bool { return l.Port == port })
 }
 
-// readUDP reads the sockets of UDP that are not connected. The calling thread is in
-// the namespace. A kernel may have no sock_diag(7) for them (UDP_DIAG): its table in
+// readDatagrams reads the sockets of UDP, or UDP-Lite, that are not connected. The calling thread
+// is in the namespace. A kernel may have no sock_diag(7) for them (UDP_DIAG): its table in
 // /proc does not tell interfaces.
-func (s *State) readUDP() error {
+func readDatagrams(protocol byte, file string) []Listener {
 	const unconnected = 1 << 7 // TCP_CLOSE in net/tcp_states.h
-	var err error
-	if s.UDP, err = diagnose(unix.IPPROTO_UDP, unconnected); err == nil {
-		return nil
+	found, err := diagnose(protocol, unconnected)
+	if err == nil {
+		return found
 	}
-	s.UDP = []Listener{}
-	for _, file := range []string{"udp", "udp6"} {
+	found = []Listener{}
+	for _, file := range []string{file, file + "6"} {
 		text, _ := os.ReadFile(procNet + file)
 		for _, socket := range socketsOf(file, string(text)) {
 			if socket.State == "UNCONNECTED" {
-				s.UDP = append(s.UDP, Listener{Addr: socket.Local.Addr(), Port: socket.Local.Port(), Unread: uint32(socket.ToRead)})
+				found = append(found, Listener{Addr: socket.Local.Addr(), Port: socket.Local.Port(), Unread: uint32(socket.ToRead)})
 			}
 		}
 	}
-	return nil
+	return found
 }
 
 // readListeners reads the listening TCP sockets: only those, since the table of all
@@ -113,6 +113,15 @@ func (s *State) readListeners() (err error) {
 		return fmt.Errorf("list listeners: %w", err)
 	}
 	return nil
+}
+
+// HasDatagrams says whether the kernel has sockets for the datagrams of a protocol, as UDP-Lite.
+func HasDatagrams(protocol int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	return unix.Close(fd)
 }
 
 // diagnose asks for the sockets of a protocol that are in some states, of both

@@ -22,8 +22,9 @@ type Question struct {
 	Mark uint32
 	// TOS is the type of service, or the traffic class.
 	TOS uint8
-	// Protocol is IPPROTO_TCP and so on, and the ports are TCP's and UDP's: rules of
-	// policy routing, and multipath routes, may ask for them.
+	// Protocol is IPPROTO_TCP and so on, and the ports are TCP's, UDP's and UDP-Lite's: rules of
+	// policy routing, and multipath routes, may ask for them. The kernel's own lookup takes them of
+	// TCP, UDP and ICMP alone.
 	Protocol         uint8
 	SourcePort, Port uint16
 	// Connects is true of a socket that looks for its own address first, and then once

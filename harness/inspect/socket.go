@@ -29,7 +29,7 @@ func (s Socket) String() string {
 	return fmt.Sprintf("%s %s %s peer %s queued to send %d, to read %d", s.Kind, s.State, s.Local, s.Remote, s.ToSend, s.ToRead)
 }
 
-var socketKinds = []string{"tcp", "tcp6", "udp", "udp6", "icmp", "icmp6", "raw", "raw6"}
+var socketKinds = []string{"tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "icmp", "icmp6", "raw", "raw6"}
 
 // Sockets are those of the calling thread's namespace, by kind: of a kind as many as
 // the kernel tells in so many bytes.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Namespace is where to read.
@@ -45,8 +46,8 @@ type State struct {
 	Legacy bool
 	// Listeners are those of TCP, with their queues, if they were asked for.
 	Listeners []Listener
-	// UDP are the sockets of UDP that are not connected, if they were asked for.
-	UDP []Listener
+	// UDP and UDPLite are the sockets of these that are not connected, if they were asked for.
+	UDP, UDPLite []Listener
 }
 
 // Want is what is to be known of a namespace besides what its kernel lists. Sysctls
@@ -56,8 +57,8 @@ type Want struct {
 	Questions []Question
 	// Sysctls are paths below /proc/sys.
 	Sysctls []string
-	// Listeners asks for the listening TCP sockets, Datagrams for UDP's.
-	Listeners, Datagrams bool
+	// Listeners asks for the listening TCP sockets, Datagrams for UDP's, Lite for UDP-Lite's.
+	Listeners, Datagrams, Lite bool
 }
 
 // mostTries is how often a list is read again that the kernel changed under way.
@@ -110,19 +111,21 @@ func (ns Namespace) Fill(s *State, want Want) error {
 		}
 	}
 	listeners := want.Listeners && s.Listeners == nil
-	datagrams := want.Datagrams && s.UDP == nil
-	if len(questions) == 0 && len(keys) == 0 && !listeners && !datagrams {
+	datagrams, lite := want.Datagrams && s.UDP == nil, want.Lite && s.UDPLite == nil
+	sockets := listeners || datagrams || lite
+	if len(questions) == 0 && len(keys) == 0 && !sockets {
 		return nil
 	}
-	if err := ns.readLookups(s, questions); err != nil || len(keys) == 0 && !listeners && !datagrams {
+	if err := ns.readLookups(s, questions); err != nil || len(keys) == 0 && !sockets {
 		return err
 	}
 	return ns.Do(func() error {
 		s.readSysctls(keys)
 		if datagrams {
-			if err := s.readUDP(); err != nil {
-				return err
-			}
+			s.UDP = readDatagrams(unix.IPPROTO_UDP, "udp")
+		}
+		if lite {
+			s.UDPLite = readDatagrams(unix.IPPROTO_UDPLITE, "udplite")
 		}
 		if listeners {
 			return s.readListeners()

@@ -117,7 +117,7 @@ func selected(n *net.IPNet, everywhere netip.Prefix) netip.Prefix {
 // matches says whether a packet is one that the policy is for. known is false where that
 // depends on what is not looked at.
 func (p XfrmPolicy) matches(q Question, index int) (is, known bool) {
-	ports := q.Protocol == unix.IPPROTO_TCP || q.Protocol == unix.IPPROTO_UDP
+	ports := q.Protocol == unix.IPPROTO_TCP || q.Protocol == unix.IPPROTO_UDP || q.Protocol == unix.IPPROTO_UDPLITE
 	switch {
 	case !p.From.Contains(q.From) || !p.To.Contains(q.To) || p.Protocol != 0 && p.Protocol != q.Protocol || p.Index != 0 && p.Index != index:
 		return false, true

@@ -14,7 +14,7 @@ type Packet struct {
 	Src, Dst netip.Addr
 	// Protocol is the upper one: 6 is TCP.
 	Protocol *uint8
-	// SrcPort and DstPort are TCP's, UDP's or SCTP's.
+	// SrcPort and DstPort are TCP's, UDP's, UDP-Lite's or SCTP's.
 	SrcPort, DstPort *uint16
 	// Type and Code are ICMP's.
 	Type, Code *uint8
@@ -59,10 +59,11 @@ type Interface struct {
 
 // Upper protocols (RFC 791, 8200 and those they refer to).
 const (
-	protoICMP   = 1
-	protoTCP    = 6
-	protoUDP    = 17
-	protoICMPv6 = 58
+	protoICMP    = 1
+	protoTCP     = 6
+	protoUDP     = 17
+	protoICMPv6  = 58
+	protoUDPLite = 136
 )
 
 // family is 4, 6, or 0 for not known.
@@ -155,7 +156,7 @@ func (p *Packet) transport() (header bits, sure int) {
 	case protoTCP:
 		header = unknownBits(tcp)
 		header.put(13, one8(p.Flags))
-	case protoUDP, 136: // UDP-Lite
+	case protoUDP, protoUDPLite:
 		header = unknownBits(udp)
 	case 132:
 		header = unknownBits(sctp)

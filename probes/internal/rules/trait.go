@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -12,7 +13,7 @@ import (
 type Trait uint
 
 const (
-	// SourcePort is TCP's, UDP's or SCTP's.
+	// SourcePort is TCP's, UDP's, UDP-Lite's or SCTP's.
 	SourcePort Trait = 1 << iota
 	// Length is the packet's, or its parts'.
 	Length
@@ -70,7 +71,7 @@ func (e *evaluation) payloadTrait(base expr.PayloadBase, at int) Trait {
 		switch *e.packet.Protocol {
 		case protoTCP:
 			return traitIn(traitsTCP, at, Headers|Content)
-		case protoUDP, 136, 132:
+		case protoUDP, protoUDPLite, 132:
 			return traitIn(traitsUDP, at, Content)
 		case protoICMP, protoICMPv6:
 			return traitIn(traitsICMP, at, Content)
@@ -156,7 +157,7 @@ func matchTrait(name string, groups bool, p *Packet) Trait {
 // connection, as long as it is tracked.
 func (p Packet) free() Packet {
 	p.isFree = true
-	if p.Fixed&SourcePort == 0 && p.Protocol != nil && (*p.Protocol == protoTCP || *p.Protocol == protoUDP || *p.Protocol == 132) {
+	if p.Fixed&SourcePort == 0 && p.Protocol != nil && slices.Contains([]uint8{protoTCP, protoUDP, protoUDPLite, 132}, *p.Protocol) {
 		p.SrcPort = nil
 	}
 	p.Length, p.GID = nil, nil

@@ -13,10 +13,11 @@ var noAnswer = row{
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		unanswered: func(p spot, c *evidence.Cause) bool {
 			at, _ := p.listeners()
-			c.Detail = fmt.Sprintf("udp/%d has a listener there, and nothing came back", p.port())
-			return p.Heard.Read && p.Flow.Protocol == wire.UDP && len(at) > 0
+			protocol := map[wire.Protocol]string{wire.UDP: "udp", wire.UDPLite: "udplite"}[p.Flow.Protocol]
+			c.Detail = fmt.Sprintf("%s/%d has a listener there, and nothing came back", protocol, p.port())
+			return p.Heard.Read && protocol != "" && len(at) > 0
 		},
 	},
-	confirmed:  confirmation{counters: []string{"Udp.InDatagrams", "Udp6.InDatagrams"}},
+	confirmed:  confirmation{counters: []string{"Udp.InDatagrams", "Udp6.InDatagrams", "UdpLite.InDatagrams", "UdpLite6.InDatagrams"}},
 	unliftable: "a service that says nothing is no policy",
 }

@@ -11,9 +11,12 @@ import (
 
 var noListener = row{
 	kind: evidence.NoListener, verb: "refused", policy: never, needs: needPackets | needSockets,
-	mend:       "have somebody listen (probes.Serve)",
-	at:         map[stage]func(spot, *evidence.Cause) bool{accepted: nobodyListens, refused: nobodyListens},
-	confirmed:  confirmation{counters: []string{"Udp.NoPorts", "Udp6.NoPorts", "Tcp.OutRsts"}, ends: []string{"Udp.NoPorts", "Udp6.NoPorts"}},
+	mend: "have somebody listen (probes.Serve)",
+	at:   map[stage]func(spot, *evidence.Cause) bool{accepted: nobodyListens, refused: nobodyListens},
+	confirmed: confirmation{
+		counters: []string{"Udp.NoPorts", "Udp6.NoPorts", "UdpLite.NoPorts", "UdpLite6.NoPorts", "Tcp.OutRsts"},
+		ends:     []string{"Udp.NoPorts", "Udp6.NoPorts", "UdpLite.NoPorts", "UdpLite6.NoPorts"},
+	},
 	unliftable: "that nobody listens is no policy",
 }
 
@@ -55,8 +58,11 @@ func (p spot) unspoken(c *evidence.Cause) bool {
 // listeners are the sockets at the packet's port: those that take it, and others.
 func (p spot) listeners() (at, elsewhere []inspect.Listener) {
 	all := p.state.UDP
-	if p.Flow.Protocol == wire.TCP {
+	switch p.Flow.Protocol {
+	case wire.TCP:
 		all = p.state.Listeners
+	case wire.UDPLite:
+		all = p.state.UDPLite
 	}
 	for _, l := range all {
 		switch {

@@ -18,7 +18,7 @@ func TestExplainWhoListensElsewhere(t *testing.T) {
 				all[i].Port = 53
 			}
 			s.arrived("server")
-			s.States["server"].Listeners, s.States["server"].UDP = all, all
+			s.States["server"].Listeners, s.States["server"].UDP, s.States["server"].UDPLite = all, all, all
 		}
 	}
 	local, any4, any6 := netip.MustParseAddr("127.0.0.1"), netip.IPv4Unspecified(), netip.IPv6Unspecified()
@@ -43,7 +43,7 @@ func TestExplainWhoListensElsewhere(t *testing.T) {
 		"everywhere":                    {listens(inspect.Listener{Addr: any6}), false, silent},
 		"at its own address, as 4in6":   {listens(inspect.Listener{Addr: netip.AddrFrom16(server4.As16())}), false, silent},
 	} {
-		for _, protocol := range []wire.Protocol{wire.TCP, wire.UDP} {
+		for _, protocol := range []wire.Protocol{wire.TCP, wire.UDP, wire.UDPLite} {
 			want := c.want
 			want.protocol, want.happen, want.v6 = protocol, c.happen, c.v6
 			explained(t, map[string]example{name: want})

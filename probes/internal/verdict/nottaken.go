@@ -13,7 +13,7 @@ var notTaken = row{
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		unanswered: func(p spot, c *evidence.Cause) bool {
 			at, _ := p.listeners()
-			protocol := map[wire.Protocol]string{wire.TCP: "tcp", wire.UDP: "udp"}[p.Flow.Protocol]
+			protocol := map[wire.Protocol]string{wire.TCP: "tcp", wire.UDP: "udp", wire.UDPLite: "udplite"}[p.Flow.Protocol]
 			c.Detail = fmt.Sprintf("the listener's socket at %s/%d drops it: %s", protocol, p.port(), p.Heard.Untaken)
 			return p.Heard.Untaken != "" && protocol != "" && len(at) > 0
 		},

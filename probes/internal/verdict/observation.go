@@ -186,6 +186,8 @@ func FirstQuestion(f wire.Flow) inspect.Question {
 		q.Protocol, q.Connects = unix.IPPROTO_TCP, true
 	case f.Protocol == wire.UDP:
 		q.Protocol, q.Connects = unix.IPPROTO_UDP, true
+	case f.Protocol == wire.UDPLite:
+		q.Protocol, q.Connects = unix.IPPROTO_UDPLITE, true
 	case f.Protocol == wire.Other: // the kernel looks it up as any
 	case f.Addr.Is6():
 		q.Protocol = unix.IPPROTO_ICMPV6

@@ -144,7 +144,10 @@ func (b *book) findWhole(p *point, packet *wire.Packet) (*Trail, role) {
 		return b.findEcho(packet)
 	case packet.IsTimestamp():
 		return b.findTimestamp(p, packet)
-	case packet.Protocol == unix.IPPROTO_UDP:
+	case packet.IsDatagram():
+		if t := b.findOther(packet); t != nil {
+			return t, request // asked by the protocol's number
+		}
 		return b.findDatagram(p, packet)
 	}
 	return b.findOther(packet), request
@@ -210,7 +213,7 @@ func (b *book) findTimestamp(p *point, packet *wire.Packet) (*Trail, role) {
 func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 	if rest, ok := bytes.CutPrefix(packet.Payload, []byte(wire.RequestWord)); ok && len(rest) >= 4 {
 		t := b.byNonce[binary.BigEndian.Uint32(rest)]
-		if t == nil || t.Flow.Protocol != wire.UDP || !begins(rest, t.Flow.Nonce[:]) {
+		if t == nil || !t.Flow.Protocol.IsDatagrams() || !begins(rest, t.Flow.Nonce[:]) {
 			return nil, 0
 		}
 		if b.goesBack(t, p, packet.Tuple()) {
@@ -224,7 +227,7 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 		if err != nil {
 			return nil, 0
 		}
-		if t := b.byNonce[binary.BigEndian.Uint32(raw)]; t != nil && t.Flow.Protocol == wire.UDP {
+		if t := b.byNonce[binary.BigEndian.Uint32(raw)]; t != nil && t.Flow.Protocol.IsDatagrams() {
 			return t, answer
 		}
 		return nil, 0
@@ -236,20 +239,20 @@ func (b *book) findDatagram(p *point, packet *wire.Packet) (*Trail, role) {
 		b.note(t, place{p, packet.Tuple()})
 		return t, request
 	}
-	if t := b.byTuple[place{p, packet.Tuple().Reverse()}]; t != nil && t.Flow.Protocol == wire.UDP {
+	if t := b.byTuple[place{p, packet.Tuple().Reverse()}]; t != nil && t.Flow.Protocol.IsDatagrams() {
 		return t, answer
 	}
 	if t := b.cutOff(packet); t != nil {
 		return t, answer
 	}
-	if t := b.byTuple[to(p, packet.Tuple())]; t != nil && t.Flow.Protocol == wire.UDP {
+	if t := b.byTuple[to(p, packet.Tuple())]; t != nil && t.Flow.Protocol.IsDatagrams() {
 		return t, answer // from where it was not asked
 	}
-	if t := b.byTuple[place{p, packet.Tuple()}]; t != nil && t.Flow.Protocol == wire.UDP && len(packet.Payload) == 0 {
+	if t := b.byTuple[place{p, packet.Tuple()}]; t != nil && t.Flow.Protocol.IsDatagrams() && len(packet.Payload) == 0 {
 		return t, request // quoted by an ICMP error that has its header alone
 	}
 	for _, tuple := range []wire.Tuple{packet.Tuple().Reverse(), to(p, packet.Tuple()).Tuple} {
-		if t := b.anywhere[tuple]; t != nil && t.Flow.Protocol == wire.UDP {
+		if t := b.anywhere[tuple]; t != nil && t.Flow.Protocol.IsDatagrams() {
 			return t, answer // by another way than its request
 		}
 	}
@@ -278,7 +281,8 @@ func (b *book) ofWords(packet *wire.Packet) (found *Trail) {
 
 // said says whether a datagram, which may be cut off, has words of the trail's.
 func (t *Trail) said(packet *wire.Packet) bool {
-	return len(packet.Payload) > 0 && t.Flow.Addr.Is4() == packet.Destination.Is4() && slices.ContainsFunc(t.says, func(text string) bool {
+	same := t.Flow.Addr.Is4() == packet.Destination.Is4() && (t.Flow.Protocol == wire.UDPLite) == (packet.Protocol == unix.IPPROTO_UDPLITE)
+	return len(packet.Payload) > 0 && same && slices.ContainsFunc(t.says, func(text string) bool {
 		return strings.HasPrefix(text, string(packet.Payload))
 	})
 }
@@ -306,7 +310,7 @@ func (b *book) cutOff(packet *wire.Packet) (found *Trail) {
 		return nil
 	}
 	for t := range b.trails {
-		if t.Flow.Protocol != wire.UDP || hex.EncodeToString(t.Flow.Nonce[:2]) != string(rest[:4]) {
+		if !t.Flow.Protocol.IsDatagrams() || hex.EncodeToString(t.Flow.Nonce[:2]) != string(rest[:4]) {
 			continue
 		}
 		if found != nil {

@@ -11,7 +11,7 @@ import (
 // followed is a book that follows a probe of each protocol, and a point.
 func followed() (b book, trails map[wire.Protocol]*Trail, p *point) {
 	b, trails = newBook(), map[wire.Protocol]*Trail{}
-	for _, protocol := range []wire.Protocol{wire.ICMP, wire.TCP, wire.UDP} {
+	for _, protocol := range []wire.Protocol{wire.ICMP, wire.TCP, wire.UDP, wire.UDPLite} {
 		t := &Trail{Flow: wire.Flow{Protocol: protocol}}
 		b.add(t, testMark, nil)
 		trails[protocol] = t
@@ -42,7 +42,7 @@ func TestBookFindsWhoseAPacketIs(t *testing.T) {
 		b, trails, p := followed()
 		isn, nonce := trails[wire.TCP].isn, trails[wire.UDP].Flow.Nonce
 		asker, service, other := ap(c.client, 40000), ap(c.server, 53), ap(c.server, 9999)
-		own := trails[wire.ICMP].Flow.Nonce
+		own, light := trails[wire.ICMP].Flow.Nonce, trails[wire.UDPLite].Flow.Nonce
 		for _, f := range []whose{
 			{"an echo request", echo(c.client, c.server, false, 1, 1, own[:]), wire.ICMP, request},
 			{"an echo reply", echo(c.server, c.client, true, 1, 1, own[:]), wire.ICMP, answer},
@@ -57,6 +57,9 @@ func TestBookFindsWhoseAPacketIs(t *testing.T) {
 			{"another's SYN", tcp(asker, service, wire.SYN, isn+isnRoom, 0), 0, 0},
 			{"an answer that came too early to be one", udp(service, asker, []byte("hello")), 0, 0},
 			{"a datagram", udp(asker, service, ask(nonce)), wire.UDP, request},
+			{"a datagram of UDP-Lite", lightly(udp(asker, service, ask(light))), wire.UDPLite, request},
+			{"its answer", lightly(udp(service, asker, []byte("hello"))), wire.UDPLite, answer},
+			{"its refusal", unreachable(c.server, lightly(udp(asker, service, ask(light)))), wire.UDPLite, refusal},
 			{"what was sent, sent back", udp(service, asker, ask(nonce)), wire.UDP, answer},
 			{"the same, from where it was not asked", udp(other, asker, ask(nonce)), wire.UDP, answer},
 			{"an unsigned answer", udp(service, asker, []byte("hello")), wire.UDP, answer},

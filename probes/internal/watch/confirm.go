@@ -60,8 +60,11 @@ func confirming(c evidence.Cause, f wire.Flow) moves {
 	}
 	if c.Kind != evidence.NoRoute && routeless(c, f) { // a program cannot send it, or the kernel drops the connection
 		return func(by func(string) uint64, tries uint64) bool {
-			return by("Udp.InDatagrams")+by("Udp6.InDatagrams") >= tries && by("Udp.OutDatagrams")+by("Udp6.OutDatagrams") == 0 ||
-				by("TcpExt.ListenDrops") >= tries
+			var in, out uint64
+			for _, protocol := range []string{"Udp", "Udp6", "UdpLite", "UdpLite6"} {
+				in, out = in+by(protocol+".InDatagrams"), out+by(protocol+".OutDatagrams")
+			}
+			return in >= tries && out == 0 || by("TcpExt.ListenDrops") >= tries
 		}
 	}
 	if c.Kind == evidence.Blackhole { // it counts nothing: what came in went nowhere
@@ -147,7 +150,7 @@ func (w *Watch) mayArrive(c evidence.Cause, trails ...*Trail) bool {
 	if c.Leg != evidence.Answer && c.Kind != evidence.Ignored {
 		return false
 	}
-	if trails[0].Flow.Protocol != wire.UDP || routeless(c, trails[0].Flow) {
+	if !trails[0].Flow.Protocol.IsDatagrams() || routeless(c, trails[0].Flow) {
 		return true
 	}
 	w.mu.Lock()

@@ -86,6 +86,7 @@ const maxPorts = 40
 func (m mark) transport(a *assembler, ports []uint16) {
 	a.label("transport")
 	a.jump(unix.IPPROTO_UDP, "udp", "")
+	a.jump(unix.IPPROTO_UDPLITE, "udp", "")
 	a.jump(unix.IPPROTO_TCP, "", "other")
 	for _, off := range []uint32{tcpSeq, tcpAck} {
 		a.add(bpf.LoadIndirect{Off: off, Size: 4})

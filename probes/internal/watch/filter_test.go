@@ -47,6 +47,13 @@ func etherType(data []byte) uint32 {
 	return unix.ETH_P_IP
 }
 
+// lightly is a datagram as UDP-Lite has it.
+func lightly(datagram []byte) []byte {
+	next := map[uint32]int{unix.ETH_P_IP: 9, unix.ETH_P_IPV6: 6}[etherType(datagram)]
+	datagram[next] = unix.IPPROTO_UDPLITE
+	return datagram
+}
+
 // testMark is a watch's.
 var testMark = mark{echo: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, isn: 0xabc00000}
 
@@ -83,6 +90,8 @@ func TestFilter(t *testing.T) {
 			"another's segment":              {tcp(client, server, wire.ACK, 1, 2), false},
 			"the last segment":               {tcp(client, server, wire.FIN|wire.ACK, 1, 2), false},
 			"a datagram to a port":           {udp(client, server, nil), true},
+			"a datagram of UDP-Lite":         {lightly(udp(client, server, nil)), true},
+			"one of another's":               {lightly(udp(client, ap(c.server, 54), []byte("nothing here"))), false},
 			"a datagram from a port":         {udp(server, client, nil), true},
 			"a datagram of another":          {udp(client, ap(c.server, 54), []byte("nothing here")), false},
 			"a datagram of another, empty":   {udp(client, ap(c.server, 54), nil), false},

@@ -49,7 +49,7 @@ func (w *Watch) hearFrame(p *point, f *frame) {
 	s := sightingOf(packet)
 	s.At, s.Node, s.Interface, s.Index, s.Direction = f.at, p.label, d.Name, f.index, direction
 	s.Role, s.Foreign, s.Tag = role, f.foreign() && !d.ofBridge || astray, f.tag
-	t.goesOn = t.goesOn || role == answer && packet.Protocol == unix.IPPROTO_UDP && !bytes.HasPrefix(packet.Payload, []byte(wire.AnswerWord))
+	t.goesOn = t.goesOn || role == answer && packet.IsDatagram() && !bytes.HasPrefix(packet.Payload, []byte(wire.AnswerWord))
 	t.see(s)
 	w.sees(t, seen)
 }

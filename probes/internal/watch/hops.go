@@ -147,7 +147,7 @@ func (h *hopping) hop(role role, stops []account.Stop) evidence.Hop {
 // out.
 func (h *hopping) tuple(header account.Header) evidence.Tuple {
 	t := evidence.Tuple{Source: header.Source, Destination: header.Destination}
-	if p := h.trail.Flow.Protocol; p != wire.TCP && p != wire.UDP {
+	if p := h.trail.Flow.Protocol; p != wire.TCP && !p.IsDatagrams() {
 		t.Source, t.Destination = netip.AddrPortFrom(t.Source.Addr(), 0), netip.AddrPortFrom(t.Destination.Addr(), 0)
 	}
 	return t

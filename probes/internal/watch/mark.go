@@ -82,24 +82,33 @@ const (
 func (m mark) matches() [][]expr.Any {
 	isn := binary.BigEndian.AppendUint32(nil, m.isn)
 	mask := binary.BigEndian.AppendUint32(nil, isnMask)
-	same := make([]byte, len(probeWords))
-	for i := range same {
-		same[i] = ^wordsDiffer[i]
-	}
-	udp, tcp := protocolIs(unix.IPPROTO_UDP), protocolIs(unix.IPPROTO_TCP)
+	tcp := protocolIs(unix.IPPROTO_TCP)
 	icmp, icmp6 := protocolIs(unix.IPPROTO_ICMP), protocolIs(unix.IPPROTO_ICMPV6)
-	return [][]expr.Any{
+	return append(append([][]expr.Any{
 		join(payloadIs(8, m.echo[:], nil)),
 		join(tcp, payloadIs(tcpSeq, isn, mask)),
 		join(tcp, payloadIs(tcpAck, isn, mask)),
-		join(udp, payloadIs(8, and(probeWords, same), same)),
-		join(udp, inPorts(0)),
-		join(udp, inPorts(2)),
+	}, datagramMatches(unix.IPPROTO_UDP)...), [][]expr.Any{
 		join(icmp, payloadIs(0, []byte{icmpUnreachable & icmpExceeded}, []byte{^byte(icmpUnreachable ^ icmpExceeded)})),
 		join(icmp, payloadIs(0, []byte{icmpParameter}, nil)),
 		join(icmp, payloadIs(0, []byte{wire.TimestampReply}, nil), payloadIs(8, m.echo[:4], nil)),
 		join(icmp6, typeBetween(icmp6FirstError, icmp6LastError)),
 		join(icmp6, typeBetween(icmp6Solicit, icmp6Advertise)),
+	}...)
+}
+
+// datagramMatches are the conditions of datagrams that say that they are a probe's, or have one of
+// the set of ports, by UDP or UDP-Lite.
+func datagramMatches(protocol byte) [][]expr.Any {
+	same := make([]byte, len(probeWords))
+	for i := range same {
+		same[i] = ^wordsDiffer[i]
+	}
+	is := protocolIs(protocol)
+	return [][]expr.Any{
+		join(is, payloadIs(8, and(probeWords, same), same)),
+		join(is, inPorts(0)),
+		join(is, inPorts(2)),
 	}
 }
 

@@ -301,7 +301,7 @@ func (p *point) openTrace(w *Watch) error {
 	for port := range w.ports {
 		p.table.ports[port] = true
 	}
-	p.table.parted = w.parts
+	p.table.besides = w.besides()
 	return w.listenTo(t.fd, source{p, func() bool { return w.readTrace(p, t) }})
 }
 

@@ -66,7 +66,7 @@ func (w *Watch) Answerer(t *Trail) string {
 func (w *Watch) Widen(t *Trail, answered bool) (wider bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.down || t.Flow.Protocol != wire.UDP || answered && t.wide {
+	if w.down || !t.Flow.Protocol.IsDatagrams() || answered && t.wide {
 		return false, nil
 	}
 	isHeard := func(port uint16) bool { return w.ports[port] > 0 && w.ports[port] <= t.ports }
@@ -74,7 +74,7 @@ func (w *Watch) Widen(t *Trail, answered bool) (wider bool, err error) {
 		if s.Role != request || isHeard(s.SourcePort) || isHeard(s.DestinationPort) {
 			continue
 		}
-		if err := w.hearPort(wire.Flow{Protocol: wire.UDP, Port: s.DestinationPort}); err != nil {
+		if err := w.hearPort(wire.Flow{Protocol: t.Flow.Protocol, Port: s.DestinationPort}); err != nil {
 			return false, err
 		}
 		wider = true

@@ -27,7 +27,7 @@ type table struct {
 	families map[byte]bool // that it has tables of
 	devices  map[string]bool
 	ports    map[uint16]bool // of datagrams, besides those that say that they are a probe's
-	parted   bool            // fragments are traced, and what has extension headers
+	besides  [][]expr.Any    // what is traced besides what the mark matches
 }
 
 // tablePrefix begins the name of a watch's tables.
@@ -262,12 +262,36 @@ func (t *table) addPorts(ports []uint16) error {
 }
 
 func (t *table) addRules(b *batch, family byte, chain string) {
-	for _, match := range t.mark.matches() {
+	t.addMatches(b, family, chain, t.mark.matches())
+	t.addMatches(b, family, chain, t.besides)
+}
+
+func (t *table) addMatches(b *batch, family byte, chain string, matches [][]expr.Any) {
+	for _, match := range matches {
 		t.addRule(b, family, chain, match)
 	}
-	if t.parted {
-		t.addPartedTo(b, family, chain)
-	}
+}
+
+// addBesides has more traced, where the rest is.
+func (t *table) addBesides(matches [][]expr.Any) error {
+	t.besides = append(t.besides, matches...)
+	return t.rules.commit(func(b *batch) {
+		for family := range t.families {
+			switch family {
+			case familyARP:
+			case familyNetdev:
+				for device := range t.devices {
+					t.addMatches(b, family, device, matches)
+				}
+			default:
+				for _, c := range ipChains {
+					if !c.last {
+						t.addMatches(b, family, c.name, matches)
+					}
+				}
+			}
+		}
+	})
 }
 
 // addRule makes a rule that sets the flag of what matches, and ends the chain for it.

@@ -28,7 +28,7 @@ func (w *Watch) hearParted(f wire.Flow) error {
 			err = SetFilter(p.tap, program)
 		}
 		if err == nil && p.table != nil {
-			err = p.table.addParted()
+			err = p.table.addBesides(partedMatches())
 		}
 		if err != nil {
 			w.parts = false
@@ -36,34 +36,6 @@ func (w *Watch) hearParted(f wire.Flow) error {
 		}
 	}
 	return nil
-}
-
-// addParted has them traced where others are.
-func (t *table) addParted() error {
-	t.parted = true
-	return t.rules.commit(func(b *batch) {
-		for family := range t.families {
-			switch family {
-			case familyARP:
-			case familyNetdev:
-				for device := range t.devices {
-					t.addPartedTo(b, family, device)
-				}
-			default:
-				for _, c := range ipChains {
-					if !c.last {
-						t.addPartedTo(b, family, c.name)
-					}
-				}
-			}
-		}
-	})
-}
-
-func (t *table) addPartedTo(b *batch, family byte, chain string) {
-	for _, match := range partedMatches() {
-		t.addRule(b, family, chain, match)
-	}
 }
 
 // extensions are the headers of IPv6 that the header of a probe's protocol may be behind.

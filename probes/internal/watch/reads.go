@@ -39,18 +39,19 @@ func (w *Watch) ownPort(t *try, batch []*try) (port uint16, own bool) {
 }
 
 // listens are the bytes that wait at the UDP ports of the node for whoever is to read them, for on
-// a busy machine a program may take long to get its turn, and what its sockets have dropped.
-func (p *point) listens() (unread, dropped map[uint16]uint32, err error) {
+// a busy machine a program may take long to get its turn, and what its sockets have dropped; lite
+// asks for UDP-Lite's too.
+func (p *point) listens(lite bool) (unread, dropped map[uint16]uint32, err error) {
 	var state inspect.State
 	ns, err := NamespaceOf(p.node)
 	if err == nil {
-		err = ns.Fill(&state, inspect.Want{Datagrams: true, Listeners: true})
+		err = ns.Fill(&state, inspect.Want{Datagrams: true, Listeners: true, Lite: lite})
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("list sockets of %s: %w", p.node.Name(), err)
 	}
 	unread, dropped = map[uint16]uint32{}, map[uint16]uint32{}
-	for _, l := range slices.Concat(state.UDP, state.Listeners) {
+	for _, l := range slices.Concat(state.UDP, state.UDPLite, state.Listeners) {
 		unread[l.Port] += l.Unread
 		dropped[l.Port] += l.Drops
 	}

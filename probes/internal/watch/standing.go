@@ -42,6 +42,7 @@ type Watch struct {
 	ports    map[uint16]int // of datagrams: which in order they were heard as, from 1
 	wide     bool           // taps hear those of all ports
 	parts    bool           // and fragments, and what has extension headers
+	lite     bool           // UDP-Lite is traced too
 	down     bool
 
 	book   book
@@ -229,7 +230,7 @@ func (w *Watch) begin() error {
 
 // hear has more protocols and ports heard.
 func (w *Watch) hearPort(f wire.Flow) error {
-	if f.Protocol != wire.UDP || w.ports[f.Port] > 0 {
+	if !f.Protocol.IsDatagrams() || w.ports[f.Port] > 0 {
 		return nil
 	}
 	w.ports[f.Port] = len(w.ports) + 1

@@ -18,7 +18,7 @@ type inquiry struct {
 	questions []inspect.Question
 	seen      []evidence.Sighting // what is asked about packets at places depends on the links
 	links     []int               // whose sysctls are wanted
-	sockets   wire.Protocol       // whose are wanted, TCP or UDP
+	sockets   wire.Protocol       // whose are wanted, TCP, UDP or UDPLite
 	flow      wire.Flow
 }
 
@@ -44,7 +44,7 @@ func (i inquiry) in(s *inspect.State) inspect.Want {
 	}
 	return inspect.Want{
 		Questions: questions, Sysctls: verdict.Sysctls(names...),
-		Listeners: i.sockets == wire.TCP, Datagrams: i.sockets == wire.UDP,
+		Listeners: i.sockets == wire.TCP, Datagrams: i.sockets == wire.UDP, Lite: i.sockets == wire.UDPLite,
 	}
 }
 

@@ -109,7 +109,7 @@ func (w *Watch) follow(on *Trail, flows []wire.Flow) ([]*Trail, error) {
 	trails := make([]*Trail, len(flows))
 	now := time.Now()
 	for i, f := range flows {
-		if err := errors.Join(w.hearPort(f), w.hearParted(f)); err != nil {
+		if err := errors.Join(w.hearPort(f), w.hearParted(f), w.hearLite(f)); err != nil {
 			return nil, err
 		}
 		t := &Trail{
@@ -137,7 +137,7 @@ func (w *Watch) Says(t *Trail, port uint16, datagrams []string) error {
 	if err := w.hearAll(); err != nil { // translation may change both ports
 		return err
 	}
-	err := w.hearPort(wire.Flow{Protocol: wire.UDP, Port: port})
+	err := w.hearPort(wire.Flow{Protocol: t.Flow.Protocol, Port: port})
 	t.ports, t.wide = len(w.ports), true
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // try is a second try of a probe, to confirm what only the state tells of its end.
@@ -127,6 +128,7 @@ type counts struct {
 
 // count reads what the tries need of their nodes.
 func count(batch []*try) counts {
+	lite := slices.ContainsFunc(batch, func(t *try) bool { return t.trail.Flow.Protocol == wire.UDPLite })
 	c := counts{map[*point]map[string]uint64{}, map[*point]map[uint16]uint32{}, map[*point]map[uint16]uint32{}}
 	for _, t := range batch {
 		if _, known := c.of[t.at]; known {
@@ -134,7 +136,7 @@ func count(batch []*try) counts {
 		}
 		var err error
 		if t.heard.Read || t.heard.Untaken != "" {
-			c.unread[t.at], c.dropped[t.at], err = t.at.listens()
+			c.unread[t.at], c.dropped[t.at], err = t.at.listens(lite)
 		}
 		if c.of[t.at] = nil; err == nil {
 			c.of[t.at], _ = t.at.count()

@@ -33,6 +33,8 @@ func dropReason(by func(string) uint64) string {
 	for _, r := range []struct{ counter, why string }{
 		{"Udp.RcvbufErrors", "its receive buffer is full (SO_RCVBUF)"},
 		{"Udp6.RcvbufErrors", "its receive buffer is full (SO_RCVBUF)"},
+		{"UdpLite.RcvbufErrors", "its receive buffer is full (SO_RCVBUF)"},
+		{"UdpLite6.RcvbufErrors", "its receive buffer is full (SO_RCVBUF)"},
 		{"TcpExt.TCPMinTTLDrop", "its TTL is below the least that the socket wants (IP_MINTTL, IPV6_MINHOPCOUNT)"},
 		{"TcpExt.TCPMD5NotFound", "it has no signature, which the socket wants (TCP_MD5SIG)"},
 		{"TcpExt.TCPAORequired", "it has no signature, which the socket wants (TCP_AO)"},

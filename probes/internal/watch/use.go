@@ -108,7 +108,7 @@ func (u *uses) isProbes(p *wire.Packet) bool {
 	switch {
 	case p.IsEcho():
 		return bytes.HasPrefix(p.Payload, u.mark.echo[:])
-	case p.Protocol == unix.IPPROTO_UDP:
+	case p.IsDatagram():
 		return bytes.HasPrefix(p.Payload, []byte(wire.RequestWord)) || bytes.HasPrefix(p.Payload, []byte(wire.AnswerWord)) ||
 			u.ports[p.SourcePort] > 0 || u.ports[p.DestinationPort] > 0
 	case p.Protocol == unix.IPPROTO_TCP:

@@ -13,7 +13,7 @@ import (
 
 // Datagram is an IP packet to be built.
 type Datagram struct {
-	// Source and Destination are of one family; the ports are those of TCP and UDP, and of
+	// Source and Destination are of one family; the ports are those of TCP, UDP and UDP-Lite, and of
 	// an echo request the identifier is the source's.
 	Source, Destination netip.AddrPort
 	// TTL is the time to live, or hop limit.
@@ -45,11 +45,14 @@ func (d Datagram) Build(protocol Protocol) ([]byte, error) {
 		return d.buildEcho()
 	case TCP:
 		next, transport = unix.IPPROTO_TCP, d.Segment(SYN)
-	case UDP:
-		next, transport = unix.IPPROTO_UDP, d.datagram()
+	case UDP, UDPLite: // that covers all that it sends, and says so as UDP says its length
+		if next = unix.IPPROTO_UDP; protocol == UDPLite {
+			next = unix.IPPROTO_UDPLITE
+		}
+		transport = d.datagram()
 		sum := d.Checksum(next, transport)
 		if sum == 0 {
-			sum = 0xffff // RFC 768: zero is "none"
+			sum = 0xffff // zero is "none" (RFC 768), or nothing that is sent (RFC 3828)
 		}
 		binary.BigEndian.PutUint16(transport[6:], sum)
 	default:

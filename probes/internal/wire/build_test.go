@@ -16,7 +16,7 @@ func TestBuild(t *testing.T) {
 			Source: netip.MustParseAddrPort(ends[0]), Destination: netip.MustParseAddrPort(ends[1]),
 			TTL: 63, Sequence: 0xfedcba98, Payload: []byte("nstest? 0123456789abcdef odd"),
 		}
-		for _, protocol := range []Protocol{ICMP, TCP, UDP} {
+		for _, protocol := range []Protocol{ICMP, TCP, UDP, UDPLite} {
 			packet, err := d.Build(protocol)
 			if err != nil {
 				t.Fatal(err)
@@ -34,7 +34,7 @@ func TestBuild(t *testing.T) {
 			carried := packet[header:]
 			pseudo := append(d.Source.Addr().AsSlice(), d.Destination.Addr().AsSlice()...)
 			pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(carried)))
-			pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(map[Protocol]int{ICMP: 58, TCP: 6, UDP: 17}[protocol]))
+			pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(map[Protocol]int{ICMP: 58, TCP: 6, UDP: 17, UDPLite: 136}[protocol]))
 			if protocol == ICMP && header == 20 {
 				pseudo = nil
 			}

@@ -12,6 +12,8 @@ const (
 	UDP
 	// Other is any other: what follows its header's first eight bytes is like an echo's.
 	Other
+	// UDPLite is UDP with a checksum that may cover less (RFC 3828): all else is alike.
+	UDPLite
 )
 
 // Types of ICMP messages (RFC 792).
@@ -19,6 +21,9 @@ const (
 	Timestamp      = 13
 	TimestampReply = 14
 )
+
+// IsDatagrams says whether a probe sends datagrams from port to port, by UDP or UDP-Lite.
+func (p Protocol) IsDatagrams() bool { return p == UDP || p == UDPLite }
 
 // Marked says whether a probe's nonce begins with the watch's mark: the payload has no word
 // before it by which others are told.
@@ -40,7 +45,7 @@ type Flow struct {
 	Protocol Protocol
 	// Port is the target's; 0 for ICMP.
 	Port uint16
-	// SourcePort is the asker's own, for TCP, and for UDP where datagrams carry no nonce.
+	// SourcePort is the asker's own, for TCP, and for UDP and UDP-Lite where datagrams carry no nonce.
 	SourcePort uint16
 	// Source, Out, Mark, TOS and UID are what was chosen for the asker's socket: an address,
 	// the index of an interface (also a link-local target's), a mark, a type of service and a
@@ -59,7 +64,7 @@ type Flow struct {
 	// acknowledges is in the upper half of its numbers, so that what comes back is told from it.
 	Crafted bool
 	Flags   byte
-	// Nonce is in the payload of ICMP, UDP and others. Its first MarkSize bytes are the
+	// Nonce is in the payload of ICMP, UDP, UDP-Lite and others. Its first MarkSize bytes are the
 	// watch's mark.
 	Nonce [NonceSize]byte
 }

@@ -24,12 +24,12 @@ type Packet struct {
 	ID                  uint16 // of the IPv4 header
 	Stamp               uint32 // TCP's timestamp option (RFC 7323); 0 without
 
-	SourcePort, DestinationPort uint16 // TCP and UDP; an echo's identifier and sequence number
+	SourcePort, DestinationPort uint16 // TCP, UDP and UDP-Lite; an echo's identifier and sequence number
 	Flags                       byte   // TCP
 	Seq, Ack                    uint32 // TCP
 	Type, Code                  byte   // ICMP
 	MTU                         uint32 // of "fragmentation needed" and "packet too big"
-	Payload                     []byte // after an ICMP or UDP header; of other protocols, after eight bytes
+	Payload                     []byte // after an ICMP, UDP or UDP-Lite header; of other protocols, after eight bytes
 	About                       *Packet
 	ICMP, ICMPv6                bool // ICMP is true of both
 }
@@ -96,7 +96,7 @@ func (p *Packet) parseTransport(data []byte) bool {
 		p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
 		p.Seq, p.Ack, p.Flags = binary.BigEndian.Uint32(data[4:]), binary.BigEndian.Uint32(data[8:]), data[13]
 		p.Stamp = stampOf(data)
-	case unix.IPPROTO_UDP:
+	case unix.IPPROTO_UDP, unix.IPPROTO_UDPLITE:
 		p.SourcePort, p.DestinationPort, p.Payload = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:]), data[8:]
 	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
 		p.ICMP, p.ICMPv6 = true, p.Protocol == unix.IPPROTO_ICMPV6
@@ -158,6 +158,11 @@ func (p *Packet) Identity() uint64 {
 		return 0
 	}
 	return uint64(p.Stamp)<<16 | uint64(p.Flags&(FIN|SYN|RST|PSH|ACK)) // others are the network's
+}
+
+// IsDatagram says whether it is one of UDP or UDP-Lite.
+func (p *Packet) IsDatagram() bool {
+	return p.Protocol == unix.IPPROTO_UDP || p.Protocol == unix.IPPROTO_UDPLITE
 }
 
 // IsEcho says whether it is an echo request or a reply to one.
@@ -239,6 +244,8 @@ func (p *Packet) String() string {
 		return p.ends("tcp ", true) + " " + FlagNames(p.Flags&(FIN|SYN|RST|ACK))
 	case p.Protocol == unix.IPPROTO_UDP:
 		return p.ends("udp ", true)
+	case p.Protocol == unix.IPPROTO_UDPLITE:
+		return p.ends("udplite ", true)
 	case p.IsEchoRequest():
 		return p.ends("echo request ", false)
 	case p.IsEchoReply():

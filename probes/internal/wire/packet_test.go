@@ -29,6 +29,11 @@ var samples = map[string]sample{
 		Packet{Source: client4, Destination: server4, Protocol: 17, TTL: 64, Length: 33, SourcePort: 1000, DestinationPort: 53, Payload: []byte("hello")},
 		"udp 10.0.1.1:1000 > 10.0.2.1:53",
 	},
+	"udplite": {
+		ip(client4, server4, unix.IPPROTO_UDPLITE, udp(ap(client4, 1000), ap(server4, 53), []byte("hello"))[20:]),
+		Packet{Source: client4, Destination: server4, Protocol: 136, TTL: 64, Length: 33, SourcePort: 1000, DestinationPort: 53, Payload: []byte("hello")},
+		"udplite 10.0.1.1:1000 > 10.0.2.1:53",
+	},
 	"udp without a word": {
 		udp(ap(client4, 1), ap(server4, 2), nil),
 		Packet{Source: client4, Destination: server4, Protocol: 17, TTL: 64, Length: 28, SourcePort: 1, DestinationPort: 2},
