@@ -2,10 +2,10 @@ package watch_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,14 +16,13 @@ func TestOverWaitsForBlindSpots(t *testing.T) {
 	harness.Require(t, harness.NftTool)
 	lab := harness.Up(t, office(dropUDP))
 	fw, flow := lab.Node("fw"), to(udp, server4, 53)
-	ends := func() time.Duration {
-		begun := time.Now()
-		ask(t, lab.Node("client"), flow).says(evidence.Drop, noDNS)
-		return time.Since(begun)
+	ends := func(when string) {
+		t.Helper()
+		a := ask(t, lab.Node("client"), flow)
+		gomega.NewWithT(t).Eventually(func() bool { return a.watch.Over(a.trail) }).WithTimeout(soon).Should(gomega.BeTrue(), "a drop ends it "+when)
+		a.says(evidence.Drop, noDNS)
 	}
-	if took := ends(); took >= bound {
-		t.Errorf("a drop ended it after %s", took)
-	}
+	ends("at once")
 	var fd int
 	must(t, fw.Do(func() (err error) {
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0x0003)
@@ -32,13 +31,12 @@ func TestOverWaitsForBlindSpots(t *testing.T) {
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: 0x0300}); err != nil { // ETH_P_ALL
 		t.Fatal(err)
 	}
-	if took := ends(); took < bound {
-		t.Errorf("somebody else listens, and it ended after %s", took)
+	a := ask(t, lab.Node("client"), flow)
+	if a.says(evidence.Drop, noDNS); a.watch.Over(a.trail) {
+		t.Errorf("somebody else listens, and it is over\n%s", a.timeline())
 	}
 	_ = unix.Close(fd)
-	if took := ends(); took >= bound {
-		t.Errorf("nobody else listens any more, and a drop ended it after %s", took)
-	}
+	ends("where nobody else listens any more")
 }
 
 // A copy is another packet: the end of one is not the other's.
