@@ -29,8 +29,8 @@ type Asked struct {
 	Field Field
 	Mask  uint32 // the bits that count
 	Among [][2]uint32
-	// Open says that it may hold as well where it is in none of them.
-	Open bool
+	// Status are bits of conntrack's status of which one is as good as one of these states (IPS_SRC_NAT, IPS_DST_NAT).
+	Status uint32
 }
 
 // Condition is what an extension of iptables asks for: all of it, or with Any one of it.
@@ -85,7 +85,7 @@ func ReadMatch(x *expr.Match) (e Extension, ok bool) {
 		return e, true
 	}
 	if asks, not, mask, is := conntrackInfo(x.Info); is {
-		e.conntrack(asks, not, mask)
+		e.conntrack(asks, not, mask, xtUntracked)
 		return e, true
 	}
 	return e, e.raw(x.Name, x.Rev, rawInfo(x.Info))
@@ -122,7 +122,7 @@ func (e *Extension) raw(name string, revision uint32, raw []byte) bool {
 	case name == "mark" && len(raw) >= 9: // struct xt_mark_mtinfo1: mark, mask, inverse
 		e.asks(raw[8] != 0, 0, Asked{Field: FieldMark, Mask: nativeUint32(raw[4:]), Among: exactly(nativeUint32(raw))})
 	case name == "state" && len(raw) >= 4: // struct xt_state_info
-		e.conntrack(uint16(xt.ConntrackState), 0, nativeUint32(raw))
+		e.conntrack(uint16(xt.ConntrackState), 0, nativeUint32(raw), expr.CtStateBitUNTRACKED)
 	case (name == "ttl" || name == "hl") && len(raw) >= 2: // struct ipt_ttl_info: eq, ne, lt or gt; of what
 		const most = 0xff
 		than := uint32(raw[1])
@@ -177,10 +177,22 @@ func (e *Extension) kind(field Field, mask uint16, not bool) {
 	e.asks(not, 0, asked)
 }
 
-// conntrack knows of states; all other conditions may hold or not.
-func (e *Extension) conntrack(asks, not uint16, mask uint32) {
+// States of xt_conntrack.h that are no bits of conntrack's state.
+const (
+	xtSNAT      = 1 << 6
+	xtDNAT      = 1 << 7
+	xtUntracked = 1 << 8
+)
+
+// Status bits of a connection that was translated (nf_conntrack_common.h).
+const (
+	StatusSourceNAT      = 1 << 4
+	StatusDestinationNAT = 1 << 5
+)
+
+// conntrack knows of states, of which untracked is the bit of one; all other conditions may hold or not.
+func (e *Extension) conntrack(asks, not uint16, mask, untracked uint32) {
 	const state = uint16(xt.ConntrackState) | uint16(xt.ConntrackStateAlias)
-	const plain = 0x7f // without SNAT and DNAT
 	e.More = asks&^state != 0
 	if asks&uint16(xt.ConntrackOrigSrcPort) != 0 {
 		e.by |= SourcePort
@@ -188,9 +200,17 @@ func (e *Extension) conntrack(asks, not uint16, mask uint32) {
 	if asks&state == 0 {
 		return
 	}
-	asked := Asked{Field: FieldState, Mask: everyBit, Open: mask&^plain != 0}
-	for bit := uint32(1); bit < plain; bit <<= 1 {
-		if mask&bit != 0 {
+	asked := Asked{Field: FieldState, Mask: everyBit}
+	for bit := uint32(1); bit != 0; bit <<= 1 {
+		switch {
+		case mask&bit == 0:
+		case bit == untracked:
+			asked.Among = append(asked.Among, exactly(expr.CtStateBitUNTRACKED)...)
+		case bit == xtSNAT:
+			asked.Status |= StatusSourceNAT
+		case bit == xtDNAT:
+			asked.Status |= StatusDestinationNAT
+		default:
 			asked.Among = append(asked.Among, exactly(bit)...)
 		}
 	}

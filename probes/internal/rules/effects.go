@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/nstest/nstest/harness/inspect"
+import (
+	"slices"
+
+	"github.com/nstest/nstest/harness/inspect"
+)
 
 // Effects are what the rules of a ruleset do to packets besides letting them through, or have the
 // kernel do.
@@ -21,7 +25,7 @@ func EffectsOf(set *inspect.Ruleset) (e Effects) {
 				e.add(alters(rule), reads(rule))
 				e.Untracks = e.Untracks || copies(rule)
 				for _, x := range rule.Exprs {
-					if opaque, is := x.(*inspect.Opaque); is && !Idle(opaque.Name) {
+					if opaque, is := x.(*inspect.Opaque); is && !idles(opaque) {
 						return Effects{true, true, true, true, true}
 					}
 				}
@@ -50,6 +54,17 @@ func (e *Effects) add(alters, reads alteration) {
 	e.Untracks = e.Untracks || alters&altersState != 0
 	e.Tracks = e.Tracks || (alters|reads)&altersState != 0
 }
+
+// SetsMark says whether a rule sets a packet's mark, or may.
+func SetsMark(rule *inspect.Rule) bool {
+	return alters(rule)&altersMark != 0 || slices.ContainsFunc(rule.Exprs, func(x any) bool {
+		opaque, is := x.(*inspect.Opaque)
+		return is && !idles(opaque)
+	})
+}
+
+// idles says whether of an expression that is not known in full it is known that it alters nothing.
+func idles(x *inspect.Opaque) bool { return Idle(x.Name) || slices.Contains(lookers, x.Name) }
 
 // BeforeTracking says whether a base chain meets packets before connection tracking has: no packet has
 // the state there that it is to have.

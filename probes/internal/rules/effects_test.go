@@ -26,3 +26,18 @@ func TestEffects(t *testing.T) {
 		}
 	}
 }
+
+// Of what is not known of an expression counts what it may do: who looks at a route to clamp a segment's size alters nothing that
+// rules ask for.
+func TestEffectsOfWhatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	all := rules.Effects{Marks: true, Writes: true, Translates: true, Tracks: true, Untracks: true}
+	looks := rules.Effects{Tracks: true} // it may look at a connection
+	for name, want := range map[string]rules.Effects{"rt": looks, "flow_offload": looks, "osf": looks, "last": {}, "meta": all, "payload": all, "ct": all, "novel": all} {
+		chain := &inspect.Chain{Rules: []*inspect.Rule{{Exprs: []any{&inspect.Opaque{Name: name}}}}}
+		set := &inspect.Ruleset{Tables: []*inspect.Table{{Chains: []*inspect.Chain{chain}}}}
+		if got := rules.EffectsOf(set); got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+}

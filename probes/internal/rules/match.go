@@ -296,6 +296,10 @@ func Idle(name string) bool {
 // conditions are the expressions that do no more than to look at a packet.
 var conditions = []string{"osf", "xfrm", "tunnel", "inner", "flow_offload", "bitwise", "byteorder", "cmp", "ct", "exthdr", "fib", "meta", "payload", "range", "rt", "socket"}
 
+// lookers are the conditions that write nothing either, whatever of them is not known. To write the option of a
+// header, or to hand a flow to a flowtable, is nothing that a rule after it asks for.
+var lookers = slices.DeleteFunc(slices.Clone(conditions), func(name string) bool { return slices.Contains([]string{"ct", "meta", "payload"}, name) })
+
 // Kinds of stateful object (NFT_OBJECT_*, linux/netfilter/nf_tables.h).
 const (
 	objectCounter  = 1

@@ -53,7 +53,7 @@ func (e *evaluation) asked(a Asked) Answer {
 		}
 		result = result.or(is)
 	}
-	if a.Open && result == No {
+	if a.Status != 0 && result == No {
 		result = Maybe
 	}
 	return e.depends(result, by)
