@@ -17,7 +17,8 @@ const (
 	fieldFlags              // TCP's
 	fieldState              // conntrack's, a bit of expr.CtStateBit
 	fieldMark
-	fieldTTL // as it is at the hook
+	fieldTTL    // as it is at the hook
+	fieldStatus // which addresses of its connection were translated: bits of conntrack's status, as far as they tell
 	fields
 )
 

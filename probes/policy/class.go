@@ -158,24 +158,31 @@ func (m *measuring) place(e *entry) int {
 
 // rest is the terminal that is told as all else: that of a policy where packets are filtered, or else of the last rule.
 func (m *measuring) rest(all []terminal) int {
-	best, most := 0, [3]int{-1, -1, -1}
+	best, most := 0, [4]int{-1}
 	for i, t := range all {
-		if len(t.ends) != 1 || t.ends[0].nat != [2]*entry{} {
+		if ending := t.ending(); ending == Unsure || ending == Unknown || t.translates() {
 			continue
 		}
-		by := t.ends[0].by
-		now := [3]int{0, 0, m.place(by)}
-		if by != nil && by.of == nil {
-			now[0] = 1
-			if slices.Contains(filtering, by.chain.Hook) {
-				now[1] = 1
+		for _, o := range t.ends {
+			if now := m.general(&t, o.by); slices.Compare(now[:], most[:]) > 0 {
+				best, most = i, now
 			}
-		}
-		if slices.Compare(now[:], most[:]) > 0 {
-			best, most = i, now
 		}
 	}
 	return best
+}
+
+// general is how far a terminal's end is the one of what no rule is about: a policy's, where packets are filtered, the last one's,
+// and by nobody else.
+func (m *measuring) general(t *terminal, by *entry) (how [4]int) {
+	how = [4]int{0, 0, m.place(by), -len(t.ends)}
+	if by != nil && by.of == nil {
+		how[0] = 1
+		if slices.Contains(filtering, by.chain.Hook) {
+			how[1] = 1
+		}
+	}
+	return how
 }
 
 // class is the flow's of an ending, which it may have of the other family already.

@@ -35,6 +35,9 @@ func (m *model) compile(in *chain, rule *inspect.Rule) *line {
 	if !c.ended {
 		c.decide(goesOn, nil)
 	}
+	if rules.SetsMark(rule) && c.line.marks == nil {
+		c.line.marks = toldCells(markSize)
+	}
 	c.line.acts, c.line.keeps = actsOf(rule), keeps(rule)
 	return c.line
 }
@@ -169,6 +172,9 @@ func (c *compiler) verdictOf(v expr.Verdict) (kind verdict, to *chain) {
 // meta loads what the kernel knows of a packet.
 func (c *compiler) meta(x *expr.Meta) {
 	if x.SourceRegister {
+		if x.Key == expr.MetaKeyMARK {
+			c.line.marks = c.regs.get(x.Register, markSize)
+		}
 		return
 	}
 	family, protocol := byte(2), []byte{0x08, 0x00} // NFPROTO_IPV4, ETH_P_IP
@@ -209,9 +215,15 @@ func (c *compiler) ct(x *expr.Ct) {
 		return
 	}
 	const most = 16
-	if x.Key == expr.CtKeySTATE {
+	switch x.Key {
+	case expr.CtKeySTATE:
 		c.early()
 		c.regs.put(x.Register, fieldCells(fieldState, asNative, 4)...)
+		return
+	case expr.CtKeySTATUS:
+		c.status("ct status")
+		c.only(fieldState, tracked) // of what has no connection the rule is not asked (nft_ct_get_eval)
+		c.regs.put(x.Register, fieldCells(fieldStatus, asStatus, 4)...)
 		return
 	}
 	c.lacking(x, "ct "+ctWord(x.Key))

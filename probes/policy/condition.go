@@ -116,6 +116,9 @@ func (c *compiler) compare(register uint32, op expr.CmpOp, data []byte) {
 // ranged keeps what is from first to last, or what is not.
 func (c *compiler) ranged(register uint32, first, last []byte, not bool) {
 	cells := c.regs.get(register, len(first))
+	if c.maskedMark(cells, first, last, not) {
+		return
+	}
 	box, ok := c.boxOf(cells, first, last)
 	if !ok || not && asksNext(cells) {
 		if !slices.ContainsFunc(cells, func(c cell) bool { return c.told }) {

@@ -8,7 +8,7 @@ import (
 // fieldWords are the fields of a Condition.
 var fieldWords = [fields]string{
 	fieldIn: "in", fieldOut: "out", fieldSrc: "source", fieldDst: "destination", fieldProto: "protocol", fieldHead: "length", fieldSport: "sport",
-	fieldDport: "dport", fieldType: "type", fieldCode: "code", fieldFlags: "flags", fieldState: "state", fieldMark: "mark", fieldTTL: "ttl",
+	fieldDport: "dport", fieldType: "type", fieldCode: "code", fieldFlags: "flags", fieldState: "state", fieldMark: "mark", fieldTTL: "ttl", fieldStatus: "status",
 }
 
 var lengthWords = map[uint64]string{headWhole: "whole", headNone: "before its ports", headPorts: "after its ports"}

@@ -102,6 +102,9 @@ type entry struct {
 	searches []*search
 	over     []*search // that found nothing more
 	met      string    // what the kernel did instead with what was tried
+	limited  *proposal // which a limit treats otherwise when it has let burst packets through
+	burst    int
+	rate     string // the limit of which so many packets are not sent
 }
 
 func (e *entry) done() bool { return e.rule.Fate != NotModelled || e.rule.Why != "" }
@@ -145,11 +148,11 @@ func readCover(node *harness.Node) (*cover, error) {
 }
 
 // list makes an entry of each rule and policy.
-func (c *cover) list(text func(family, table, chain string, handle uint64) string) {
+func (c *cover) list(text func(*inspect.Rule) string) {
 	for _, t := range c.set.Tables {
 		for _, ch := range t.Chains {
 			for _, r := range ch.Rules {
-				said := text(t.Family, t.Name, ch.Name, r.Handle)
+				said := text(r)
 				if said == "" {
 					said = fmt.Sprintf("rule %d", r.Position)
 				}
@@ -207,7 +210,7 @@ func (c *cover) prepare(e *entry) {
 				elsewhere = base.of.Hook
 				continue
 			}
-			e.searches = append(e.searches, w.newSearch(w.goal(base, ch, e.of), w.reachOf(base.of), random))
+			e.searches = append(e.searches, w.newSearch(w.goal(base, ch, e.of), w.reachOf(base.of), random).likeMarked())
 		}
 	}
 	switch {

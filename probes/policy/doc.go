@@ -81,12 +81,15 @@
 // nothing of connections is about packets that begin one. Packets of a connection that was translated are told as they are then:
 // from whom they come, and who gets them. What is translated is told by where it was sent to.
 //
+// Packets are followed through all hooks: what rules make of their mark, as far as that does not come from a connection, and
+// whether their destination was translated (ct status, iptables' state DNAT), are known to the rules behind.
+//
 // # What is sent
 //
 // TCP, UDP, ICMP and whatever protocol a rule names, in IPv4 and IPv6: the first packet of a connection; where rules ask for
 // it an answer to what left (translated, where NAT was), a second packet, an ICMP error, an invalid packet; packets for all at a link, or
-// with another TTL; and one that ends before its upper header does. Nothing is sent
-// in bursts, as a user but the tests' own, as a fragment, or through a tunnel.
+// with another TTL; one that ends before its upper header does; and a burst, where a limit lets no more than 200 through at
+// once. Nothing is sent as a user but the tests' own, as a fragment, or through a tunnel.
 //
 // It is thousands of packets in a second. A kernel has one socket a processor for what it sends by ICMP in
 // all namespaces, and beside such a run about one echo reply in ten thousand is lost in other labs: the

@@ -23,6 +23,9 @@ func (c *compiler) condition(name string, asked rules.Condition) {
 	if asked.Header > 0 {
 		c.there(asked.Header)
 	}
+	if a := asked.Asks; len(a) == 1 && a[0].Field == rules.FieldMark && a[0].Mask != math.MaxUint32 && c.markIn(a[0].Mask, a[0].Among, asked.Not) {
+		return
+	}
 	boxes := []box{{}}
 	if asked.Any {
 		boxes = nil
@@ -35,10 +38,15 @@ func (c *compiler) condition(name string, asked rules.Condition) {
 		}
 		var b box
 		b[askedFields[a.Field]] = s
+		either := []box{b}
+		if a.Status != 0 {
+			c.status(name)
+			either = append(either, box{fieldState: tracked, fieldStatus: withStatus(a.Status)})
+		}
 		if asked.Any {
-			boxes = append(boxes, b)
+			boxes = append(boxes, either...)
 		} else {
-			boxes = andAll(boxes, []box{b})
+			boxes = andAll(boxes, either)
 		}
 	}
 	if asked.Not {
@@ -59,9 +67,6 @@ func (c *compiler) asked(a rules.Asked) (set, bool) {
 	f := askedFields[a.Field]
 	switch f {
 	case fieldState:
-		if a.Open {
-			return nil, false
-		}
 		c.early()
 	case fieldMark:
 		c.marked()
@@ -101,6 +106,8 @@ func (c *compiler) xtTarget(x *expr.Target) {
 	switch kind, known := rules.TargetVerdict(x.Name); {
 	case !known:
 		c.lacking(x, "-j "+x.Name)
+	case x.Name == "MARK":
+		c.line.marks = c.markOf(x)
 	case kind != expr.VerdictContinue:
 		c.verdict(expr.Verdict{Kind: kind})
 	}

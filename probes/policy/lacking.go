@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/probes/internal/rules"
@@ -66,7 +67,22 @@ func (c *compiler) early() {
 // marked notes that packets may have another mark than they came with.
 func (c *compiler) marked() {
 	if c.effects.Marks {
-		c.unknown("a mark that rules set")
+		c.opens("a mark that rules set")
+	}
+}
+
+// status notes that a condition is about what rules made of a connection.
+func (c *compiler) status(name string) {
+	need := connectionNeed + " (" + name + ")"
+	c.early()
+	c.opens(need)
+	c.line.needs = append(c.line.needs, need)
+}
+
+// opens notes that an expression is about what other rules make of a packet.
+func (c *compiler) opens(what string) {
+	if !slices.Contains(c.line.open, what) {
+		c.line.open = append(c.line.open, what)
 	}
 }
 

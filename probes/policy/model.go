@@ -22,6 +22,7 @@ type model struct {
 	effects rules.Effects
 	from    map[*inspect.Chain][]*inspect.Chain
 	kinds   map[uint32]set // addresses, by what the node takes them for
+	marks   set            // that packets have by rules alone, nil where that is not known
 	// impossible are packets that there are not.
 	impossible []box
 }
@@ -39,10 +40,14 @@ type line struct {
 	rule *inspect.Rule
 	in   *chain
 	arms []arm
-	// unknown are expressions of it that are not modelled; lacks is why it has no packet.
+	// unknown are expressions of it that are not modelled; open are those of what other rules make of a packet, which is known
+	// of its whole way, and not at one hook alone. lacks is why it has no packet.
 	unknown []string
+	open    []string
 	lacks   string
 	needs   []string // what would be needed to meet those
+	// marks are the bytes of the mark that it sets; nil where it sets none.
+	marks []cell
 	// acts is what it does besides, "" for nothing: translates, marks, refuses in a way.
 	acts string
 	// keeps says that whether it is asked may matter to other packets: it fills a set, or counts for a limit.
@@ -50,7 +55,10 @@ type line struct {
 }
 
 // exact says whether its arms are all the packets that match it, and no others.
-func (l *line) exact() bool { return len(l.unknown) == 0 }
+func (l *line) exact() bool { return len(l.unknown)+len(l.open) == 0 }
+
+// settled says so of packets whose whole way is known.
+func (l *line) settled() bool { return len(l.unknown) == 0 }
 
 // arm are packets that a rule gives one verdict.
 type arm struct {
@@ -134,6 +142,7 @@ func newModel(set *inspect.Ruleset, state *inspect.State, v6 bool) *model {
 			m.chains[c] = &chain{of: c, leads: map[*chain]bool{}, hands: map[*chain]bool{}}
 		}
 	}
+	m.marks = m.marksOf()
 	for _, table := range m.tables() {
 		for _, c := range table.Chains {
 			made := m.chains[c]
@@ -219,6 +228,8 @@ func domainOf(links []inspect.Link, v6 bool) (d box) {
 			d[f] = just(stateInvalid, stateEstablished, stateRelated, stateNew, stateUntracked)
 		case fieldMark:
 			d[f] = between(number{}, small(markMost))
+		case fieldStatus:
+			d[f] = statuses
 		default:
 			d[f] = between(number{}, small(byteMost))
 		}

@@ -133,11 +133,14 @@ func (w *walking) translated(t trail, l *line, by *entry) {
 	}
 	t.end.nat[to.which()] = by
 	if to.source {
+		t.over[fieldStatus] = override{unknown: true}
 		w.next(t.moved(fieldSrc, fieldSport, to))
 		return
 	}
-	for _, t := range w.rerouted(t.moved(fieldDst, fieldDport, to), to) {
-		w.next(t)
+	for _, t := range w.restated(t, to) {
+		for _, t := range w.rerouted(t.moved(fieldDst, fieldDport, to), to) {
+			w.next(t)
+		}
 	}
 }
 
@@ -184,7 +187,7 @@ func (w *walking) connections(t trail) (connected trail, some bool) {
 		return t, false
 	}
 	connected, some = t.ofState(stateEstablished, stateRelated)
-	connected.over[fieldDst], connected.over[fieldDport] = override{unknown: true}, override{unknown: true}
+	connected.over[fieldDst], connected.over[fieldDport], connected.over[fieldStatus] = override{unknown: true}, override{unknown: true}, override{unknown: true}
 	return connected, some
 }
 

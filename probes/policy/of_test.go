@@ -241,7 +241,7 @@ table inet filter {
 		lan -> lan, dmz:
 			icmp echo-request: accepted by "slow", or dropped by policy drop of inet filter forward
 			tcp 80: accepted by "root", or dropped by policy drop of inet filter forward
-			tcp 81: dropped by "many", or dropped by policy drop of inet filter forward
+			tcp 81: dropped by "many" or by policy drop of inet filter forward
 			all else: dropped by policy drop of inet filter forward
 		dmz -> lan, dmz:
 			all: dropped by policy drop of inet filter forward

@@ -90,19 +90,48 @@ func (t *terminal) why() string {
 	return strings.Join(why, "; ")
 }
 
+// outcomesText are outcomes in words. Those that differ in no more than who decided are told together.
 func outcomesText(ends []outcome) string {
-	var words []string
+	type told struct {
+		of outcome
+		by []string
+	}
+	var all []told
 	for _, o := range ends {
-		words = union(words, o.String())
+		at := slices.IndexFunc(all, func(t told) bool { return t.of.same(o) })
+		if at < 0 {
+			at = len(all)
+			all = append(all, told{of: o})
+		}
+		if o.by != nil && !slices.Contains(all[at].by, o.by.called()) {
+			all[at].by = append(all[at].by, o.by.called())
+		}
+	}
+	var words []string
+	for _, t := range all {
+		words = append(words, t.of.text(t.by))
 	}
 	return strings.Join(words, ", or ")
 }
 
+// same says whether packets end alike, whoever decided.
+func (o outcome) same(as outcome) bool {
+	return o.ending() == as.ending() && o.nat == as.nat && (o.by == nil) == (as.by == nil)
+}
+
 // String is the outcome in words, with the rules.
 func (o outcome) String() string {
+	if o.by == nil {
+		return o.text(nil)
+	}
+	return o.text([]string{o.by.called()})
+}
+
+// text is the outcome in words, by one of these.
+func (o outcome) text(by []string) string {
 	text := o.ending().String() + ", no rule asked"
-	if o.by != nil {
-		text = o.ending().String() + " by " + o.by.called()
+	if len(by) > 0 {
+		text = o.ending().String() + " by " + strings.Join(by, " or by ")
 	}
 	if e := o.nat[0]; e != nil {
 		text = "translated" + e.translation() + ", " + text

@@ -48,7 +48,7 @@ func (l *line) mayHave(p *point, translated bool) bool {
 			b := l.arms[i].boxes[j]
 			for f := range b {
 				switch field(f) {
-				case fieldIn, fieldOut, fieldState, fieldMark, fieldTTL:
+				case fieldIn, fieldOut, fieldState, fieldMark, fieldTTL, fieldStatus:
 					b[f] = nil
 				case fieldSrc, fieldDst, fieldSport, fieldDport:
 					if translated {

@@ -35,6 +35,7 @@ const (
 	asNative                 // four bytes in the machine's order
 	asNext                   // IPv6's next header: the upper protocol, if it is no extension
 	asKind                   // what the node takes an address for, four bytes in the machine's order
+	asStatus                 // conntrack's status, of which no more is known than of translated addresses
 )
 
 // registers are a rule's while it is compiled.
@@ -119,6 +120,9 @@ func (m *model) within(g group, first, last []byte) (s set, ok bool) {
 		}
 		return m.kind(binary.NativeEndian.Uint32(first))
 	}
+	if g.cells[0].as == asStatus && !onlyStatus(g) {
+		return nil, false
+	}
 	plain := g.cells[0].as == asBytes
 	for i, c := range g.cells {
 		plain = plain && c.at == i && c.mask == 0xff && c.xor == 0
@@ -137,6 +141,12 @@ func (m *model) within(g group, first, last []byte) (s set, ok bool) {
 		return s, true
 	}
 	return m.enumerate(g, first, last)
+}
+
+// onlyStatus says whether a group asks for no other bits of a status than those that are known.
+func onlyStatus(g group) bool {
+	known := binary.NativeEndian.AppendUint32(nil, rules.StatusSourceNAT|rules.StatusDestinationNAT)
+	return !slices.ContainsFunc(g.cells, func(c cell) bool { return c.mask&^known[c.at] != 0 })
 }
 
 // whole says whether a group is all of a number as it is.
@@ -223,7 +233,7 @@ func (m *model) size(f field) int {
 		return addrSize(m.v6)
 	case fieldSport, fieldDport:
 		return 2
-	case fieldIn, fieldOut, fieldState, fieldMark:
+	case fieldIn, fieldOut, fieldState, fieldMark, fieldStatus:
 		return 4
 	}
 	return 1
@@ -236,7 +246,7 @@ func (m *model) encode(f field, as encoding, n number) []byte {
 		name := make([]byte, size)
 		copy(name, m.name(n))
 		return name
-	case asNative:
+	case asNative, asStatus:
 		return binary.NativeEndian.AppendUint32(nil, uint32(n.lo))
 	}
 	return n.bytes(m.size(f))

@@ -62,7 +62,8 @@ type Rule struct {
 	Family, Table, Chain string
 	// Position is its place in the chain, from 1; 0 is the policy.
 	Position int
-	// Text is the rule as nft prints it, or "policy drop"; without nft its place.
+	// Text is the rule as nft prints it, or as iptables-save does where nft has no words for it, or "policy drop"; without
+	// nft its place.
 	Text string
 	// Comment is its own, or "".
 	Comment string

@@ -38,6 +38,7 @@ func (c *cover) run(ctx context.Context) error {
 		}
 		c.try(proposals)
 	}
+	c.bursts()
 	if err := c.connections(ctx); err != nil {
 		return err
 	}
@@ -112,7 +113,9 @@ func (c *cover) try(proposals []*proposal) {
 		}
 		if !p.entry.done() {
 			p.entry.met = c.fateOf(&p.heard)
-			p.search.refuse(&p.point, c.linesOf(p.search, &p.heard))
+			met := c.linesOf(p.search, &p.heard)
+			p.entry.limit(p, met)
+			p.search.refuse(&p.point, met)
 		}
 	}
 }
@@ -264,6 +267,9 @@ func (s *search) why(e *entry) string {
 		if by := s.onlyBy(); by != nil {
 			return by.whatLacks()
 		}
+		if e.rate != "" {
+			return "needs packets that meet it in another state: it depends on " + e.rate
+		}
 		return "each packet that was tried was " + e.met
 	case p != nil && s.isOf(p, stateEstablished, stateRelated):
 		return "needs a connection in state " + stateWords[p[fieldState].lo] + " that these rules let open"
@@ -273,10 +279,11 @@ func (s *search) why(e *entry) string {
 
 // whatLacks says why a rule that is not modelled was not met.
 func (l *line) whatLacks() string {
-	if len(l.needs) == len(l.unknown) {
+	lacks := slices.Concat(l.unknown, l.open)
+	if len(l.needs) == len(lacks) {
 		return "needs " + strings.Join(l.needs, ", ")
 	}
-	return "it has " + strings.Join(l.unknown, ", ")
+	return "it has " + strings.Join(lacks, ", ")
 }
 
 // onlyBy is a rule that is not modelled, by which all packets come to the goal's chain; nil where others lead there.

@@ -210,4 +210,6 @@ var liked = map[field][]number{
 	fieldFlags: {small(syn)},
 	fieldState: {small(stateNew), small(stateEstablished), small(stateRelated), small(stateInvalid), small(stateUntracked)},
 	fieldMark:  {small(0)},
+
+	fieldStatus: {small(0)},
 }

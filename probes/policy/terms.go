@@ -102,6 +102,20 @@ var typeWords = [2]map[uint64]string{
 	},
 }
 
+// typesText are ICMP's types: few by their names.
+func typesText(v6 bool, x span) string {
+	const few = 5
+	say := func(n number) string { return typeWord(v6, n.lo) }
+	if x.last.minus(x.first) >= few {
+		return spanText(x, say)
+	}
+	var words []string
+	for n := x.first; n.compare(x.last) <= 0; n = n.next() {
+		words = append(words, say(n))
+	}
+	return strings.Join(words, ", ")
+}
+
 func typeWord(v6 bool, n uint64) string {
 	if word := typeWords[family(v6)][n]; word != "" {
 		return word

@@ -65,7 +65,9 @@ type walking struct {
 // divideAll follows a box of packets to their ends; false where that is too much.
 func (w *world) divideAll(b box, way []leg, of map[place]*entry) ([]share, bool) {
 	walk := &walking{world: w, hull: b, of: of, nat: w.translating()}
-	walk.enter(trail{box: b, way: way})
+	for _, t := range walk.begin(trail{box: b, way: way}) {
+		walk.enter(t)
+	}
 	for len(walk.todo) > 0 {
 		if len(walk.shares)+len(walk.todo) > mostShares {
 			return walk.shares, false
@@ -167,7 +169,7 @@ func (w *walking) pass(t trail, l *line) bool {
 	met := false
 	for i := range l.arms {
 		a := &l.arms[i]
-		if a.verdict == goesOn {
+		if a.verdict == goesOn && l.marks == nil {
 			continue
 		}
 		for j := range a.boxes {
@@ -175,7 +177,7 @@ func (w *walking) pass(t trail, l *line) bool {
 			if !some {
 				continue
 			}
-			sure = sure && l.exact()
+			sure = sure && l.settled()
 			var rest []part
 			for _, p := range left {
 				both, some := p.box.and(&seen)
@@ -215,7 +217,7 @@ func (t trail) with(b box, l *line, may bool) trail {
 
 // follow takes packets where a rule that matches them leads.
 func (w *walking) follow(t trail, b box, l *line, a *arm, may bool) {
-	t = t.with(b, l, may)
+	t = t.with(b, l, may).marked(l)
 	base := t.base
 	by := w.of[placeOf(l.in.of, l.rule)]
 	switch {

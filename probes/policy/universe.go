@@ -192,7 +192,7 @@ func (w *world) reachOf(base *inspect.Chain) []box {
 func (w *world) plain(boxes []box) (all []box) {
 	for _, head := range []set{just(headWhole), just(headNone, headPorts)} {
 		for _, b := range boxes {
-			if !w.effects.Marks {
+			if b[fieldMark] = w.marks; !w.effects.Marks {
 				b[fieldMark] = just(0)
 			}
 			b[fieldHead] = head

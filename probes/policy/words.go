@@ -100,7 +100,7 @@ func (t *teller) upper(b *box) string {
 	}
 	v6 := t.v6
 	types := func(s, of set) string {
-		return listText(s, of, func(n number) string { return typeWord(v6, n.lo) })
+		return listSpans(s, of, func(x span) string { return typesText(v6, x) })
 	}
 	if text := t.set(b, fieldType, types); text != "" {
 		words = append(words, text)
@@ -130,16 +130,31 @@ func (t *teller) length(b *box) string {
 	case ports:
 		return "cut short after eight bytes"
 	}
-	return "cut short before its ports"
+	return "cut short before its " + t.first(b)
+}
+
+// first is what upper headers begin with.
+func (t *teller) first(b *box) string {
+	switch protocols := b[fieldProto].and(t.hull[fieldProto]); {
+	case len(protocols.without(icmp)) == 0:
+		return "type"
+	case len(protocols.without(withPorts)) == 0:
+		return "ports"
+	}
+	return "ports or type"
 }
 
 // listText are the parts of a set, or those that it leaves out, whichever are fewer.
 func listText(s, of set, say func(number) string) string {
+	return listSpans(s, of, func(x span) string { return spanText(x, say) })
+}
+
+func listSpans(s, of set, say func(span) string) string {
 	in, out := runs(s, of), runs(of.without(s), of)
 	list := func(all []span) string {
 		var words []string
 		for _, x := range all {
-			words = append(words, spanText(x, say))
+			words = append(words, say(x))
 		}
 		return strings.Join(words, ", ")
 	}

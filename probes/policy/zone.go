@@ -174,8 +174,11 @@ func (w *world) hull(boxes []box) (around box, outside []box) {
 			around[f] = around[f].or(boxes[i][f])
 		}
 	}
-	if !w.effects.Marks {
+	switch {
+	case !w.effects.Marks || !around[fieldIn].has(small(0)): // what comes in by a link has none yet
 		around[fieldMark] = just(0)
+	case w.marks != nil:
+		around[fieldMark] = w.marks
 	}
 	switch {
 	case !w.effects.Tracks && !w.effects.Translates:

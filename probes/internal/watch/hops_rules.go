@@ -61,7 +61,7 @@ func (h *hopping) read(p *point, r *record, s rules.Step) *met {
 		if err != nil || !h.stands(p, r, key) || now.comment != found.comment || !slices.Equal(now.expressions, found.expressions) {
 			return "", "" // it is gone by now
 		}
-		return RuleText(p.node, m.rule), iptablesText(p.node, m.rule)
+		return textsFor(p.node, m.rule)
 	})
 	return m
 }

@@ -58,7 +58,7 @@ func (p *point) readRule(key ruleKey) *ruleEntry {
 		if now, err := p.rules.rule(key); err != nil || now.comment != found.comment || !slices.Equal(now.expressions, found.expressions) {
 			return "", "" // another rule stands there by now
 		}
-		return RuleText(node, entry.rule), iptablesText(node, entry.rule)
+		return textsFor(node, entry.rule)
 	})
 	return entry
 }

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"os/exec"
+	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
@@ -13,32 +14,71 @@ var iptablesTables = map[string]bool{"filter": true, "nat": true, "mangle": true
 // iptablesText is a rule of iptables-nft as iptables-save prints it; "" for a rule of
 // nft's own, and without iptables.
 func iptablesText(node *harness.Node, r *evidence.Rule) string {
-	program := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[r.Family]
-	if program == "" || !iptablesTables[r.Table] {
-		return ""
-	}
-	path := found(program + "-nft-save")
-	if path == "" {
+	if program, path := saves(r.Family, r.Table); program == "" || path == "" {
 		return ""
 	}
 	number, ok := numberOf(node, r)
 	if !ok {
 		return ""
 	}
+	return savedChains(node, r.Family, r.Table).rule(r.Chain, number)
+}
+
+// textsFor are a rule as nft prints it, and in iptables' words if it is iptables': those stand for both where nft has none.
+func textsFor(node *harness.Node, r *evidence.Rule) (text, iptables string) {
+	text, iptables = RuleText(node, r), iptablesText(node, r)
+	if iptables != "" && isWordless(text) {
+		text = iptables
+	}
+	return text, iptables
+}
+
+// savedTable are the chains of a table of iptables-nft, as iptables-save prints them.
+type savedTable struct {
+	chains map[string]*legacyChain
+	before string // of a chain's name
+}
+
+// rule is a chain's rule, by its number from 0 on; "" for none.
+func (s savedTable) rule(chain string, number int) string {
+	in := s.chains[s.before+chain]
+	if in == nil || number >= len(in.rules) {
+		return ""
+	}
+	return legacyComment.ReplaceAllString(in.rules[number], "")
+}
+
+// savedChains are those of a table; none where iptables did not make it, and without iptables.
+func savedChains(node *harness.Node, family, table string) (s savedTable) {
+	program, path := saves(family, table)
+	if path == "" {
+		return s
+	}
 	var out []byte
 	err := node.Do(func() (err error) { // the program starts from this thread, and so in the namespace
-		out, err = exec.Command(path, "-t", r.Table).Output()
+		out, err = exec.Command(path, "-t", table).Output()
 		return err
 	})
-	chains := map[string]*legacyChain{}
-	if addChains(chains, program, string(out)); err != nil {
-		return ""
+	if err != nil {
+		return s
 	}
-	chain := chains[program+" "+r.Table+" "+r.Chain]
-	if chain == nil || number >= len(chain.rules) {
-		return ""
+	s = savedTable{chains: map[string]*legacyChain{}, before: program + " " + table + " "}
+	addChains(s.chains, program, string(out))
+	return s
+}
+
+// saves is which iptables prints a table, and where what prints it is; "" for none.
+func saves(family, table string) (program, path string) {
+	program = map[string]string{"ip": "iptables", "ip6": "ip6tables"}[family]
+	if program == "" || !iptablesTables[table] {
+		return "", ""
 	}
-	return legacyComment.ReplaceAllString(chain.rules[number], "")
+	return program, found(program + "-nft-save")
+}
+
+// isWordless says whether nft has no words for a rule: it names iptables' extension then, and not what that is asked for.
+func isWordless(text string) bool {
+	return strings.Contains(text, "xt match ") || strings.Contains(text, "xt target ")
 }
 
 // numberOf is a rule's number in its chain, from 0 on.

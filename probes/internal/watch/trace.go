@@ -1,7 +1,10 @@
 package watch
 
 import (
+	"cmp"
+
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
 
@@ -74,11 +77,20 @@ func (t *Trace) Read(hear func(*TraceStep)) (lost bool) {
 // Close ends it.
 func (t *Trace) Close() { _ = unix.Close(t.t.fd) }
 
-// RuleTexts are the node's rules as nft prints them, without their counts, by place: family, table,
-// chain and handle. Without nft there are none.
-func RuleTexts(node *harness.Node) func(family, table, chain string, handle uint64) string {
+// RuleTexts are the node's rules as nft prints them, without their counts; in iptables' words where nft has
+// none. Without nft there are none.
+func RuleTexts(node *harness.Node) func(*inspect.Rule) string {
 	texts := textsOf(nftOutput(node, "-s", "-a", "list", "ruleset"))
-	return func(family, table, chain string, handle uint64) string {
-		return texts[ruleKey{byte(families[family]), table, chain, handle}]
+	tables := map[*inspect.Table]savedTable{}
+	return func(r *inspect.Rule) string {
+		t := r.Chain.Table
+		text := texts[ruleKey{byte(families[t.Family]), t.Name, r.Chain.Name, r.Handle}]
+		if !isWordless(text) {
+			return text
+		}
+		if _, known := tables[t]; !known {
+			tables[t] = savedChains(node, t.Family, t.Name)
+		}
+		return cmp.Or(tables[t].rule(r.Chain.Name, r.Position-1), text)
 	}
 }
