@@ -19,7 +19,7 @@ func (m *IsolationMatcher) ask(from *harness.Node) ([]finding, error) {
 	switch {
 	case len(m.probes) > 0:
 		for _, p := range m.probes {
-			q.wanted = append(q.wanted, wanted{Probe: p, fixed: p.source.fixed()})
+			q.wanted = append(q.wanted, wanted{Probe: p, fixed: p.fixed()})
 		}
 	case m.leg == evidence.Answer:
 		q.wanted = []wanted{{Probe: ICMP()}}

@@ -179,7 +179,7 @@ func (m *IsolationMatcher) findings(actual any) ([]finding, error) {
 	results, err := watchedResults(m.ctx, m.name, actual, m.target, m.probes)
 	var found []finding
 	for _, r := range results {
-		found = append(found, finding{Result: r, fixed: r.Probe.source.fixed()})
+		found = append(found, finding{Result: r, fixed: r.Probe.fixed()})
 	}
 	if err == nil {
 		err = m.doubt(found)

@@ -247,6 +247,14 @@ func (p Probe) at(pair pair) (Probe, bool) {
 }
 
 // fixed are the traits that were chosen for a probe: of these a check tries no others.
+func (p Probe) fixed() rules.Trait {
+	if p.kind == segmentKind { // which has the flags that were asked for
+		return p.source.fixed() | rules.Congestion
+	}
+	return p.source.fixed()
+}
+
+// fixed are those that were chosen where it is sent from.
 func (s source) fixed() (t rules.Trait) {
 	for trait, is := range map[rules.Trait]bool{
 		rules.SourcePort: s.port != 0, rules.TTL: s.ttl.is, rules.TOS: s.dscp.is, rules.User: s.uid.is,

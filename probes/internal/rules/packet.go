@@ -101,6 +101,14 @@ func (p *Packet) class() bits {
 	return bits{[]byte{*p.TOS & dscp}, []byte{dscp}}
 }
 
+// flags are TCP's. Those about ECN are the program's to choose.
+func (p *Packet) flags() bits {
+	if p.Flags == nil || !p.isFree || p.Fixed&Congestion != 0 {
+		return one8(p.Flags)
+	}
+	return bits{[]byte{*p.Flags &^ congestion}, []byte{0xff &^ congestion}}
+}
+
 // network is the IP header; the length is what is there for sure, 0 without a family.
 func (p *Packet) network() (header bits, sure int) {
 	const v4, v6, icmpless = 20, 40, 6
@@ -155,7 +163,7 @@ func (p *Packet) transport() (header bits, sure int) {
 	switch *p.Protocol {
 	case protoTCP:
 		header = unknownBits(tcp)
-		header.put(13, one8(p.Flags))
+		header.put(13, p.flags())
 	case protoUDP, protoUDPLite:
 		header = unknownBits(udp)
 	case 132:

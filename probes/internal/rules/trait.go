@@ -40,12 +40,17 @@ const (
 	Priority
 	// User is who sends: a user, a group, a control group.
 	User
+	// Congestion are the flags of TCP about ECN. A kernel that asks for ECN (net.ipv4.tcp_ecn, a route's
+	// features, a socket's TCP_CONGESTION) repeats a SYN that nobody answers without
+	// (tcp_ecn_fallback), after a second.
+	Congestion
 )
 
 var traitWords = []string{
 	"the source port", "the packet's length", "the traffic class (DSCP, ECN)", "the flow label", "the TTL", "options or extension headers",
 	"the TCP window", "the bits about fragments",
 	"what is said (the payload)", "a number that each packet has anew", "the ICMP identifier or sequence number", "the socket's priority", "the user that sends",
+	"the ECN flags of TCP",
 }
 
 // String names them: "the TTL and the source port".
@@ -93,15 +98,21 @@ func traitIn(header []Trait, at int, beyond Trait) Trait {
 var (
 	traits4    = append([]Trait{Headers, TOS, Length, Length, Numbers, Numbers, Fragments, Fragments, TTL, 0, Numbers, Numbers}, make([]Trait, 8)...)
 	traits6    = append([]Trait{TOS, TOS | FlowLabel, FlowLabel, FlowLabel, Length, Length, Headers, TTL}, make([]Trait, 32)...)
-	traitsTCP  = []Trait{SourcePort, SourcePort, 0, 0, Numbers, Numbers, Numbers, Numbers, 0, 0, 0, 0, Headers, 0, Window, Window, Numbers, Numbers, 0, 0}
+	traitsTCP  = []Trait{SourcePort, SourcePort, 0, 0, Numbers, Numbers, Numbers, Numbers, 0, 0, 0, 0, Headers, Congestion, Window, Window, Numbers, Numbers, 0, 0}
 	traitsUDP  = []Trait{SourcePort, SourcePort, 0, 0, Length, Length, Numbers, Numbers}
 	traitsICMP = []Trait{0, 0, Numbers, Numbers, ICMPID, ICMPID, ICMPID, ICMPID}
 )
 
+// congestion are ECE and CWR (RFC 3168).
+const congestion = 0xc0
+
 // maskedTrait is what is left of a byte under a mask: IPv6 has half of the traffic class and
-// a part of the flow label in one.
+// a part of the flow label in one, and TCP has ECN's flags beside its others.
 func maskedTrait(t Trait, mask byte) Trait {
 	const class, label = 0xf0, 0x0f
+	if t == Congestion && mask&congestion == 0 {
+		return 0
+	}
 	if t != TOS|FlowLabel {
 		return t
 	}
