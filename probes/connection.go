@@ -109,8 +109,11 @@ func (c *Connection) Ask(ctx context.Context) (Result, error) { return c.ask(ctx
 func (c *Connection) Watch(ctx context.Context) (Result, error) { return c.ask(ctx, "watch", true) }
 
 func (c *Connection) ask(ctx context.Context, how string, watched bool) (Result, error) {
-	if ctx == nil {
+	switch {
+	case ctx == nil:
 		return Result{}, fmt.Errorf("%s: %w", how, errNoContext)
+	case c == nil || c.from == nil:
+		return Result{}, fmt.Errorf("%s: there is no connection: ask over what Connect returns without an error", how)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,11 +149,17 @@ func (c *Connection) each(ctx context.Context, watched bool) (Result, error) {
 
 // String is who has the connection to whom, and of which kind.
 func (c *Connection) String() string {
+	if c == nil || c.from == nil {
+		return "no connection"
+	}
 	return fmt.Sprintf("the connection %s -> %s %s", c.from, c.name, c.probe)
 }
 
 // Close ends the connection: a TCP connection by a reset. It may be called more than once.
 func (c *Connection) Close() {
+	if c == nil {
+		return // Connect failed
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range c.lines {

@@ -36,7 +36,7 @@ func (p Probe) Extended(headers ...Extension) Probe {
 	for _, h := range headers {
 		p.source.extended |= h
 	}
-	return p
+	return p.given("Extended", len(headers) == 0, "")
 }
 
 // String is the headers in words.

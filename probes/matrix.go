@@ -35,10 +35,20 @@ func (m *Matrix) at(row, col int) *[]Result { return &m.results[m.place(row, col
 
 func (m *Matrix) place(row, col int) int { return row*len(m.cols) + col }
 
+// find is where a row and a column are; false where one is not, and of the nil Matrix, which a
+// survey returns with its error.
+func (m *Matrix) find(from, to string) (row, col int, is bool) {
+	if m == nil {
+		return 0, 0, false
+	}
+	row, col = slices.Index(m.rows, from), slices.Index(m.cols, to)
+	return row, col, row >= 0 && col >= 0
+}
+
 // Cell is the word at a row and a column; "" when there is no such row or column.
 func (m *Matrix) Cell(from, to string) string {
-	row, col := slices.Index(m.rows, from), slices.Index(m.cols, to)
-	if row < 0 || col < 0 {
+	row, col, is := m.find(from, to)
+	if !is {
 		return ""
 	}
 	return m.cell(row, col)
@@ -47,8 +57,8 @@ func (m *Matrix) Cell(from, to string) string {
 // Results are those behind a cell, one for each probe and address; none when
 // there is no such row or column.
 func (m *Matrix) Results(from, to string) []Result {
-	row, col := slices.Index(m.rows, from), slices.Index(m.cols, to)
-	if row < 0 || col < 0 {
+	row, col, is := m.find(from, to)
+	if !is {
 		return nil
 	}
 	return slices.Clone(*m.at(row, col))
@@ -109,7 +119,12 @@ func cellWord(r Result) string {
 
 // String is the matrix as a table, which a test can take as it is. Of a survey
 // under watch a legend of the causes follows, in lines that begin with #.
-func (m *Matrix) String() string { return m.table(m.cell) + m.legend() }
+func (m *Matrix) String() string {
+	if m == nil {
+		return "no matrix: the survey could not be made"
+	}
+	return m.table(m.cell) + m.legend()
+}
 
 // table lays out the names and what cell says.
 func (m *Matrix) table(cell func(row, col int) string) string {

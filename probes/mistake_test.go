@@ -24,6 +24,12 @@ func TestMistakesAreSentences(t *testing.T) {
 	asked := func(_ any, err error) error { return err }
 	world := fence.World{Outside: server, Free: server}
 	local := netip.MustParseAddrPort("127.0.0.1:80")
+	var noConnection *probes.Connection // what Connect returns with its error
+	noConnection.Close()
+	var noMatrix *probes.Matrix
+	if noMatrix.Cell("client", "server") != "" || noMatrix.Results("client", "server") != nil || noMatrix.String() == "" || noConnection.String() == "" {
+		t.Error("the nil Matrix, or the nil Connection, says something else than that it is none")
+	}
 	for want, err := range map[string]error{
 		"ask: the context is nil: pass t.Context()":             asked(probes.Ask(no, client, server, icmp)),
 		"ask: no node to ask from":                              asked(probes.Ask(t.Context(), noNode, server, icmp)),
@@ -39,6 +45,8 @@ func TestMistakesAreSentences(t *testing.T) {
 		"survey: the context is nil: ":                          asked(probes.Survey(no, lab)),
 		"survey: the context is nil: pass":                      asked(probes.WatchSurvey(no, lab)),
 		"survey: the context is nil: pass t":                    asked(probes.Grid{}.Survey(no)),
+		"ask: there is no connection: ask over what Connect":    asked(noConnection.Ask(t.Context())),
+		"watch: there is no connection: ask over what Connect":  asked(new(probes.Connection).Watch(t.Context())),
 		"check a fence: the context is nil: ":                   asked(fence.Check(no, client, world)),
 		"connect: the context is nil: ":                         asked(fence.Connect(no, client, world)),
 		"dial 127.0.0.1:80: the context is nil: ":               asked(client.Dial(no, "tcp", local)),

@@ -28,6 +28,8 @@ type source struct {
 
 	fragmented bool      // see Fragmented
 	extended   Extension // see Extended
+
+	nothing string // the method that was given nothing; "" where none was
 }
 
 // parted says whether filters and traces see what is sent otherwise than one header after another:
@@ -44,13 +46,25 @@ type option struct {
 // fe80::1%lan. Targets are asked in the address's family only.
 func (p Probe) From(addr netip.Addr) Probe {
 	p.source.addr = addr.Unmap()
-	return p
+	return p.given("From", !addr.IsValid(), "the zero address")
 }
 
 // FromInterface binds the probe's socket to an interface of the asker's (SO_BINDTODEVICE,
 // socket(7)).
 func (p Probe) FromInterface(name string) Probe {
 	p.source.device = name
+	return p.given("FromInterface", name == "", `""`)
+}
+
+// given notes whether a method was given nothing: what it was for would not be asked about.
+func (p Probe) given(method string, nothing bool, what string) Probe {
+	call := fmt.Sprintf("%s(%s)", method, what)
+	switch {
+	case nothing:
+		p.source.nothing = call
+	case p.source.nothing == call: // it was said since
+		p.source.nothing = ""
+	}
 	return p
 }
 
@@ -125,6 +139,8 @@ func (s source) String() string {
 // check says what is wrong with a source wherever it is asked from.
 func (s source) check(ports bool) error {
 	switch {
+	case s.nothing != "":
+		return fmt.Errorf("%s: it says nothing: name what is meant, or leave it out", s.nothing)
 	case s.port != 0 && !ports:
 		return fmt.Errorf("FromPort(%d): only TCP and UDP have ports", s.port)
 	case s.extended&^(HopByHop|DestinationOptions) != 0:

@@ -248,6 +248,9 @@ func TestAMistakenSourceIsAnError(t *testing.T) {
 		`FromInterface("wan"): node client has no such interface; it has lo, lan`:                  icmp.FromInterface("wan"),
 		"FromPort(4000): another socket of the node has that port: take one that nobody has: addr": web.FromPort(4000),
 		"FromPort(4000): only TCP and UDP have ports":                                              icmp.FromPort(4000),
+		"From(the zero address): it says nothing: name what is meant, or leave it out":             web.From(netip.Addr{}),
+		`FromInterface(""): it says nothing`:                                                       icmp.FromInterface(""),
+		"Extended(): it says nothing":                                                              icmp.Extended(),
 		"TTL(0): it is between 1 and 255":                                                          icmp.TTL(0),
 		"DSCP(64): it is between 0 and 63":                                                         dns.DSCP(64),
 		"UID(-1): users have numbers from 0 on":                                                    dns.UID(-1),
@@ -261,6 +264,9 @@ func TestAMistakenSourceIsAnError(t *testing.T) {
 				t.Errorf("%d: %v, want %s", i, err, want)
 			}
 		}
+	}
+	if _, err := probes.Ask(t.Context(), client, server, icmp.From(netip.Addr{}).From(client.Addr())); err != nil {
+		t.Error(err, "it was said since")
 	}
 	_, err = probes.Ask(t.Context(), client, netip.MustParseAddr("10.0.2.1"), web.From(netip.MustParseAddr("fd00:1::1")))
 	if err == nil || !strings.Contains(err.Error(), "the probe is sent from fd00:1::1") {

@@ -22,7 +22,10 @@ import (
 // The error is that of harness.Lab.Twin where there is none, that the lab has no such node, a Zone that says nothing,
 // that a socket could not be opened, or the context's.
 func Of(ctx context.Context, lab *harness.Lab, node string, options ...Option) (Policy, error) {
-	p := Policy{Lab: lab.Name(), Node: node}
+	p := Policy{Node: node}
+	if lab != nil {
+		p.Lab = lab.Name()
+	}
 	err := withTwin(lab, node, func(twin *harness.Node) error {
 		c, err := openCover(twin)
 		if err != nil {

@@ -271,6 +271,9 @@ func TestOfSaysWhatItCannot(t *testing.T) {
 			t.Errorf("the error is %v, and not %s", err, want)
 		}
 	}
+	if _, err := policy.Of(t.Context(), nil, "fw"); err == nil || err.Error() != "policy of node fw: the lab is nil: pass what harness.Up returns" {
+		t.Error(err)
+	}
 	if _, err := policy.Of(t.Context(), lab, "wf"); err == nil || err.Error() != "policy of node wf: lab office has no such node" {
 		t.Errorf("the error is %v", err)
 	}
