@@ -70,6 +70,7 @@ func (b *bundle) write(records []record) error {
 	})}
 	entries = append(entries, b.nodes()...)
 	entries = append(entries, b.openVSwitches()...)
+	entries = append(entries, b.impairments()...)
 	// After the nodes: what a record does must not change what they were like.
 	for _, r := range records {
 		entries = append(entries, b.file(safePath(r.name), "added with Lab.OnFailure", r.write))

@@ -224,18 +224,16 @@ func (b *batch) rate(index int, parent uint32, mtu int, i topo.Impairment, where
 		parms, rate64, burst = 1, 4, 6 // TCA_TBF_PARMS, TCA_TBF_RATE64, TCA_TBF_BURST
 		parmsSize            = 36      // struct tc_tbf_qopt: two struct tc_ratespec of 12 bytes, limit, buffer, mtu
 		rateOffset           = 8       // of tc_ratespec
-		linkHeader           = 14
 		bits                 = 8
 	)
 	bytes := uint64(i.Rate) / bits
-	atOnce := max(uint64(2*(mtu+linkHeader)), bytes/1000) // two packets, or a millisecond's
 	queued := i.Limit
 	if queued == 0 {
 		queued = defaultQueue
 	}
 	opt := make([]byte, parmsSize)
 	binary.NativeEndian.PutUint32(opt[rateOffset:], uint32(min(bytes, 0xffffffff)))
-	binary.NativeEndian.PutUint32(opt[24:], uint32(queued*(mtu+linkHeader))) // of the queue that is replaced
+	binary.NativeEndian.PutUint32(opt[24:], uint32(queued*(mtu+etherHeader))) // of the queue that is replaced
 	b.beginQdisc(unix.RTM_NEWQDISC, newQdisc, index, parent, tbfHandle)
 	b.text(unix.TCA_KIND, "tbf")
 	nested := b.nest(unix.TCA_OPTIONS)
@@ -243,7 +241,7 @@ func (b *batch) rate(index int, parent uint32, mtu int, i topo.Impairment, where
 	if bytes > 0xffffffff {
 		b.attr(rate64, binary.NativeEndian.AppendUint64(nil, bytes))
 	}
-	b.u32(burst, uint32(min(atOnce, 0xffffffff)))
+	b.u32(burst, uint32(burstOf(i, mtu)))
 	nested()
 	b.end(describe("%s: tbf rate %s", where, i.Rate))
 

@@ -42,6 +42,7 @@ type Lab struct {
 	groups    map[string]int           // of nodes that are cut off from one another, by name
 	cut       []cutEnd                 // of wires between them, while changing is held
 	kept      map[any]*keptValue
+	measured  map[wayKey]MeasuredImpairment
 	// neighbours are the entries that the test gave.
 	neighbours map[neighbour]bool
 }

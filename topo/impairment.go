@@ -131,8 +131,8 @@ const maxLimit = 1 << 30
 //
 //	wan := office.Wire("wan", "10.0.9.0/24").Impair(topo.Impairment{Delay: 20 * time.Millisecond, Loss: 0.01})
 //
-// It begins when the lab is up. Nothing here measures whether the kernel does as it is told: probes.Ping and
-// probes.Stream show it.
+// It begins when the lab is up, which takes the kernel's word for it: harness's Lab.MeasureImpairments sends frames
+// and says whether it is so.
 func (s *Segment) Impair(i Impairment) *Segment {
 	if s != nil {
 		s.impaired = i
