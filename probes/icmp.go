@@ -52,7 +52,8 @@ func (a *asking) echoOver(l *line) (err error) {
 // echo sends a request and waits for what comes of it. What an earlier one left
 // (answers that came twice, errors) has another id and nonce.
 func (a *asking) echo(e *echoes) error {
-	request := e.request(a.probe.payload(), a.nonce())
+	a.result.nonce = a.nonce()
+	request := e.request(a.probe.payload(), a.result.nonce)
 	to := a.sockaddr()
 	a.begin()
 	if err := e.send(request, to, e.forget); err != nil {

@@ -22,6 +22,9 @@ type Train struct {
 type Stats struct {
 	Sent, Received        int
 	Min, Avg, Max, StdDev time.Duration
+	// Duplicates are answers that came again, as far as they came before the train's end, and Reordered
+	// those that came after the answer to a later request: theirs was given up before.
+	Duplicates, Reordered int
 	// Results are the single probes, in order.
 	Results []Result
 }
@@ -37,7 +40,14 @@ func (s Stats) Loss() float64 {
 
 // String is the summary of ping(8).
 func (s Stats) String() string {
-	text := fmt.Sprintf("%d sent, %d received, %.0f%% loss", s.Sent, s.Received, 100*s.Loss())
+	text := fmt.Sprintf("%d sent, %d received", s.Sent, s.Received)
+	if s.Duplicates > 0 {
+		text += fmt.Sprintf(", +%d duplicates", s.Duplicates)
+	}
+	if s.Reordered > 0 {
+		text += fmt.Sprintf(", %d reordered", s.Reordered)
+	}
+	text += fmt.Sprintf(", %.0f%% loss", 100*s.Loss())
 	if s.Received > 0 {
 		round := func(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
 		text += fmt.Sprintf(", rtt min/avg/max/stddev %s/%s/%s/%s", round(s.Min), round(s.Avg), round(s.Max), round(s.StdDev))
@@ -47,7 +57,7 @@ func (s Stats) String() string {
 
 // Ping sends a train of echo requests, each after the one before was answered or
 // given up and its interval is over. A context that is over ends it with an
-// error, and the statistics so far.
+// error, and the statistics so far. Stream does not wait for answers.
 func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (stats Stats, err error) {
 	if ctx == nil {
 		return stats, fmt.Errorf("ping: %w", errNoContext)
@@ -58,6 +68,15 @@ func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (stat
 	if train.Interval <= 0 {
 		train.Interval = 10 * time.Millisecond
 	}
+	if from == nil || to == nil {
+		_, err := Ask(ctx, from, to, ICMP()) // which says what is missing
+		return stats, err
+	}
+	ear, err := openTrainEar(from)
+	if err != nil {
+		return stats, fmt.Errorf("ping %s -> %s: %w", from, to, err)
+	}
+	defer ear.close()
 	defer stats.finish()
 	ticker := time.NewTicker(train.Interval)
 	defer ticker.Stop()
@@ -74,6 +93,7 @@ func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (stat
 			return stats, err
 		}
 		stats.add(result)
+		ear.hear(&stats)
 	}
 	return stats, nil
 }

@@ -3,13 +3,18 @@ package probes_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	echo "golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
 )
 
 func TestPingTrain(t *testing.T) {
@@ -50,7 +55,7 @@ func TestPingEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	lab := harness.Up(t, office(""))
 	client, server := lab.Node("client"), lab.Node("server")
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	stats, err := probes.Ping(ctx, client, server, probes.Train{Count: 2, Interval: time.Hour})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "ping client -> server: ") {
@@ -69,5 +74,79 @@ func TestPingEndsWithItsContext(t *testing.T) {
 		if stats, err := f(); err == nil || !strings.HasPrefix(err.Error(), want) || stats.Sent != 0 {
 			t.Errorf("got %v, %v; want %s", stats, err, want)
 		}
+	}
+}
+
+// mirror answers the echo requests of a node that does not answer any itself, each twice; but for the
+// first, which it answers after the second. It says how often it has answered.
+func mirror(t *testing.T, node *harness.Node) (answered func() int) {
+	t.Helper()
+	if err := node.SetSysctl("net.ipv4.icmp_echo_ignore_all", "1"); err != nil {
+		t.Fatal(err)
+	}
+	var conn net.PacketConn
+	err := node.Do(func() (err error) { conn, err = net.ListenPacket("ip4:icmp", "0.0.0.0"); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent atomic.Int64
+	ended := make(chan struct{})
+	t.Cleanup(func() { conn.Close(); <-ended })
+	go func() {
+		defer close(ended)
+		var held []byte
+		for n := 0; ; n++ {
+			buf := make([]byte, 1500)
+			size, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			request, err := echo.ParseMessage(1, buf[:size])
+			if err != nil || request.Type != ipv4.ICMPTypeEcho {
+				n--
+				continue
+			}
+			request.Type = ipv4.ICMPTypeEchoReply
+			reply, err := request.Marshal(nil)
+			if err != nil {
+				return
+			}
+			answers := [][]byte{reply, reply}
+			switch n {
+			case 0:
+				held, answers = reply, nil
+			case 1:
+				answers = append(answers, held)
+			}
+			for _, answer := range answers {
+				if _, err := conn.WriteTo(answer, from); err == nil {
+					sent.Add(1)
+				}
+			}
+		}
+	}()
+	return func() int { return int(sent.Load()) }
+}
+
+// Answers that come twice are counted, and one that comes after a later one.
+func TestPingCountsDuplicatesAndReordering(t *testing.T) {
+	t.Parallel()
+	lab := harness.Up(t, office(""))
+	client, server := lab.Node("client"), lab.Node("server")
+	stats, err := probes.Ping(t.Context(), client, server, probes.Train{Interval: time.Millisecond})
+	if err != nil || stats.Received != 5 || stats.Duplicates != 0 || stats.Reordered != 0 {
+		t.Fatal("the control, in both families: ", stats, err)
+	}
+	answered := mirror(t, server)
+	stats, err = probes.Ping(t.Context(), client, netip.MustParseAddr("10.0.2.1"), probes.Train{Count: 5, Within: 2 * time.Second})
+	if err != nil || stats.Sent != 5 || stats.Received != 4 || stats.Reordered != 1 {
+		t.Error(stats, err)
+	}
+	// Each of four was answered twice; the second answer to the last may come too late.
+	if stats.Duplicates < 3 || stats.Duplicates > answered()-stats.Received-stats.Reordered {
+		t.Errorf("%s, of %d answers", stats, answered())
+	}
+	if want := fmt.Sprintf("5 sent, 4 received, +%d duplicates, 1 reordered, 20%% loss, rtt ", stats.Duplicates); !strings.HasPrefix(stats.String(), want) {
+		t.Error(stats)
 	}
 }

@@ -103,6 +103,7 @@ type Result struct {
 	detail      string          // of the outcome, in a few words; "" without any
 	watch       *watch.Watch    // that followed it, and by which trail
 	trail       *watch.Trail
+	nonce       [nonceSize]byte // of its echo request
 }
 
 // All are the results of every address that was asked: Each, or the Result itself
