@@ -91,3 +91,20 @@ var _ = Describe("a queue that is slow", func() {
 		Entry("of the answer", "server/dmz", evidence.Answer, func(o office) error { return o.server.Port("dmz").Impair(crawls) }, func(o office) uint32 { return holds(o.server, "dmz") }),
 	)
 })
+
+var _ = Describe("a delay that is longer than a probe waits", func() {
+	It("is named with what waits there, and isolates nobody", func(ctx SpecContext) {
+		harness.Require(GinkgoTB(), harness.Netem)
+		o := newOffice("")
+		o.warm(ctx)
+		Expect(o.fw.Port("dmz").Impair(topo.Impairment{Delay: 10 * time.Minute})).To(Succeed())
+		for _, p := range asked(300 * time.Millisecond) {
+			r, err := probes.Watch(ctx, o.client, o.server, p)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.Queued), HaveField("Node", "fw"), HaveField("Interface", "dmz"))), "%s: %s", r, r.Timeline)
+			Expect(r.Cause.String()).To(MatchRegexp(`in netem \(delay \S+\), \d+ packets? queued$`))
+			o.isolatesNobody(r)
+		}
+		Expect(holds(o.fw, "dmz")).To(BeNumerically(">", 1), "the judge: the queue's own count")
+	})
+})
