@@ -101,6 +101,12 @@
 //
 // Extended sends one with extension headers of IPv6, which a rule may take for the protocol.
 //
+// PathMTU finds the largest packet that arrives whole, and what the asker's kernel has learned of it: a
+// path whose ICMP errors do not come back is a black hole to larger ones, and the rule is named.
+//
+//	mtu, err := probes.PathMTU(ctx, client, server, probes.ICMP())
+//	Expect(mtu).To(And(HaveField("Bytes", 1280), HaveField("BlackHole()", false)))
+//
 // # What is said
 //
 // A TCP or UDP probe without words is answered by a connection, a signature or any datagram.

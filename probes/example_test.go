@@ -51,6 +51,21 @@ func ExampleAsk_targets() {
 	}
 }
 
+// A path takes 1280 bytes, and nobody tells who sends more.
+func ExamplePathMTU() {
+	_, ctx, lab := given()
+	mtu, err := probes.PathMTU(ctx, lab.Node("client"), lab.Node("server"), probes.ICMP())
+	if err != nil {
+		log.Fatal(err) // nothing arrives, or what became of it is not known
+	}
+	if mtu.BlackHole() {
+		fmt.Println(mtu) // client -> server (10.0.2.1) icmp: 1280 bytes; the kernel of client takes it to be 1500: a black hole ...
+	}
+	for _, narrow := range mtu.Narrow {
+		fmt.Println(narrow.Cause.Node, narrow.Cause.Interface, narrow.Cause.MTU)
+	}
+}
+
 // UDP-Lite is no UDP to a rule: a firewall that is to be closed to datagrams is to know both.
 func ExampleUDPLite() {
 	t, ctx, lab := given()

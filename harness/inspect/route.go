@@ -22,6 +22,7 @@ type Route struct {
 	Protocol, Scope int
 	Source          netip.Addr // what packets get by it that have none
 	MTU             int        // in bytes; 0 is the link's
+	MTULocked       bool       // it stays, whatever ICMP says ("mtu lock")
 	Flags           int        // RTNH_F_DEAD and so on
 	Hops            []Hop      // of a multipath route, which has no Via and Index of its own
 }
@@ -94,7 +95,7 @@ func (r Route) IsLocal() bool {
 func RouteOf(r netlink.Route) Route {
 	s := Route{
 		Table: r.Table, Type: r.Type, Index: r.LinkIndex, Metric: r.Priority, TOS: r.Tos, Protocol: int(r.Protocol), Scope: int(r.Scope),
-		Via: gateway(r.Gw, r.Via), Source: addrOf(r.Src), MTU: r.MTU, Flags: r.Flags,
+		Via: gateway(r.Gw, r.Via), Source: addrOf(r.Src), MTU: r.MTU, MTULocked: r.MTULock, Flags: r.Flags,
 	}
 	switch {
 	case r.Dst != nil:

@@ -55,6 +55,8 @@ type Cause struct {
 	// Detail is what accounts for it: a route, a sysctl, a link's state.
 	Detail string
 
+	// MTU is what the link or the route takes, of MTU, in bytes; 0 where that is not known.
+	MTU int
 	// Sysctl is the one that keeps the node from forwarding, of NoForward:
 	// net/ipv4/ip_forward.
 	Sysctl string

@@ -2,6 +2,7 @@ package causes_test
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -78,8 +79,8 @@ func (o office) asked(ctx SpecContext, p probes.Probe, is OmegaMatcher) {
 }
 
 // delivers sends a plain datagram of UDP-Lite to the mute socket of the server's, from a port (0 is
-// any), and says whether that reads it: the judge.
-func (o office) delivers(socket int, to netip.Addr, from uint16) bool {
+// any), and says whether that reads it in time: the judge.
+func (o office) delivers(socket int, to netip.Addr, from uint16, within time.Duration) bool {
 	GinkgoHelper()
 	for buf := make([]byte, 2048); ; { // of the probes before
 		if _, _, err := unix.Recvfrom(socket, buf, unix.MSG_DONTWAIT); err != nil {
@@ -87,7 +88,7 @@ func (o office) delivers(socket int, to netip.Addr, from uint16) bool {
 		}
 	}
 	o.toMute(to, from)
-	Expect(unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: silence.Microseconds()})).To(Succeed())
+	Expect(unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, new(unix.NsecToTimeval(within.Nanoseconds())))).To(Succeed())
 	_, _, err := unix.Recvfrom(socket, make([]byte, 2048), 0)
 	return err == nil
 }
@@ -133,13 +134,13 @@ var _ = Describe("UDP-Lite", func() {
 		sockets := map[netip.Addr]int{}
 		for _, to := range []netip.Addr{server4, server6} {
 			sockets[to] = plainLite(o.server, netip.AddrPortFrom(to, mutePort))
-			Expect(o.delivers(sockets[to], to, 0)).To(BeTrue(), "the judge's control")
+			Expect(o.delivers(sockets[to], to, 0, soon)).To(BeTrue(), "the judge's control")
 		}
 		Expect(o.fw.Nft(`table inet f { chain c { type filter hook forward priority 0; ` + rule + ` }; }`)).To(Succeed())
 		isolated(ctx, o.client, o.server, "fw", evidence.Drop, by, probes.UDPLite(mutePort))
 		Expect(o.client).To(probes.BeIsolatedFrom(o.server, probes.UDPLite(mutePort)).At("fw").By(by).WithContext(ctx))
 		for to, socket := range sockets {
-			Expect(o.delivers(socket, to, 0)).To(BeFalse(), "the judge")
+			Expect(o.delivers(socket, to, 0, silence)).To(BeFalse(), "the judge")
 		}
 		o.reaches(ctx, dns) // of UDP
 
@@ -203,7 +204,7 @@ var _ = Describe("UDP-Lite", func() {
 		o := liteOffice()
 		Expect(o.fw.Nft(`table inet f { chain c { type filter hook forward priority 0; policy drop; ` + rule + ` }; }`)).To(Succeed())
 		notHeld(probes.BeIsolatedFrom(server4).WithContext(ctx), o.client, "udplite")
-		Expect(o.delivers(plainLite(o.server, netip.AddrPortFrom(server4, mutePort)), server4, from)).To(BeTrue(), "the judge")
+		Expect(o.delivers(plainLite(o.server, netip.AddrPortFrom(server4, mutePort)), server4, from, soon)).To(BeTrue(), "the judge")
 	},
 		Entry("by the protocol", uint16(0), `meta l4proto udplite accept;`),
 		Entry("by the port", uint16(0), `udplite dport 81 accept;`),
@@ -216,8 +217,8 @@ var _ = Describe("UDP-Lite", func() {
 		noVerdict(probes.BeIsolatedFrom(server4, probes.UDPLite(mutePort).Within(silence)).WithContext(ctx), o.client)
 		Expect(o.client).To(probes.BeIsolatedFrom(server4, probes.UDPLite(mutePort).FromPort(fromLite+1)).At("fw").WithContext(ctx))
 		socket := plainLite(o.server, netip.AddrPortFrom(server4, mutePort))
-		Expect(o.delivers(socket, server4, fromLite)).To(BeTrue(), "the judge")
-		Expect(o.delivers(socket, server4, fromLite+1)).To(BeFalse(), "the judge")
+		Expect(o.delivers(socket, server4, fromLite, soon)).To(BeTrue(), "the judge")
+		Expect(o.delivers(socket, server4, fromLite+1, silence)).To(BeFalse(), "the judge")
 	})
 
 	It("is taken for invalid by connection tracking as it is, and is followed where it is translated", func(ctx SpecContext) {

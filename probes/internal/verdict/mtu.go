@@ -31,7 +31,8 @@ var mtu = row{
 			for _, peer := range p.receivers() {
 				if peer.link.MTU < p.seen.Length {
 					moves(c, peer.End)
-					c.Detail = fmt.Sprintf("%d bytes, and the link there takes %d", p.seen.Length, peer.link.MTU)
+					c.MTU = peer.link.MTU
+					c.Detail = fmt.Sprintf("%d bytes, and the link there takes %d", p.seen.Length, c.MTU)
 					return true
 				}
 			}
@@ -48,9 +49,11 @@ func tooLarge(p spot, c *evidence.Cause) bool {
 	c.Interface = p.link().Name
 	switch d, decided := p.state.Decide(p.asked); {
 	case p.length > p.link().MTU:
-		c.Detail = fmt.Sprintf("%d bytes, and the link takes %d", p.length, p.link().MTU)
+		c.MTU = p.link().MTU
+		c.Detail = fmt.Sprintf("%d bytes, and the link takes %d", p.length, c.MTU)
 	case decided && d.Route != nil && d.Route.MTU != 0 && p.length > d.Route.MTU:
-		c.Detail = fmt.Sprintf("%d bytes, and the route to %s takes %d", p.length, d.Route.To, d.Route.MTU)
+		c.MTU = d.Route.MTU
+		c.Detail = fmt.Sprintf("%d bytes, and the route to %s takes %d", p.length, d.Route.To, c.MTU)
 	default:
 		return false
 	}
