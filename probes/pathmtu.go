@@ -133,7 +133,7 @@ func (s *sizing) search() error {
 	least := s.header() + defaultSize
 	next, most := s.fails-1, s.fails-1
 	for {
-		r, err := watchAddr(s.ctx, s.watch, s.from, s.to, s.MTU.To, s.addr, s.MTU.Probe.Size(next-s.header()))
+		r, err := watchAddr(s.ctx, s.watch, s.from, s.to, s.To, s.addr, s.Probe.Size(next-s.header()))
 		if err != nil {
 			return err
 		}
