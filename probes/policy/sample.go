@@ -42,7 +42,7 @@ func (m *measuring) tryAll(ctx context.Context) error {
 
 // samplesOf are those of packets of a share, of each state in which it has some.
 func (h *half) samplesOf(share int, b box) (all []*sample) {
-	for _, state := range h.statesOf(b[fieldState]) {
+	for _, state := range h.statesOf(b) {
 		b[fieldState] = just(state)
 		all = append(all, &sample{half: h, share: share, state: state, box: b})
 	}
@@ -73,17 +73,19 @@ func (m *measuring) try(ctx context.Context, all []*sample) error {
 // connected says whether it is about a packet of a connection that there is.
 func (t *sample) connected() bool { return t.state == stateEstablished || t.state == stateRelated }
 
-// statesOf are the states in which packets of a share are tried: of one that asks for none, one.
-func (h *half) statesOf(s set) (states []uint64) {
+// statesOf are the states in which packets of a share's box are tried: of one that asks for none, the first that they may have.
+func (h *half) statesOf(b box) (states []uint64) {
+	asks := !slices.Equal(b[fieldState], h.hull[fieldState])
 	for _, state := range statesInOrder {
-		if !s.has(small(state)) {
+		if !b[fieldState].has(small(state)) {
 			continue
 		}
-		b := h.hull
-		b[fieldState] = just(state)
-		if states = append(states, state); slices.Equal(s, h.hull[fieldState]) && len(h.less([]box{b}, h.never)) > 0 {
-			return states
+		in := b
+		in[fieldState] = just(state)
+		if !asks && len(h.less([]box{in}, h.never)) > 0 {
+			return []uint64{state}
 		}
+		states = append(states, state)
 	}
 	return states
 }
