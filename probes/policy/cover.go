@@ -121,7 +121,7 @@ func openCover(node *harness.Node) (*cover, error) {
 		}
 	}
 	for i := range c.worlds {
-		c.worlds[i] = newWorld(newModel(c.set, c.state, i == 1), c.state, c.kernel.enters(), others)
+		c.worlds[i] = newWorld(newModel(c.set, c.state, i == 1), c.state, c.kernel, others)
 	}
 	c.list(watch.RuleTexts(node))
 	return c, nil

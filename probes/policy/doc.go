@@ -89,7 +89,8 @@
 // TCP, UDP, ICMP and whatever protocol a rule names, in IPv4 and IPv6: the first packet of a connection; where rules ask for
 // it an answer to what left (translated, where NAT was), a second packet, an ICMP error, an invalid packet; packets for all at a link, or
 // with another TTL; one that ends before its upper header does; and a burst, where a limit lets no more than 200 through at
-// once. Nothing is sent as a user but the tests' own, as a fragment, or through a tunnel.
+// once. Nothing is sent as a user but the tests' own, or as a fragment. What comes in by a tunnel (VXLAN, GRE, WireGuard) is sent by
+// the node at its other end, as far as the rules let in what carries it.
 //
 // It is thousands of packets in a second. A kernel has one socket a processor for what it sends by ICMP in
 // all namespaces, and beside such a run about one echo reply in ten thousand is lost in other labs: the

@@ -156,7 +156,7 @@ func (e *ears) hear(s *watch.TraceStep) {
 	own := s.Table == ownTable
 	hook, isLast := strings.CutSuffix(s.Chain, last)
 	switch {
-	case own && isLast && (s.Policy || s.Verdict == 0):
+	case own && isLast && (s.Policy || s.Verdict >= 0 && s.Handle != 0):
 		h.hooks = append(h.hooks, hook)
 		if hook == "input" || hook == "postrouting" && s.Out != lo {
 			e.end(h)

@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"net"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -31,8 +33,9 @@ type kernel struct {
 // port is where packets can be sent to an interface of the node.
 type port struct {
 	fd    int
-	index int // of the far end's
-	mac   net.HardwareAddr
+	index int    // of the far end's
+	mac   []byte // of the node's; nil where packets are sent without
+	on    string // the node's interface
 	peer  *harness.Node
 }
 
@@ -47,7 +50,8 @@ func openKernel(node *harness.Node, links []inspect.Link) (k *kernel, err error)
 	if k.trace, err = watch.OpenTrace(node); err != nil {
 		return k, fmt.Errorf("open trace: %w", err)
 	}
-	if err = node.Nftables(ownRules); err != nil {
+	carriers := carriersOf(node)
+	if err = node.Nftables(func(c *nftables.Conn) error { return ownRules(c, carriers) }); err != nil {
 		return k, fmt.Errorf("make trace table: %w", err)
 	}
 	if err = node.Do(k.openRaw); err != nil {
@@ -60,7 +64,7 @@ func openKernel(node *harness.Node, links []inspect.Link) (k *kernel, err error)
 	}
 	for _, other := range node.Lab().Nodes() {
 		if other != node {
-			if err = other.Nftables(silence); err != nil {
+			if err = other.Nftables(func(c *nftables.Conn) error { return silence(c, carriers) }); err != nil {
 				return k, fmt.Errorf("silence node %s: %w", other, err)
 			}
 		}
@@ -95,17 +99,20 @@ func (k *kernel) openRaw() (err error) {
 	return err
 }
 
-// openPort finds who is at the other end of an interface, and opens a socket there: of a bridge, at that of one of its ports.
+// openPort finds who is at the other end of an interface, and opens a socket there: of a bridge or a VRF, at that of one of its ports.
 func (k *kernel) openPort(l inspect.Link, links []inspect.Link) error {
 	lab := k.node.Lab()
-	mac, err := net.ParseMAC(l.MAC)
 	cable, _ := lab.Cable(k.node.Name(), l.Name)
+	mac := l.MAC
 	for _, port := range links {
-		if cable == "" && l.Kind == "bridge" && port.Master == l.Index {
+		if cable == "" && (l.Kind == "bridge" || l.Kind == "vrf") && port.Master == l.Index {
 			cable, _ = lab.Cable(k.node.Name(), port.Name)
+			if l.Kind == "vrf" {
+				mac = port.MAC
+			}
 		}
 	}
-	if err != nil || cable == "" {
+	if cable == "" {
 		return nil
 	}
 	segment, _ := lab.Plan().Segment(cable)
@@ -114,7 +121,7 @@ func (k *kernel) openPort(l inspect.Link, links []inspect.Link) error {
 			continue
 		}
 		peer := lab.Node(ref.Node)
-		p := &port{mac: mac, peer: peer}
+		p := &port{mac: hardware(mac), on: l.Name, peer: peer}
 		err := peer.Do(func() error {
 			device, err := net.InterfaceByName(ref.Port)
 			if err != nil {
@@ -133,11 +140,37 @@ func (k *kernel) openPort(l inspect.Link, links []inspect.Link) error {
 	return nil
 }
 
-// enters are the interfaces at which packets can be sent in.
-func (k *kernel) enters() map[int]bool {
-	made := map[int]bool{}
-	for index := range k.ports {
-		made[index] = true
+// takes are the sources that the node alone takes by interfaces which choose, in a family.
+func (k *kernel) takes(v6 bool) map[int]set {
+	made := map[int]set{}
+	for index, p := range k.ports {
+		if s := allowed(k.node, p.peer, p.on, v6); s != nil {
+			made[index] = s
+		}
+	}
+	return made
+}
+
+// hardware is an address of a link as packet sockets have it, as far as they need one: a tunnel's may be that of its end.
+func hardware(text string) []byte {
+	const most = 8
+	mac, err := hex.DecodeString(strings.ReplaceAll(text, ":", ""))
+	if err != nil || len(mac) > most {
+		return nil
+	}
+	return mac
+}
+
+// enters are the interfaces by which packets come in that can be sent: of the ports of a VRF, it.
+func (k *kernel) enters(links []inspect.Link) map[int]bool {
+	made, vrfs := map[int]bool{}, map[int]bool{}
+	for _, l := range links {
+		vrfs[l.Index] = l.Kind == "vrf"
+	}
+	for _, l := range links {
+		if k.ports[l.Index] != nil && !vrfs[l.Master] {
+			made[l.Index] = true
+		}
 	}
 	return made
 }
@@ -182,7 +215,7 @@ var hooks = []*nftables.ChainHook{
 
 // ownRules set the trace flag before all others, and tell what came past them. There what has an even number
 // ends, so that it leaves nothing behind: no connection, no neighbour that is asked for, no answer.
-func ownRules(c *nftables.Conn) error {
+func ownRules(c *nftables.Conn, carriers []carrier) error {
 	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: ownTable})
 	for i, hook := range hooks {
 		if known[i] == "prerouting" || known[i] == "output" {
@@ -199,6 +232,7 @@ func ownRules(c *nftables.Conn) error {
 			Table: table, Name: known[i] + last, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityRef(beforeConfirmation),
 		})
 		if known[i] == "input" || known[i] == "postrouting" {
+			passCarriers(c, chain, carriers)
 			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: evenOf(unix.NFPROTO_IPV4, 5)})
 			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: evenOf(unix.NFPROTO_IPV6, 3)})
 		}
@@ -221,14 +255,14 @@ func evenOf(family byte, offset uint32) []expr.Any {
 	}
 }
 
-// silence keeps the others from answering what is not theirs.
-func silence(c *nftables.Conn) error {
+// silence keeps the others from answering what is not theirs. What carries the packets that are sent by a tunnel passes.
+func silence(c *nftables.Conn, carriers []carrier) error {
 	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: ownTable})
 	for _, hook := range []*nftables.ChainHook{nftables.ChainHookPrerouting, nftables.ChainHookOutput} {
 		chain := &nftables.Chain{Table: table, Name: fmt.Sprintf("hook%d", *hook), Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityRef(math.MinInt32)}
 		drop := nftables.ChainPolicyDrop
 		chain.Policy = &drop
-		c.AddChain(chain)
+		passCarriers(c, c.AddChain(chain), carriers)
 	}
 	return c.Flush()
 }

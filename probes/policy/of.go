@@ -33,7 +33,7 @@ func Of(ctx context.Context, lab *harness.Lab, node string, options ...Option) (
 		}
 		defer c.kernel.close()
 		m := &measuring{cover: c, policy: &p}
-		if m.zones, err = zonesOf(node, c.state.Links, options); err != nil {
+		if m.zones, err = zonesOf(twin, c.state.Links, options); err != nil {
 			return err
 		}
 		err = m.run(ctx)
@@ -93,7 +93,7 @@ func (m *measuring) split(w *world, from, to int) {
 	}
 	h := &half{world: w, from: from, to: to, wrong: map[int]*contradiction{}}
 	h.hull, h.never = w.hull(boxes)
-	h.never = slices.Concat(h.never, w.impossible, w.cutShort())
+	h.never = slices.Concat(h.never, w.impossible, w.cutShort(), w.atPorts())
 	var ok bool
 	if h.shares, ok = w.divideAll(h.hull, w.wayOf(m.zones[from], m.zones[to]), m.byPlace); !ok {
 		m.note(h, fmt.Sprintf("more than %d shares of packets", mostShares))
@@ -154,7 +154,7 @@ func (m *measuring) notes() {
 func (m *measuring) routed() {
 	for _, l := range m.state.Links {
 		if l.Kind == "vrf" {
-			m.remark("what goes by the VRF " + l.Name)
+			m.remark("of the VRF " + l.Name + ": what the node itself sends by it, and what is for one of its links alone")
 		}
 	}
 	for _, r := range m.state.PolicyRules {

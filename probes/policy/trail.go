@@ -19,6 +19,7 @@ type trail struct {
 type leg struct {
 	hook    string
 	in, out *number
+	anyIn   bool // it is not known which
 	more    uint64
 }
 
@@ -37,9 +38,23 @@ func (w *world) wayOf(from, to zone) []leg {
 	case from.own:
 		return []leg{{hook: "output"}, {hook: "postrouting"}}
 	case to.own:
-		return []leg{{hook: "prerouting"}, {hook: "input"}}
+		return append(w.atVRF(from, 0), leg{hook: "prerouting"}, leg{hook: "input"})
 	}
-	return []leg{{hook: "prerouting", out: &none, more: 1}, {hook: "forward"}, {hook: "postrouting"}}
+	return append(w.atVRF(from, 1), leg{hook: "prerouting", out: &none, more: 1}, leg{hook: "forward"}, leg{hook: "postrouting"})
+}
+
+// atVRF is where packets are first that come in by a VRF: at one of its ports.
+func (w *world) atVRF(from zone, more uint64) []leg {
+	if !w.isVRF(from.index) {
+		return nil
+	}
+	none, first := number{}, leg{hook: "prerouting", anyIn: true, more: more}
+	first.out = &none
+	if ports := w.portsOf(from.index); len(ports) == 1 {
+		port := small(uint64(ports[0]))
+		first.in, first.anyIn = &port, false
+	}
+	return []leg{first}
 }
 
 // share are packets that have met the same: this is what becomes of them, if the rules that may have led them another way have not.
@@ -87,10 +102,9 @@ func (w *walking) enter(t trail) {
 		return
 	}
 	at := t.way[0]
+	t.over[fieldIn] = override{unknown: at.anyIn}
 	if at.in != nil {
 		t.over[fieldIn] = override{is: true, value: *at.in}
-	} else {
-		t.over[fieldIn] = override{}
 	}
 	switch {
 	case at.out != nil:

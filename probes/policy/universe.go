@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,18 +15,16 @@ type world struct {
 	*model
 	state  *inspect.State
 	enters map[int]bool // the interfaces at which packets can be sent in
-	leads  map[int]set  // the destinations that leave by each
+	takes  map[int]set  // the sources that some take alone
+	leads  map[exit]set // the destinations that leave by each
 	own    set          // the node's addresses
 }
 
-func newWorld(m *model, state *inspect.State, enters map[int]bool, others []netip.Addr) *world {
-	w := &world{model: m, state: state, enters: enters, leads: map[int]set{}, own: none()}
-	for _, a := range state.Addrs {
-		if addr := a.Prefix.Addr(); addr.Is6() == m.v6 {
-			w.own = append(w.own, span{addrNumber(addr), addrNumber(addr)})
-		}
+func newWorld(m *model, state *inspect.State, k *kernel, others []netip.Addr) *world {
+	w := &world{model: m, state: state, enters: k.enters(state.Links), takes: k.takes(m.v6), leads: map[exit]set{}, own: none()}
+	for _, l := range state.Links {
+		w.own = w.own.or(w.ownOf(l.Index))
 	}
-	w.own = w.own.tidy()
 	w.route()
 	for _, a := range others {
 		if a.Is6() == m.v6 {
@@ -35,22 +32,6 @@ func newWorld(m *model, state *inspect.State, enters map[int]bool, others []neti
 		}
 	}
 	return w
-}
-
-// route finds which destinations leave by which interface, by the main table.
-func (w *world) route() {
-	taken := w.own.or(w.never(false)).or(w.kinds[unix.RTN_BROADCAST].orNone())
-	for _, r := range routesOf(w.state.Routes, unix.RT_TABLE_MAIN, w.v6) {
-		to := prefixSet(r.To)
-		if r.Type == unix.RTN_UNICAST {
-			for _, index := range append([]int{r.Index}, hops(r)...) {
-				if index != 0 {
-					w.leads[index] = w.to(index).or(to.without(taken))
-				}
-			}
-		}
-		taken = taken.or(to.without(linkLocal(w.v6))) // which each link has
-	}
 }
 
 // routesOf are those of a table, in the order in which they are asked.
@@ -76,13 +57,6 @@ func linkLocal(v6 bool) set {
 	}
 	return prefixes("fe80::/10")
 }
-
-// to are the destinations that leave by an interface.
-func (w *world) to(index int) set { return none().or(w.leads[index].orNone()) }
-
-// inward and outward are the interfaces by which packets come and leave, in order.
-func (w *world) inward() []int  { return slices.Sorted(maps.Keys(w.enters)) }
-func (w *world) outward() []int { return slices.Sorted(maps.Keys(w.leads)) }
 
 func hops(r inspect.Route) (indices []int) {
 	for _, h := range r.Hops {
@@ -171,7 +145,10 @@ func (w *world) reach(hook string) (boxes []box) {
 	case "prerouting":
 		for _, b := range slices.Concat(w.forwarded(), w.delivered()) {
 			b[fieldOut] = one(0)
-			boxes = append(boxes, b)
+			for _, in := range w.firstIn(b[fieldIn]) {
+				b[fieldIn] = one(in)
+				boxes = append(boxes, b)
+			}
 		}
 	case "postrouting":
 		boxes = slices.Concat(w.forwarded(), w.sent())
@@ -218,15 +195,19 @@ func (w *world) forwarded() (boxes []box) {
 	if !w.forwards() {
 		return nil
 	}
-	strange := w.domain[fieldSrc].without(w.own.or(w.never(true)))
 	for _, near := range []bool{true, false} { // from who is at the link first
 		for _, in := range w.inward() {
+			strange := w.strangers(in).without(linkLocal(w.v6))
 			for _, out := range w.outward() {
-				b := box{fieldIn: one(in), fieldOut: one(out), fieldDst: w.to(out).without(linkLocal(w.v6)), fieldSrc: strange}
+				b := box{fieldIn: one(in), fieldOut: one(out), fieldDst: w.goes(in, out).without(linkLocal(w.v6)), fieldSrc: strange}
+				at := w.to(in)
+				if w.isVRF(in) { // by whose other ports they come
+					at = at.without(b[fieldDst])
+				}
 				if near {
-					b[fieldSrc] = w.to(in).and(strange)
+					b[fieldSrc] = at.and(strange)
 				} else {
-					b[fieldSrc] = strange.without(w.to(in))
+					b[fieldSrc] = strange.without(at)
 				}
 				if in == out {
 					continue
@@ -236,20 +217,24 @@ func (w *world) forwarded() (boxes []box) {
 		}
 	}
 	for _, in := range w.inward() { // and back where it came from
-		boxes = append(boxes, box{fieldIn: one(in), fieldOut: one(in), fieldDst: w.to(in), fieldSrc: strange})
+		boxes = append(boxes, box{fieldIn: one(in), fieldOut: one(in), fieldDst: w.to(in), fieldSrc: w.strangers(in).without(linkLocal(w.v6))})
 	}
 	return boxes
 }
 
-// strangers are the sources of what may come in to the node: also those that count on a link alone.
-func (w *world) strangers() set {
-	return w.domain[fieldSrc].without(w.own.or(w.never(true))).or(linkLocal(w.v6).without(w.own))
+// strangers are the sources of what may come in to the node by an interface: also those that count on a link alone.
+func (w *world) strangers(in int) set {
+	all := w.domain[fieldSrc].without(w.own.or(w.never(true))).or(linkLocal(w.v6).without(w.own))
+	if some, chooses := w.takes[in]; chooses {
+		return all.and(some)
+	}
+	return all
 }
 
 func (w *world) delivered() (boxes []box) {
-	strange := w.strangers()
 	for _, near := range []bool{true, false} {
 		for _, in := range w.inward() {
+			strange := w.strangers(in)
 			b := box{fieldIn: one(in), fieldOut: one(0), fieldDst: w.here(in), fieldSrc: strange.without(w.to(in))}
 			if near {
 				b[fieldSrc] = w.to(in).and(strange)
@@ -258,9 +243,9 @@ func (w *world) delivered() (boxes []box) {
 		}
 	}
 	for _, in := range w.inward() {
-		boxes = append(boxes, box{fieldIn: one(in), fieldOut: one(0), fieldDst: w.toAll(in), fieldSrc: w.to(in).and(strange)})
+		boxes = append(boxes, box{fieldIn: one(in), fieldOut: one(0), fieldDst: w.toAll(in), fieldSrc: w.to(in).and(w.strangers(in))})
 	}
-	return append(boxes, box{fieldIn: one(lo), fieldOut: one(0), fieldSrc: w.own, fieldDst: w.own})
+	return append(boxes, box{fieldIn: one(lo), fieldOut: one(0), fieldSrc: w.ownOf(0), fieldDst: w.ownOf(0)})
 }
 
 // here are the node's addresses for which packets may come in by an interface: a link's own counts there alone.
@@ -276,11 +261,14 @@ func (w *world) here(in int) set {
 			others = others.without(set{{addrNumber(addr), addrNumber(addr)}})
 		}
 	}
-	return w.own.without(others)
+	return w.ownOf(w.vrfOf(in)).without(others)
 }
 
-// toAll are the addresses by which everybody at an interface's link is meant.
+// toAll are the addresses by which everybody at an interface's link is meant; a VRF is none.
 func (w *world) toAll(in int) set {
+	if w.isVRF(in) {
+		return none()
+	}
 	if w.v6 {
 		return prefixes("ff02::1/128")
 	}
@@ -295,9 +283,9 @@ func (w *world) toAll(in int) set {
 
 func (w *world) sent() (boxes []box) {
 	for _, out := range w.outward() {
-		boxes = append(boxes, box{fieldIn: one(0), fieldOut: one(out), fieldSrc: w.own.without(w.loopback()), fieldDst: w.to(out)})
+		boxes = append(boxes, box{fieldIn: one(0), fieldOut: one(out), fieldSrc: w.ownOf(0).without(w.loopback()), fieldDst: w.goes(0, out)})
 	}
-	return append(boxes, box{fieldIn: one(0), fieldOut: one(lo), fieldSrc: w.own, fieldDst: w.own})
+	return append(boxes, box{fieldIn: one(0), fieldOut: one(lo), fieldSrc: w.ownOf(0), fieldDst: w.ownOf(0)})
 }
 
 // ever are all packets that a kernel may have at a hook, whatever its routes and addresses.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 )
 
@@ -41,18 +42,19 @@ type zone struct {
 	wrong    string
 }
 
-// zonesOf are the node's zones: those that have names first, then the interfaces, then the node. A port of a bridge or a bond is
-// none: packets come in by that.
-func zonesOf(node string, links []inspect.Link, options []Option) (all []zone, err error) {
+// zonesOf are the node's zones: those that have names first, then the interfaces, then the node. A port of a bridge, a bond
+// or a VRF is none: packets come in by that; nor is what the kernel makes by itself where a kind of tunnel is known (gre0), which is down.
+func zonesOf(node *harness.Node, links []inspect.Link, options []Option) (all []zone, err error) {
 	for _, o := range options {
 		all = append(all, o.zone)
 	}
+	plan, _ := node.Lab().Plan().Node(node.Name())
 	for _, l := range links {
-		if l.Index != lo && l.Master == 0 && l.Kind != "vrf" {
+		if _, planned := plan.Device(l.Name); l.Index != lo && l.Master == 0 && (l.Up || planned) {
 			all = append(all, zone{name: l.Name, index: l.Index})
 		}
 	}
-	all = append(all, zone{name: node, own: true})
+	all = append(all, zone{name: node.Name(), own: true})
 	for i, z := range all {
 		switch {
 		case z.wrong != "":
@@ -103,9 +105,8 @@ type side struct {
 // claims to be somebody, but those that are there and have a zone of their own.
 func (w *world) senders(zones []zone, at int) (sides []side) {
 	z := zones[at]
-	strange := w.strangers()
 	for _, in := range w.inward() {
-		addrs := none()
+		addrs, strange := none(), w.strangers(in)
 		switch {
 		case z.index == in:
 			addrs = strange.without(w.to(in).and(named(zones, w.v6)))
@@ -125,10 +126,10 @@ func (w *world) receivers(zones []zone, at int) (sides []side) {
 	for _, out := range w.outward() {
 		addrs := none()
 		switch {
-		case z.index == out:
-			addrs = w.to(out).without(named(zones, w.v6))
+		case z.index == out, z.index != 0 && z.index == w.vrfOf(out):
+			addrs = w.toAny(out).without(named(zones, w.v6))
 		case len(z.prefixes) > 0:
-			addrs = w.to(out).and(among(zones, at, w.v6))
+			addrs = w.toAny(out).and(among(zones, at, w.v6))
 		}
 		if !addrs.isEmpty() {
 			sides = append(sides, side{out, addrs})
@@ -141,10 +142,10 @@ func (w *world) receivers(zones []zone, at int) (sides []side) {
 func (w *world) between(zones []zone, from, to int) (boxes []box) {
 	switch {
 	case zones[from].own && zones[to].own:
-		boxes = append(boxes, box{fieldIn: one(lo), fieldOut: one(0), fieldSrc: w.own, fieldDst: w.own})
+		boxes = append(boxes, box{fieldIn: one(lo), fieldOut: one(0), fieldSrc: w.ownOf(0), fieldDst: w.ownOf(0)})
 	case zones[from].own:
 		for _, s := range w.receivers(zones, to) {
-			boxes = append(boxes, box{fieldIn: one(0), fieldOut: one(s.index), fieldSrc: w.own.without(w.loopback()), fieldDst: s.addrs})
+			boxes = append(boxes, box{fieldIn: one(0), fieldOut: one(s.index), fieldSrc: w.ownOf(0).without(w.loopback()), fieldDst: s.addrs.and(w.goes(0, s.index))})
 		}
 	case zones[to].own:
 		for _, s := range w.senders(zones, from) {
@@ -157,7 +158,7 @@ func (w *world) between(zones []zone, from, to int) (boxes []box) {
 			for _, r := range w.receivers(zones, to) {
 				boxes = append(boxes, box{
 					fieldIn: one(s.index), fieldOut: one(r.index),
-					fieldSrc: s.addrs.without(linkLocal(w.v6)), fieldDst: r.addrs.without(linkLocal(w.v6)),
+					fieldSrc: s.addrs.without(linkLocal(w.v6)), fieldDst: r.addrs.and(w.goes(s.index, r.index)).without(linkLocal(w.v6)),
 				})
 			}
 		}
