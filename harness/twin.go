@@ -102,11 +102,7 @@ func (l *Lab) compare(twin *Lab) error {
 	_, others := places(twin)
 	var differences []error
 	for i := range own {
-		mine, err := shapeOf(own[i])
-		if err != nil {
-			return at(err, "%s", names[i])
-		}
-		its, err := shapeOf(others[i])
+		mine, its, err := shapesOf(own[i], others[i])
 		if err != nil {
 			return at(err, "%s", names[i])
 		}
@@ -119,4 +115,16 @@ func (l *Lab) compare(twin *Lab) error {
 		}
 	}
 	return errors.Join(append(differences, l.compareOVS(twin)...)...)
+}
+
+// shapesOf reads two at once: of many rules or elements of sets, that takes the most of what a twin takes.
+func shapesOf(a, b *ground) (one, other shape, err error) {
+	read := make(chan error, 1)
+	go func() {
+		var failed error
+		other, failed = shapeOf(b)
+		read <- failed
+	}()
+	one, err = shapeOf(a)
+	return one, other, errors.Join(err, <-read)
 }

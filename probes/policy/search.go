@@ -25,9 +25,9 @@ const mostTries = 4000
 // newSearch begins with all packets of the universe that the goal's rule matches.
 func (w *world) newSearch(g goal, universe []box, random *rand.Rand) *search {
 	s := &search{world: w, goal: g, before: w.ahead(g.base), rand: random}
-	s.open = universe
-	if g.line != nil {
-		s.open = nil
+	if g.line == nil {
+		s.open = slices.Clone(universe)
+	} else {
 		for i := range g.line.arms {
 			s.open = append(s.open, andAll(universe, g.line.arms[i].boxes)...)
 		}

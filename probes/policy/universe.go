@@ -18,10 +18,11 @@ type world struct {
 	takes  map[int]set  // the sources that some take alone
 	leads  map[exit]set // the destinations that leave by each
 	own    set          // the node's addresses
+	met    map[*inspect.Chain][]box
 }
 
 func newWorld(m *model, state *inspect.State, k *kernel, others []netip.Addr) *world {
-	w := &world{model: m, state: state, enters: k.enters(state.Links), takes: k.takes(m.v6), leads: map[exit]set{}, own: none()}
+	w := &world{model: m, state: state, enters: k.enters(state.Links), takes: k.takes(m.v6), leads: map[exit]set{}, own: none(), met: map[*inspect.Chain][]box{}}
 	for _, l := range state.Links {
 		w.own = w.own.or(w.ownOf(l.Index))
 	}
@@ -156,11 +157,16 @@ func (w *world) reach(hook string) (boxes []box) {
 	return w.plain(boxes)
 }
 
-// reachOf are those that a base chain meets: NAT has settled what the node sends to itself before that comes in.
+// reachOf are those that a base chain meets, which each rule asks for: nobody writes to them. NAT has settled what the node sends
+// to itself before that comes in.
 func (w *world) reachOf(base *inspect.Chain) []box {
-	boxes := w.reach(base.Hook)
-	if base.Type == "nat" && base.Hook == "prerouting" {
-		boxes = slices.DeleteFunc(boxes, func(b box) bool { return b[fieldIn].has(small(lo)) })
+	boxes, known := w.met[base]
+	if !known {
+		boxes = w.reach(base.Hook)
+		if base.Type == "nat" && base.Hook == "prerouting" {
+			boxes = slices.DeleteFunc(boxes, func(b box) bool { return b[fieldIn].has(small(lo)) })
+		}
+		w.met[base] = boxes
 	}
 	return boxes
 }
