@@ -104,7 +104,9 @@ func askAddr(ctx context.Context, from *harness.Node, to Target, name string, ad
 	if err != nil {
 		return Result{}, err
 	}
-	err = a.ask()
+	if err = a.ask(); err == nil {
+		err = a.unmute(a.ask)
+	}
 	if crowded := a.crowded(err); crowded != nil {
 		return a.result, crowded
 	}

@@ -219,7 +219,14 @@ func askAll(ctx context.Context, tasks []*task) error {
 			return err
 		}
 	}
-	return nil
+	return unmuteTasks(tasks, func(some []*task) error {
+		for chunk := range slices.Chunk(some, maxInFlight) {
+			if err := askChunk(chunk); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // maxInFlight bounds the sockets that a survey holds at once.

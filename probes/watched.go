@@ -173,7 +173,9 @@ func watchAddr(ctx context.Context, watch *watch.Watch, from *harness.Node, to T
 	if err != nil {
 		return Result{}, err
 	}
-	err = a.askUnder(watch, nil)
+	if err = a.askUnder(watch, nil); err == nil {
+		err = a.unmute(func() error { return a.askUnder(watch, nil) })
+	}
 	return a.result, err
 }
 

@@ -89,6 +89,13 @@ func (g Grid) labs() (labs []*harness.Lab) {
 // watchChunk asks at once, as far as the watch has room for what begins. Those of which
 // something was lost for want of space are asked again, fewer at once, and at last alone.
 func watchChunk(w *watch.Watch, chunk []*task) error {
+	if err := watchWhole(w, chunk); err != nil {
+		return err
+	}
+	return unmuteTasks(chunk, func(some []*task) error { return watchEach(w, some, w.Room()) })
+}
+
+func watchWhole(w *watch.Watch, chunk []*task) error {
 	for room := w.Room(); ; {
 		if err := watchAtOnce(w, chunk, room); err != nil || room == 1 {
 			return err

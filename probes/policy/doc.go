@@ -94,5 +94,5 @@
 //
 // It is thousands of packets in a second. A kernel has one socket a processor for what it sends by ICMP in
 // all namespaces, and beside such a run about one echo reply in ten thousand is lost in other labs: the
-// kernel of who was asked counts it (Icmp OutErrors in /proc/net/snmp).
+// kernel of who was asked counts it (Icmp OutErrors in /proc/net/snmp), and a probe is asked again then.
 package policy
