@@ -93,7 +93,7 @@ func TestReachOfWhatIsNoQuestion(t *testing.T) {
 		{client, probes.Reach(nil), "Reach: no target: pass a *harness.Node, node.On(segment) or a netip.Addr"},
 		{result, probes.Reach((*harness.Node)(nil)), "Reach: the target is a nil node"},
 		{client, probes.Reach(netip.Addr{}), "Reach: the target is the zero address"},
-		{client, probes.Reach(server, probes.Probe{}), "ask: the zero Probe asks nothing: use ICMP, TCP or UDP"},
+		{client, probes.Reach(server, probes.Probe{}), "ask: the zero Probe asks nothing: use ICMP, TCP, UDP or UDPLite"},
 		{probes.Result{}, probes.Reach(server), "Reach: the zero Result: nothing was asked"},
 		{result, probes.Reach(lab.Node("fw")), "Reach: the Result is about server, not about fw"},
 		{result, probes.Reach(netip.MustParseAddr("10.0.2.1")), "Reach: the Result is about server, not about 10.0.2.1"},
