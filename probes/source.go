@@ -264,7 +264,7 @@ func (p Probe) at(pair pair) (Probe, bool) {
 
 // fixed are the traits that were chosen for a probe: of these a check tries no others.
 func (p Probe) fixed() rules.Trait {
-	if p.kind.crafted { // which has the flags that were asked for
+	if p.kind != nil && p.kind.crafted { // which has the flags that were asked for
 		return p.source.fixed() | rules.Congestion
 	}
 	return p.source.fixed()
