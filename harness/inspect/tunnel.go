@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Tunnel is what an interface has whose packets travel inside others.
@@ -34,6 +35,18 @@ func (t Tunnel) String() string {
 		text += fmt.Sprintf(" id %d", t.ID)
 	}
 	return text
+}
+
+// carriers are the protocols of the packets in which kinds of link carry others.
+var carriers = map[string]uint8{
+	"vxlan": unix.IPPROTO_UDP, "geneve": unix.IPPROTO_UDP, "wireguard": unix.IPPROTO_UDP, "gre": unix.IPPROTO_GRE, "ip6gre": unix.IPPROTO_GRE,
+	"ipip": unix.IPPROTO_IPIP, "sit": unix.IPPROTO_IPV6,
+}
+
+// CarriedBy is the IP protocol of the packets in which an interface carries others; false where it carries none.
+func (l Link) CarriedBy() (protocol uint8, is bool) {
+	protocol, is = carriers[l.Kind]
+	return protocol, is
 }
 
 func tunnelOf(link netlink.Link) Tunnel {

@@ -7,6 +7,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,35 +18,21 @@ type carrier struct {
 	port     uint16 // the destination's; 0 where the protocol has none
 }
 
-// tunnels are the kinds of links that carry packets in others, by the kernel's words, with what those are told by.
-var tunnels = map[string]struct {
-	protocol uint8
-	port     uint16
-}{
-	"vxlan":     {unix.IPPROTO_UDP, 4789},
-	"geneve":    {unix.IPPROTO_UDP, 6081},
-	"gre":       {protocol: unix.IPPROTO_GRE},
-	"ip6gre":    {protocol: unix.IPPROTO_GRE},
-	"ipip":      {protocol: unix.IPPROTO_IPIP},
-	"sit":       {protocol: unix.IPPROTO_IPV6},
-	"wireguard": {protocol: unix.IPPROTO_UDP},
-}
-
 // carriersOf are those of a node's tunnels, both ways.
-func carriersOf(node *harness.Node) (all []carrier) {
+func carriersOf(node *harness.Node, links []inspect.Link) (all []carrier) {
 	plan, _ := node.Lab().Plan().Node(node.Name())
 	if plan == nil {
 		return nil
 	}
-	for i := range plan.Devices {
-		d := &plan.Devices[i]
-		kind, is := tunnels[d.Kind]
-		if !is {
+	for _, l := range links {
+		protocol, is := l.CarriedBy()
+		d, _ := plan.Device(l.Name)
+		if !is || d == nil {
 			continue
 		}
-		own, far := kind.port, make([]netip.AddrPort, 0, len(d.Remotes))
+		own, far := l.Tunnel.Port, make([]netip.AddrPort, 0, len(d.Remotes))
 		for _, addr := range d.Remotes {
-			far = append(far, netip.AddrPortFrom(addr, kind.port))
+			far = append(far, netip.AddrPortFrom(addr, own))
 		}
 		if d.WireGuard != nil {
 			own = uint16(d.ID)
@@ -54,7 +41,7 @@ func carriersOf(node *harness.Node) (all []carrier) {
 			}
 		}
 		for _, f := range far {
-			all = append(all, carrier{kind.protocol, d.Local, f.Addr(), f.Port()}, carrier{kind.protocol, f.Addr(), d.Local, own})
+			all = append(all, carrier{protocol, d.Local, f.Addr(), f.Port()}, carrier{protocol, f.Addr(), d.Local, own})
 		}
 	}
 	return all

@@ -50,7 +50,7 @@ func openKernel(node *harness.Node, links []inspect.Link) (k *kernel, err error)
 	if k.trace, err = watch.OpenTrace(node); err != nil {
 		return k, fmt.Errorf("open trace: %w", err)
 	}
-	carriers := carriersOf(node)
+	carriers := carriersOf(node, links)
 	if err = node.Nftables(func(c *nftables.Conn) error { return ownRules(c, carriers) }); err != nil {
 		return k, fmt.Errorf("make trace table: %w", err)
 	}

@@ -10,9 +10,9 @@ import (
 // carrierTo is what carries the packet from an end of a tunnel to another; nil where the other end's
 // address is not known.
 func (p spot) carrierTo(own inspect.Link, other peer) *evidence.Carrier {
-	kind, is := tunnels[own.Kind]
+	protocol, is := own.CarriedBy()
 	c := &evidence.Carrier{
-		Node: p.state.Name, Peer: other.Node, Protocol: kind.carrier, Port: other.link.Tunnel.Port, Own: own.Tunnel.Port,
+		Node: p.state.Name, Peer: other.Node, Protocol: protocol, Port: other.link.Tunnel.Port, Own: own.Tunnel.Port,
 		From: cmp.Or(own.Tunnel.Local, other.link.Tunnel.Remote), To: cmp.Or(other.link.Tunnel.Local, own.Tunnel.Remote),
 	}
 	if !is || !c.To.IsValid() {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
-	"golang.org/x/sys/unix"
 )
 
 var tunnel = row{
@@ -41,18 +40,12 @@ var tunnel = row{
 	unliftable: "what carries a tunnel is lost by no policy that was seen",
 }
 
-// tunnels are the kinds of tunnel whose ends are read.
-var tunnels = map[string]struct {
-	number  string // what their number is called
-	carrier uint8  // the protocol of the packets that carry theirs
-}{
-	"vxlan": {"VNI", unix.IPPROTO_UDP}, "geneve": {"VNI", unix.IPPROTO_UDP}, "gre": {"key", unix.IPPROTO_GRE},
-	"ip6gre": {"key", unix.IPPROTO_GRE}, "ipip": {"number", unix.IPPROTO_IPIP}, "sit": {"number", unix.IPPROTO_IPV6},
-}
+// tunnels are the kinds of tunnel whose ends are read, and what their number is called.
+var tunnels = map[string]string{"vxlan": "VNI", "geneve": "VNI", "gre": "key", "ip6gre": "key", "ipip": "number", "sit": "number"}
 
 // mismatched says whether the other ends of a tunnel do not fit its own, and in what.
 func mismatched(own inspect.Link, others []peer, c *evidence.Cause) bool {
-	kind, is := tunnels[own.Kind]
+	number, is := tunnels[own.Kind]
 	if !is || len(others) == 0 {
 		return false
 	}
@@ -65,7 +58,7 @@ func mismatched(own inspect.Link, others []peer, c *evidence.Cause) bool {
 		case own.Kind != other.link.Kind:
 			c.Detail = fmt.Sprintf("%s is of kind %s, and this one %s", where, other.link.Kind, own.Kind)
 		case a.ID != b.ID:
-			c.Detail = fmt.Sprintf("%s has %s %d, and this one %d", where, kind.number, b.ID, a.ID)
+			c.Detail = fmt.Sprintf("%s has %s %d, and this one %d", where, number, b.ID, a.ID)
 		case differ(a.Remote, b.Local):
 			c.Detail = fmt.Sprintf("%s is at %s, and this one leads to %s", where, b.Local, a.Remote)
 		case differ(a.Local, b.Remote):
