@@ -44,15 +44,19 @@ func (a *asking) isFragmented() error {
 	if err != nil {
 		return nil // it cannot be sent: the probe itself tells why
 	}
-	const udp, head4, head6 = 8, 20, 40 // an echo's header is as long
-	size := a.probe.payload() + udp + head4
-	if a.addr.Is6() {
-		size += head6 - head4
-	}
-	if size <= mtu {
+	if size := a.header() + a.probe.payload(); size <= mtu {
 		return fmt.Errorf("Fragmented(): the way to %s takes %d bytes at once, and the packet has %d: say a larger Size", a.addr, mtu, size)
 	}
 	return nil
+}
+
+// header is what a datagram or an echo request has before its payload: IP's header, and eight bytes.
+func (a *asking) header() int {
+	const upper, head4, head6 = 8, 20, 40
+	if a.addr.Is6() {
+		return head6 + upper
+	}
+	return head4 + upper
 }
 
 // mtu is what the asker's kernel takes its way to the address to take, in bytes, also as it has

@@ -91,15 +91,6 @@ type sizing struct {
 	fits, fails int
 }
 
-// header is what a probe has before its payload: that of IP, and eight bytes.
-func (s *sizing) header() int {
-	const upper, four, six = 8, 20, 40
-	if s.addr.Is6() {
-		return six + upper
-	}
-	return four + upper
-}
-
 // begin reads what the asker's interface takes, which no packet is to be larger than, and whether its route
 // is locked.
 func (s *sizing) begin() error {

@@ -214,19 +214,20 @@ func askAll(ctx context.Context, tasks []*task) error {
 			}
 		}
 	}
-	for chunk := range slices.Chunk(single, maxInFlight) {
+	if err := askEach(single); err != nil {
+		return err
+	}
+	return unmuteTasks(tasks, askEach)
+}
+
+// askEach asks tasks over sockets of their own.
+func askEach(tasks []*task) error {
+	for chunk := range slices.Chunk(tasks, maxInFlight) {
 		if err := askChunk(chunk); err != nil {
 			return err
 		}
 	}
-	return unmuteTasks(tasks, func(some []*task) error {
-		for chunk := range slices.Chunk(some, maxInFlight) {
-			if err := askChunk(chunk); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return nil
 }
 
 // maxInFlight bounds the sockets that a survey holds at once.
