@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -43,11 +42,7 @@ func (m *model) compile(in *chain, rule *inspect.Rule) *line {
 }
 
 // unknown notes that an expression is not modelled: the rule may match less than its boxes.
-func (c *compiler) unknown(what string) {
-	if !slices.Contains(c.line.unknown, what) {
-		c.line.unknown = append(c.line.unknown, what)
-	}
-}
+func (c *compiler) unknown(what string) { c.line.unknown = union(c.line.unknown, what) }
 
 func (c *compiler) decide(v verdict, to *chain) {
 	c.line.arms = append(c.line.arms, armOf(c.boxes, v, to))

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/probes/internal/rules"
@@ -80,11 +79,7 @@ func (c *compiler) status(name string) {
 }
 
 // opens notes that an expression is about what other rules make of a packet.
-func (c *compiler) opens(what string) {
-	if !slices.Contains(c.line.open, what) {
-		c.line.open = append(c.line.open, what)
-	}
-}
+func (c *compiler) opens(what string) { c.line.open = union(c.line.open, what) }
 
 // written notes that a header may be another than it was sent with.
 func (c *compiler) written() {

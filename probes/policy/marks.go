@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
-	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
 )
 
@@ -55,45 +54,36 @@ const mostMarks = 1 << 8
 
 // marksOf are all marks that packets get by a ruleset's rules, and 0; nil where that is not known.
 func (m *model) marksOf() set {
+	setters := m.setters()
 	all := []number{{}}
-	for range mostMarks {
-		before := len(all)
-		for _, table := range m.set.Tables {
-			for _, ch := range table.Chains {
-				for _, rule := range ch.Rules {
-					if all = m.marksBy(&chain{of: ch}, rule, all); all == nil || len(all) > mostMarks {
-						return nil
-					}
+	for at := 0; at < len(all); at++ { // what is made of one is looked at in its turn
+		for _, l := range setters {
+			made, is := l.mark(all[at])
+			if !is || len(all) > mostMarks {
+				return nil
+			}
+			all = union(all, made)
+		}
+	}
+	marks := none()
+	for _, n := range all {
+		marks = append(marks, span{n, n})
+	}
+	return marks.tidy()
+}
+
+// setters are the rules of a ruleset that set marks.
+func (m *model) setters() (lines []*line) {
+	for _, table := range m.set.Tables {
+		for _, ch := range table.Chains {
+			for _, rule := range ch.Rules {
+				if rules.SetsMark(rule) {
+					lines = append(lines, m.compile(&chain{of: ch}, rule))
 				}
 			}
 		}
-		if len(all) == before {
-			break
-		}
 	}
-	made := none()
-	for _, n := range all {
-		made = append(made, span{n, n})
-	}
-	return made.tidy()
-}
-
-// marksBy are some marks, and those that a rule makes of them; nil where that is not known.
-func (m *model) marksBy(in *chain, rule *inspect.Rule, all []number) []number {
-	if !rules.SetsMark(rule) {
-		return all
-	}
-	l := m.compile(in, rule)
-	for _, n := range all {
-		made, is := l.mark(n)
-		if !is {
-			return nil
-		}
-		if !slices.Contains(all, made) {
-			all = append(all, made)
-		}
-	}
-	return all
+	return lines
 }
 
 // markIn keeps the packets of which the mark is in a range under a mask, or with not those of which it is not. That is known of

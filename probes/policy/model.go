@@ -229,7 +229,7 @@ func domainOf(links []inspect.Link, v6 bool) (d box) {
 		case fieldMark:
 			d[f] = between(number{}, small(markMost))
 		case fieldStatus:
-			d[f] = statuses
+			d[f] = just(statuses...)
 		default:
 			d[f] = between(number{}, small(byteMost))
 		}

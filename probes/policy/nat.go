@@ -187,7 +187,7 @@ func (w *walking) connections(t trail) (connected trail, some bool) {
 		return t, false
 	}
 	connected, some = t.ofState(stateEstablished, stateRelated)
-	connected.over[fieldDst], connected.over[fieldDport], connected.over[fieldStatus] = override{unknown: true}, override{unknown: true}, override{unknown: true}
+	connected.over[fieldDst], connected.over[fieldDport] = override{unknown: true}, override{unknown: true}
 	return connected, some
 }
 

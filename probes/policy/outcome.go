@@ -103,8 +103,8 @@ func outcomesText(ends []outcome) string {
 			at = len(all)
 			all = append(all, told{of: o})
 		}
-		if o.by != nil && !slices.Contains(all[at].by, o.by.called()) {
-			all[at].by = append(all[at].by, o.by.called())
+		if o.by != nil {
+			all[at].by = union(all[at].by, o.by.called())
 		}
 	}
 	var words []string

@@ -1,24 +1,20 @@
 package policy
 
-import "github.com/nstest/nstest/probes/internal/rules"
+import (
+	"slices"
+
+	"github.com/nstest/nstest/probes/internal/rules"
+)
 
 // statuses are all that is known of conntrack's: which addresses were translated.
-var statuses = just(0, rules.StatusSourceNAT, rules.StatusDestinationNAT, rules.StatusSourceNAT|rules.StatusDestinationNAT)
+var statuses = []uint64{0, rules.StatusSourceNAT, rules.StatusDestinationNAT, rules.StatusSourceNAT | rules.StatusDestinationNAT}
 
 // tracked are the states of packets that have a connection.
 var tracked = just(stateEstablished, stateRelated, stateNew)
 
 // withStatus are the statuses that have one of some bits.
 func withStatus(bits uint32) set {
-	made := none()
-	for _, x := range statuses {
-		for n := x.first; n.compare(x.last) <= 0; n = n.next() {
-			if uint32(n.lo)&bits != 0 {
-				made = append(made, span{n, n})
-			}
-		}
-	}
-	return made.tidy()
+	return just(slices.DeleteFunc(slices.Clone(statuses), func(n uint64) bool { return uint32(n)&bits == 0 })...)
 }
 
 // begin are packets at the beginning of their way: no address of a connection that they open was translated yet.

@@ -22,10 +22,8 @@ type world struct {
 }
 
 func newWorld(m *model, state *inspect.State, k *kernel, others []netip.Addr) *world {
-	w := &world{model: m, state: state, enters: k.enters(state.Links), takes: k.takes(m.v6), leads: map[exit]set{}, own: none(), met: map[*inspect.Chain][]box{}}
-	for _, l := range state.Links {
-		w.own = w.own.or(w.ownOf(l.Index))
-	}
+	w := &world{model: m, state: state, enters: k.enters(state.Links), takes: k.takes(m.v6), leads: map[exit]set{}, met: map[*inspect.Chain][]box{}}
+	w.own = w.addrsOf(func(int) bool { return true })
 	w.route()
 	for _, a := range others {
 		if a.Is6() == m.v6 {

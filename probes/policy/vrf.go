@@ -132,9 +132,14 @@ func (w *world) outward() []int {
 
 // ownOf are the addresses of the node that count for what comes in by a VRF: its ports', and those that are of none.
 func (w *world) ownOf(vrf int) set {
+	return w.addrsOf(func(link int) bool { of := w.vrfOf(link); return of == 0 || of == vrf })
+}
+
+// addrsOf are the node's addresses at some of its links.
+func (w *world) addrsOf(some func(link int) bool) set {
 	made := none()
 	for _, a := range w.state.Addrs {
-		if of := w.vrfOf(a.Index); a.Prefix.Addr().Is6() == w.v6 && (of == 0 || of == vrf) {
+		if a.Prefix.Addr().Is6() == w.v6 && some(a.Index) {
 			n := addrNumber(a.Prefix.Addr())
 			made = append(made, span{n, n})
 		}
