@@ -122,9 +122,16 @@ func Kernel(major, minor int) Feature {
 	}}
 }
 
-// Tool is a program on this machine, sshd or the like.
+// Tool is a program on this machine, sshd or the like. With iptables-legacy and
+// ip6tables-legacy the kernel's tables are meant too, which it loads for root alone.
 func Tool(name string) Feature {
-	return Feature{name: name, check: func() error { _, err := tool(name, name); return err }}
+	return Feature{name: name, check: func() error {
+		if slices.Contains(legacyTools, name) {
+			return checkLegacy(name)
+		}
+		_, err := tool(name, name)
+		return err
+	}}
 }
 
 const (

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/topo"
 	"golang.org/x/sys/unix"
 )
@@ -200,13 +201,23 @@ func (e *textError) Error() string {
 	if errors.Is(e.err, errLoaderHangs) {
 		said += ": " + errLoaderHangs.Error()
 	}
+	if hint := e.hint(); hint != "" {
+		said = strings.TrimSuffix(said, ".") + hint
+	}
 	return fmt.Sprintf("%s: %s", e.loader, said)
+}
+
+func (e *textError) hint() string {
+	return tablesHint(e.loader, string(e.output), inspect.LegacyFiles())
 }
 
 // Unwrap is how the loader ended.
 func (e *textError) Unwrap() error { return e.err }
 
-// Is says whether the kernel found it too large for one message.
+// Is says whether the kernel lacks the loader's tables, or found the text too large for one message.
 func (e *textError) Is(err error) bool {
+	if err == errors.ErrUnsupported {
+		return e.hint() != ""
+	}
 	return err == unix.EMSGSIZE && strings.Contains(strings.ToLower(string(e.output)), unix.EMSGSIZE.Error())
 }

@@ -17,7 +17,7 @@ COMMIT
 
 var _ = Describe("rules of iptables that ask a set", func() {
 	DescribeTable("keep out whom it has, and nobody else", func(ctx SpecContext, backend topo.Backend, kept string) {
-		harness.Require(GinkgoTB(), harness.IptablesTool, harness.Tool("ipset"))
+		harness.Require(GinkgoTB(), harness.IptablesTool, harness.Tool(kept), harness.Tool("ipset"))
 		network := topo.New("office")
 		lan, wan := network.Switch("lan", "10.0.1.0/24"), network.Switch("wan", "198.51.100.0/24")
 		network.Host("desk", lan)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/topo"
 )
 
@@ -38,22 +37,14 @@ func (g *generator) iptables(legacy bool) {
 		}
 	}
 	text := strings.Join(append(lines, "COMMIT"), "\n") + "\n"
-	if !legacy && v6 {
-		g.put(part{node: at, text: text, source: at + ".Ip6tables(`%s`)", declare: func(n *topo.Node, text string) { n.Ip6tables(text) }})
+	var backend []topo.Backend
+	words := ""
+	if legacy {
+		backend, words = []topo.Backend{topo.Legacy}, ", topo.Legacy"
+	}
+	if v6 {
+		g.put(part{node: at, text: text, source: at + ".Ip6tables(`%s`" + words + ")", declare: func(n *topo.Node, text string) { n.Ip6tables(text, backend...) }})
 		return
 	}
-	if !legacy {
-		g.put(part{node: at, text: text, source: at + ".Iptables(`%s`)", declare: func(n *topo.Node, text string) { n.Iptables(text) }})
-		return
-	}
-	program := map[bool]string{false: "iptables-legacy-restore", true: "ip6tables-legacy-restore"}[v6]
-	g.put(part{node: at, text: text, source: "lab.Node(\"" + at + "\").Command(\"" + program + "\") // with `%s`", do: func(s *scope, lab *harness.Lab, text string) error {
-		cmd := lab.Node(at).Command(program)
-		cmd.Stdin = strings.NewReader(text)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	}})
+	g.put(part{node: at, text: text, source: at + ".Iptables(`%s`" + words + ")", declare: func(n *topo.Node, text string) { n.Iptables(text, backend...) }})
 }

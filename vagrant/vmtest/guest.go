@@ -67,6 +67,11 @@ func runGuest() error {
 	if err := setSysctls(j.Sysctls); err != nil {
 		return err
 	}
+	if j.User {
+		// As on a machine where root has used them: an ordinary user can load neither.
+		// A kernel may have them no longer.
+		_ = runProgram("/sbin/modprobe -q -a ip_tables ip6_tables")
+	}
 	code, err := j.run(&output)
 	if err != nil {
 		return err
