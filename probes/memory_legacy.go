@@ -14,8 +14,9 @@ import (
 // the rule that ended it.
 func (c *recall) legacyTimes(f *finding, times int) (int, error) {
 	err := c.legacyNodes(f, func(set *inspect.Ruleset, s evidence.Sighting) {
-		for _, rule := range f.metLegacy(set, legacyPacket(f, s)) {
-			memory, remembers := rules.RemembersLegacy(rule)
+		packet := legacyPacket(f, s)
+		for _, rule := range f.metLegacy(set, packet) {
+			memory, remembers := rules.RemembersLegacyOf(set, rule, packet)
 			switch n := c.timesOf(memory); {
 			case f.chose(memory):
 			case !remembers || f.doubt.Kind != 0:

@@ -28,6 +28,8 @@ type Table struct {
 	// FillsIPSets is true where a rule of iptables-nft, in this table or another, puts
 	// into a set of ipset.
 	FillsIPSets bool
+
+	expectations []Expectation // of its objects
 }
 
 // Dormant says whether the kernel passes over the table.

@@ -3,6 +3,7 @@ package inspect
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -109,6 +110,9 @@ func (r *rulesetReader) read() error {
 		}
 	}
 	r.updates()
+	if slices.ContainsFunc(r.set.Tables, (*Table).expects) {
+		return r.dump(nftRequest(unix.NFT_MSG_GETOBJ, unix.NFPROTO_UNSPEC, nfnl.Dump), r.object)
+	}
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package verdicts_test
 
 import (
+	"net/netip"
+
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
@@ -48,6 +50,25 @@ var _ = Describe("one packet does not stand for all", func() {
 			Expect(holds(probes.BeIsolatedFrom(site, icmp, ssh).WithContext(ctx), pc)).To(BeFalse())
 			Expect(holds(probes.BeIsolatedFrom(site, ssh, icmp).WithContext(ctx), pc)).To(BeFalse())
 		}
+	})
+
+	It("nor where a call from the other side has it expected", func(ctx SpecContext) {
+		s := ruled(`table ip f {
+			ct expectation back { protocol udp; dport 7; timeout 1m; size 12; l3proto ip; }
+			chain forward { type filter hook forward priority 0; policy drop
+				ct state related accept
+				udp dport 8000 ct expectation set "back" accept; }; }`)
+		pc, site := s.node("pc"), s.node("site")
+		notIsolated(ctx, pc, site, echo, "whether its connection is expected (ct expectation back)")
+		Expect(pc).To(probes.BeIsolatedFrom(site, probes.UDP(9), icmp).At("fw").WithContext(ctx), "what nothing expects")
+		Expect(pc).To(probes.BeIsolatedFrom(site, echo).Sampled(2).At("fw").WithContext(ctx))
+
+		heard := datagrams(site, 7, -1) // plain sockets say it
+		from, to := netip.MustParseAddrPort("10.0.1.1:0"), netip.AddrPortFrom(site4, 7)
+		says(pc, from, to, 1, "before the call")
+		says(site, netip.AddrPortFrom(site4, 0), netip.MustParseAddrPort("10.0.1.1:8000"), 1, "call me")
+		says(pc, from, to, 1, "after it")
+		Eventually(heard.heard).Should(ConsistOf("after it"))
 	})
 
 	It("and how often is enough may be said", func(ctx SpecContext) {

@@ -71,7 +71,7 @@ func ChoosingLegacy(set *inspect.Ruleset, p Packet, by func(*inspect.LegacyRule)
 	p = p.free()
 	for _, table := range set.Legacy {
 		for _, chain := range table.Chains {
-			lines := legacyLines(table, chain)
+			lines := legacyLines(table, chain, nil)
 			if p.Hook = ""; chain.Policy != "" {
 				p.Hook = strings.ToLower(chain.Name)
 			}

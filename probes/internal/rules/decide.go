@@ -93,6 +93,9 @@ func (d *decision) section() bool {
 			p.State = nil
 		}
 	}
+	if expectedBy(d.book.expected, nil, met).Kind != 0 {
+		p.State = nil // another time it may be related
+	}
 	s := &section{decision: d, packet: &met, guess: &guess{book: d.book, packet: &p, chains: map[*lines]fate{}}, stack: []frame{{base, 0}}, base: base}
 	last, ok := s.run()
 	if !ok {
@@ -200,11 +203,21 @@ func (s *section) open(l *line) bool {
 	if s.free {
 		return l.matters
 	}
-	return l.memory.Kind != 0
+	return s.memory(l).Kind != 0
+}
+
+// memory is what a rule's decision about the packet depends on, besides it.
+func (s *section) memory(l *line) Memory {
+	if l.expected && (l.memory.Kind == 0 || l.memory.Kind == Users) {
+		if by := expectedBy(s.book.expected, l.place, *s.packet); by.Kind != 0 {
+			return by
+		}
+	}
+	return l.memory
 }
 
 func (s *section) branch(l *line, by Trait, may fate) {
-	s.branches = append(s.branches, branch{l.memory, choiceOf(by, l, *s.guess.packet), may, s.changes})
+	s.branches = append(s.branches, branch{s.memory(l), choiceOf(by, l, *s.guess.packet), may, s.changes})
 }
 
 // onwards is the fate of a packet that a rule did may to, when it comes back to the

@@ -15,6 +15,7 @@ type line struct {
 	evaluate func(*Packet) (Answer, []expr.Verdict, Trait)
 	matters  bool   // whether it matches matters to a packet
 	memory   Memory // of kind 0 where it has none
+	expected bool   // whether it tells an expected connection from another, and rules expect any
 	alters   alteration
 	copies   bool
 	drawing  Drawing // without a Rule where it picks no source port by chance
@@ -37,6 +38,7 @@ type Chains struct {
 	// reads is what of it any rule asks for, elsewhere what routing and others may.
 	reads, elsewhere alteration
 	draws            bool // whether any rule picks a source port by chance
+	expected         []inspect.Expectation
 }
 
 func (b *Chains) add(c *lines) {
@@ -52,7 +54,7 @@ func (b *Chains) chain(table, name string) *lines { return b.by[[2]string{table,
 
 // Prepare looks at each rule once.
 func Prepare(set *inspect.Ruleset) *Chains {
-	b := &Chains{by: map[[2]string]*lines{}, altered: map[string]alteration{}, elsewhere: altersMark}
+	b := &Chains{by: map[[2]string]*lines{}, altered: map[string]alteration{}, elsewhere: altersMark, expected: set.Expectations()}
 	for _, table := range set.Tables {
 		for _, chain := range table.Chains {
 			c := &lines{table: table.Family + " " + table.Name, name: chain.Name, hook: chain.Hook, drops: chain.Drops}
@@ -62,6 +64,7 @@ func Prepare(set *inspect.Ruleset) *Chains {
 				l.drawing, _ = drawingOf(rule)
 				l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) { return evaluate(rule, p) }
 				l.place, l.matters = rule, consequent(rule)
+				l.expected = len(b.expected) > 0 && l.matters && tellsExpected(rule)
 				b.reads |= reads(rule)
 				c.list = append(c.list, l)
 			}
@@ -70,7 +73,7 @@ func Prepare(set *inspect.Ruleset) *Chains {
 	}
 	for _, table := range set.Legacy {
 		for _, chain := range table.Chains {
-			b.add(legacyLines(table, chain))
+			b.add(legacyLines(table, chain, b.expected))
 			for _, rule := range chain.Rules {
 				b.reads |= legacyReads(table, rule)
 			}
@@ -79,7 +82,7 @@ func Prepare(set *inspect.Ruleset) *Chains {
 	return b
 }
 
-func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain) *lines {
+func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain, expected []inspect.Expectation) *lines {
 	c := &lines{table: table.Program + " " + table.Name, name: chain.Name, drops: chain.Policy == "DROP"}
 	if chain.Policy != "" {
 		c.hook = strings.ToLower(chain.Name)
@@ -93,6 +96,7 @@ func legacyLines(table *inspect.LegacyTable, chain *inspect.LegacyChain) *lines 
 		l.drawing, _ = DrawnByLegacy(rule)
 		verdicts := legacyVerdicts(table, rule)
 		l.place, l.matters = rule, rule.Target != "" && (len(verdicts) > 0 || l.alters != 0 || l.copies)
+		l.expected = len(expected) > 0 && l.matters && tellsExpectedLegacy(rule)
 		l.evaluate = func(p *Packet) (Answer, []expr.Verdict, Trait) {
 			return overTTLs(p, func(p *Packet) (Answer, []expr.Verdict, Trait) {
 				answer, by := matchLegacy(rule, p)
