@@ -43,8 +43,7 @@ suites: rules firewalls
 	NSTEST_RULE_COVERAGE=$$rules .ci/suites 2 $(PROCS) -v $(if $(MAKE_TERMOUT),,--no-color) -- $(ARGS) | awk -f .ci/report.awk || failed=$$?; \
 	awk -f .ci/rules.awk "$$rules"; exit $$failed
 
-# probes/policy by itself: it sends so much that echo replies of other labs are lost (Icmp OutErrors),
-# since a kernel has one socket a processor for those of all namespaces.
+# probes/policy by itself: it computes for minutes, where the others mostly wait for bounds.
 test: rules firewalls race
 	NSTEST_TRUTH_N=$(N) .ci/suites 2 $(RACES) --race --randomize-all --succinct $(if $(MAKE_TERMOUT),,--no-color) --
 	go test -race -count=1 -shuffle=on $$(go list ./... | grep -v -e /suites/ -e /probes/policy$$)

@@ -112,6 +112,20 @@ table ip filter {
 	}
 }
 
+// What the node itself asks by ICMP goes out: its answers belong to a connection.
+func TestCoverOfAnswersToTheNode(t *testing.T) {
+	t.Parallel()
+	report := coveredOffice(t, `
+table inet filter {
+	chain input {
+		type filter hook input priority 0; policy drop;
+		ct state established icmp type echo-reply accept
+	}
+	chain output { type filter hook output priority 0; }
+}`)
+	wantFates(t, report, "input 1 decided", "input 0 decided", "output 0 decided")
+}
+
 // Another table at the same hook takes packets first, or another rule whose state nobody knows.
 func TestCoverOfTables(t *testing.T) {
 	t.Parallel()

@@ -92,7 +92,7 @@
 // once. Nothing is sent as a user but the tests' own, or as a fragment. What comes in by a tunnel (VXLAN, GRE, WireGuard) is sent by
 // the node at its other end, as far as the rules let in what carries it.
 //
-// It is thousands of packets in a second. A kernel has one socket a processor for what it sends by ICMP in
-// all namespaces, and beside such a run about one echo reply in ten thousand is lost in other labs: the
-// kernel of who was asked counts it (Icmp OutErrors in /proc/net/snmp), and a probe is asked again then.
+// It is thousands of packets in a second, many of them from addresses that nobody has. What the twin's node says to those by
+// ICMP ends once its rules had it. It would wait for a neighbour, and a kernel (since Linux 5.18) has one socket a processor for
+// what it says by ICMP in all namespaces: while some hundred wait, other labs get no answers.
 package policy

@@ -231,6 +231,9 @@ func ownRules(c *nftables.Conn, carriers []carrier) error {
 		chain := c.AddChain(&nftables.Chain{
 			Table: table, Name: known[i] + last, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityRef(beforeConfirmation),
 		})
+		if known[i] == "output" {
+			hush(c, chain)
+		}
 		if known[i] == "input" || known[i] == "postrouting" {
 			passCarriers(c, chain, carriers)
 			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: evenOf(unix.NFPROTO_IPV4, 5)})
@@ -252,6 +255,23 @@ func evenOf(family byte, offset uint32) []expr.Any {
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{1}, Xor: []byte{0}},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0}},
 		&expr.Verdict{Kind: expr.VerdictDrop},
+	}
+}
+
+// hush ends what the node's kernel says by ICMP once the rules at output had it: it is for who sent a packet, whom often nobody has, so that it would
+// wait for a neighbour. The socket that sends it is that of all namespaces, and has room for some hundred that wait. What
+// we send by a socket of the node passes, and what finds neighbours.
+func hush(c *nftables.Conn, chain *nftables.Chain) {
+	const informational = 130 // the first type of ICMPv6 that is neither an error nor an echo
+	for _, match := range [][]expr.Any{
+		{&expr.Meta{Key: expr.MetaKeySKUID, Register: 1}, &expr.Verdict{Kind: expr.VerdictAccept}}, // a kernel's socket has no user
+		append(protocolIs(unix.NFPROTO_IPV4, unix.IPPROTO_ICMP), &expr.Verdict{Kind: expr.VerdictDrop}),
+		append(protocolIs(unix.NFPROTO_IPV6, unix.IPPROTO_ICMPV6),
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Len: 1},
+			&expr.Cmp{Op: expr.CmpOpLt, Register: 1, Data: []byte{informational}},
+			&expr.Verdict{Kind: expr.VerdictDrop}),
+	} {
+		c.AddRule(&nftables.Rule{Table: chain.Table, Chain: chain, Exprs: match})
 	}
 }
 

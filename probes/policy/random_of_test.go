@@ -71,6 +71,7 @@ func TestOfManyRules(t *testing.T) {
 		t.Errorf("it is\n%s", text)
 	}
 	decided := map[string]uint64{}
+	askNobody(t, fw)
 	for i, in := range []string{"lan", "dmz"} {
 		all := randomHeaders(g, i+1, packets)
 		for _, h := range all {
