@@ -20,6 +20,9 @@ type Ruleset struct {
 type Table struct {
 	// Family is nft's word: ip, ip6, inet, arp, bridge or netdev.
 	Family, Name string
+	// Handle is the kernel's number of it: a table that is made again has another. 0 where
+	// the kernel (before 4.16) has none.
+	Handle uint64
 	// Flags are the kernel's NFT_TABLE_F_*: 1 is dormant.
 	Flags  uint32
 	Chains []*Chain

@@ -155,7 +155,11 @@ func (r *rulesetReader) table(family byte, data ruleAttrs) error {
 	if familyWords[family] == "" || strings.HasPrefix(name, ownTables) {
 		return nil
 	}
-	table := &Table{Family: familyWords[family], Name: name, Flags: data.first(unix.NFTA_TABLE_FLAGS).uint32(), Sets: map[string]*Set{}}
+	const handle = 4 // NFTA_TABLE_HANDLE
+	table := &Table{
+		Family: familyWords[family], Name: name, Handle: data.first(handle).uint64(),
+		Flags: data.first(unix.NFTA_TABLE_FLAGS).uint32(), Sets: map[string]*Set{},
+	}
 	r.tables[tableKey{family, name}] = table
 	r.set.Tables = append(r.set.Tables, table)
 	return nil

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"os/exec"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
@@ -54,16 +53,12 @@ func savedChains(node *harness.Node, family, table string) (s savedTable) {
 	if path == "" {
 		return s
 	}
-	var out []byte
-	err := node.Do(func() (err error) { // the program starts from this thread, and so in the namespace
-		out, err = exec.Command(path, "-t", table).Output()
-		return err
-	})
-	if err != nil {
+	out := listed(node, path, "-t", table)
+	if out == "" {
 		return s
 	}
 	s = savedTable{chains: map[string]*legacyChain{}, before: program + " " + table + " "}
-	addChains(s.chains, program, string(out))
+	addChains(s.chains, program, out)
 	return s
 }
 

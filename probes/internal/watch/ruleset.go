@@ -51,7 +51,7 @@ func readRuleset(node *harness.Node) (*ruleset, error) {
 	if err != nil || len(set.Tables) == 0 {
 		return s, err
 	}
-	texts := textsOf(nftOutput(node, "-s", "-a", "list", "ruleset"))
+	texts := textsOf(listedOf(node, set, nftPath(), wholeRuleset...))
 	for _, table := range set.Tables {
 		if table.Family == "arp" {
 			continue

@@ -35,28 +35,17 @@ var (
 // called like one of nft's own words cannot be asked for by name: then the whole ruleset
 // is read.
 func RuleText(node *harness.Node, r *evidence.Rule) string {
-	if text := textOf(nftOutput(node, "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle); text != "" {
-		return text
+	nft := nftPath()
+	if !covers(node) { // else the whole was read, and is at hand
+		if text := textOf(listed(node, nft, "-s", "-a", "list", "chain", r.Family, r.Table, r.Chain), r.Handle); text != "" {
+			return text
+		}
 	}
-	return tidy(textsOf(nftOutput(node, "-a", "list", "ruleset"))[ruleKey{byte(families[r.Family]), r.Table, r.Chain, r.Handle}])
+	return tidy(textsOf(listed(node, nft, wholeRuleset...))[ruleKey{byte(families[r.Family]), r.Table, r.Chain, r.Handle}])
 }
 
-// nftOutput is what nft prints at a node; "" without nft, and where it fails.
-func nftOutput(node *harness.Node, args ...string) string {
-	nft := nftPath()
-	if nft == "" {
-		return ""
-	}
-	var out []byte
-	err := node.Do(func() (err error) { // the program starts from this thread, and so in the namespace
-		out, err = exec.Command(nft, args...).Output()
-		return err
-	})
-	if err != nil {
-		return ""
-	}
-	return string(out)
-}
+// wholeRuleset has nft print all rules, without what they have counted.
+var wholeRuleset = []string{"-s", "-a", "list", "ruleset"}
 
 // textOf finds a rule in what nft -a prints, and leaves out what is no part of it.
 func textOf(listing string, handle uint64) string {

@@ -80,7 +80,7 @@ func (t *Trace) Close() { _ = unix.Close(t.t.fd) }
 // RuleTexts are the node's rules as nft prints them, without their counts; in iptables' words where nft has
 // none. Without nft there are none.
 func RuleTexts(node *harness.Node) func(*inspect.Rule) string {
-	texts := textsOf(nftOutput(node, "-s", "-t", "-a", "list", "ruleset")) // rules have no elements of sets that have a name
+	texts := textsOf(output(node, nftPath(), "-s", "-t", "-a", "list", "ruleset")) // rules have no elements of sets that have a name
 	tables := map[*inspect.Table]savedTable{}
 	return func(r *inspect.Rule) string {
 		t := r.Chain.Table
