@@ -54,7 +54,7 @@ func (d *detour) follow(p *point, gone bool) *detour {
 			}
 			continue
 		}
-		d.matched = append(d.matched, hit{l, box, a})
+		d.matched = append(d.matched, hit{line: l, box: box, arm: a})
 		if l.acts != "" {
 			d.acts = append(d.acts, l.acts)
 		}

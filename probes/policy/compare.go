@@ -8,6 +8,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
 
@@ -106,13 +107,18 @@ var whens = [2]string{"before", "after"}
 // compare finds the differences of two nodes of twins.
 func (d *Difference) compare(ctx context.Context, before, after *harness.Node) error {
 	c := &comparison{Difference: d, ctx: ctx, known: map[string]int{}}
-	for i, n := range []*harness.Node{before, after} {
-		side, err := openCover(n)
+	nodes := [2]*harness.Node{before, after}
+	tracked := false
+	for i, n := range nodes {
+		side, err := readCover(n)
 		if err != nil {
 			return err
 		}
 		defer side.kernel.close()
-		c.sides[i] = side
+		c.sides[i], tracked = side, tracked || rules.EffectsOf(side.set).Tracks
+	}
+	for i, side := range c.sides { // of a packet whose state one of them asks for, the other is asked in that state
+		side.model(nodes[i], tracked)
 		if err := side.run(ctx); err != nil {
 			return err
 		}
@@ -165,7 +171,7 @@ func (e *entry) lacks() bool {
 
 // ask asks both kernels about each candidate. What differs is asked once more.
 func (c *comparison) ask() {
-	first := c.verdicts(c.found)
+	first, _ := c.verdicts(c.found)
 	var again [][]Packet
 	var before [][2]*Verdict
 	for i, pair := range first {
@@ -173,7 +179,8 @@ func (c *comparison) ask() {
 			again, before = append(again, c.found[i]), append(before, pair)
 		}
 	}
-	for i, pair := range c.verdicts(again) {
+	pairs, sent := c.verdicts(again)
+	for i, pair := range pairs {
 		if pair[0] == nil || pair[1] == nil {
 			continue
 		}
@@ -186,7 +193,7 @@ func (c *comparison) ask() {
 			continue
 		}
 		c.add(Change{
-			Node: c.sides[0].kernel.node.Name(), Witness: again[i], Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(again[i][0]),
+			Node: c.sides[0].kernel.node.Name(), Witness: sent[i], Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(sent[i][0]),
 		})
 	}
 }
@@ -205,17 +212,22 @@ func (c *comparison) doubted(pair [2]*Verdict) (is bool) {
 	return is
 }
 
-// verdicts are what both kernels do with each; nil where one could not be asked.
-func (c *comparison) verdicts(all [][]Packet) [][2]*Verdict {
-	made := make([][2]*Verdict, len(all))
+// verdicts are what both kernels do with each, nil where one could not be asked; and the packets as the first was sent them.
+func (c *comparison) verdicts(all [][]Packet) (made [][2]*Verdict, sent [][]Packet) {
+	made, sent = make([][2]*Verdict, len(all)), make([][]Packet, len(all))
 	for i := range all {
 		all[i] = c.sides[0].renew(all[i])
 	}
 	for side, of := range c.sides {
-		verdicts, _ := of.verdicts(all)
+		verdicts, rows := of.verdicts(all)
 		for i, v := range verdicts {
 			made[i][side] = v
+			for _, t := range rows[i] {
+				if side == 0 {
+					sent[i] = append(sent[i], t.packet)
+				}
+			}
 		}
 	}
-	return made
+	return made, sent
 }

@@ -40,6 +40,7 @@ func TestCompareRules(t *testing.T) {
 	}{
 		{"dport 80", "dport 81", []string{"now is stopped", "now is let through", "now is stopped", "now is let through"}},
 		{"reject with tcp reset", "drop", []string{"is stopped another way", "is stopped another way"}},
+		{"reject with tcp reset", "reject with icmpx admin-prohibited", []string{"is stopped another way", "is stopped another way"}},
 		{`iifname "lan" tcp dport 80 accept`, `iifname "lan" ip daddr 10.0.2.1 tcp dport 80 accept`, []string{"now is stopped", "now is stopped"}},
 		{"policy drop", "policy drop; comment \"x\"", nil},
 	} {

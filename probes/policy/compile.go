@@ -20,6 +20,7 @@ type compiler struct {
 	regs  registers
 	boxes []box
 	ended bool // a verdict was given
+	maps  int  // of data, that were asked
 }
 
 // compile reads a rule for the model's family.
@@ -37,7 +38,11 @@ func (m *model) compile(in *chain, rule *inspect.Rule) *line {
 	if rules.SetsMark(rule) && c.line.marks == nil {
 		c.line.marks = toldCells(markSize)
 	}
-	c.line.acts, c.line.keeps = actsOf(rule), keeps(rule)
+	c.line.acts = actsOf(rule, func(s *inspect.Set) string { return setKey(s, func(*expr.Verdict) string { return "" }) })
+	c.line.shape, c.line.keeps = actsOf(rule, func(*inspect.Set) string { return "" }), keeps(rule)
+	if c.maps > 1 {
+		c.line.values = nil
+	}
 	return c.line
 }
 

@@ -209,6 +209,9 @@ func (c *compiler) lookup(x *expr.Lookup) {
 	boxes, ok := c.elements(set, cells, func(*inspect.Element) bool { return true })
 	if x.IsDestRegSet {
 		c.regs.put(x.DestRegister, make([]cell, set.DataLen)...)
+		if c.maps++; ok {
+			c.line.values = c.valuesOf(set, cells)
+		}
 	}
 	switch {
 	case !ok, x.Invert && asksNext(cells):

@@ -111,9 +111,14 @@ func (e *entry) done() bool { return e.rule.Fate != NotModelled || e.rule.Why !=
 
 func openCover(node *harness.Node) (*cover, error) {
 	c, err := readCover(node)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		c.model(node, false)
 	}
+	return c, err
+}
+
+// model is what the node's rules say, and a list of them. Tracked says that the kernel may track connections whatever they ask for.
+func (c *cover) model(node *harness.Node, tracked bool) {
 	var others []netip.Addr
 	for _, n := range node.Lab().Nodes() {
 		if n != node {
@@ -121,10 +126,9 @@ func openCover(node *harness.Node) (*cover, error) {
 		}
 	}
 	for i := range c.worlds {
-		c.worlds[i] = newWorld(newModel(c.set, c.state, i == 1), c.state, c.kernel, others)
+		c.worlds[i] = newWorld(newModel(c.set, c.state, i == 1, tracked), c.state, c.kernel, others)
 	}
 	c.list(watch.RuleTexts(node))
-	return c, nil
 }
 
 // readCover reads a node of a twin, and makes it ready to be asked.

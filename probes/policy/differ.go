@@ -67,7 +67,7 @@ func (c *comparison) explore(side int, w *world, g goal) {
 		}
 		own, its := courseTo(&p, here, g), courseOf(&q, there)
 		key := fmt.Sprintf("%d %v %s | %s", side, w.v6, own.key(), its.key())
-		if own.reached && own.isOther(&its) {
+		if own.reached && (own.isOther(&its) || c.mayBe(&own, &its)) {
 			c.propose(side, s, &b, p, key)
 		}
 		c.divide(s, b, &own, &its, back)
@@ -102,21 +102,26 @@ func (c *course) key() string {
 	case c.base != nil:
 		text += " policy of " + c.base.of.String()
 	}
-	for _, l := range c.acts {
-		text += " " + l.rule.String()
+	for i, l := range c.acts {
+		text += " " + l.rule.String() + " " + c.did[i]
+	}
+	for _, h := range c.may {
+		text += " or " + h.line.rule.String()
 	}
 	return text
 }
 
+// mayBe says whether a rule that may match decides in the other course alone.
+func (c *comparison) mayBe(own, its *course) bool {
+	return slices.ContainsFunc(its.may, func(h hit) bool {
+		same := c.changed.other[h.line.rule]
+		return !slices.ContainsFunc(own.may, func(o hit) bool { return o.line.rule == same })
+	})
+}
+
 // isOther says whether the model takes two courses for two verdicts, or cannot tell.
 func (c *course) isOther(its *course) bool {
-	acts := func(c *course) (all []string) {
-		for _, l := range c.acts {
-			all = append(all, l.acts)
-		}
-		return all
-	}
-	return c.drops != its.drops || !slices.Equal(acts(c), acts(its))
+	return c.drops != its.drops || !slices.Equal(c.did, its.did)
 }
 
 // mostAlike is how many packets are tried for a pair of rules: the plainest is told.
@@ -127,7 +132,25 @@ func (c *comparison) propose(side int, s *search, b *box, p point, key string) {
 	if c.known[key]++; c.known[key] > mostAlike {
 		return
 	}
-	c.found = append(c.found, c.sides[side].rowsFor(s, b, p)...)
+	for _, state := range s.statesOf(b, &p) {
+		p[fieldState] = small(state)
+		c.found = append(c.found, c.sides[side].rowsFor(s, b, p)...)
+	}
+}
+
+// statesOf are the states that a packet of a box may have, each of which is tried, as not every one can be sent. Rules of NAT are asked about
+// what begins a connection alone.
+func (s *search) statesOf(b *box, p *point) (all []uint64) {
+	if !s.effects.Tracks || s.goal.base.of.Type == "nat" {
+		return []uint64{p[fieldState].lo}
+	}
+	at := *p
+	for _, state := range statesInOrder {
+		if at[fieldState] = small(state); b[fieldState].has(at[fieldState]) && s.cannot(&at) == nil {
+			all = append(all, state)
+		}
+	}
+	return all
 }
 
 // rowsFor are packets in rows, of which the last is one that the model proposes: alone, or after those that open a connection
@@ -194,17 +217,22 @@ func (w *world) isNumbered(other *world) bool {
 // in both: who says that is explored by itself.
 func (c *comparison) divide(s *search, b box, own, its *course, back func(box) box) {
 	for i, of := range []*course{own, its} {
-		for _, h := range of.matched {
+		for _, h := range slices.Concat(of.matched, of.may) {
 			if h.arm.verdict == goesOn && h.line.acts == "" {
 				continue
 			}
-			cut := *h.box
-			if i == 1 {
-				cut = back(cut)
-			}
-			var some bool
-			if b, some = s.part(b, &cut); !some {
-				return
+			for _, cut := range []*box{h.box, h.within} {
+				if cut == nil {
+					continue
+				}
+				part := *cut
+				if i == 1 {
+					part = back(part)
+				}
+				var some bool
+				if b, some = s.part(b, &part); !some {
+					return
+				}
 			}
 		}
 	}

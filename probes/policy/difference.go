@@ -13,6 +13,8 @@ type Verdict struct {
 	Passed bool
 	// Rejected says that a rule which stopped it told the sender so.
 	Rejected bool
+	// Refusal is how: "tcp reset", "icmp admin-prohibited"; "" where nobody was told.
+	Refusal string
 	// Lost says that the kernel took it between the rules: By is the last rule that it met, or "".
 	Lost bool
 	// By is the rule or policy that decided: its place, and its text.
@@ -49,23 +51,10 @@ func (v Verdict) String() string {
 
 // same says whether two verdicts are one for who sends and who receives.
 func (v Verdict) same(o Verdict) bool {
-	if v.Passed != o.Passed || v.Rejected != o.Rejected || v.Lost != o.Lost {
-		return false
-	}
-	if v.Rejected && !sameText(v, o) {
+	if v.Passed != o.Passed || v.Rejected != o.Rejected || v.Refusal != o.Refusal || v.Lost != o.Lost {
 		return false
 	}
 	return !v.Passed || v.Source == o.Source && v.Destination == o.Destination && v.Out == o.Out && v.TTL == o.TTL && v.Class == o.Class
-}
-
-// sameText compares how two rules reject, as far as their texts say.
-func sameText(v, o Verdict) bool {
-	how := func(text string) string {
-		_, after, _ := strings.Cut(text, " reject")
-		how, _, _ := strings.Cut(after, " comment ")
-		return strings.TrimSuffix(how, ")")
-	}
-	return how(v.By) == how(o.By)
 }
 
 // Change is one kind of packets that two rulesets treat otherwise.

@@ -6,22 +6,26 @@ func (m *model) states() (none []box) {
 	if !m.effects.Tracks {
 		return nil
 	}
-	protocol, kinds := uint64(protoICMP), icmpStates
+	protocol, other, kinds := uint64(protoICMP), uint64(protoICMPv6), icmpStates
 	if m.v6 {
-		protocol, kinds = protoICMPv6, icmp6States
+		protocol, other, kinds = protoICMPv6, protoICMP, icmp6States
 	}
 	rest := m.domain[fieldType]
-	add := func(types, states set) {
+	but := func(states set) set { // all others
 		if m.effects.Untracks {
 			states = states.or(just(stateUntracked))
 		}
+		return m.domain[fieldState].without(states)
+	}
+	add := func(types, states set) {
 		rest = rest.without(types)
-		none = append(none, box{fieldProto: just(protocol), fieldType: types, fieldState: m.domain[fieldState].without(states)})
+		none = append(none, box{fieldProto: just(protocol), fieldType: types, fieldState: but(states)})
 	}
 	for _, k := range kinds {
 		add(k.types, k.states)
 	}
 	add(rest, just(stateInvalid))
+	none = append(none, box{fieldProto: just(other), fieldState: but(just(stateInvalid))}) // the other family's, which is not looked at
 	if !m.effects.Untracks {
 		none = append(none, box{fieldProto: m.domain[fieldProto].without(just(protocol)), fieldState: just(stateUntracked)})
 	}

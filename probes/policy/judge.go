@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-
-	"github.com/google/nftables/expr"
 )
 
 // renew gives packets of a connection another port, if they have one that nobody asked for: a connection that was
@@ -61,6 +59,7 @@ func (c *cover) verdicts(all [][]Packet) (verdicts []*Verdict, rows [][]*task) {
 		var tasks []*task
 		for _, row := range rows {
 			if at < len(row) {
+				row[at].follow(row[0])
 				tasks = append(tasks, row[at])
 			}
 		}
@@ -71,6 +70,23 @@ func (c *cover) verdicts(all [][]Packet) (verdicts []*Verdict, rows [][]*task) {
 		verdicts = append(verdicts, c.verdictOf(row))
 	}
 	return verdicts, rows
+}
+
+// follow has a later packet of a connection meet it as the first one was translated: an answer goes to who that seems to come from, and an
+// error is about it as it left.
+func (t *task) follow(first *task) {
+	if t == first || len(first.heard.header) == 0 {
+		return
+	}
+	sent, left := &first.packet, first.packet
+	left.Source, left.Destination = endsOf(first.heard.header)
+	p := &t.packet
+	switch quote := p.quote; {
+	case quote == nil && p.Source == sent.Destination && p.Destination == sent.Source:
+		p.Source, p.Destination = left.Destination, left.Source
+	case quote != nil && quote.Source == sent.Source && quote.Destination == sent.Destination:
+		p.quote, p.Destination = &left, portless(left.Source)
+	}
 }
 
 // verdictOf is what the kernel did with the last packet of a row; nil where one before did not come through, or it
@@ -99,7 +115,10 @@ func (c *cover) verdict(p *Packet, h *heard) *Verdict {
 		if by.of != nil && c.keys != nil {
 			v.rule = c.keys.shallow(by.of)
 		}
-		v.Rejected = !v.Passed && by.of != nil && rejects(by)
+		if !v.Passed && by.of != nil {
+			v.Refusal = refusal(by.of, p.Source.Addr().Is6())
+			v.Rejected = v.Refusal != ""
+		}
 	}
 	if v.Passed {
 		v.Source, v.Destination = endsOf(h.header)
@@ -111,17 +130,7 @@ func (c *cover) verdict(p *Packet, h *heard) *Verdict {
 	return v
 }
 
-func rejects(e *entry) bool {
-	return slices.ContainsFunc(e.of.Exprs, func(x any) bool {
-		switch x := x.(type) {
-		case *expr.Reject:
-			return true
-		case *expr.Target:
-			return x.Name == "REJECT"
-		}
-		return false
-	})
-}
+func rejects(e *entry) bool { return refusal(e.of, false) != "" }
 
 // decider is the rule that is told of a packet: which dropped it, or translated it, or let it through where it was
 // filtered last.

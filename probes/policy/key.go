@@ -83,33 +83,6 @@ func (k *keys) rule(r *inspect.Rule, chain func(*inspect.Chain) string) string {
 	return strings.Join(parts, "; ")
 }
 
-// actsOf is what a rule does besides letting packets through, dropping and leading them.
-func actsOf(r *inspect.Rule) string {
-	var parts []string
-	regs := "" // what was put into registers for it
-	for _, x := range r.Exprs {
-		acts := false
-		switch x := x.(type) {
-		case *expr.Immediate:
-			regs = exprKey(x)
-		case *expr.NAT, *expr.Masq, *expr.Redir, *expr.Reject, *expr.Notrack, *expr.Dup, *expr.TProxy, *expr.SynProxy, *expr.Queue:
-			acts = true
-		case *expr.Meta:
-			acts = x.SourceRegister
-		case *expr.Ct:
-			acts = x.SourceRegister
-		case *expr.Payload:
-			acts = x.OperationType == expr.PayloadWrite
-		case *expr.Target:
-			acts = !slices.Contains([]string{"", "ACCEPT", "DROP", "RETURN", "LOG", "NFLOG"}, x.Name)
-		}
-		if acts {
-			parts = append(parts, regs+exprKey(x))
-		}
-	}
-	return strings.Join(parts, "; ")
-}
-
 func exprKey(x any) string {
 	data, err := json.Marshal(x)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 type trial struct {
 	entry   *entry
 	packets []Packet
+	sent    []Packet // as they were, by their translation
 	with    *Verdict
 	// touches are the other rules that may have the packets, with the rule or without it.
 	touches map[*entry]bool
@@ -141,7 +142,9 @@ func (c *cover) compareWith(all []*trial) (some []*trial) {
 		if t.with = verdicts[i]; t.with == nil || !c.decidedBy(t) || c.remembers && len(c.deciding(t.with)) > 0 {
 			continue
 		}
+		t.sent = nil
 		for _, row := range asked[i] {
+			t.sent = append(t.sent, row.packet)
 			for _, s := range row.heard.steps {
 				if e := c.byPlace[s.place]; e != nil && e != t.entry {
 					t.touches[e] = true
@@ -188,7 +191,7 @@ func (t *trial) conclude(without *Verdict) {
 	same := t.with.same(*without) || drawnAlike(t.with, without)
 	switch r := &t.entry.rule; {
 	case !same:
-		r.With, r.Without, r.Witness, r.Why = t.with, without, t.packets, ""
+		r.With, r.Without, r.Witness, r.Why = t.with, without, t.sent, ""
 	case t.alike:
 		r.Fate, r.With, r.Without, r.Why = Redundant, t.with, without, ""
 	}

@@ -50,6 +50,9 @@ type line struct {
 	marks []cell
 	// acts is what it does besides, "" for nothing: translates, marks, refuses in a way.
 	acts string
+	// values are what a map gives its packets for that, shape is it without the map.
+	values []value
+	shape  string
 	// keeps says that whether it is asked may matter to other packets: it fills a set, or counts for a limit.
 	keeps bool
 }
@@ -129,11 +132,12 @@ func (c *chain) line(rule *inspect.Rule) *line {
 	return nil
 }
 
-// newModel compiles a ruleset for a family.
-func newModel(set *inspect.Ruleset, state *inspect.State, v6 bool) *model {
+// newModel compiles a ruleset for a family. Tracked says that packets have states though no rule asks for one.
+func newModel(set *inspect.Ruleset, state *inspect.State, v6, tracked bool) *model {
 	m := &model{v6: v6, set: set, links: state.Links, chains: map[*inspect.Chain]*chain{}}
 	m.domain = domainOf(state.Links, v6)
 	m.effects = rules.EffectsOf(set)
+	m.effects.Tracks = m.effects.Tracks || tracked
 	m.kinds = kindsOf(state.Routes, v6)
 	m.impossible = m.states()
 	m.station()

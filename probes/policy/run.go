@@ -30,6 +30,8 @@ type hit struct {
 	line *line
 	box  *box
 	arm  *arm
+	// within is what of a map has the packet, where that says what the rule does with it.
+	within *box
 }
 
 // walker follows one packet.
@@ -138,7 +140,7 @@ func (w *walker) line(l *line) verdict {
 		case box == nil:
 		case l.exact(), leads:
 			w.run.unsure = w.run.unsure || !l.exact()
-			w.run.matched = append(w.run.matched, hit{l, box, a})
+			w.run.matched = append(w.run.matched, hit{line: l, box: box, arm: a})
 			if a.verdict.ends() {
 				return a.verdict
 			}

@@ -172,8 +172,11 @@ func anyPort(r *rand.Rand) number {
 
 func (s *search) choose(f field, have set) number {
 	wanted := liked[f]
-	if f == fieldSrc || f == fieldDst {
+	switch {
+	case f == fieldSrc || f == fieldDst:
 		wanted = s.addrs
+	case f == fieldType && s.v6: // before IPv4's, which an error has here
+		wanted = []number{small(128), small(8)}
 	}
 	for _, n := range wanted {
 		if have.has(n) {

@@ -68,3 +68,42 @@ func icmp(v6 bool, kind byte, wrong uint16) []byte {
 	binary.BigEndian.PutUint16(upper[2:], ^sumOf(summed)^wrong)
 	return header(src, dst, protocol, upper)
 }
+
+// ICMP in the other family's packets connection tracking takes for invalid, whatever its type: what rules say of its states no packet
+// meets but of that, and counters say the same of plain ones.
+func TestStatesOfTheOtherFamilysICMP(t *testing.T) {
+	harness.Require(t, harness.NftTool)
+	t.Parallel()
+	lab := harness.Up(t, sides(`table inet filter {
+		chain forward {
+			type filter hook forward priority 0
+			meta nfproto ipv4 meta l4proto ipv6-icmp ct state invalid counter
+			meta nfproto ipv4 meta l4proto ipv6-icmp ct state new,established,related,untracked counter
+			meta nfproto ipv6 meta l4proto icmp ct state invalid counter
+			meta nfproto ipv6 meta l4proto icmp ct state new,established,related,untracked counter
+			ct state invalid drop
+			meta l4proto ipv6-icmp accept
+			meta l4proto icmp accept
+		}
+	}`))
+	var fates []policy.Fate
+	for _, r := range covered(t, lab).Rules {
+		fates = append(fates, r.Fate)
+	}
+	want := []policy.Fate{policy.Matched, policy.Unreachable, policy.Matched, policy.Unreachable, policy.Decided, policy.Redundant, policy.Redundant, policy.Decided}
+	if !slices.Equal(fates, want) {
+		t.Errorf("they are %v, and not %v", fates, want)
+	}
+	for _, v6 := range []bool{false, true} {
+		protocol := map[bool]uint8{false: unix.IPPROTO_ICMPV6, true: unix.IPPROTO_ICMP}[v6]
+		var all [][]byte
+		for kind := range 256 {
+			all = append(all, header(spaceAddr(v6, 1, "77"), spaceAddr(v6, 2, "77"), protocol, []byte{byte(kind), 0, 0, 0, 0, 1, 0, 1}))
+		}
+		sendAll(t, lab.Node("client"), "lan", lab.Node("fw"), v6, all)
+	}
+	NewWithT(t).Eventually(func() []uint64 {
+		counts := counted(t, lab.Node("fw"))
+		return []uint64{counts["forward 1"], counts["forward 2"], counts["forward 3"], counts["forward 4"]}
+	}).WithContext(t.Context()).Within(soon).Should(Equal([]uint64{256, 0, 256, 0}))
+}

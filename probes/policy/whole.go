@@ -16,8 +16,11 @@ type course struct {
 	reached bool
 	before  int
 	bases   int // of the hook
+	// may are those of which it is not known whether they match: they are taken not to, but for the one that it was to come to.
+	may []hit
 	// acts are rules that matched and do more than to let through, drop or lead.
 	acts []*line
+	did  []string // what those do
 }
 
 // courseOf follows a packet through the base chains of a hook, in their order.
@@ -42,13 +45,16 @@ func (c *course) through(p *point, base *chain) {
 		if a == nil {
 			continue
 		}
-		c.matched = append(c.matched, hit{l, box, a})
+		h := hit{line: l, box: box, arm: a}
 		if l == c.to.line {
 			c.reaches()
 		}
 		if l.acts != "" {
-			c.acts = append(c.acts, l)
+			var did string
+			did, h.within = l.does(p)
+			c.acts, c.did = append(c.acts, l), append(c.did, did)
 		}
+		c.matched = append(c.matched, h)
 		if a.verdict.ends() {
 			c.by, c.drops = l, a.verdict == drops
 			return
@@ -72,7 +78,10 @@ func (c *course) meet(l *line, p *point) (*arm, *box) {
 	for i := range l.arms {
 		a := &l.arms[i]
 		if box := a.has(p); box != nil {
-			if !l.exact() {
+			if !l.exact() && l != c.to.line {
+				if a.verdict != goesOn || l.acts != "" {
+					c.may = append(c.may, hit{line: l, box: box, arm: a})
+				}
 				return nil, nil
 			}
 			return a, box
