@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -49,5 +51,32 @@ func TestCompareMaps(t *testing.T) {
 		if len(d.Changes) != 1 || d.Changes[0].Witness[0].Destination.Port() != 443 || d.Changes[0].After.Destination.Port() != want {
 			t.Error(d)
 		}
+	}
+}
+
+// A rule that marks a class of traffic leaves all others as they are: what there is not is told behind it, too, and is what
+// counters say of the whole space.
+func TestCoverBehindATrafficClass(t *testing.T) {
+	harness.Require(t, harness.NftTool)
+	const few = 3
+	for seed := range uint64(few) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			rules := generated(rand.New(rand.NewPCG(seed, 21))) + `
+table inet mangle {
+	chain first {
+		type filter hook forward priority mangle;
+		tcp dport 22 ip dscp set cs5
+		tcp dport 22 ip6 dscp set cs5
+	}
+}
+`
+			lab := harness.Up(t, sides(rules))
+			report := covered(t, lab)
+			counts := sendSpace(t, lab)
+			if wrong := disagree(report, counts); wrong != "" || len(report.Of(policy.NotModelled)) > 0 {
+				t.Errorf("seed %d: %s\n%s\n%s", seed, wrong, report, rules)
+			}
+		})
 	}
 }

@@ -89,8 +89,29 @@ func targetAlters(name string) alteration {
 		return altersAddress
 	case "CT", "NOTRACK":
 		return altersState | altersRest
+	case "DSCP", "TOS", "ECN", "TTL", "HL":
+		return altersHeader
 	}
 	return altersMark | altersConnMark | altersHeader | altersState | altersRest
+}
+
+// writes says whether a rule writes to what rules can be asked exactly of: to more of a header than the traffic class.
+func writes(rule *inspect.Rule) bool {
+	return slices.ContainsFunc(rule.Exprs, func(e any) bool {
+		switch e := e.(type) {
+		case *expr.Payload:
+			const class = 2 // bytes, with what stands before it and is written as it was
+			return e.OperationType == expr.PayloadWrite && (e.Base != expr.PayloadBaseNetworkHeader || e.Offset+e.Len > class)
+		case *expr.Target:
+			return targetWrites(e.Name)
+		}
+		return false
+	})
+}
+
+// targetWrites is writes for a target of iptables.
+func targetWrites(name string) bool {
+	return targetAlters(name)&altersHeader != 0 && name != "DSCP" && name != "TOS"
 }
 
 // Copying is the first rule that may send a packet, or a copy of it, another way than routes

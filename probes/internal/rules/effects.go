@@ -9,8 +9,8 @@ import (
 // Effects are what the rules of a ruleset do to packets besides letting them through, or have the
 // kernel do.
 type Effects struct {
-	// Marks says that some may set a packet's mark, Writes that some may write to headers, Translates that some
-	// may give packets another address.
+	// Marks says that some may set a packet's mark, Writes that some may write to headers, and to more than the traffic class
+	// (DSCP, ECN), Translates that some may give packets another address.
 	Marks, Writes, Translates bool
 	// Tracks says that the kernel may have to track connections for them, Untracks that some may have it
 	// pass a packet over, or send a copy, which it tracks never.
@@ -23,6 +23,7 @@ func EffectsOf(set *inspect.Ruleset) (e Effects) {
 		for _, chain := range table.Chains {
 			for _, rule := range chain.Rules {
 				e.add(alters(rule), reads(rule))
+				e.Writes = e.Writes || writes(rule)
 				e.Untracks = e.Untracks || copies(rule)
 				for _, x := range rule.Exprs {
 					if opaque, is := x.(*inspect.Opaque); is && !idles(opaque) {
@@ -40,6 +41,7 @@ func EffectsOf(set *inspect.Ruleset) (e Effects) {
 					altered = targetAlters(rule.Target)
 				}
 				e.add(altered, legacyReads(table, rule))
+				e.Writes = e.Writes || altered&altersHeader != 0 && targetWrites(rule.Target)
 				e.Untracks = e.Untracks || rule.Target == "TEE"
 			}
 		}
@@ -49,7 +51,6 @@ func EffectsOf(set *inspect.Ruleset) (e Effects) {
 
 func (e *Effects) add(alters, reads alteration) {
 	e.Marks = e.Marks || alters&altersMark != 0
-	e.Writes = e.Writes || alters&altersHeader != 0
 	e.Translates = e.Translates || alters&altersAddress != 0
 	e.Untracks = e.Untracks || alters&altersState != 0
 	e.Tracks = e.Tracks || (alters|reads)&altersState != 0

@@ -92,7 +92,7 @@ func targetReads(name string) alteration {
 		return told
 	case "SNAT", "DNAT", "MASQUERADE", "REDIRECT", "NETMAP", "SYNPROXY", "CT", "CONNSECMARK":
 		return altersState
-	case "MARK", "HMARK", "NOTRACK":
+	case "MARK", "HMARK", "NOTRACK", "DSCP", "TOS", "ECN", "TTL", "HL":
 		return 0
 	}
 	if targetAlters(name) != 0 || targetEnds(name) == mayEnd { // TPROXY, or one that is not known
