@@ -19,11 +19,12 @@ func actsOf(r *inspect.Rule, mapped func(*inspect.Set) string) string {
 			taken = nil
 			continue
 		case *expr.Lookup:
-			if !x.IsDestRegSet {
+			set := r.Chain.Table.Sets[x.SetName]
+			if !x.IsDestRegSet || set != nil && set.Verdicts {
 				taken = nil
 				continue
 			}
-			taken = append(taken, "map "+mapped(r.Chain.Table.Sets[x.SetName]))
+			taken = append(taken, "map "+mapped(set))
 		case *expr.Counter, *expr.Log:
 		default:
 			if acts(x) {
