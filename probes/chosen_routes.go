@@ -103,6 +103,9 @@ func traitsOf(r inspect.PolicyRule) (t rules.Trait) {
 	if r.TOSMask != 0 {
 		t |= rules.TOS
 	}
+	if r.FlowLabelMask != 0 {
+		t |= rules.FlowLabel
+	}
 	if r.UIDs != nil {
 		t |= rules.User
 	}
@@ -117,6 +120,7 @@ func questionOf(f *finding, node *harness.Node, at int) inspect.Question {
 	}
 	if node == f.from {
 		q = chosen.ask(q)
+		q.Labelled = true // with none: a kernel chooses one only once it has the route
 	}
 	switch {
 	case q.Protocol != 0:
@@ -142,8 +146,8 @@ func questionOf(f *finding, node *harness.Node, at int) inspect.Question {
 // choices are those that decide otherwise about a question with other traits, and lead
 // somewhere then.
 func (r *routing) choices(q inspect.Question, fixed rules.Trait) (found []rules.Choice) {
-	now, _ := r.Decide(q)
-	add := func(t rules.Trait, rule fmt.Stringer, questions []inspect.Question) {
+	add := func(t rules.Trait, rule fmt.Stringer, q inspect.Question, questions []inspect.Question) {
+		now, _ := r.Decide(q)
 		var edges []uint16
 		for _, other := range questions {
 			if then, ok := r.Decide(other); ok && then.Route != nil && then.Route != now.Route && then.Errno() == 0 {
@@ -157,14 +161,18 @@ func (r *routing) choices(q inspect.Question, fixed rules.Trait) (found []rules.
 	for i := range r.PolicyRules {
 		rule := &r.PolicyRules[i]
 		if t := traitsOf(*rule) &^ fixed; rule.V6 == q.To.Is6() && t != 0 {
-			add(t, policyRule{rule}, others(rule, q, fixed))
+			now := q
+			if rule.FlowLabelMask != 0 && !q.Labelled {
+				now.FlowLabel, now.Labelled = rule.FlowLabel^rule.FlowLabelMask, true
+			}
+			add(t, policyRule{rule}, now, others(rule, now, fixed))
 		}
 	}
 	for _, route := range r.Routes {
 		if route.TOS != 0 && fixed&rules.TOS == 0 && route.To.Contains(q.To) {
 			other := q
 			other.TOS = uint8(route.TOS)
-			add(rules.TOS, tosRoute(route), []inspect.Question{other})
+			add(rules.TOS, tosRoute(route), q, []inspect.Question{other})
 		}
 	}
 	return found
@@ -195,12 +203,18 @@ func others(rule *inspect.PolicyRule, q inspect.Question, fixed rules.Trait) (li
 	if rule.UIDs != nil && q.In == 0 && fixed&rules.User == 0 {
 		users = append(users, rule.UIDs.First, rule.UIDs.First-1, rule.UIDs.Last+1)
 	}
+	labels := []uint32{q.FlowLabel}
+	if rule.FlowLabelMask != 0 {
+		labels = append(labels, rule.FlowLabel, rule.FlowLabel^rule.FlowLabelMask)
+	}
 	for _, port := range ports {
 		for _, user := range users {
 			for _, tos := range classes {
-				other := q
-				other.SourcePort, other.UID, other.TOS = port, user, tos
-				list = append(list, other)
+				for _, label := range labels {
+					other := q
+					other.SourcePort, other.UID, other.TOS, other.FlowLabel = port, user, tos, label
+					list = append(list, other)
+				}
 			}
 		}
 	}

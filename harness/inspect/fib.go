@@ -30,12 +30,12 @@ func (d Decision) Errno() unix.Errno {
 // Decide walks the policy routing rules in their order, as a lookup does, and in
 // each one's table takes the longest prefix. It tells why a lookup ended with an
 // error, which the kernel does not say. It is false where nothing decides, and where
-// a rule comes before that asks for what was not read.
+// a rule comes before that asks for what was not read, or for a flow label that is not known.
 func (s *State) Decide(q Question) (Decision, bool) {
 	rules := s.policyRulesOf(q.To.Is6())
 	for at := 0; at < len(rules); at++ {
 		rule := &rules[at]
-		if rule.odd {
+		if rule.odd || rule.FlowLabelMask != 0 && !q.Labelled {
 			return Decision{}, false
 		}
 		if !s.matches(rule, q) {
@@ -87,6 +87,7 @@ func (s *State) matches(r *PolicyRule, q Question) bool {
 		(r.In == "" || r.In == in.Name) && (r.Out == "" || q.Out != 0 && r.Out == s.Link(q.Out).Name) &&
 		(r.Mark^q.Mark)&r.Mask == 0 &&
 		(r.TOS^q.TOS)&r.TOSMask == 0 &&
+		(r.FlowLabel^q.FlowLabel)&r.FlowLabelMask == 0 &&
 		(r.Protocol == 0 || r.Protocol == q.Protocol) &&
 		portMatches(r.SourcePorts, r.SourcePortMask, q.SourcePort) && portMatches(r.Ports, r.PortMask, q.Port) &&
 		(r.UIDs == nil || q.In == 0 && r.UIDs.has(q.UID)) &&

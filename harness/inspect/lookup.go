@@ -22,6 +22,9 @@ type Question struct {
 	Mark uint32
 	// TOS is the type of service, or the traffic class.
 	TOS uint8
+	// FlowLabel is that of IPv6, where Labelled says that it is known.
+	FlowLabel uint32
+	Labelled  bool
 	// Protocol is IPPROTO_TCP and so on, and the ports are TCP's, UDP's and UDP-Lite's: rules of
 	// policy routing, and multipath routes, may ask for them. The kernel's own lookup takes them of
 	// TCP, UDP and ICMP alone.

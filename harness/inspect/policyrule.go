@@ -23,6 +23,7 @@ type PolicyRule struct {
 	Protocol                 uint8
 	SourcePorts, Ports       Range
 	SourcePortMask, PortMask uint16 // where they are not 0, the bits of a port that count
+	FlowLabel, FlowLabelMask uint32 // of IPv6
 	UIDs                     *Range
 	L3Master                 bool // it came in at, or goes out by, an interface of a VRF
 	Action                   int  // FR_ACT_TO_TBL and so on
@@ -147,8 +148,12 @@ func (r *PolicyRule) read(a *netlink.AttributeDecoder, toBits, fromBits int) {
 		r.TOS, r.TOSMask = a.Uint8()<<2, 0xfc
 	case fraDSCPMask:
 		r.TOSMask = a.Uint8() << 2
+	case fraFlowLabel:
+		r.FlowLabel = labelOf(a.Bytes())
+	case fraFlowLabelMask:
+		r.FlowLabelMask = labelOf(a.Bytes())
 	case unix.FRA_PROTOCOL, unix.FRA_PAD: // who made it, and nothing
-	default: // a tunnel's number, a flow
+	default: // a tunnel's number, a realm
 		r.odd = true
 	}
 }
@@ -156,6 +161,8 @@ func (r *PolicyRule) read(a *netlink.AttributeDecoder, toBits, fromBits int) {
 // What linux/fib_rules.h has got since x/sys was made.
 const (
 	fraDSCP           = 25
+	fraFlowLabel      = 26
+	fraFlowLabelMask  = 27
 	fraSourcePortMask = 28
 	fraPortMask       = 29
 	fraDSCPMask       = 30
@@ -175,6 +182,14 @@ func portsOf(raw []byte) Range {
 		return Range{}
 	}
 	return Range{uint32(binary.NativeEndian.Uint16(raw)), uint32(binary.NativeEndian.Uint16(raw[2:]))}
+}
+
+// labelOf reads a flow label, or its mask, in network order.
+func labelOf(raw []byte) uint32 {
+	if len(raw) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(raw)
 }
 
 // policyActions are what a rule may do but look into a table, or go to another rule, in
@@ -204,6 +219,7 @@ func (r *PolicyRule) String() string {
 	}
 	add(r.Protocol != 0, "ipproto %s", protocolText(r.Protocol))
 	add(r.SourcePorts != Range{}, "sport %s", portText(r.SourcePorts, r.SourcePortMask))
+	add(r.FlowLabelMask != 0, "flowlabel %#x/%#x", r.FlowLabel, r.FlowLabelMask)
 	add(r.Ports != Range{}, "dport %s", portText(r.Ports, r.PortMask))
 	switch name := policyActions[r.Action]; {
 	case name != "":

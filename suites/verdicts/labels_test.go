@@ -1,6 +1,7 @@
 package verdicts_test
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // labelled is a network where a fork, which may be the asker itself, has two ways to site, over
@@ -93,5 +96,54 @@ var _ = Describe("a multipath route of IPv6 chooses by the flow label", func() {
 	},
 		Entry("addresses, also those in tunnels", "2", ""),
 		Entry("the protocol", "3", "4"),
+	)
+})
+
+// labelRule adds a policy routing rule of IPv6 about the flow label, which iproute2 has no words
+// for yet: FRA_FLOWLABEL and its mask, in network order (linux/fib_rules.h).
+func labelRule(node *harness.Node, priority, table int, label, mask uint32) {
+	GinkgoHelper()
+	const flowLabel, flowLabelMask = 26, 27
+	Expect(node.Do(func() error {
+		request := nl.NewNetlinkRequest(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+		header := nl.NewRtMsg()
+		header.Family, header.Table, header.Type = unix.AF_INET6, unix.RT_TABLE_UNSPEC, unix.FR_ACT_TO_TBL
+		request.AddData(header)
+		request.AddData(nl.NewRtAttr(unix.FRA_PRIORITY, nl.Uint32Attr(uint32(priority))))
+		request.AddData(nl.NewRtAttr(unix.FRA_TABLE, nl.Uint32Attr(uint32(table))))
+		request.AddData(nl.NewRtAttr(flowLabel, binary.BigEndian.AppendUint32(nil, label)))
+		request.AddData(nl.NewRtAttr(flowLabelMask, binary.BigEndian.AppendUint32(nil, mask)))
+		_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	})).To(Succeed())
+}
+
+var _ = Describe("a policy routing rule chooses by the flow label", func() {
+	DescribeTable("so that the way of the others, closed, isolates nobody", func(ctx SpecContext, asker bool) {
+		harness.Require(GinkgoTB(), harness.Kernel(6, 14)) // which has such rules
+		s := labelled(asker, "", "")
+		fork := s.node("pc")
+		if !asker {
+			fork = s.node("fork")
+		}
+		Expect(fork.DelRoute(netip.MustParsePrefix("fd00:9::/64"))).To(Succeed()) // the multipath route
+		Expect(fork.AddRoute(topo.Route{To: "fd00:9::/64", Via: "fd00:2::9"})).To(Succeed())
+		Expect(fork.AddRoute(topo.Route{To: "fd00:9::/64", Via: "fd00:3::9", Table: 200})).To(Succeed())
+		heard := datagrams(s.node("site"), 53, -1)
+		site, dns := netip.MustParseAddr("fd00:9::1"), probes.UDP(53).Within(silence)
+		Expect(s.node("pc")).To(probes.BeIsolatedFrom(site, dns).At("closed").WithContext(ctx), "without the rule")
+		labelRule(fork, 1000, 200, 0xf, 0xf)
+		for range 4 {
+			notIsolated(ctx, s.node("pc"), site, dns)
+		}
+		if !asker { // there a program has to choose its label
+			Eventually(func() []string {
+				says(s.node("pc"), netip.AddrPort{}, netip.AddrPortFrom(site, 53), 1, "plain")
+				return heard.heard()
+			}, 5*time.Second, time.Millisecond).Should(ContainElement("plain"), "the judge: plain datagrams")
+		}
+	},
+		Entry("on the way", false),
+		Entry("at the asker", true),
 	)
 })
