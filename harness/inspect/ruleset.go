@@ -76,6 +76,9 @@ type Rule struct {
 	// chain, from 1.
 	Handle   uint64
 	Position int
+	// Digest differs where another rule took its number, as `nft replace rule` has it. What it
+	// counted does not matter.
+	Digest uint64
 	// Comment is nft's comment, or that of iptables-nft.
 	Comment string
 	// Exprs are its expressions in order: pointers to the types of

@@ -218,7 +218,8 @@ func (r *rulesetReader) rule(family byte, data ruleAttrs) error {
 	}
 	rule := &Rule{
 		Chain: chain, Handle: data.first(unix.NFTA_RULE_HANDLE).uint64(), Position: len(chain.Rules) + 1,
-		Exprs: readExprs(family, data.first(unix.NFTA_RULE_EXPRESSIONS)),
+		Digest: digest(data),
+		Exprs:  readExprs(family, data.first(unix.NFTA_RULE_EXPRESSIONS)),
 	}
 	rule.Comment = commentOf(data.first(unix.NFTA_RULE_USERDATA))
 	for _, e := range rule.Exprs {

@@ -12,6 +12,9 @@ import (
 // Set is a set, or a map, of an nftables table.
 type Set struct {
 	Name string
+	// Handle is the kernel's number of it: a set that is made again has another. 0 where the
+	// kernel (before 4.16) has none.
+	Handle uint64
 	// Map is true where elements have data, Verdicts where those are verdicts.
 	Map, Verdicts bool
 	// Interval is true where elements are ranges.
@@ -54,6 +57,7 @@ type Element struct {
 func readSet(data ruleAttrs) *Set {
 	const (
 		fieldLen           = 1  // NFTA_SET_FIELD_LEN
+		handle             = 16 // NFTA_SET_HANDLE
 		objType            = 15 // NFTA_SET_OBJ_TYPE
 		flagObject         = 0x40
 		descConcat         = 2 // NFTA_SET_DESC_CONCAT
@@ -62,6 +66,7 @@ func readSet(data ruleAttrs) *Set {
 	flags := data.first(unix.NFTA_SET_FLAGS).uint32()
 	s := &Set{
 		Name:     data.first(unix.NFTA_SET_NAME).text(),
+		Handle:   data.first(handle).uint64(),
 		Map:      flags&unix.NFT_SET_MAP != 0,
 		Verdicts: data.first(unix.NFTA_SET_DATA_TYPE).uint32() == verdictType,
 		Interval: flags&unix.NFT_SET_INTERVAL != 0,

@@ -2,7 +2,9 @@ package watch
 
 import (
 	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 
@@ -57,9 +59,9 @@ func listedOf(node *harness.Node, set *inspect.Ruleset, program string, args ...
 	return text
 }
 
-// identity tells rules from others by the kernel's numbers, which a table or rule that is made
-// again has anew: what a rule says never changes, but for the names of chains. "" where the
-// kernel does not number tables.
+// identity tells rules from others by the kernel's numbers, which a table, set or rule that is made
+// again has anew, by what stands in the rules, and by the names of chains. "" where the kernel
+// does not number tables.
 func identity(set *inspect.Ruleset) string {
 	var text strings.Builder
 	for _, table := range set.Tables {
@@ -67,10 +69,13 @@ func identity(set *inspect.Ruleset) string {
 			return ""
 		}
 		fmt.Fprintf(&text, "table %s %q %d\n", table.Family, table.Name, table.Handle)
+		for _, name := range slices.Sorted(maps.Keys(table.Sets)) {
+			fmt.Fprintf(&text, "set %q %d\n", name, table.Sets[name].Handle)
+		}
 		for _, chain := range table.Chains {
 			fmt.Fprintf(&text, "%q", chain.Name)
 			for _, rule := range chain.Rules {
-				fmt.Fprintf(&text, " %d", rule.Handle)
+				fmt.Fprintf(&text, " %d:%x", rule.Handle, rule.Digest)
 			}
 			text.WriteByte('\n')
 		}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,11 +29,23 @@ func TestListedIsOfTheRulesThatStand(t *testing.T) {
 	for _, step := range []struct{ what, rules, says string }{
 		{"first", "", "counter drop"},
 		{"a table was made again", again, "counter accept"},
-		{"a rule was replaced", "flush chain ip f one\nadd rule ip f one meta mark 7", "meta mark 0x00000007"},
+		{"rules were made again", "flush chain ip f one\nadd rule ip f one meta mark 7", "meta mark 0x00000007"},
+		{"a rule was replaced", "replace rule ip f one handle %[1]d tcp dport 9 drop", "tcp dport 9 drop"},
+		{"it was once more, by a set", "replace rule ip f one handle %[1]d tcp dport { 22, 23 } drop", "tcp dport { 22, 23 } drop"},
+		{"it was twice, the second time by a set of the same name",
+			"replace rule ip f one handle %[1]d tcp dport { 22, 25 } drop\nreplace rule ip f one handle %[1]d tcp dport { 22, 24 } drop", "tcp dport { 22, 24 } drop"},
+		{"it has a comment", "replace rule ip f one handle %[1]d tcp dport { 22, 24 } drop comment \"no ssh\"", "no ssh"},
 		{"a chain has another name", "rename chain ip f one other", "jump other"},
 		{"another family has a table", "table ip6 f { chain in { type filter hook input priority 0; }; }", "table ip6 f"},
 	} {
 		if step.rules != "" {
+			set, err := ReadRules(fw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(step.rules, "%[1]d") {
+				step.rules = fmt.Sprintf(step.rules, set.Chain("ip", "f", "one").Rules[0].Handle)
+			}
 			if err := fw.Nft(step.rules); err != nil {
 				t.Fatal(err)
 			}
@@ -49,8 +62,8 @@ func TestListedIsOfTheRulesThatStand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(string(text), "\n"); n != 10 {
-		t.Errorf("the program ran %d times, not twice for each of 5 rulesets:\n%s", n, text)
+	if n := strings.Count(string(text), "\n"); n != 18 {
+		t.Errorf("the program ran %d times, not twice for each of 9 rulesets:\n%s", n, text)
 	}
 }
 
