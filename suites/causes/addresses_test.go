@@ -109,6 +109,29 @@ var _ = Describe("an address", func() {
 		o.reaches(ctx, all...)
 	})
 
+	It("that fw has lost is named also where a route for the rest drops what was meant for it", func(ctx SpecContext) {
+		o := up()
+		kept := routesOf(o.fw)
+		for _, rest := range []string{"0.0.0.0/0", "::/0"} {
+			Expect(o.fw.Netlink().RouteAdd(&netlink.Route{Dst: prefix(rest), Type: unix.RTN_BLACKHOLE})).To(Succeed())
+		}
+		o.reaches(ctx, all...)
+		lost := []string{"10.0.2.2/24", "fd00:2::2/64"}
+		for _, address := range lost {
+			take(o.fw, "dmz", address)
+		}
+		broken(ctx, o.client, o.server, "fw", evidence.NoAddress, all...)
+
+		By("giving it back, and taking the route for good, as the control")
+		for _, address := range lost {
+			give(o.fw, "dmz", address)
+		}
+		giveRoutes(o.fw, kept)
+		o.reaches(ctx, all...)
+		addRoutes(o.fw, unix.RTN_BLACKHOLE, server4)
+		isolated(ctx, o.client, server4, "fw", evidence.Blackhole, "", all...)
+	})
+
 	// fw knows its MAC, and hands on what the server then does not take for its own.
 	It("that the server has lost after others came to know it is no policy of its forwarding", func(ctx SpecContext) {
 		o := warm(ctx)

@@ -2,7 +2,9 @@ package verdict
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
@@ -21,11 +23,7 @@ var blackhole = row{
 // closed says whether a route of a type, in the table that the lookup came to, or a
 // policy routing rule with such an action, is why the lookup ended with its error.
 func (p spot) closed(c *evidence.Cause, routeType, action int, name string) bool {
-	asked := p.asked
-	if !asked.From.IsValid() && asked.Connects {
-		asked.From = p.way.From
-	}
-	d, ok := p.state.Decide(asked)
+	d, ok := p.decided()
 	switch {
 	case !ok || d.Errno() != p.way.Errno:
 		return false
@@ -41,6 +39,17 @@ func (p spot) closed(c *evidence.Cause, routeType, action int, name string) bool
 	}
 	c.Route, c.PolicyRule, c.To = d.Route, d.Rule, p.to
 	return true
+}
+
+// decided is what the lookup came to, by the node's policy routing rules and routes and others.
+func (p spot) decided(others ...inspect.Route) (inspect.Decision, bool) {
+	asked := p.asked
+	if !asked.From.IsValid() && asked.Connects {
+		asked.From = p.way.From
+	}
+	state := *p.state
+	state.Routes = append(slices.Clip(state.Routes), others...)
+	return state.Decide(asked)
 }
 
 // liftWay deletes the route, or the policy routing rule that needs none.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"golang.org/x/sys/unix"
 )
@@ -76,19 +77,32 @@ func lacks(c *evidence.Cause, port PortState, prefix netip.Prefix) bool {
 }
 
 // addressTookRoute tells a route that was lost with an address from one that a node
-// is not to have.
+// is not to have, and from one for the rest that took what was meant for it.
 func addressTookRoute(p spot, c *evidence.Cause) bool {
-	if p.way.Errno != unix.ENETUNREACH {
-		return false
-	}
 	for _, port := range p.Ports[p.state.Name] {
 		for _, prefix := range port.Addrs {
-			if _, has := p.state.Addr(prefix.Addr()); !has && prefix.Masked().Contains(p.to) {
+			_, has := p.state.Addr(prefix.Addr())
+			if !has && prefix.Masked().Contains(p.to) && (p.way.Errno == unix.ENETUNREACH || p.fell(port, prefix)) {
 				return lacks(c, port, prefix)
 			}
 		}
 	}
 	return false
+}
+
+// fell says whether the route that comes with an address of a port would have come before
+// the one that ended the lookup.
+func (p spot) fell(port PortState, address netip.Prefix) bool {
+	link, table := p.state.LinkNamed(port.Interface), unix.RT_TABLE_MAIN
+	if vrf := p.state.Link(link.Master); vrf.Kind == "vrf" {
+		table = vrf.Table
+	}
+	now, known := p.decided()
+	if !known || now.Route == nil || now.Errno() == 0 || now.Errno() != p.way.Errno {
+		return false
+	}
+	then, known := p.decided(inspect.Route{Table: table, Type: unix.RTN_UNICAST, To: address.Masked(), Index: link.Index})
+	return known && then.Route != nil && then.Errno() == 0
 }
 
 // ownerLacksAddress is why nobody answers for an address that somebody was to have.

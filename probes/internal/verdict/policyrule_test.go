@@ -39,6 +39,9 @@ func does(r inspect.PolicyRule, action, table int) []inspect.PolicyRule {
 func TestExplainPolicyRouting(t *testing.T) {
 	t.Parallel()
 	way := inspect.Route{Table: 100, Type: unix.RTN_UNICAST, To: one4, Index: 3}
+	rest := inspect.Route{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_BLACKHOLE, To: netip.MustParsePrefix("0.0.0.0/0")}
+	elsewhere := rest
+	elsewhere.Table = 100
 	closed := inspect.Route{Table: unix.RT_TABLE_MAIN, Type: unix.RTN_BLACKHOLE, To: one4}
 	explained(t, map[string]example{
 		"a rule that drops": {happen: func(s *scene) {
@@ -79,6 +82,32 @@ func TestExplainPolicyRouting(t *testing.T) {
 			s.arrived("fw")
 			s.ruled("fw", unix.EINVAL, []inspect.PolicyRule{byWeb})
 		}, kind: evidence.Unknown, word: "unknown@fw", text: `inconclusive: the request was last seen at fw/lan: the route lookup of 10.0.2.1 says "invalid argument"`},
+		"a blackhole for the rest, where an address and its route are gone": {happen: func(s *scene) {
+			s.arrived("fw")
+			s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
+			s.ruled("fw", unix.EINVAL, nil, rest)
+		}, kind: evidence.NoAddress, word: "noaddress@fw", text: "the request was not delivered at fw/dmz: it does not have 10.0.2.2/24"},
+		"a blackhole for the rest of another table, which comes after those with an address": {happen: func(s *scene) {
+			s.arrived("fw")
+			s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
+			s.ruled("fw", unix.EINVAL, nil, elsewhere)
+			s.States["fw"].PolicyRules = append(s.States["fw"].PolicyRules, does(inspect.PolicyRule{Priority: 32767, SuppressBits: -1}, unix.FR_ACT_TO_TBL, 100)...)
+		}, kind: evidence.NoAddress, word: "noaddress@fw", text: "the request was not delivered at fw/dmz: it does not have 10.0.2.2/24"},
+		"a blackhole that would come first all the same": {happen: func(s *scene) {
+			s.arrived("fw")
+			s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
+			s.ruled("fw", unix.EINVAL, nil, closed)
+		}, kind: evidence.Blackhole, word: "blackhole@fw", policy: true, text: "the request was dropped at fw/lan: blackhole route 10.0.2.1/32"},
+		"a blackhole in a table that comes first": {happen: func(s *scene) {
+			s.arrived("fw")
+			s.States["fw"].Addrs = s.States["fw"].Addrs[:1]
+			s.ruled("fw", unix.EINVAL, does(byDNS, unix.FR_ACT_TO_TBL, 100), elsewhere)
+		}, kind: evidence.Blackhole, word: "blackhole@fw", policy: true,
+			text: "the request was dropped at fw/lan: blackhole route 0.0.0.0/0 in table 100, by policy routing rule 1000: from all ipproto udp dport 53 lookup 100"},
+		"a blackhole for the rest, and no address that is gone": {happen: func(s *scene) {
+			s.arrived("fw")
+			s.ruled("fw", unix.EINVAL, nil, rest)
+		}, kind: evidence.Blackhole, word: "blackhole@fw", policy: true, text: "the request was dropped at fw/lan: blackhole route 0.0.0.0/0"},
 		"a rule by the address that the asker connects from": {protocol: wire.UDP, happen: func(s *scene) {
 			s.ruled("client", unix.EACCES, []inspect.PolicyRule{byAddress})
 		}, kind: evidence.Prohibit, word: "prohibit@client", policy: true,
