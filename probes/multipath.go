@@ -219,7 +219,9 @@ func (c *recall) branchesAt(node *harness.Node, f *finding) (ways []branch, err 
 	if !ok {
 		return nil, nil
 	}
-	routes := slices.DeleteFunc(slices.Clone(state.Routes), func(r inspect.Route) bool { return len(r.Hops) < 2 || !r.To.Contains(to) })
+	routes := slices.DeleteFunc(slices.Clone(state.Routes), func(r inspect.Route) bool {
+		return len(r.Hops) < 2 || !r.To.Contains(to) || state.Overtaken(r, to)
+	})
 	if len(routes) == 0 {
 		return nil, nil
 	}

@@ -1,14 +1,17 @@
 package probes_test
 
 import (
+	"net"
 	"testing"
 	"time"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
+	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
 	"github.com/onsi/gomega"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // forked is pc, a router that has two ways to site by ports, and the two on these ways;
@@ -76,4 +79,23 @@ func TestAWayThatIsNeverTakenIsADoubt(t *testing.T) {
 	if holds || err == nil {
 		t.Error(holds, err)
 	}
+}
+
+// A route that comes before a multipath route is gone by every packet.
+func TestARouteBeforeAMultipathRouteIsNoDoubt(t *testing.T) {
+	t.Parallel()
+	web := web.Within(300 * time.Millisecond)
+	pc, site := forked(t, "", "")
+	probes.Serve(t, site, web)
+	fork := pc.Lab().Node("fork")
+	closed := &netlink.Route{Dst: &net.IPNet{IP: site.Addr().AsSlice(), Mask: net.CIDRMask(32, 32)}, Type: unix.RTN_BLACKHOLE}
+	if err := fork.Netlink().RouteAdd(closed); err != nil {
+		t.Fatal(err)
+	}
+	g := gomega.NewWithT(t)
+	g.Expect(pc).To(probes.BeIsolatedFrom(site, web).At("fork").Because(evidence.Blackhole))
+	if err := fork.Netlink().RouteDel(closed); err != nil {
+		t.Fatal(err)
+	}
+	g.Expect(pc).To(probes.Reach(site, web))
 }

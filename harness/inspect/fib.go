@@ -142,3 +142,12 @@ func (s *State) lookIn(rule *PolicyRule, q Question) *Route {
 	}
 	return best
 }
+
+// Overtaken says whether another route of its table comes before a route for every packet to an
+// address, whatever else it carries.
+func (s *State) Overtaken(r Route, to netip.Addr) bool {
+	return slices.ContainsFunc(s.Routes, func(o Route) bool {
+		first := o.To.Bits() > r.To.Bits() || o.To.Bits() == r.To.Bits() && r.TOS == 0 && o.Metric < r.Metric
+		return o.Table == r.Table && o.To.Contains(to) && o.TOS == 0 && !o.dead() && first
+	})
+}
