@@ -72,7 +72,7 @@ func bridgePortText(p inspect.BridgePort) (text string) {
 	for _, word := range []struct {
 		is   bool
 		text string
-	}{{p.Isolated, " isolated on"}, {p.Locked, " locked on"}, {p.NoLearning, " learning off"}, {p.NoFlood, " flood off"}} {
+	}{{p.Isolated, " isolated on"}, {p.Locked, " locked on"}, {p.NoLearning, " learning off"}, {p.NoFlood, " flood off"}, {p.Waits(), " state " + p.STP}} {
 		if word.is {
 			text += word.text
 		}

@@ -39,9 +39,17 @@ type BridgePort struct {
 	Locked     bool // it takes frames from those alone whose MAC has an entry there
 	NoLearning bool // what comes in there makes no entries
 	NoFlood    bool // frames to a MAC without an entry are not sent there
+	// STP is its state as ip has it: disabled, listening, learning, forwarding, blocking.
+	STP string
 	// VLANs are the port's; nil where the bridge keeps none apart.
 	VLANs *BridgeVLANs
 }
+
+// stpStates are those of a bridge's port (BR_STATE_*, linux/if_bridge.h).
+var stpStates = []string{"disabled", "listening", "learning", "forwarding", "blocking"}
+
+// Waits says whether the port takes frames of nobody, and hands none on, though it may later.
+func (p BridgePort) Waits() bool { return p.STP != "" && p.STP != "forwarding" && p.STP != "disabled" }
 
 // Counters are what an interface has received and sent.
 type Counters struct{ Received, Sent Traffic }
@@ -154,6 +162,10 @@ func (c *conn) bridgePorts(vlans bool) (map[int]BridgePort, error) {
 func bridgePortOf(attributes *mdlayher.AttributeDecoder) (p BridgePort) {
 	for attributes.Next() {
 		switch attributes.Type() {
+		case unix.IFLA_BRPORT_STATE:
+			if state := int(attributes.Uint8()); state < len(stpStates) {
+				p.STP = stpStates[state]
+			}
 		case unix.IFLA_BRPORT_ISOLATED:
 			p.Isolated = attributes.Uint8() != 0
 		case unix.IFLA_BRPORT_LOCKED:

@@ -45,6 +45,7 @@
 //	nocarrier    lost           the other end of a link is down
 //	tentative    not delivered  an IPv6 address that is not settled
 //	noaddress    not delivered  nobody has the address
+//	portstate    not bridged    a bridge's port that does not forward yet, or no more (STP)
 //	tag          not taken      a frame with the tag of a VLAN that no interface there is of
 //	neighbour    not sent on    nobody answers for the address on the link
 //	queue        dropped        a queue of an interface (tc) dropped it

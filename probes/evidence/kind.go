@@ -27,6 +27,7 @@ const (
 	NoCarrier    Kind = "nocarrier"    // the other end of a link is down
 	Tentative    Kind = "tentative"    // an IPv6 address that is not settled
 	NoAddress    Kind = "noaddress"    // nobody has the address
+	PortState    Kind = "portstate"    // a bridge's port that does not forward yet, or no more (STP)
 	Tag          Kind = "tag"          // a frame with the tag of a VLAN that no interface there is of
 	Neighbour    Kind = "neighbour"    // nobody answers for the address on the link
 	Queue        Kind = "queue"        // a queue of an interface (tc) dropped it

@@ -2,6 +2,7 @@ package causes_test
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -148,6 +149,40 @@ var _ = Describe("a bridge", func() {
 		Expect(o.fw.Port("right").Up()).To(Succeed())
 		o.reaches(ctx, all...)
 	})
+
+	DescribeTable("whose ports do not forward yet is named, and isolates nobody", func(ctx SpecContext, known bool) {
+		o := bridged()
+		o.reaches(ctx, all...)
+		sysfs := func(script string) string {
+			GinkgoHelper()
+			out, err := o.fw.Command("sh", "-c", "cd /sys/class/net && "+script).CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), string(out))
+			return strings.TrimSpace(string(out))
+		}
+		const listening, learning, forwarding = "1", "2", "3" // BR_STATE_* of linux/if_bridge.h
+		rejoin := func() {                                    // its state begins anew
+			GinkgoHelper()
+			Expect(o.fw.Netlink().LinkSetNoMaster(link(o.fw, "right"))).To(Succeed())
+			Expect(o.fw.Netlink().LinkSetMaster(link(o.fw, "right"), link(o.fw, "bridge"))).To(Succeed())
+		}
+		sysfs("echo 3000 > bridge/bridge/forward_delay && echo 1 > bridge/bridge/stp_state")
+		rejoin()
+		if !known {
+			forget(o.client, "left", netip.MustParseAddr("10.0.9.2"), netip.MustParseAddr("fd00:9::2"))
+		}
+		results := waits(ctx, o.client, o.server, "fw", evidence.PortState, all...)
+		Expect(results).To(HaveEach(HaveField("Cause.Detail", MatchRegexp("of bridge is in state (listening|learning)$"))))
+		Expect(sysfs("cat right/brport/state")).To(Or(Equal(listening), Equal(learning)), "the judge: the kernel's own word")
+
+		By("doing without, as the control")
+		sysfs("echo 0 > bridge/bridge/stp_state")
+		rejoin()
+		Expect(sysfs("cat right/brport/state")).To(Equal(forwarding))
+		o.reaches(ctx, all...)
+	},
+		Entry("for what is sent to a known neighbour", true),
+		Entry("for the question who has the address", false),
+	)
 
 	It("whose port left it is not understood", func(ctx SpecContext) {
 		o := bridged()

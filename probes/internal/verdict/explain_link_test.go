@@ -204,6 +204,22 @@ var bridgeRows = map[string]example{
 		s.bridged().arrived("fw")
 		s.on("fw", "lan").BridgePort, s.on("fw", "dmz").BridgePort = access(7), access(8)
 	}, kind: evidence.PortVLAN, word: "vlan@fw", policy: true, text: "the request was not bridged at fw/lan: the VLAN filter of br: port lan is in VLAN 7, and port dmz in VLAN 8"},
+	"a port that does not forward yet": {happen: func(s *scene) {
+		s.bridged().arrived("fw")
+		s.on("fw", "lan").STP = "listening"
+	}, kind: evidence.PortState, word: "portstate@fw", text: "the request was not bridged at fw/lan: port lan of br is in state listening"},
+	"a port that does not forward yet, with the target behind it": {happen: func(s *scene) {
+		s.bridged().arrived("fw")
+		s.on("fw", "lan").STP, s.on("fw", "dmz").STP = "forwarding", "blocking"
+	}, kind: evidence.PortState, word: "portstate@fw", text: "the request was not bridged at fw/dmz: port dmz of br is in state blocking"},
+	"a port that hands on no question for a neighbour": {happen: func(s *scene) {
+		s.bridged().asks("client", s.Flow.Addr)
+		s.on("fw", "dmz").STP = "learning"
+	}, kind: evidence.PortState, word: "portstate@fw", text: "the request was not bridged at fw/dmz: port dmz of br is in state learning"},
+	"ports that forward": {happen: func(s *scene) {
+		s.bridged().arrived("fw")
+		s.on("fw", "lan").STP, s.on("fw", "dmz").STP = "forwarding", "forwarding"
+	}, kind: evidence.Unknown, word: "unknown@fw", text: "inconclusive: the request was last seen at fw/lan: the bridge did not hand it on"},
 	"a port that the owner of an address is behind is down": {happen: func(s *scene) {
 		s.bridged().asks("client", s.Flow.Addr)
 		s.on("fw", "dmz").Up = false

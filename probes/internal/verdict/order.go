@@ -20,6 +20,7 @@ var order = []*row{
 	&portVLAN,
 	&linkDown,
 	&noCarrier,
+	&portState,
 	&tentative,
 	&noAddress,
 	&blackhole,
