@@ -210,11 +210,17 @@ func labOf(name string, namespaces []Existing, grounds []*ground) (*Lab, error) 
 
 // Traced says whether a watch may put a table of its own into the node's nftables: into
 // a lab's own node always, into one that was attached where Existing.Traced allows it.
-func (n *Node) Traced() bool { return !n.lab.attached || n.lab.traced[n.name] }
+func (n *Node) Traced() bool {
+	n = n.here()
+	return n.lab.ours() == nil || n.lab.traced[n.name]
+}
 
 // Alone says whether the node was attached by itself (Attach): nothing is known of its
 // neighbours, and its plan is empty.
-func (n *Node) Alone() bool { return n.lab.attached && n.lab.found == nil }
+func (n *Node) Alone() bool {
+	n = n.here()
+	return n.lab.attached && n.lab.found == nil
+}
 
 // Cable names the layer 2 segment that an interface is on: two interfaces have the same
 // where a frame that leaves one may come in at the other without crossing a node that the
@@ -222,6 +228,7 @@ func (n *Node) Alone() bool { return n.lab.attached && n.lab.found == nil }
 // leads to no other, by the plan. outside is true where others are on it as well, who
 // are not of the lab.
 func (l *Lab) Cable(node, port string) (cable string, outside bool) {
+	l = l.here()
 	if l.found != nil {
 		return l.found.cable(spot{node, port})
 	}

@@ -25,6 +25,7 @@ import (
 // What nodes were given by AddAddr and so on they keep. Of a node that is taken away the
 // commands are ended; sockets that the test itself holds keep its namespace.
 func (l *Lab) Change(change func(n *topo.Network)) error {
+	l = l.here()
 	if change == nil {
 		return at(errNoFunction, "change lab %s", l.Name())
 	}
@@ -36,8 +37,8 @@ func (l *Lab) Change(change func(n *topo.Network)) error {
 var errSame = errors.New("the plan is what it was: declare on the copy that is given, and on what its Node and Segment return")
 
 func (l *Lab) change(change func(n *topo.Network)) error {
-	if l.attached {
-		return errNotOurs
+	if err := l.ours(); err != nil {
+		return err
 	}
 	if l.Parted() != nil {
 		return errors.New("it is cut by Partition: call Heal first")

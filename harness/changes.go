@@ -18,6 +18,7 @@ type Changes struct {
 
 // Changes are what was changed of the node through SetSysctl and DelRoute.
 func (n *Node) Changes() Changes {
+	n = n.here()
 	n.lab.mu.Lock()
 	defer n.lab.mu.Unlock()
 	return Changes{maps.Clone(n.changes.Sysctls), slices.Clone(n.changes.Routes)}

@@ -65,7 +65,7 @@ func (n *Node) Command(name string, args ...string) *Cmd {
 // CommandContext is Command with a context, whose end is the program's: see
 // Cmd.Cancel. Wait's error is then the context's, unless the program succeeded.
 func (n *Node) CommandContext(ctx context.Context, name string, args ...string) *Cmd {
-	return &Cmd{Path: name, Args: args, ctx: ctx, node: n, exited: make(chan struct{}), done: make(chan struct{})}
+	return &Cmd{Path: name, Args: args, ctx: ctx, node: n.here(), exited: make(chan struct{}), done: make(chan struct{})}
 }
 
 // waitDelay is WaitDelay unless it is said.
@@ -76,9 +76,18 @@ var (
 	errNoNode     = errors.New("a Cmd is made by Node.Command")
 )
 
+// unstarted is why there is no program.
+func (c *Cmd) unstarted() error {
+	if c.node == nil {
+		return errNoNode
+	}
+	return errNotStarted
+}
+
 // Start starts the program. An error says what is missing: the program, or what
 // its surroundings need.
 func (c *Cmd) Start() error {
+	c = c.here()
 	if c.node == nil {
 		return at(errNoNode, "start %s", c.Path)
 	}
@@ -155,8 +164,9 @@ func (c *Cmd) prepare(dir string) (*exec.Cmd, error) {
 // called more than once, and by several goroutines; a status other than zero is
 // an *exec.ExitError in the error.
 func (c *Cmd) Wait() error {
+	c = c.here()
 	if c.command == nil {
-		return at(errNotStarted, "wait for %s", c.Path)
+		return at(c.unstarted(), "wait for %s", c.Path)
 	}
 	c.expected.Store(true)
 	return c.wait()
@@ -194,6 +204,7 @@ func (c *Cmd) Run() error {
 // Output runs the program and returns its standard output. When it fails and
 // Stderr is not set, the error has what it said there.
 func (c *Cmd) Output() ([]byte, error) {
+	c = c.here()
 	var out, said bytes.Buffer
 	c.Stdout = &out
 	if c.Stderr == nil {
@@ -208,6 +219,7 @@ func (c *Cmd) Output() ([]byte, error) {
 
 // CombinedOutput runs the program and returns its standard output and error.
 func (c *Cmd) CombinedOutput() ([]byte, error) {
+	c = c.here()
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	err := c.Run()
@@ -216,8 +228,9 @@ func (c *Cmd) CombinedOutput() ([]byte, error) {
 
 // Signal sends a signal to the program.
 func (c *Cmd) Signal(signal os.Signal) error {
+	c = c.here()
 	if c.command == nil {
-		return at(errNotStarted, "signal %s", c.Path)
+		return at(c.unstarted(), "signal %s", c.Path)
 	}
 	c.expected.Store(true)
 	return at(c.command.Process.Signal(signal), "node %s: signal %s", c.node.name, c.Path)
@@ -225,7 +238,7 @@ func (c *Cmd) Signal(signal os.Signal) error {
 
 // Pid is the program's process id as the test sees it; 0 before Start.
 func (c *Cmd) Pid() int {
-	if c.command == nil {
+	if c = c.here(); c.command == nil {
 		return 0
 	}
 	return c.command.Process.Pid

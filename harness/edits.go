@@ -20,10 +20,11 @@ type edit struct {
 // alter does something to a node, which its plan and a twin have then as well. What is
 // done to a lab is done one after another.
 func (n *Node) alter(do func(*Node) error, apply func(*topo.NodePlan)) error {
+	n = n.here()
 	n.lab.changing.Lock()
 	defer n.lab.changing.Unlock()
-	if n.lab.attached {
-		return at(errNotOurs, "node %s", n.name)
+	if err := n.lab.ours(); err != nil {
+		return at(err, "node %s", n.name)
 	}
 	if n.lab.now().byName[n.name] != n {
 		return at(errGone, "node %s", n.name)
@@ -43,7 +44,7 @@ func (n *Node) alter(do func(*Node) error, apply func(*topo.NodePlan)) error {
 // Turn counts what was done to the lab by Change and by AddAddr and so on: it is odd while
 // that is being done, and another afterwards. Who looks at a lab meanwhile sees neither what
 // was nor what comes.
-func (l *Lab) Turn() uint64 { return l.turns.Load() }
+func (l *Lab) Turn() uint64 { return l.here().turns.Load() }
 
 // errGone is of a node that Change has taken away.
 var errGone = errors.New("it was taken out of the lab")

@@ -20,10 +20,23 @@ type Error struct {
 }
 
 // Error is the path and the cause.
-func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *Error) Error() string {
+	switch {
+	case e == nil:
+		return absentName
+	case e.Err == nil:
+		return e.Path
+	}
+	return e.Path + ": " + e.Err.Error()
+}
 
 // Unwrap is the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // at puts a part before the path of err; a nil error stays nil.
 func at(err error, format string, args ...any) error {

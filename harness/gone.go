@@ -15,15 +15,21 @@ type ending struct {
 // takes it away, or else when its lab goes down, as what Lab.OnDown registers. What was
 // registered last runs first. When the node is gone already, f runs at once; a nil f is
 // nothing to do.
-func (n *Node) OnGone(f func()) { n.lab.atEnd(n, f) }
+func (n *Node) OnGone(f func()) { n.here().lab.atEnd(n.here(), f) }
 
 // Keep is Lab.Keep of what is known of a node: it ends with the node.
-func (n *Node) Keep(key any, make func() any) any { return n.lab.keep(ofNode{n, key}, make) }
+func (n *Node) Keep(key any, make func() any) any {
+	n = n.here()
+	return n.lab.keep(ofNode{n, key}, make)
+}
 
 // since is an error that says that the node's lab is down, or what is so of a node that went
 // before.
 func (n *Node) since(err error) error {
 	if !errors.Is(err, errDown) {
+		return err
+	}
+	if err := n.lab.exists(); err != nil {
 		return err
 	}
 	n.lab.mu.Lock()
@@ -35,7 +41,10 @@ func (n *Node) since(err error) error {
 }
 
 // enter takes the calling thread into the node's namespace. It never comes back.
-func (n *Node) enter() error { return n.since(n.ground.enter()) }
+func (n *Node) enter() error {
+	n = n.here()
+	return n.since(n.ground.enter())
+}
 
 // ofNode is a key of what a node keeps.
 type ofNode struct {

@@ -12,13 +12,17 @@ import (
 // happens to it by now: the zero Impairment is nothing. A plan, a twin and Lab.Change have it.
 // What waits there is lost. An error is errors.ErrUnsupported where the kernel has no netem.
 func (p *Port) Impair(i topo.Impairment) error {
-	return p.impair(i, sending)
+	return p.here().impair(i, sending)
 }
 
 // ImpairReceived is Impair of what comes to the node by the port: from a switch, or from the
 // other end of a wire, of which it is what that sends.
 func (p *Port) ImpairReceived(i topo.Impairment) error {
+	p = p.here()
 	where := spot{p.node.name, p.plan.Name}
+	if err := p.node.lab.ours(); err != nil {
+		return at(err, "node %s: port %s: impair", where.node, where.port)
+	}
 	if _, on := p.node.lab.now().site.outer[where]; on {
 		if p.node.lab.switchOf(where).Kind == topo.KindOVS {
 			return at(errors.New("it is on an Open vSwitch, which queues by itself: choose what happens to it where it is sent"), "node %s: port %s: impair", where.node, where.port)

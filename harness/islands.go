@@ -19,9 +19,13 @@ import (
 // The nodes in still are known not to forward: each of their links is joined only to what
 // it is stacked on, and they are in groups of their own.
 func (l *Lab) Islands(still ...*Node) ([][]*Node, error) {
+	l = l.here()
+	if err := l.exists(); err != nil {
+		return nil, at(err, "islands of lab %s", l.Name())
+	}
 	j := &joints{lab: l, leader: map[joint]joint{}, apart: map[*ground]bool{}}
 	for _, node := range still {
-		j.apart[node.ground] = true
+		j.apart[node.here().ground] = true
 	}
 	if l.now().fabric != nil {
 		j.apart[l.now().fabric] = true

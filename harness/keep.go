@@ -6,7 +6,7 @@ package harness
 // Calls with the same key wait for each other; make may call Keep with other keys.
 // A lab that is down keeps nothing new: make's value is returned, and forgotten. See also
 // Node.Keep.
-func (l *Lab) Keep(key any, make func() any) any { return l.keep(key, make) }
+func (l *Lab) Keep(key any, make func() any) any { return l.here().keep(key, make) }
 
 func (l *Lab) keep(key any, make func() any) any {
 	l.mu.Lock()
@@ -23,6 +23,10 @@ func (l *Lab) keep(key any, make func() any) any {
 		}
 	}
 	l.mu.Unlock()
-	slot.once.Do(func() { slot.value = make() })
+	slot.once.Do(func() {
+		if make != nil {
+			slot.value = make()
+		}
+	})
 	return slot.value
 }

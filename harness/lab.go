@@ -92,11 +92,12 @@ func Up(tb TB, network *topo.Network) *Lab {
 }
 
 // Name is the network's name.
-func (l *Lab) Name() string { return l.now().plan.Name }
+func (l *Lab) Name() string { return l.here().now().plan.Name }
 
 // Plan is what was built: names, addresses and routes; of a lab of AttachLab what is
 // there now, read again when it was changed. It is not to be changed.
 func (l *Lab) Plan() *topo.Plan {
+	l = l.here()
 	if l.found != nil {
 		return l.found.now()
 	}
@@ -104,11 +105,12 @@ func (l *Lab) Plan() *topo.Plan {
 }
 
 // Nodes are the lab's nodes, in order of declaration.
-func (l *Lab) Nodes() []*Node { return append([]*Node(nil), l.now().nodes...) }
+func (l *Lab) Nodes() []*Node { return append([]*Node(nil), l.here().now().nodes...) }
 
 // Node is the node of that name. A wrong name fails the test and lists the
 // right ones.
 func (l *Lab) Node(name string) *Node {
+	l = l.here()
 	l.tb.Helper()
 	if node, ok := l.now().byName[name]; ok {
 		return node
@@ -126,6 +128,7 @@ func (l *Lab) Node(name string) *Node {
 // that the test itself holds keep their namespace until they are closed. It is
 // called when the test ends; a second call does nothing.
 func (l *Lab) Down() {
+	l = l.here()
 	l.mu.Lock()
 	if l.isEnding {
 		l.mu.Unlock()
@@ -163,4 +166,4 @@ var upLabs sync.Map
 // OnDown registers f to run when the lab goes down, before its descriptors close;
 // what was registered last runs first. When the lab is down already, f runs at
 // once; a nil f is nothing to do. What ends with a node is for Node.OnGone.
-func (l *Lab) OnDown(f func()) { l.atEnd(nil, f) }
+func (l *Lab) OnDown(f func()) { l.here().atEnd(nil, f) }

@@ -16,6 +16,9 @@ func (l *launcher) close() { l.thread.close() }
 
 // launch starts a command from the node's launcher, made at the first one.
 func (n *Node) launch(f func() error) error {
+	if err := n.lab.exists(); err != nil {
+		return err
+	}
 	n.mu.Lock()
 	if n.launcher == nil {
 		n.launcher = &launcher{newThread(n.enterForCommands)}

@@ -18,10 +18,14 @@ import (
 // is the node's. Its etc, var, usr, opt and srv are laid, and its lib, bin and sbin
 // where the machine's are links into /usr.
 func (n *Node) Layer(root string) error {
+	n = n.here()
 	return at(n.layer(root), "node %s: layer %s", n.name, root)
 }
 
 func (n *Node) layer(root string) error {
+	if err := n.lab.exists(); err != nil {
+		return err
+	}
 	info, err := os.Stat(root)
 	if err != nil {
 		return pathless(err)

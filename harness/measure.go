@@ -29,6 +29,10 @@ func (l *Lab) MeasureImpairments(ctx context.Context) (all []MeasuredImpairment,
 	if ctx == nil {
 		return nil, errors.New("measure impairments: the context is nil")
 	}
+	l = l.here()
+	if err := l.exists(); err != nil {
+		return nil, at(err, "measure impairments")
+	}
 	var failed []error
 	for _, w := range l.impairedWays() {
 		m, err := w.measure(ctx)

@@ -15,6 +15,7 @@ import (
 // an entry that nobody uses, which it takes away again; of an attached node, in a namespace
 // for the question.
 func (n *Node) NeighbourTableFull(v6 bool) bool {
+	n = n.here()
 	if n.lab.attached {
 		grounds, err := makeGrounds([]func() error{func() error { return nil }})
 		if err != nil {

@@ -45,17 +45,22 @@ func (n *Node) planned() *topo.NodePlan {
 }
 
 // Name is the node's name in the declaration.
-func (n *Node) Name() string { return n.name }
+func (n *Node) Name() string { return n.here().name }
 
 // String is the node's name.
-func (n *Node) String() string { return n.name }
+func (n *Node) String() string { return n.here().name }
 
 // Lab is the node's lab. A node of Attach has one of its own, with an empty plan.
-func (n *Node) Lab() *Lab { return n.lab }
+func (n *Node) Lab() *Lab {
+	if n == nil {
+		return nil
+	}
+	return n.lab
+}
 
 // Attached says whether the node's namespace is not the harness's own: see Attach and
 // AttachLab.
-func (n *Node) Attached() bool { return n.lab.attached }
+func (n *Node) Attached() bool { return n.here().lab.attached }
 
 // Do runs f on a thread that is in the node's namespace, and returns f's error.
 // A panic in f, or a test's FailNow, happens in the caller. Sockets that f makes
@@ -67,6 +72,7 @@ func (n *Node) Attached() bool { return n.lab.attached }
 // with Pdeathsig (prctl(2)) is killed when the thread that started it ends, which may be one
 // of them; programs of Command and Start are not.
 func (n *Node) Do(f func() error) error {
+	n = n.here()
 	if f == nil {
 		return at(errNoFunction, "node %s: do", n.name)
 	}
@@ -108,10 +114,10 @@ func Visit(nodes []*Node, f func(*Node) error) error {
 
 // Path is a path to the node's namespace, /proc/PID/fd/N, for programs that want
 // one: CNI plugins, VPN daemons, nsenter --net=. It is good while the lab is up.
-func (n *Node) Path() string { return n.ground.path() }
+func (n *Node) Path() string { return n.here().ground.path() }
 
 // Inode is the inode number of the namespace: the N of net:[N] in /proc.
-func (n *Node) Inode() uint64 { return n.ground.inode }
+func (n *Node) Inode() uint64 { return n.here().ground.inode }
 
 // Netlink is a netlink handle in the node's namespace, of every family that package
 // netlink speaks (route, xfrm, netfilter, generic, socket diagnostics, RDMA), opened
@@ -120,6 +126,7 @@ func (n *Node) Inode() uint64 { return n.ground.inode }
 // descriptor". Do not call its Close, after which package netlink would act on the
 // machine. A handle that cannot be opened (no descriptors) fails the test.
 func (n *Node) Netlink() *netlink.Handle {
+	n = n.here()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.handle != nil {
@@ -130,7 +137,7 @@ func (n *Node) Netlink() *netlink.Handle {
 		n.handle, err = openHandle()
 		return err
 	})
-	if errors.Is(err, errDown) || errors.Is(err, errGone) {
+	if errors.Is(err, errDown) || errors.Is(err, errGone) || errors.Is(err, errAbsent) {
 		n.handle, err = deadHandle()
 	}
 	if err != nil {
@@ -144,7 +151,7 @@ func (n *Node) Netlink() *netlink.Handle {
 // Addrs are the node's planned addresses, interface by interface, then those of its
 // loopback: in a lab of AttachLab those that it has now. A node of Attach has no plan,
 // and so none here.
-func (n *Node) Addrs() []netip.Addr { return addrsIn(n.planned()) }
+func (n *Node) Addrs() []netip.Addr { return addrsIn(n.here().planned()) }
 
 func addrsIn(plan *topo.NodePlan) (addrs []netip.Addr) {
 	for _, device := range plan.Devices {
@@ -175,7 +182,7 @@ type Endpoint struct {
 // On is the node on one segment: a target that leaves no choice of address.
 // A segment that the node is not on fails the test and lists the right ones.
 func (n *Node) On(segment string) Endpoint {
-	n.lab.tb.Helper()
+	n.here().lab.tb.Helper()
 	if port := n.Port(segment); port != nil {
 		segment = port.plan.Segment
 	}
@@ -185,7 +192,7 @@ func (n *Node) On(segment string) Endpoint {
 // Addrs are the addresses, IPv4 and IPv6, in order of declaration.
 func (e Endpoint) Addrs() []netip.Addr {
 	var addrs []netip.Addr
-	for _, device := range e.Node.planned().Devices {
+	for _, device := range e.Node.here().planned().Devices {
 		if device.Segment == e.Segment || device.Kind != topo.PortKind && e.joined(device.Segment) {
 			for _, prefix := range device.Addrs {
 				addrs = append(addrs, prefix.Addr())
@@ -197,12 +204,12 @@ func (e Endpoint) Addrs() []netip.Addr {
 
 // joined says whether a bridge joins the segment to another: the bridge has the addresses.
 func (e Endpoint) joined(segment string) bool {
-	plan := e.Node.lab.Plan()
+	plan := e.Node.here().lab.Plan()
 	return segment != "" && plan.Link(segment) == plan.Link(e.Segment)
 }
 
 // String is node and segment: fw/dmz.
-func (e Endpoint) String() string { return e.Node.name + "/" + e.Segment }
+func (e Endpoint) String() string { return e.Node.Name() + "/" + e.Segment }
 
 // settle brings in what a finished network allows: sysctls of ports, and rules.
 func (n *Node) settle() error {
@@ -221,6 +228,9 @@ func (n *Node) settle() error {
 
 // load loads a text of rules.
 func (n *Node) load(rules topo.Ruleset) error {
+	if err := n.lab.exists(); err != nil {
+		return err
+	}
 	switch rules.Loader {
 	case "nft":
 		return n.loadNft(rules.Text)

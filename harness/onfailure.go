@@ -31,6 +31,7 @@ func (l *Lab) OnFailure(name string, f func(io.Writer) error) {
 	if f == nil {
 		f = func(io.Writer) error { return errNoFunction }
 	}
+	l = l.here()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.isEnding {

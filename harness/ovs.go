@@ -24,6 +24,7 @@ type OpenVSwitch struct {
 // OVS is the Open vSwitch of that segment. A wrong name fails the test and lists the right
 // ones.
 func (l *Lab) OVS(segment string) *OpenVSwitch {
+	l = l.here()
 	l.tb.Helper()
 	o, err := l.openVSwitch(segment)
 	if err != nil {
@@ -53,6 +54,7 @@ func listOrNone(names []string) string {
 
 // OpenVSwitches are those of the lab, in order of declaration.
 func (l *Lab) OpenVSwitches() (all []*OpenVSwitch) {
+	l = l.here()
 	if l.ovs() == nil {
 		return nil
 	}
@@ -75,6 +77,7 @@ func (l *Lab) ovs() *ovsDaemons {
 // Ports are the switch's, in order of declaration: a node and its interface, whose other end
 // the switch calls Outer.
 func (o *OpenVSwitch) Ports() []topo.PortRef {
+	o = o.here()
 	segment, known := o.lab.now().plan.Segment(o.name)
 	if !known {
 		return nil
@@ -83,12 +86,17 @@ func (o *OpenVSwitch) Ports() []topo.PortRef {
 }
 
 // Name is the segment's name, and Bridge the switch's as Open vSwitch has it.
-func (o *OpenVSwitch) Name() string   { return o.name }
-func (o *OpenVSwitch) Bridge() string { return o.bridge }
+func (o *OpenVSwitch) Name() string   { return o.here().name }
+func (o *OpenVSwitch) Bridge() string { return o.here().bridge }
 
 // Datapath is what hands the frames on: "system" in the kernel; "netdev" in ovs-vswitchd; or
 // "dummy", the same where there is no /dev/net/tun.
-func (o *OpenVSwitch) Datapath() string { return o.lab.ovs().datapath }
+func (o *OpenVSwitch) Datapath() string {
+	if daemons := o.here().lab.ovs(); daemons != nil {
+		return daemons.datapath
+	}
+	return ""
+}
 
 // Ofctl runs ovs-ofctl(8) with a command about this switch, whose name it puts after the
 // command, and returns what was printed:
@@ -99,7 +107,7 @@ func (o *OpenVSwitch) Datapath() string { return o.lab.ovs().datapath }
 // When it returns, no frame is handed on by what was before. The error has what the program
 // said.
 func (o *OpenVSwitch) Ofctl(command string, args ...string) (string, error) {
-	args = slices.Clone(args)
+	o, args = o.here(), slices.Clone(args)
 	return o.change(!reads(command), func(o *OpenVSwitch) (string, error) {
 		out, err := o.lab.ovs().run("ovs-ofctl", append([]string{"--names", command, o.bridge}, args...)...)
 		if err == nil {
@@ -112,7 +120,7 @@ func (o *OpenVSwitch) Ofctl(command string, args ...string) (string, error) {
 // Vsctl runs ovs-vsctl(8) with these arguments, which name the switch themselves, and returns
 // what was printed.
 func (o *OpenVSwitch) Vsctl(args ...string) (string, error) {
-	args = slices.Clone(args)
+	o, args = o.here(), slices.Clone(args)
 	return o.change(!readsOnly(args), func(o *OpenVSwitch) (string, error) {
 		out, err := o.lab.ovs().run("ovs-vsctl", append([]string{"--timeout=30"}, args...)...)
 		if err == nil {
@@ -126,6 +134,7 @@ func (o *OpenVSwitch) Vsctl(args ...string) (string, error) {
 // returns what it said: Appctl("ofproto/trace", "br-int", "in_port=pc,icmp"). What it changes,
 // a twin of the lab does not have.
 func (o *OpenVSwitch) Appctl(command string, args ...string) (string, error) {
+	o = o.here()
 	out, err := o.lab.ovs().ask(command, args...)
 	return out, at(err, "switch %s: ovs-appctl %s", o.name, command)
 }

@@ -151,6 +151,9 @@ func (n *Node) datapath() string {
 
 // run runs one of the programs and returns what it printed.
 func (o *ovsDaemons) run(program string, args ...string) (string, error) {
+	if o == nil {
+		return "", errAbsent
+	}
 	path, err := o.files.program(program)
 	if err != nil {
 		return "", err
@@ -207,6 +210,9 @@ func (o *ovsDaemons) log(w io.Writer) error {
 
 // ask gives ovs-vswitchd a command, as ovs-appctl(8) does: by a request of JSON-RPC.
 func (o *ovsDaemons) ask(command string, args ...string) (string, error) {
+	if o == nil {
+		return "", errAbsent
+	}
 	fd := -1
 	err := o.machine.launch(func() (err error) { // whose /run it is
 		if fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {

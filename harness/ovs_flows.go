@@ -54,6 +54,7 @@ const ownTable = 254
 
 // Flows are the switch's, with what they have counted until now; ports are numbers.
 func (o *OpenVSwitch) Flows() ([]OVSFlow, error) {
+	o = o.here()
 	// ovs-vswitchd reads frames and commands in turn: what came in before the first of these is
 	// read before the second, by which counts are brought in.
 	if err := errors.Join(o.settled(), o.settled()); err != nil {
@@ -116,11 +117,19 @@ type OVSTrace struct {
 }
 
 // Last is the flow that decides, with ports by name: the one that did something last.
-func (t OVSTrace) Last() OVSFlow { return t.Flows[t.last] }
+func (t OVSTrace) Last() OVSFlow {
+	if len(t.Flows) == 0 {
+		return OVSFlow{}
+	}
+	return t.Flows[t.last]
+}
 
 // Counted is what the flow that decides has counted, of those that Flows has read; where none of
 // a table's is for the packet, the one that led there. It is false where there is none.
 func (t OVSTrace) Counted(flows []OVSFlow) (uint64, bool) {
+	if len(t.numbered) == 0 {
+		return 0, false
+	}
 	at := t.last
 	for at > 0 && t.numbered[at].Missed {
 		at--
@@ -135,6 +144,7 @@ func (t OVSTrace) Counted(flows []OVSFlow) (uint64, bool) {
 // Trace says what the switch would do with a packet that comes in at a port, in the words of
 // ovs-fields(7): "in_port=pc,icmp,nw_src=10.0.1.1". Nothing is sent, and nothing learnt.
 func (o *OpenVSwitch) Trace(packet string) (OVSTrace, error) {
+	o = o.here()
 	numbered, err := o.Appctl("ofproto/trace", o.bridge, packet)
 	if err != nil {
 		return OVSTrace{}, err

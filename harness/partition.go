@@ -25,6 +25,10 @@ type Group []*Node
 // On a switch the frames are dropped that are to go from one group's port to another's; at a wire
 // between two, all that each end sends.
 func (l *Lab) Partition(groups ...Group) error {
+	l = l.here()
+	if err := l.ours(); err != nil {
+		return at(err, "partition %s", l.Name())
+	}
 	of := map[string]int{}
 	for i, group := range groups {
 		for _, node := range group {
@@ -48,11 +52,12 @@ func (l *Lab) Partition(groups ...Group) error {
 
 // Heal undoes Partition. Where nothing is cut it does nothing. A first packet passes then; of
 // connections the kernel sends again when it is time.
-func (l *Lab) Heal() error { return at(l.parted(nil), "heal %s", l.Name()) }
+func (l *Lab) Heal() error { return at(l.here().parted(nil), "heal %s", l.Name()) }
 
 // Parted is the group that each node is in since Partition, by name; 0 is that of those which none
 // names. It is nil where nothing is cut.
 func (l *Lab) Parted() map[string]int {
+	l = l.here()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.groups
@@ -61,8 +66,8 @@ func (l *Lab) Parted() map[string]int {
 func (l *Lab) parted(groups map[string]int) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
-	if l.attached {
-		return errNotOurs
+	if err := l.ours(); err != nil {
+		return err
 	}
 	l.turns.Add(1)
 	defer l.turns.Add(1)

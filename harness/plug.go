@@ -20,7 +20,7 @@ import (
 // its plan: it asks the lab's nodes, and is asked.
 func (l *Lab) Plug(tb TB, segment string, into Existing, addrs ...netip.Prefix) *Node {
 	tb.Helper()
-	node, err := l.plug(segment, into, addrs)
+	node, err := l.here().plug(segment, into, addrs)
 	if err != nil {
 		tb.Fatalf("%v", at(err, "plug %s into switch %s", into.Name, segment))
 		return nil
@@ -33,6 +33,9 @@ func (l *Lab) Plug(tb TB, segment string, into Existing, addrs ...netip.Prefix) 
 func (l *Lab) plug(segment string, into Existing, addrs []netip.Prefix) (*Node, error) {
 	l.changing.Lock() // for an index in the fabric
 	defer l.changing.Unlock()
+	if err := l.exists(); err != nil {
+		return nil, err
+	}
 	if err := checkExisting(l.Name(), []Existing{into}); err != nil {
 		return nil, err
 	}

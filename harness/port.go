@@ -19,6 +19,7 @@ type Port struct {
 // of the node's own is found by the interface's name as well. A segment that the node is
 // not on fails the test and lists those it is on.
 func (n *Node) Port(segment string) *Port {
+	n = n.here()
 	n.lab.tb.Helper()
 	found := n.lab.found
 	for i, port := range n.planned().Ports {
@@ -47,10 +48,10 @@ func (n *Node) Port(segment string) *Port {
 var errNotOurs = errors.New("the namespace was attached, and is never configured: let who made it do that, or use Node.Netlink")
 
 // Name is the interface's name in the namespace.
-func (p *Port) Name() string { return p.plan.Name }
+func (p *Port) Name() string { return p.here().plan.Name }
 
 // Addrs are the port's planned addresses with their prefix lengths.
-func (p *Port) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), p.plan.Addrs...) }
+func (p *Port) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), p.here().plan.Addrs...) }
 
 // Up brings the interface up, and returns when it passes packets again, both
 // ways, to those on the segment that are up themselves, and that a switch lets it talk to
@@ -58,6 +59,7 @@ func (p *Port) Addrs() []netip.Prefix { return append([]netip.Prefix(nil), p.pla
 // port's IPv6 addresses and the routes through it at Down; addresses come back
 // with Up, routes through a gateway do not.
 func (p *Port) Up() error {
+	p = p.here()
 	return p.node.did(p.up(), func(n *Node) error { return p.of(n).up() })
 }
 
@@ -65,8 +67,8 @@ func (p *Port) Up() error {
 func (p *Port) of(n *Node) *Port { return &Port{node: n, index: p.index, plan: p.plan} }
 
 func (p *Port) up() error {
-	if p.node.lab.attached {
-		return at(errNotOurs, "port %s", p.plan.Name)
+	if err := p.node.lab.ours(); err != nil {
+		return at(err, "port %s", p.plan.Name)
 	}
 	b := new(batch)
 	b.setLink(p.index, true, describe("set up"))
@@ -190,12 +192,13 @@ func (p *Port) remind(peer spot, addrs []netip.Prefix) (up bool, err error) {
 
 // Down takes the interface down; the other end loses its carrier.
 func (p *Port) Down() error {
+	p = p.here()
 	return p.node.did(p.down(), func(n *Node) error { return p.of(n).down() })
 }
 
 func (p *Port) down() error {
-	if p.node.lab.attached {
-		return at(errNotOurs, "port %s", p.plan.Name)
+	if err := p.node.lab.ours(); err != nil {
+		return at(err, "port %s", p.plan.Name)
 	}
 	b := new(batch)
 	b.setLink(p.index, false, describe("set down"))

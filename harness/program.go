@@ -279,7 +279,12 @@ type Log struct {
 const logBound = 4 << 20
 
 // String is what it has said so far; 4 MiB of it at most.
-func (l *Log) String() string { return string(l.all()) }
+func (l *Log) String() string {
+	if l == nil {
+		return ""
+	}
+	return string(l.all())
+}
 
 func (l *Log) all() []byte {
 	l.mu.Lock()
@@ -289,6 +294,9 @@ func (l *Log) all() []byte {
 
 // Write adds to it.
 func (l *Log) Write(text []byte) (int, error) {
+	if l == nil {
+		return 0, errNoNode
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	room := max(0, logBound-l.text.Len())

@@ -52,6 +52,7 @@ func (n *Node) DelRoute(to netip.Prefix, tables ...int) error {
 	}
 	main := slices.Contains(tables, unix.RT_TABLE_MAIN)
 	del := func(n *Node) error { return n.delRoute(to, tables) }
+	n = n.here()
 	if n.lab.attached {
 		err := at(del(n), "node %s", n.name)
 		n.changed(err, func(c *Changes) { c.Routes = append(c.Routes, to.Masked()) })

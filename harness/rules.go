@@ -48,6 +48,7 @@ func (n *Node) Ipset(text string) error { return n.adds("ipset", text) }
 
 // adds loads a text, which the node's twins have from then on.
 func (n *Node) adds(loader, text string) error {
+	n = n.here()
 	rules := topo.Ruleset{Loader: loader, Text: text}
 	return n.did(n.load(rules), func(n *Node) error { return n.load(rules) })
 }
@@ -56,7 +57,7 @@ func (n *Node) adds(loader, text string) error {
 // closes it afterwards. What f leaves unsent is flushed.
 func (n *Node) Nftables(f func(*nftables.Conn) error) error {
 	if f == nil {
-		return at(errNoFunction, "node %s: nftables", n.name)
+		return at(errNoFunction, "node %s: nftables", n.Name())
 	}
 	var conn *nftables.Conn
 	err := n.Do(func() error {
@@ -66,7 +67,7 @@ func (n *Node) Nftables(f func(*nftables.Conn) error) error {
 		return err
 	})
 	if err != nil {
-		return at(err, "node %s: open nftables connection", n.name)
+		return at(err, "node %s: open nftables connection", n.Name())
 	}
 	// One that f keeps would dial anew once it is closed, where its caller is: on
 	// the machine.

@@ -22,6 +22,14 @@ type Step struct {
 //		harness.Step{After: time.Second, Do: func() error { return lab.Partition(harness.Group{one}) }},
 //		harness.Step{After: 3 * time.Second, Do: lab.Heal})
 func (l *Lab) Schedule(ctx context.Context, steps ...Step) (wait func() error) {
+	l = l.here()
+	err := l.exists()
+	if ctx == nil {
+		err = errNoContext
+	}
+	if err != nil {
+		return func() error { return at(err, "schedule of lab %s", l.Name()) }
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended, waited := make(chan struct{}), new(atomic.Bool)
 	var failed error
@@ -70,8 +78,12 @@ func lasts(ctx context.Context, long time.Duration) bool {
 // Flap takes the interface down for a time and up for a time, over and over, until the context is
 // over; then it is up, as after Up.
 func (p *Port) Flap(ctx context.Context, down, up time.Duration) error {
+	p = p.here()
 	if down <= 0 || up <= 0 {
 		return at(errors.New("say how long it is to be down, and how long up: both more than nothing"), "node %s: port %s: flap", p.node.name, p.plan.Name)
+	}
+	if ctx == nil {
+		return at(errNoContext, "node %s: port %s: flap", p.node.name, p.plan.Name)
 	}
 	for ctx.Err() == nil {
 		if err := p.down(); err != nil {

@@ -15,7 +15,7 @@ var errNoContext = errors.New("the context is nil: pass t.Context(), a SpecConte
 // wrong place. The connection may be used from anywhere; close it.
 func (n *Node) Dial(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
 	if ctx == nil {
-		return nil, at(errNoContext, "node %s: dial %s", n.name, to)
+		return nil, at(errNoContext, "node %s: dial %s", n.Name(), to)
 	}
 	var conn net.Conn
 	err := n.Do(func() error {
@@ -25,7 +25,7 @@ func (n *Node) Dial(ctx context.Context, network string, to netip.AddrPort) (net
 		conn, err = dialer.DialContext(ctx, network, to.String())
 		return err
 	})
-	return conn, at(err, "node %s", n.name)
+	return conn, at(err, "node %s", n.Name())
 }
 
 // Listen listens on a stream in the node's namespace: tcp, tcp4 or tcp6. An
@@ -33,7 +33,7 @@ func (n *Node) Dial(ctx context.Context, network string, to netip.AddrPort) (net
 // node. The listener may be used from anywhere; close it.
 func (n *Node) Listen(ctx context.Context, network string, on netip.AddrPort) (net.Listener, error) {
 	if ctx == nil {
-		return nil, at(errNoContext, "node %s: listen at %s", n.name, on)
+		return nil, at(errNoContext, "node %s: listen at %s", n.Name(), on)
 	}
 	var listener net.Listener
 	err := n.Do(func() error {
@@ -43,13 +43,13 @@ func (n *Node) Listen(ctx context.Context, network string, on netip.AddrPort) (n
 		listener, err = config.Listen(ctx, network, local(on))
 		return err
 	})
-	return listener, at(err, "node %s", n.name)
+	return listener, at(err, "node %s", n.Name())
 }
 
 // ListenPacket is Listen for datagrams: udp, udp4 or udp6.
 func (n *Node) ListenPacket(ctx context.Context, network string, on netip.AddrPort) (net.PacketConn, error) {
 	if ctx == nil {
-		return nil, at(errNoContext, "node %s: listen at %s", n.name, on)
+		return nil, at(errNoContext, "node %s: listen at %s", n.Name(), on)
 	}
 	var conn net.PacketConn
 	err := n.Do(func() error {
@@ -58,7 +58,7 @@ func (n *Node) ListenPacket(ctx context.Context, network string, on netip.AddrPo
 		conn, err = config.ListenPacket(ctx, network, local(on))
 		return err
 	})
-	return conn, at(err, "node %s", n.name)
+	return conn, at(err, "node %s", n.Name())
 }
 
 // local is an address to listen on; without one the port alone.

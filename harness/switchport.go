@@ -17,6 +17,7 @@ import (
 // Switch is what was chosen of the switch's end of the port, in the declaration or since:
 // the zero SwitchPort of one that is on no switch.
 func (p *Port) Switch() topo.SwitchPort {
+	p = p.here()
 	p.node.lab.mu.Lock()
 	defer p.node.lab.mu.Unlock()
 	return p.node.lab.switchPort(spot{p.node.name, p.plan.Name})
@@ -50,6 +51,7 @@ func (p *Port) SetFlood(yes bool) error {
 // SetStatic gives the switch these entries at this port, and takes those away that it was
 // given there before, as topo's Static; none for none.
 func (p *Port) SetStatic(macs ...net.HardwareAddr) error {
+	p = p.here()
 	entries := make([][6]byte, len(macs))
 	for i, mac := range macs {
 		if len(mac) != len(entries[i]) {
@@ -62,6 +64,7 @@ func (p *Port) SetStatic(macs ...net.HardwareAddr) error {
 
 // setSwitch changes the switch's end, and notes that it was.
 func (p *Port) setSwitch(change func(*topo.SwitchPort)) error {
+	p = p.here()
 	again := func(n *Node) error { return n.lab.setSwitch(spot{n.name, p.plan.Name}, change) }
 	return p.node.did(again(p.node), again)
 }
@@ -85,8 +88,8 @@ func declaredEnd(plan *topo.Plan, at spot) topo.SwitchPort {
 }
 
 func (l *Lab) setSwitch(which spot, change func(*topo.SwitchPort)) error {
-	if l.attached {
-		return at(errNotOurs, "port %s", which.port)
+	if err := l.ours(); err != nil {
+		return at(err, "port %s", which.port)
 	}
 	if _, is := l.now().site.outer[which]; !is {
 		return at(errors.New("it is on no switch: make its segment one"), "port %s", which.port)
@@ -230,8 +233,11 @@ type SwitchPort struct {
 // reads nothing, and there are none: it hands on all, as it hears of who is where. Of an Open
 // vSwitch it reads the VLANs alone.
 func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
+	l = l.here()
 	planned, known := l.Plan().Segment(segment)
 	switch {
+	case l.exists() != nil:
+		return nil, at(l.exists(), "switch %s", segment)
 	case !known:
 		return nil, at(fmt.Errorf("the lab has no such segment; it has: %s", strings.Join(l.segmentNames(), ", ")), "switch %s", segment)
 	case l.now().fabric == nil || l.attached:

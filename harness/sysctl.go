@@ -75,7 +75,7 @@ func (n *Node) Sysctl(key string) (value string, err error) {
 		value, err = readSysctl(key)
 		return err
 	})
-	return value, at(err, "node %s", n.name)
+	return value, at(err, "node %s", n.Name())
 }
 
 // SetSysctl sets a kernel parameter of the node's namespace; the key is as in

@@ -112,6 +112,7 @@ func opens(name string) uint16 {
 // one has it open at a time. A program may be handed the file (Cmd.ExtraFiles). It is closed
 // when the lab goes down.
 func (n *Node) OpenTun(name string) (*os.File, error) {
+	n = n.here()
 	file, err := n.openTun(name)
 	if err != nil {
 		return nil, at(err, "node %s: open %s", n.name, name)
@@ -121,8 +122,8 @@ func (n *Node) OpenTun(name string) (*os.File, error) {
 }
 
 func (n *Node) openTun(name string) (file *os.File, err error) {
-	if n.lab.attached {
-		return nil, errNotOurs
+	if err := n.lab.ours(); err != nil {
+		return nil, err
 	}
 	d, has := n.planned().Device(name)
 	if !has || opens(d.Kind) == 0 {
@@ -225,6 +226,7 @@ const serveBound = 5 * time.Second
 // function's error, unless that is of a lab that went down. A twin of the lab calls the
 // function once more, for its own interface.
 func (n *Node) ServeTun(name string, serve func(packets io.ReadWriter) error) error {
+	n = n.here()
 	if serve == nil {
 		return at(errNoFunction, "node %s: serve %s", n.name, name)
 	}

@@ -13,6 +13,7 @@ type deed struct {
 
 // did notes what was done to the node, when it worked.
 func (n *Node) did(err error, again func(*Node) error) error {
+	n = n.here()
 	if err != nil {
 		return at(err, "node %s", n.name)
 	}
@@ -36,8 +37,12 @@ func (n *Node) did(err error, again func(*Node) error) error {
 // about packets; where they differ the error says what does, and there is no twin. It does
 // not know about processes and connections, nor about those that are tracked.
 func (l *Lab) Twin() (*Lab, error) {
+	l = l.here()
 	l.changing.RLock()
 	defer l.changing.RUnlock()
+	if err := l.exists(); err != nil {
+		return nil, at(err, "twin")
+	}
 	if l.attached {
 		return nil, fmt.Errorf("twin: %s was attached, and not built from a plan", l.Name())
 	}
@@ -78,7 +83,7 @@ func (l *Lab) Twin() (*Lab, error) {
 
 // IsTwin says whether the lab was made by Twin.
 func (l *Lab) IsTwin() bool {
-	_, is := l.tb.(twinTB)
+	_, is := l.here().tb.(twinTB)
 	return is
 }
 

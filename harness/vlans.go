@@ -18,7 +18,7 @@ import (
 // switch lets it talk to then. Addresses and routes stay what they are. A kernel without
 // bridge VLAN filtering cannot, which is an error that is errors.ErrUnsupported.
 func (p *Port) SetVLANs(access int, trunk ...int) error {
-	trunk = slices.Clone(trunk)
+	p, trunk = p.here(), slices.Clone(trunk)
 	set := func(n *Node) error { return p.of(n).setVLANs(access, trunk) }
 	return p.node.did(set(p.node), set)
 }
