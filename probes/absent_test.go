@@ -123,6 +123,10 @@ type absentCall struct {
 	tb     *absentTB
 }
 
+// isDeclared are those that return themselves for more to be declared, and have nowhere to tell
+// of a mistake: a nil one must not swallow a declaration, with which a test would mean something else.
+var isDeclared = map[reflect.Type]bool{reflect.TypeFor[topo.Node](): true, reflect.TypeFor[topo.Device](): true}
+
 // callsOf are all methods of the zero value and of a nil pointer, but those of which Go itself
 // needs the value, with the arguments that a test gives and with zero ones.
 func callsOf(value any) (calls []absentCall) {
@@ -133,7 +137,7 @@ func callsOf(value any) (calls []absentCall) {
 	} {
 		for i := range pointer.NumMethod() {
 			name := pointer.Method(i).Name
-			if _, needed := of.MethodByName(name); needed && what == "nil" {
+			if _, needed := of.MethodByName(name); what == "nil" && (needed || isDeclared[of]) {
 				continue
 			}
 			for _, with := range []string{"usual", "no", "zero"} {

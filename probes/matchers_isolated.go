@@ -84,6 +84,7 @@ func BeUnansweredBy(target Target, probes ...Probe) *IsolationMatcher {
 // At names the nodes where it is to stop: each result is at one of them, and
 // each of them occurs. A name that is no node's is an error.
 func (m *IsolationMatcher) At(nodes ...string) *IsolationMatcher {
+	m = m.here()
 	addNames(&m.named, "At", &m.named.at, nodes)
 	return m
 }
@@ -92,6 +93,7 @@ func (m *IsolationMatcher) At(nodes ...string) *IsolationMatcher {
 // policy as "policy inet filter forward"; see evidence.Cause.Is. Each result is by one
 // of the names, and each of them occurs.
 func (m *IsolationMatcher) By(names ...string) *IsolationMatcher {
+	m = m.here()
 	addNames(&m.named, "By", &m.named.by, names)
 	return m
 }
@@ -99,6 +101,7 @@ func (m *IsolationMatcher) By(names ...string) *IsolationMatcher {
 // Because expects causes of these kinds, policies or not: each result is of one of
 // them, and each of them occurs.
 func (m *IsolationMatcher) Because(kinds ...evidence.Kind) *IsolationMatcher {
+	m = m.here()
 	addNames(&m.named, "Because", &m.named.because, kinds)
 	m.named.known(kinds)
 	return m
@@ -107,6 +110,7 @@ func (m *IsolationMatcher) Because(kinds ...evidence.Kind) *IsolationMatcher {
 // Except says "all but": these probes are asked as well, and the target is to answer
 // them; all others are to be stopped.
 func (m *IsolationMatcher) Except(probes ...Probe) *IsolationMatcher {
+	m = m.here()
 	m.except = append(m.except, probes...)
 	return m
 }
@@ -118,6 +122,7 @@ func (m *IsolationMatcher) Except(probes ...Probe) *IsolationMatcher {
 // until it begins again, whatever is said here. It is no help against a rule that decides
 // by what a program may choose: no number of like probes shows that.
 func (m *IsolationMatcher) Sampled(n int) *IsolationMatcher {
+	m = m.here()
 	if m.sampled = n; n < 1 {
 		m.named.mistake(fmt.Errorf("Sampled(%d): no number of probes below one shows anything; leave Sampled out for none", n))
 	}
@@ -126,12 +131,14 @@ func (m *IsolationMatcher) Sampled(n int) *IsolationMatcher {
 
 // WithContext bounds the probes by a context, a SpecContext for instance.
 func (m *IsolationMatcher) WithContext(ctx context.Context) *IsolationMatcher {
+	m = m.here()
 	m.ctx = ctx
 	return m
 }
 
 // Match asks under watch, unless the actual is a Result.
 func (m *IsolationMatcher) Match(actual any) (bool, error) {
+	m = m.here()
 	from, err := askerOf(m.ctx, m.name, actual, m.target)
 	if err == nil || m.named.wrong != nil {
 		err = m.named.check(m.name, from, m.target)
@@ -225,6 +232,7 @@ func probeNames(probes []Probe) (names []string) {
 
 // FailureMessage is for a target that got what was sent.
 func (m *IsolationMatcher) FailureMessage(any) string {
+	m = m.here()
 	if m.leg == evidence.Answer {
 		return report(m.last, "is answered by "+targetName(m.target))
 	}
@@ -233,6 +241,7 @@ func (m *IsolationMatcher) FailureMessage(any) string {
 
 // NegatedFailureMessage is for a NotTo that holds.
 func (m *IsolationMatcher) NegatedFailureMessage(any) string {
+	m = m.here()
 	if m.leg == evidence.Answer {
 		return report(m.last, "is not answered by "+targetName(m.target))
 	}

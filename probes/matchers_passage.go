@@ -29,6 +29,7 @@ type translation struct {
 //
 //	Expect(client).To(probes.Reach(server, probes.TCP(80)).Through("fw", "inner"))
 func (m *ReachMatcher) Through(nodes ...string) *ReachMatcher {
+	m = m.here()
 	var n named
 	addNames(&n, "Reach: Through", &m.passage.through, nodes)
 	m.passage.wrong = firstError(m.passage.wrong, n.wrong)
@@ -41,6 +42,7 @@ func (m *ReachMatcher) Through(nodes ...string) *ReachMatcher {
 //
 //	Expect(client).To(probes.Reach(fw.On("wan"), probes.TCP(8080)).AnsweredBy("web").TranslatedBy("fw", "dnat to 10.0.2.1:80"))
 func (m *ReachMatcher) TranslatedBy(node string, rules ...string) *ReachMatcher {
+	m = m.here()
 	if node == "" || slices.Contains(rules, "") {
 		m.passage.wrong = firstError(m.passage.wrong, fmt.Errorf("Reach: TranslatedBy was given an empty name: name the node, and the rule or none"))
 	}

@@ -44,6 +44,7 @@ func Reach(target Target, probes ...Probe) *ReachMatcher {
 
 // WithContext bounds the probes by a context, a SpecContext for instance.
 func (m *ReachMatcher) WithContext(ctx context.Context) *ReachMatcher {
+	m = m.here()
 	m.ctx = ctx
 	return m
 }
@@ -51,6 +52,7 @@ func (m *ReachMatcher) WithContext(ctx context.Context) *ReachMatcher {
 // AnsweredBy names the node that is to answer in the target's place: who is behind a
 // port that the target forwards.
 func (m *ReachMatcher) AnsweredBy(node string) *ReachMatcher {
+	m = m.here()
 	m.by = &node
 	return m
 }
@@ -58,7 +60,11 @@ func (m *ReachMatcher) AnsweredBy(node string) *ReachMatcher {
 // Match asks, unless the actual is a Result; it is true, or an error that says
 // what came instead.
 func (m *ReachMatcher) Match(actual any) (bool, error) {
+	m = m.here()
 	from, err := askerOf(m.ctx, "Reach", actual, m.target)
+	if m.target == nil {
+		err = firstError(m.passage.wrong, err)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -226,11 +232,13 @@ func (r Result) explain() string {
 
 // FailureMessage is not called: what does not hold is an error.
 func (m *ReachMatcher) FailureMessage(any) string {
+	m = m.here()
 	return "does not reach " + targetName(m.target)
 }
 
 // NegatedFailureMessage is for a NotTo whose target does answer.
 func (m *ReachMatcher) NegatedFailureMessage(actual any) string {
+	m = m.here()
 	return fmt.Sprintf("%v does reach %s; and NotTo(Reach(...)) could never hold: to say no, use BeIsolatedFrom, BeRefusedBy or BeRejectedBy",
 		actual, targetName(m.target))
 }

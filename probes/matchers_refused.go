@@ -47,18 +47,21 @@ func BeRejectedBy(node string, target Target, probes ...Probe) *RefusalMatcher {
 
 // By names the rules that are to say no, as with BeIsolatedFrom.
 func (m *RefusalMatcher) By(names ...string) *RefusalMatcher {
+	m = m.here()
 	addNames(&m.named, "By", &m.named.by, names)
 	return m
 }
 
 // WithContext bounds the probes by a context, a SpecContext for instance.
 func (m *RefusalMatcher) WithContext(ctx context.Context) *RefusalMatcher {
+	m = m.here()
 	m.ctx = ctx
 	return m
 }
 
 // Match asks under watch, unless the actual is a Result.
 func (m *RefusalMatcher) Match(actual any) (bool, error) {
+	m = m.here()
 	from, err := askerOf(m.ctx, m.name, actual, m.target)
 	if err == nil || m.named.wrong != nil {
 		err = m.named.check(m.name, from, m.target)
@@ -125,11 +128,13 @@ func (m *RefusalMatcher) judge(f finding) (standing, objection) {
 
 // FailureMessage is for a target that answered.
 func (m *RefusalMatcher) FailureMessage(any) string {
+	m = m.here()
 	return report(m.last, fmt.Sprintf("asks %s, and is not %s by %s", targetName(m.target), m.outcome, m.who()))
 }
 
 // NegatedFailureMessage is for a NotTo that was refused.
 func (m *RefusalMatcher) NegatedFailureMessage(any) string {
+	m = m.here()
 	return report(m.last, fmt.Sprintf("asks %s, and is %s by %s", targetName(m.target), m.outcome, m.who()))
 }
 

@@ -10,7 +10,7 @@ import (
 
 var (
 	errNoContext = errors.New("the context is nil: pass t.Context(), a SpecContext, or context.Background()")
-	errNoMatcher = errors.New("the matcher is nil: pass what BeIsolatedFrom, BeUnansweredBy, BeRefusedBy or BeRejectedBy returns")
+	errNoMatcher = errors.New("the matcher is nil: pass what Reach, BeIsolatedFrom, BeUnansweredBy, BeRefusedBy or BeRejectedBy returns")
 	errNoLab     = errors.New("the lab is nil: pass what harness.Up returns")
 )
 

@@ -35,15 +35,13 @@ var mutating = sync.OnceValue(func() bool {
 func MustMatter[M *IsolationMatcher | *RefusalMatcher](matcher M) M {
 	switch m := any(matcher).(type) {
 	case *IsolationMatcher:
-		if m == nil {
-			return any(&IsolationMatcher{name: "MustMatter", named: named{wrong: errNoMatcher}}).(M)
-		}
+		m = m.here()
 		m.control = must
+		return any(m).(M)
 	case *RefusalMatcher:
-		if m == nil {
-			return any(&RefusalMatcher{name: "MustMatter", named: named{wrong: errNoMatcher}}).(M)
-		}
+		m = m.here()
 		m.control = must
+		return any(m).(M)
 	}
 	return matcher
 }

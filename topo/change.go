@@ -11,6 +11,9 @@ type Part interface{ in(n *Network) }
 
 // Node is the node of that name, to declare more of it. Where there is none Plan says so.
 func (n *Network) Node(name string) *Node {
+	if n == nil {
+		return &Node{name: name} // Plan says what is wrong
+	}
 	var names []string
 	for _, node := range n.nodes {
 		if node.name == name {
@@ -24,6 +27,9 @@ func (n *Network) Node(name string) *Node {
 
 // Segment is the segment of that name. Where there is none Plan says so.
 func (n *Network) Segment(name string) *Segment {
+	if n == nil {
+		return &Segment{name: name}
+	}
 	var names []string
 	for _, s := range n.segments {
 		if s.name == name {
@@ -47,6 +53,9 @@ func (n *Network) lacks(what, name string, names []string) {
 // Remove takes nodes out of the declaration, and segments with the ports that are on them,
 // and devices of nodes' own.
 func (n *Network) Remove(parts ...Part) {
+	if n == nil {
+		return
+	}
 	for _, part := range parts {
 		if part == nil {
 			n.absent = append(n.absent, fmt.Errorf("remove: there is nothing: give a node, a segment or a device"))

@@ -42,8 +42,14 @@ func (n *Network) PlanRule(now *Plan, node string, rule Rule) ([]RulePlan, error
 // liveAt is a planner that is done with the declaration, and takes the nodes to be as the
 // plan has them.
 func (n *Network) liveAt(now *Plan, node string) (*planner, int, error) {
+	if n == nil {
+		return nil, 0, noNetwork()
+	}
 	p := n.planner()
-	i, known := now.index.nodes[node]
+	known, i := now != nil && now.index != nil, 0
+	if known {
+		i, known = now.index.nodes[node]
+	}
 	if !known || i >= len(p.plan.Nodes) {
 		p.wrong("node %s: it is not of this network", shown(node))
 	}
@@ -64,8 +70,9 @@ func (p *planner) mistaken() error {
 // With is the plan with another of its nodes: one of the same name, whose interfaces, or what
 // they have, were changed.
 func (p *Plan) With(node NodePlan) *Plan {
+	p = p.here()
 	next := *p
-	next.Nodes = append([]NodePlan(nil), p.Nodes...)
+	next.Nodes = append([]NodePlan(nil), next.Nodes...)
 	for i := range next.Nodes {
 		if next.Nodes[i].Name == node.Name {
 			next.Nodes[i] = node
@@ -79,6 +86,7 @@ func (p *Plan) With(node NodePlan) *Plan {
 
 // Clone is a copy of the node that may be changed.
 func (n *NodePlan) Clone() NodePlan {
+	n = n.here()
 	c := *n
 	c.Ports = append([]PortPlan(nil), n.Ports...)
 	c.Devices = append([]DevicePlan(nil), n.Devices...)

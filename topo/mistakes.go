@@ -16,6 +16,9 @@ var _ interface{ Unwrap() []error } = (*Mistakes)(nil)
 
 // Error lists the mistakes, a line each.
 func (m *Mistakes) Error() string {
+	if m == nil {
+		return ""
+	}
 	network := "network"
 	if m.Network != "" {
 		network += " " + m.Network
@@ -31,7 +34,12 @@ func (m *Mistakes) Error() string {
 }
 
 // Unwrap makes errors.Is and errors.As look at each mistake.
-func (m *Mistakes) Unwrap() []error { return m.List }
+func (m *Mistakes) Unwrap() []error {
+	if m == nil {
+		return nil
+	}
+	return m.List
+}
 
 func (p *planner) wrong(format string, args ...any) {
 	p.mistakes = append(p.mistakes, fmt.Errorf(format, args...))

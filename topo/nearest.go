@@ -7,7 +7,7 @@ import "net/netip"
 // way leads, the first that the node has. It is false when the node has none of
 // that family, and when one of the two is no node of the plan.
 func (p *Plan) Nearest(from, to string, v6 bool) (netip.Addr, bool) {
-	if p.index == nil {
+	if p.here().index == nil {
 		return netip.Addr{}, false
 	}
 	source, ok1 := p.index.nodes[from]

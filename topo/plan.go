@@ -110,8 +110,25 @@ type HopPlan struct {
 	Weight int // 1 to 256
 }
 
+// here is the plan, and one without anything in the place of none: a Network with mistakes has
+// none, and Node and Segment find none of a name that is wrong.
+func (p *Plan) here() *Plan {
+	if p == nil {
+		return &Plan{}
+	}
+	return p
+}
+
+func (n *NodePlan) here() *NodePlan {
+	if n == nil {
+		return &NodePlan{}
+	}
+	return n
+}
+
 // Node is the node of that name.
 func (p *Plan) Node(name string) (*NodePlan, bool) {
+	p = p.here()
 	if p.index != nil {
 		if i, ok := p.index.nodes[name]; ok {
 			return &p.Nodes[i], true
@@ -128,6 +145,7 @@ func (p *Plan) Node(name string) (*NodePlan, bool) {
 
 // Segment is the segment of that name.
 func (p *Plan) Segment(name string) (*SegmentPlan, bool) {
+	p = p.here()
 	for i := range p.Segments {
 		if p.Segments[i].Name == name {
 			return &p.Segments[i], true
@@ -139,7 +157,7 @@ func (p *Plan) Segment(name string) (*SegmentPlan, bool) {
 // Link is the broadcast domain that a segment is in: the name of the first of those that
 // bridges of nodes join to it, or its own.
 func (p *Plan) Link(segment string) string {
-	if p.index == nil {
+	if p.here().index == nil {
 		return segment
 	}
 	if i, ok := p.index.segments[segment]; ok {
@@ -149,13 +167,14 @@ func (p *Plan) Link(segment string) string {
 }
 
 // HasIPv4 says whether the node has an IPv4 address.
-func (n *NodePlan) HasIPv4() bool { _, ok := n.first(false); return ok }
+func (n *NodePlan) HasIPv4() bool { _, ok := n.here().first(false); return ok }
 
 // HasIPv6 says whether the node has an IPv6 address.
-func (n *NodePlan) HasIPv6() bool { _, ok := n.first(true); return ok }
+func (n *NodePlan) HasIPv6() bool { _, ok := n.here().first(true); return ok }
 
 // Port is the port whose interface has that name.
 func (n *NodePlan) Port(name string) (*PortPlan, bool) {
+	n = n.here()
 	at := slices.IndexFunc(n.Ports, func(p PortPlan) bool { return p.Name == name })
 	if at < 0 {
 		return nil, false
@@ -165,6 +184,7 @@ func (n *NodePlan) Port(name string) (*PortPlan, bool) {
 
 // Device is the interface of that name.
 func (n *NodePlan) Device(name string) (*DevicePlan, bool) {
+	n = n.here()
 	at := slices.IndexFunc(n.Devices, func(d DevicePlan) bool { return d.Name == name })
 	if at < 0 {
 		return nil, false
@@ -202,6 +222,7 @@ func (n *NodePlan) eachAddr(f func(netip.Prefix)) {
 // Owners are the names of the nodes that have the address, in order of
 // declaration; more than one where addresses overlap.
 func (p *Plan) Owners(addr netip.Addr) []string {
+	p = p.here()
 	x := p.index
 	if x == nil {
 		x = new(index)

@@ -39,9 +39,7 @@ type claim struct {
 // Plan checks the declaration and plans it. The error is *Mistakes, all of them.
 func (n *Network) Plan() (*Plan, error) {
 	if n == nil {
-		p := new(planner)
-		p.wrong("there is none: declare one with New")
-		return nil, &Mistakes{List: p.mistakes}
+		return nil, noNetwork()
 	}
 	p := n.planner()
 	if err := p.mistaken(); err != nil {
@@ -51,6 +49,13 @@ func (n *Network) Plan() (*Plan, error) {
 	p.automaticRoutes()
 	p.planPeers()
 	return p.plan, nil
+}
+
+// noNetwork is the mistake of a nil Network.
+func noNetwork() error {
+	p := new(planner)
+	p.wrong("there is none: declare one with New")
+	return &Mistakes{List: p.mistakes}
 }
 
 // planner plans all but the routes that nobody declared.

@@ -12,6 +12,7 @@ import (
 // String is the plan as a table: segments, then nodes with their ports, their
 // routes and what else they are given, then the notes.
 func (p *Plan) String() string {
+	p = p.here()
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "network %s\n", p.Name)

@@ -92,6 +92,9 @@ func (s SwitchPort) Carried(tags []int) (untagged int, tagged []int) {
 // Wired is the segment that the interface is an end of: the switch, of an access port on a
 // VLAN, and else the port's segment.
 func (p *PortPlan) Wired() string {
+	if p == nil {
+		return ""
+	}
 	if p.Over != "" {
 		return p.Over
 	}

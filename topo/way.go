@@ -7,7 +7,7 @@ import "net/netip"
 // that nobody else has, and for a node that is none.
 func (p *Plan) Way(from string, to netip.Addr) (RoutePlan, bool) {
 	to = to.Unmap().WithZone("")
-	if p.index == nil {
+	if p.here().index == nil {
 		return RoutePlan{}, false
 	}
 	source, ok := p.index.nodes[from]

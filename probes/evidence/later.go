@@ -11,10 +11,17 @@ type later struct {
 
 // ReadLater has Words ask for the text, and for that in iptables' words, when it is first
 // wanted: nft takes some 5 ms to print it.
-func (r *Rule) ReadLater(read func() (text, iptables string)) { r.later = &later{read: read} }
+func (r *Rule) ReadLater(read func() (text, iptables string)) {
+	if r != nil {
+		r.later = &later{read: read}
+	}
+}
 
 // Words is Text, read now if it was not.
 func (r *Rule) Words() string {
+	if r == nil {
+		return ""
+	}
 	if r.Text != "" || r.later == nil {
 		return r.Text
 	}

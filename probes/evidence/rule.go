@@ -27,12 +27,14 @@ type Rule struct {
 }
 
 // IsPolicy says whether it is a chain's policy.
-func (r *Rule) IsPolicy() bool { return r.Handle == 0 }
+func (r *Rule) IsPolicy() bool { return r != nil && r.Handle == 0 }
 
 // Name is what a test may call it by: the comment, else the rule's text, else its
 // place; a policy is "policy inet filter forward".
 func (r *Rule) Name() string {
 	switch {
+	case r == nil:
+		return ""
 	case r.IsPolicy():
 		return "policy " + r.Place()
 	case r.Comment != "":
@@ -44,7 +46,12 @@ func (r *Rule) Name() string {
 }
 
 // Place is the chain that it is in: inet filter forward.
-func (r *Rule) Place() string { return strings.Join([]string{r.Family, r.Table, r.Chain}, " ") }
+func (r *Rule) Place() string {
+	if r == nil {
+		return ""
+	}
+	return strings.Join([]string{r.Family, r.Table, r.Chain}, " ")
+}
 
 // Is says whether name means this rule: the exact comment; or, white space aside, the
 // rule's text in the words of nft or iptables, its chain ("inet filter forward"), or
@@ -52,7 +59,7 @@ func (r *Rule) Place() string { return strings.Join([]string{r.Family, r.Table, 
 // inet filter forward", or its chain.
 func (r *Rule) Is(name string) bool {
 	text := words(name)
-	if text == "" {
+	if r == nil || text == "" {
 		return false
 	}
 	if name == r.Comment {
@@ -100,6 +107,9 @@ func words(text string) string { return strings.Join(strings.Fields(text), " ") 
 
 // String is the rule with its place.
 func (r *Rule) String() string {
+	if r == nil {
+		return "no rule"
+	}
 	place := r.Place()
 	if r.IsPolicy() {
 		return "policy drop of " + place

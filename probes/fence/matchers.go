@@ -26,20 +26,31 @@ var _ types.GomegaMatcher = (*Matcher)(nil)
 // is open, and an error where one is unproven.
 func BeClosed(world World) *Matcher { return &Matcher{world: world, ctx: context.Background()} }
 
+// here is the matcher; one of no world in the place of none.
+func (m *Matcher) here() *Matcher {
+	if m == nil {
+		return &Matcher{}
+	}
+	return m
+}
+
 // Except are the channels that are to be open: their names, as Channels lists them.
 func (m *Matcher) Except(channels ...string) *Matcher {
+	m = m.here()
 	m.except = append(m.except, channels...)
 	return m
 }
 
 // WithContext bounds the check.
 func (m *Matcher) WithContext(ctx context.Context) *Matcher {
+	m = m.here()
 	m.ctx = ctx
 	return m
 }
 
 // Match checks the fence.
 func (m *Matcher) Match(actual any) (bool, error) {
+	m = m.here()
 	for _, name := range m.except {
 		if !slices.Contains(Channels(), name) {
 			return false, fmt.Errorf("BeClosed: there is no channel %q; there are: %s", name, strings.Join(Channels(), ", "))
@@ -74,6 +85,7 @@ func (m *Matcher) Match(actual any) (bool, error) {
 
 // FailureMessage lists the holes.
 func (m *Matcher) FailureMessage(any) string {
+	m = m.here()
 	lines := make([]string, len(m.holes))
 	for i, f := range m.holes {
 		lines[i] = "  " + f.String()

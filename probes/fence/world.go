@@ -91,7 +91,12 @@ func Connect(ctx context.Context, sandbox *harness.Node, world World) (*Connecti
 }
 
 // Close ends it.
-func (c *Connection) Close() error { return errors.Join(c.inside.Close(), c.outside.Close()) }
+func (c *Connection) Close() error {
+	if c == nil || c.inside == nil {
+		return nil
+	}
+	return errors.Join(c.inside.Close(), c.outside.Close())
+}
 
 func (w World) tcp() uint16 {
 	if w.TCP == 0 {

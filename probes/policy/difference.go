@@ -110,6 +110,9 @@ func (c Change) word() string {
 // full is a verdict with where the packet went, where that is not where it was to go.
 func (v Verdict) full(c Change) string {
 	text := v.String()
+	if len(c.Witness) == 0 {
+		return text
+	}
 	if last := c.Witness[len(c.Witness)-1]; v.Passed {
 		if v.Destination != last.Destination {
 			text += ", to " + endText(v.Destination)

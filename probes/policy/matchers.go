@@ -23,14 +23,24 @@ func BehaveLike(before *harness.Lab) *Matcher {
 	return &Matcher{before: before, ctx: context.Background()}
 }
 
+// here is the matcher; one that holds of nothing in the place of none.
+func (m *Matcher) here() *Matcher {
+	if m == nil {
+		return &Matcher{}
+	}
+	return m
+}
+
 // WithContext bounds the comparison.
 func (m *Matcher) WithContext(ctx context.Context) *Matcher {
+	m = m.here()
 	m.ctx = ctx
 	return m
 }
 
 // Match compares.
 func (m *Matcher) Match(actual any) (bool, error) {
+	m = m.here()
 	after, ok := actual.(*harness.Lab)
 	if !ok || after == nil || m.before == nil {
 		return false, fmt.Errorf("BehaveLike wants two of *harness.Lab; it got a %T", actual)
@@ -47,10 +57,12 @@ func (m *Matcher) Match(actual any) (bool, error) {
 
 // FailureMessage is what changed.
 func (m *Matcher) FailureMessage(any) string {
+	m = m.here()
 	return "the rules do not behave as before: " + m.found.String()
 }
 
 // NegatedFailureMessage says that nothing changed.
 func (m *Matcher) NegatedFailureMessage(any) string {
+	m = m.here()
 	return "the rules behave as before, and were not to: " + m.found.String()
 }
