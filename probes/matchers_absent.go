@@ -1,5 +1,7 @@
 package probes
 
+import "errors"
+
 // A matcher that is nil holds of nothing, and says so: here is it, or one in its place.
 
 func (m *IsolationMatcher) here() *IsolationMatcher {
@@ -18,7 +20,7 @@ func (m *RefusalMatcher) here() *RefusalMatcher {
 
 func (m *ReachMatcher) here() *ReachMatcher {
 	if m == nil {
-		return &ReachMatcher{passage: passage{wrong: errNoMatcher}}
+		return &ReachMatcher{passage: passage{wrong: errors.New("the matcher is nil: pass what Reach returns")}}
 	}
 	return m
 }

@@ -17,7 +17,7 @@ func askerOf(ctx context.Context, matcher string, actual any, target Target) (*h
 	}
 	switch actual := actual.(type) {
 	case *harness.Node:
-		if actual == nil {
+		if isNone(actual) {
 			return nil, fmt.Errorf("%s: the node that asks is nil", matcher)
 		}
 		return actual, nil
@@ -79,7 +79,7 @@ func concerns(r Result, target Target, probes []Probe) error {
 func targetName(t Target) string {
 	node, isNode := t.(*harness.Node)
 	at, isEnd := t.(harness.Endpoint)
-	if t == nil || isNode && node == nil || isEnd && at.Node == nil {
+	if t == nil || isNode && isNone(node) || isEnd && isNone(at.Node) {
 		return "nobody"
 	}
 	return t.String()

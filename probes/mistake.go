@@ -10,16 +10,19 @@ import (
 
 var (
 	errNoContext = errors.New("the context is nil: pass t.Context(), a SpecContext, or context.Background()")
-	errNoMatcher = errors.New("the matcher is nil: pass what Reach, BeIsolatedFrom, BeUnansweredBy, BeRefusedBy or BeRejectedBy returns")
+	errNoMatcher = errors.New("the matcher is nil: pass what BeIsolatedFrom, BeUnansweredBy, BeRefusedBy or BeRejectedBy returns")
 	errNoLab     = errors.New("the lab is nil: pass what harness.Up returns")
 )
+
+// isNone says whether a node is nil, or the zero Node, which is in no lab.
+func isNone(node *harness.Node) bool { return node.Lab() == nil }
 
 // asks says what keeps a node from asking anything.
 func asks(ctx context.Context, from *harness.Node) error {
 	switch {
 	case ctx == nil:
 		return errNoContext
-	case from == nil:
+	case isNone(from):
 		return errors.New("no node to ask from")
 	}
 	return nil

@@ -35,13 +35,15 @@ var mutating = sync.OnceValue(func() bool {
 func MustMatter[M *IsolationMatcher | *RefusalMatcher](matcher M) M {
 	switch m := any(matcher).(type) {
 	case *IsolationMatcher:
-		m = m.here()
+		if m == nil {
+			return any(&IsolationMatcher{name: "MustMatter", named: named{wrong: errNoMatcher}}).(M)
+		}
 		m.control = must
-		return any(m).(M)
 	case *RefusalMatcher:
-		m = m.here()
+		if m == nil {
+			return any(&RefusalMatcher{name: "MustMatter", named: named{wrong: errNoMatcher}}).(M)
+		}
 		m.control = must
-		return any(m).(M)
 	}
 	return matcher
 }

@@ -68,7 +68,7 @@ func Ping(ctx context.Context, from *harness.Node, to Target, train Train) (stat
 	if train.Interval <= 0 {
 		train.Interval = 10 * time.Millisecond
 	}
-	if from == nil || to == nil {
+	if isNone(from) || to == nil {
 		_, err := Ask(ctx, from, to, ICMP()) // which says what is missing
 		return stats, err
 	}

@@ -23,7 +23,7 @@ func Serve(tb harness.TB, node *harness.Node, probes ...Probe) {
 			running.Wait()
 		})
 		tb.Cleanup(stop)
-		if node != nil { // its sockets would keep the namespace
+		if !isNone(node) { // its sockets would keep the namespace
 			node.OnGone(stop)
 		}
 		if err != nil {

@@ -100,7 +100,7 @@ func (g Grid) Survey(ctx context.Context) (*Matrix, error) {
 // row or column.
 func (g Grid) names() (rows, cols []string, err error) {
 	for _, from := range g.From {
-		if from == nil {
+		if isNone(from) {
 			return nil, nil, fmt.Errorf("a node that asks is nil")
 		}
 		rows = append(rows, from.Name())

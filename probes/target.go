@@ -22,11 +22,11 @@ func nameOf(to Target) (string, error) {
 	case nil:
 		return "", fmt.Errorf("no target: pass a *harness.Node, node.On(segment) or a netip.Addr")
 	case *harness.Node:
-		if target == nil {
+		if isNone(target) {
 			return "", fmt.Errorf("the target is a nil node")
 		}
 	case harness.Endpoint:
-		if target.Node == nil {
+		if isNone(target.Node) {
 			return "", fmt.Errorf("the target is the zero Endpoint: use node.On(segment)")
 		}
 	case netip.Addr:

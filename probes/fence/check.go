@@ -20,9 +20,9 @@ func Check(ctx context.Context, sandbox *harness.Node, world World) (Report, err
 	switch {
 	case ctx == nil:
 		return Report{}, fmt.Errorf("check a fence: %w", errNoContext)
-	case sandbox == nil:
+	case sandbox.Lab() == nil:
 		return Report{}, errors.New("check a fence: the sandbox is nil")
-	case world.Outside == nil || world.Free == nil:
+	case world.Outside.Lab() == nil || world.Free.Lab() == nil:
 		return Report{}, errors.New("check a fence: World.Outside and World.Free are to be nodes")
 	}
 	labs := []*harness.Lab{sandbox.Lab()}

@@ -62,7 +62,7 @@ func Connect(ctx context.Context, sandbox *harness.Node, world World) (*Connecti
 	if ctx == nil {
 		return nil, fmt.Errorf("connect: %w", errNoContext)
 	}
-	if sandbox == nil || world.Outside == nil {
+	if sandbox.Lab() == nil || world.Outside.Lab() == nil {
 		return nil, errors.New("connect: the sandbox, or World.Outside, is nil")
 	}
 	addr, ok := addrOf(sandbox, world.Outside, false)

@@ -22,11 +22,11 @@ import (
 // something was not compared, and rests on the model of the rules where it says nothing: see the package.
 func CompareRules(ctx context.Context, lab *harness.Lab, node, before, after string) (Difference, error) {
 	var d Difference
-	err := withTwin(lab, node, func(a *harness.Node) error {
+	err := withTwin(ctx, lab, node, func(a *harness.Node) error {
 		if err := replaceRules(a, before); err != nil {
 			return fmt.Errorf("rules before: %w", err)
 		}
-		return withTwin(lab, node, func(b *harness.Node) error {
+		return withTwin(ctx, lab, node, func(b *harness.Node) error {
 			if err := replaceRules(b, after); err != nil {
 				return fmt.Errorf("rules after: %w", err)
 			}
@@ -54,8 +54,16 @@ func replaceRules(node *harness.Node, text string) error {
 // only one of them has is noted. Interfaces are the same if they are called alike.
 func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error) {
 	var d Difference
-	if before == nil || after == nil {
+	switch {
+	case ctx == nil:
+		return d, fmt.Errorf("compare: %w", errNoContext)
+	case before == nil || after == nil:
 		return d, fmt.Errorf("compare: %w", errNoLab)
+	}
+	for _, lab := range []*harness.Lab{before, after} {
+		if len(lab.Nodes()) == 0 {
+			return d, fmt.Errorf("compare: lab %s has no nodes, and so no rules", lab.Name())
+		}
 	}
 	for _, a := range before.Nodes() {
 		if nodeOf(after, a.Name()) == nil {
@@ -64,8 +72,8 @@ func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error
 		}
 		some, err := ruled(a, nodeOf(after, a.Name()))
 		if err == nil && some {
-			err = withTwin(before, a.Name(), func(a *harness.Node) error {
-				return withTwin(after, a.Name(), func(b *harness.Node) error { return d.compare(ctx, a, b) })
+			err = withTwin(ctx, before, a.Name(), func(a *harness.Node) error {
+				return withTwin(ctx, after, a.Name(), func(b *harness.Node) error { return d.compare(ctx, a, b) })
 			})
 		}
 		if err != nil {

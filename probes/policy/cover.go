@@ -30,7 +30,7 @@ func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
 	if lab != nil {
 		r.Lab = lab.Name()
 	}
-	err := withTwin(lab, node, func(twin *harness.Node) error {
+	err := withTwin(ctx, lab, node, func(twin *harness.Node) error {
 		c, err := openCover(twin)
 		if err != nil {
 			return err
@@ -49,11 +49,17 @@ func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
 	return r, nil
 }
 
-var errNoLab = errors.New("the lab is nil: pass what harness.Up returns")
+var (
+	errNoLab     = errors.New("the lab is nil: pass what harness.Up returns")
+	errNoContext = errors.New("the context is nil: pass t.Context(), a SpecContext, or context.Background()")
+)
 
 // withTwin calls f with the node of a twin.
-func withTwin(lab *harness.Lab, name string, f func(*harness.Node) error) error {
-	if lab == nil {
+func withTwin(ctx context.Context, lab *harness.Lab, name string, f func(*harness.Node) error) error {
+	switch {
+	case ctx == nil:
+		return errNoContext
+	case lab == nil:
 		return errNoLab
 	}
 	if nodeOf(lab, name) == nil {

@@ -23,7 +23,7 @@ func TestATwinWaitsForNobody(t *testing.T) {
 	network.Host("client", lan)
 	network.Host("server", dmz)
 	network.Router("fw", lan, dmz).Nft(rejecting(rules))
-	err := withTwin(harness.Up(t, network), "fw", func(fw *harness.Node) error {
+	err := withTwin(t.Context(), harness.Up(t, network), "fw", func(fw *harness.Node) error {
 		c, err := openCover(fw)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ func (c *cover) miss(ctx context.Context, lab *harness.Lab) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			err := withTwin(lab, c.kernel.node.Name(), func(twin *harness.Node) error { return c.without(twin, group) })
+			err := withTwin(ctx, lab, c.kernel.node.Name(), func(twin *harness.Node) error { return c.without(twin, group) })
 			if err != nil {
 				return fmt.Errorf("without rules: %w", err)
 			}

@@ -26,7 +26,7 @@ func Of(ctx context.Context, lab *harness.Lab, node string, options ...Option) (
 	if lab != nil {
 		p.Lab = lab.Name()
 	}
-	err := withTwin(lab, node, func(twin *harness.Node) error {
+	err := withTwin(ctx, lab, node, func(twin *harness.Node) error {
 		c, err := openCover(twin)
 		if err != nil {
 			return err
