@@ -10,7 +10,8 @@ import (
 
 // Lab is a network that is up: a namespace for every node, the links between
 // them, and nothing in the machine's own network. Its methods may be called
-// from any goroutine.
+// from any goroutine. A nil Lab, which Up has left that failed, is one that is down and has no
+// nodes; what would be done with it, or with one of them, is an error.
 type Lab struct {
 	tb     TB
 	layout atomic.Pointer[layout]
@@ -108,7 +109,7 @@ func (l *Lab) Plan() *topo.Plan {
 func (l *Lab) Nodes() []*Node { return append([]*Node(nil), l.here().now().nodes...) }
 
 // Node is the node of that name. A wrong name fails the test and lists the
-// right ones.
+// right ones. A nil Lab has no test to fail, and nil nodes.
 func (l *Lab) Node(name string) *Node {
 	l = l.here()
 	l.tb.Helper()
@@ -126,7 +127,7 @@ func (l *Lab) Node(name string) *Node {
 // Down takes the lab away: its commands and what they left running are killed,
 // its descriptors closed. The kernel clears the namespaces up behind it. Sockets
 // that the test itself holds keep their namespace until they are closed. It is
-// called when the test ends; a second call does nothing.
+// called when the test ends; a second call does nothing, and neither does one of a nil Lab.
 func (l *Lab) Down() {
 	l = l.here()
 	l.mu.Lock()

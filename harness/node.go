@@ -12,7 +12,7 @@ import (
 )
 
 // Node is one network namespace of a lab, or one that a test attached. Its
-// methods may be called from any goroutine.
+// methods may be called from any goroutine. Those of a nil Node return errors, and else nothing.
 type Node struct {
 	lab    *Lab
 	name   string
@@ -50,7 +50,8 @@ func (n *Node) Name() string { return n.here().name }
 // String is the node's name.
 func (n *Node) String() string { return n.here().name }
 
-// Lab is the node's lab. A node of Attach has one of its own, with an empty plan.
+// Lab is the node's lab. A node of Attach has one of its own, with an empty plan; a nil node,
+// and the zero one, has none: nil.
 func (n *Node) Lab() *Lab {
 	if n == nil {
 		return nil

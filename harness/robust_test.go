@@ -3,6 +3,7 @@ package harness_test
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -41,6 +42,29 @@ func TestNilIsAnErrorAndNoPanic(t *testing.T) {
 	lab.OnFailure("nothing", (func(io.Writer) error)(nil))
 	lab.Down()
 	lab.OnDown(nil)
+}
+
+// As a BeforeEach leaves them whose Up failed, for an AfterEach to use.
+func TestANilLabIsDown(t *testing.T) {
+	t.Parallel()
+	var lab *harness.Lab
+	bob := lab.Node("bob")
+	if nodes := lab.Nodes(); bob != nil || len(nodes) > 0 {
+		t.Errorf("it has nodes: %v, %v", bob, nodes)
+	}
+	_, err := bob.Dial(t.Context(), "tcp", netip.MustParseAddrPort("10.0.1.1:80"))
+	const want = "node (none): it is nil, or none of a lab: take a lab from Up, a node from Lab.Node, a port from Node.Port, an Open vSwitch from Lab.OVS"
+	if err == nil || err.Error() != want {
+		t.Errorf("its nodes can dial: %v", err)
+	}
+	ended := false
+	if lab.OnDown(func() { ended = true }); !ended {
+		t.Error("it is not down")
+	}
+	if _, err := bob.Netlink().LinkList(); err == nil {
+		t.Error("its nodes have a netlink handle: the machine's")
+	}
+	lab.Down()
 }
 
 func TestDownGoesOnWhereOnDownPanics(t *testing.T) {
