@@ -2,6 +2,8 @@ package probes_test
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -21,39 +23,50 @@ func TestWhatIsAskedOfNobodyIsAnError(t *testing.T) {
 	t.Parallel()
 	lab := harness.Up(t, office(""))
 	client, server := lab.Node("client"), lab.Node("server")
-	var none *harness.Node
-	for what, node := range map[string]*harness.Node{"nil": none, "zero": {}} {
-		isAnError(t, what+" node that asks", asksOf(t.Context(), node, server))
-		isAnError(t, what+" target", asksOf(t.Context(), client, node))
-		isAnError(t, what+" target's end", asksOf(t.Context(), client, node.On("lan")))
-		isAnError(t, what+" node", nodeCalls(t.Context(), node, client))
+	said := map[string]map[string]string{}
+	for what, node := range map[string]*harness.Node{"nil": nil, "zero": {}} {
+		said[what] = errorsOf(t, what+" node that asks", asksOf(t.Context(), node, server))
+		maps.Copy(said[what], errorsOf(t, what+" node", nodeCalls(t.Context(), node, client)))
+		errorsOf(t, what+" target", asksOf(t.Context(), client, node))
+		errorsOf(t, what+" target's end", asksOf(t.Context(), client, node.On("lan")))
 		serve := absentCall{name: "Serve at a " + what + " node", method: reflect.ValueOf(probes.Serve), tb: &absentTB{TB: t}}
 		serve.args = []reflect.Value{reflect.ValueOf(serve.tb), reflect.ValueOf(node), reflect.ValueOf(probes.TCP(80))}
 		if _, fatal := serve.run(t); fatal == "" {
 			t.Errorf("%s works", serve.name)
 		}
 	}
+	for name, text := range said["zero"] {
+		if text != said["nil"][name] {
+			t.Errorf("%s by the zero node says %q, by a nil one %q", name, text, said["nil"][name])
+		}
+	}
 	for what, absent := range map[string]*harness.Lab{"nil": nil, "zero": {}} {
-		isAnError(t, what+" lab", labCalls(t.Context(), absent))
-		isAnError(t, what+" lab after", map[string]func() error{
+		errorsOf(t, what+" lab", labCalls(t.Context(), absent))
+		errorsOf(t, what+" lab after", map[string]func() error{
 			"Compare": func() error { _, err := policies.Compare(t.Context(), lab, absent); return err },
 		})
 	}
 	var ctx context.Context
-	isAnError(t, "nil context", asksOf(ctx, client, server))
-	isAnError(t, "nil context", labCalls(ctx, lab))
-	isAnError(t, "nil context", nodeCalls(ctx, client, client))
+	errorsOf(t, "nil context", asksOf(ctx, client, server))
+	errorsOf(t, "nil context", labCalls(ctx, lab))
+	errorsOf(t, "nil context", nodeCalls(ctx, client, client))
 }
 
-// isAnError wants an error of each call, and no panic.
-func isAnError(t *testing.T, what string, calls map[string]func() error) {
+// errorsOf wants an error of each call, and no panic.
+func errorsOf(t *testing.T, what string, calls map[string]func() error) map[string]string {
 	t.Helper()
+	said := map[string]string{}
 	for name, call := range calls {
 		results, _ := absentCall{name: what + ": " + name, method: reflect.ValueOf(call), tb: &absentTB{}}.run(t)
-		if len(results) == 1 && results[0].IsNil() {
+		if len(results) != 1 {
+			continue // it panicked
+		}
+		if results[0].IsNil() {
 			t.Errorf("%s: %s works", what, name)
 		}
+		said[name] = fmt.Sprint(results[0])
 	}
+	return said
 }
 
 // asksOf are the ways to ask.
