@@ -27,7 +27,7 @@ func (s *state) links(w io.Writer) error {
 		if l.Tunnel != (inspect.Tunnel{}) {
 			fmt.Fprintf(w, " %s", l.Tunnel)
 		}
-		fmt.Fprint(w, bridgePortText(l.BridgePort))
+		fmt.Fprint(w, bridgePortText(l.BridgePort), stpText(l.BridgePort))
 		fmt.Fprintf(w, " state %s\n", l.State)
 		fmt.Fprintf(w, "    link %s\n", orDash(l.MAC))
 		for _, addr := range addrs {
@@ -72,7 +72,7 @@ func bridgePortText(p inspect.BridgePort) (text string) {
 	for _, word := range []struct {
 		is   bool
 		text string
-	}{{p.Isolated, " isolated on"}, {p.Locked, " locked on"}, {p.NoLearning, " learning off"}, {p.NoFlood, " flood off"}, {p.Waits(), " state " + p.STP}} {
+	}{{p.Isolated, " isolated on"}, {p.Locked, " locked on"}, {p.NoLearning, " learning off"}, {p.NoFlood, " flood off"}} {
 		if word.is {
 			text += word.text
 		}
@@ -81,6 +81,15 @@ func bridgePortText(p inspect.BridgePort) (text string) {
 		text += fmt.Sprintf(" vlans pvid %d untagged %v tagged %v", p.VLANs.PVID, p.VLANs.Untagged, p.VLANs.Tagged)
 	}
 	return text
+}
+
+// stpText is the state of a bridge's port that STP keeps from forwarding. It is no part of
+// bridgePortText, as it passes.
+func stpText(p inspect.BridgePort) string {
+	if !p.Waits() {
+		return ""
+	}
+	return " stp " + p.STP
 }
 
 type flagName struct {

@@ -36,4 +36,10 @@ func TestTextOfABridgesPort(t *testing.T) {
 			t.Errorf("%q, not %q", got, want)
 		}
 	}
+	for state, want := range map[string]string{"": "", "forwarding": "", "disabled": "", "listening": " stp listening", "learning": " stp learning", "blocking": " stp blocking"} {
+		port := inspect.BridgePort{STP: state}
+		if got := stpText(port); got != want || bridgePortText(port) != "" {
+			t.Errorf("%q in state %s", got, state)
+		}
+	}
 }

@@ -53,7 +53,9 @@ func TestPortsOfASwitch(t *testing.T) {
 	network.Host("plain", lan)
 	lab := harness.Up(t, network)
 	ports, static := ends(t, lab)
-	if want := (map[string]inspect.BridgePort{"guest": {Isolated: true, NoLearning: true}, "known": {NoFlood: true}, "plain": {}}); !reflect.DeepEqual(ports, want) {
+	if want := (map[string]inspect.BridgePort{
+		"guest": {STP: "forwarding", Isolated: true, NoLearning: true}, "known": {STP: "forwarding", NoFlood: true}, "plain": {STP: "forwarding"},
+	}); !reflect.DeepEqual(ports, want) {
 		t.Errorf("%+v, not %+v", ports, want)
 	}
 	if want := (map[string][]string{"known": {"02:00:00:00:00:01", "02:00:00:00:00:07"}}); !reflect.DeepEqual(static, want) {
@@ -80,7 +82,9 @@ func TestPortsOfASwitch(t *testing.T) {
 	defer twin.Down()
 	for _, l := range []*harness.Lab{lab, twin} {
 		ports, static = ends(t, l)
-		if want := (map[string]inspect.BridgePort{"guest": {}, "known": {}, "plain": {Isolated: true}}); !reflect.DeepEqual(ports, want) {
+		if want := (map[string]inspect.BridgePort{
+			"guest": {STP: "forwarding"}, "known": {STP: "forwarding"}, "plain": {STP: "forwarding", Isolated: true},
+		}); !reflect.DeepEqual(ports, want) {
 			t.Errorf("%+v, not %+v", ports, want)
 		}
 		if want := []string{"02:00:00:00:00:01", "02:00:00:00:00:08"}; !slices.Equal(static["known"], want) {
