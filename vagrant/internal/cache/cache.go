@@ -36,38 +36,43 @@ func Lock(name string) (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
-// LockAfter is Lock that says when it has to wait, and waits no longer than the context.
+// LockAfter is Lock that says when it has to wait, and waits no longer than the
+// context. Nothing is made in the cache any more once it has returned: who still
+// waits then has the lock's file open.
 func LockAfter(ctx context.Context, name string, waiting func()) (unlock func(), err error) {
 	dir, err := Dir("lock")
 	if err != nil {
 		return nil, err
 	}
-	file, err := locked(filepath.Join(dir, name), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return func() { _ = file.Close() }, nil
+	file, err := opened(filepath.Join(dir, name))
+	if err != nil {
+		return nil, err
+	}
+	closed := func() { _ = file.Close() }
+	if err = flock(file, unix.LOCK_EX|unix.LOCK_NB); err == nil {
+		return closed, nil
 	}
 	if !errors.Is(err, unix.EWOULDBLOCK) {
+		closed()
 		return nil, err
 	}
 	waiting()
-	type turn struct {
-		unlock func()
-		err    error
-	}
-	come := make(chan turn)
+	come := make(chan error)
 	go func() {
-		unlock, err := Lock(name)
+		err := flock(file, unix.LOCK_EX)
 		select {
-		case come <- turn{unlock, err}:
+		case come <- err:
 		case <-ctx.Done(): // nobody wants it any more
-			if err == nil {
-				unlock()
-			}
+			closed()
 		}
 	}()
 	select {
-	case t := <-come:
-		return t.unlock, t.err
+	case err := <-come:
+		if err != nil {
+			closed()
+			return nil, err
+		}
+		return closed, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -131,19 +136,30 @@ func sweep(parent string) error {
 }
 
 func locked(path string, how int) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := opened(path)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.Flock(int(file.Fd()), how)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
+	if err := flock(file, how); err != nil {
 		_ = file.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, err
 	}
 	return file, nil
+}
+
+func opened(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+}
+
+func flock(file *os.File, how int) error {
+	for {
+		err := unix.Flock(int(file.Fd()), how)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("lock %s: %w", file.Name(), err)
+		}
+		return nil
+	}
 }

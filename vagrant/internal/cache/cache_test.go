@@ -74,3 +74,45 @@ func TestLockAfterWaitsAndSaysSo(t *testing.T) {
 	}
 	second()
 }
+
+// TestLockAfterWaitsWithTheFileOpen: a wait that was ended goes on in the background
+// until the lock is free, and made the lock's directory anew, also where a test or
+// a user had removed it meanwhile.
+func TestLockAfterWaitsWithTheFileOpen(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	unlock, err := Lock("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	dir, err := Dir("lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := 0
+	ctx, end := context.WithCancel(t.Context())
+	_, err = LockAfter(ctx, "one", func() {
+		open = openFiles(t, filepath.Join(dir, "one"))
+		end()
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("the lock of somebody else, when the wait was ended: %v", err)
+	}
+	if open != 2 {
+		t.Errorf("%d open files of the lock while one holds it and one waits, want 2", open)
+	}
+}
+
+func openFiles(t *testing.T, path string) (open int) {
+	t.Helper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if to, err := os.Readlink(link); err == nil && to == path {
+			open++
+		}
+	}
+	return open
+}
