@@ -122,6 +122,7 @@ func (s *site) makeGrounds() error {
 // prepare gives a node's namespace what it needs before its links.
 func (s *site) prepare(node *topo.NodePlan) func() error {
 	return func() error {
+		findOddNeighbours()
 		err := setBase(base(node, s.ipv6))
 		if err == nil {
 			err = setDeclared(node, false)
@@ -202,6 +203,9 @@ func (s *site) configure(node *topo.NodePlan) error {
 	}
 	for i := range node.Devices {
 		d := &node.Devices[i]
+		for _, r := range ownNeighbourParms(d, s.ipv6) {
+			r.do(b)
+		}
 		for _, prefix := range d.Addrs {
 			b.addAddr(d.Index, prefix, describe("port %s: set address %s", d.Name, prefix))
 		}

@@ -139,6 +139,7 @@ func (t *transition) otherwise(before, after *topo.NodePlan, d *topo.DevicePlan)
 	where := spot{after.Name, d.Name}
 	if was == nil {
 		was = &topo.DevicePlan{MTU: d.MTU}
+		all = append(all, ownNeighbourParms(d, t.site.ipv6)...)
 	}
 	if was.MTU != d.MTU {
 		all = append(all, setMTU(d.Index, was.MTU, d.MTU))
