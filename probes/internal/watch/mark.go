@@ -26,6 +26,7 @@ const (
 	isnRoom  = 1 << 10
 	isnMask  = uint32(1<<32 - 1<<(32-isnBits))
 	isnSlots = 1 << (32 - isnBits) / isnRoom
+	isnTop   = 1 << 31 // no ASCII text, and no datagram's length below 32 KiB, has it there
 	// AnswerRoom is where the numbers begin that a crafted segment acknowledges.
 	AnswerRoom = isnRoom / 2
 	// The first of them are of connections that are followed.
@@ -33,11 +34,13 @@ const (
 )
 
 // ours is this process's mark. Labs have namespaces of their own, so one does for all.
-var ours = sync.OnceValue(func() (m mark) {
+var ours = sync.OnceValue(newMark)
+
+func newMark() (m mark) {
 	binary.NativeEndian.PutUint64(m.echo[:], rand.Uint64())
-	m.isn = rand.Uint32() & isnMask
+	m.isn = (isnTop | rand.Uint32()) & isnMask
 	return m
-})
+}
 
 // nonce is a new probe's: see wire.Mark.
 func (m mark) nonce(protocol wire.Protocol) [wire.NonceSize]byte {
@@ -53,6 +56,17 @@ func Sequence() uint32 { return ours().isnOf(isnFollowed + rand.IntN(isnSlots-is
 
 // isnOf is the first number of a slot.
 func (m mark) isnOf(slot int) uint32 { return m.isn | uint32(slot)*isnRoom }
+
+// isOfSegment says whether what a trace shows of a transport header, and no protocol's number,
+// begins as a segment of TCP with the mark. That an answer's acknowledgement has it is no proof:
+// a datagram has what it says there.
+func (m mark) isOfSegment(transport []byte) bool {
+	const offset, flags, least = 12, 13, 5 // RFC 9293
+	if binary.BigEndian.Uint32(transport[tcpSeq:])&isnMask == m.isn {
+		return true
+	}
+	return binary.BigEndian.Uint32(transport[tcpAck:])&isnMask == m.isn && transport[offset]>>4 >= least && transport[flags]&wire.ACK != 0
+}
 
 // probeWords are the first eight bytes of what probes send by UDP, and of signed answers
 // to it: "nstest? " and "nstest! ", which differ in wordsDiffer.

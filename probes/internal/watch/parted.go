@@ -138,7 +138,8 @@ func (w *Watch) shown(p *point, e *traceEvent, r *record, begins bool) (*wire.Pa
 }
 
 // behind is an extended packet of which an event has but the first header and the last: what of
-// the probes' protocols that is, it tells by what they have there.
+// the probes' protocols that is, it tells by what they have there. A datagram's length, and its
+// first words, are where a segment has its numbers.
 func (w *Watch) behind(e *traceEvent, size int) (*wire.Packet, bool) {
 	const header, nextHeader, echo, reply = 8, 6, icmp6Echo, icmp6EchoReply
 	if len(e.transport) < header+wire.MarkSize {
@@ -151,7 +152,8 @@ func (w *Watch) behind(e *traceEvent, size int) (*wire.Packet, bool) {
 		next = unix.IPPROTO_ICMPV6
 	case marked:
 		next = unix.IPPROTO_NONE
-	case binary.BigEndian.Uint32(e.transport[tcpSeq:])&isnMask == w.mark.isn, binary.BigEndian.Uint32(e.transport[tcpAck:])&isnMask == w.mark.isn:
+	case bytes.Equal(word, []byte(wire.RequestWord)), bytes.Equal(word, []byte(wire.AnswerWord)):
+	case w.mark.isOfSegment(e.transport):
 		next = unix.IPPROTO_TCP
 	}
 	whole := join2(e.network, e.transport)

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/nstest/nstest/probes/internal/wire"
@@ -25,6 +26,48 @@ func TestFilterOfFragments(t *testing.T) {
 		}
 		if passes(t, program, etherType(other), other) {
 			t.Errorf("a datagram of another passes, with parts %v", parts)
+		}
+	}
+}
+
+// What the fixed header of an extended packet says of its protocol is of the next header: a
+// datagram is none of TCP, whatever the mark of that may be, for all that is seen of it.
+func TestBehindExtensionHeaders(t *testing.T) {
+	t.Parallel()
+	const ethernet = 1500
+	for upper := range uint32(1) << isnBits {
+		w := &Watch{mark: mark{echo: testMark.echo, isn: upper << (32 - isnBits)}}
+		segment := func(seq, ack uint32, flags uint8) []byte {
+			return tcp(ap(client6, 4000), ap(server6, 53), flags, seq, ack)[ipv6Header:]
+		}
+		datagram := func(says string) []byte { return udp(ap(client6, 4000), ap(server6, 53), []byte(says))[ipv6Header:] }
+		for _, c := range []struct {
+			name      string
+			transport []byte
+			protocol  uint8
+			only      bool // where a process may have such a mark
+		}{
+			{"a request", datagram(wire.RequestWord + "0123456789abcdef"), unix.IPPROTO_UDP, false},
+			{"a signed answer", datagram(wire.AnswerWord + "0123456789abcdef"), unix.IPPROTO_UDP, false},
+			{"words of a test's", datagram("EHLO there, my good old friend\r\n"), unix.IPPROTO_UDP, true},
+			{"a question for a name", datagram("\xff\xff\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www"), unix.IPPROTO_UDP, true},
+			{"a full datagram", datagram(strings.Repeat("x", ethernet)), unix.IPPROTO_UDP, true},
+			{"a SYN", segment(w.mark.isn+5, 0, wire.SYN), unix.IPPROTO_TCP, false},
+			{"a SYN,ACK", segment(77, w.mark.isn+6, wire.SYN|wire.ACK), unix.IPPROTO_TCP, false},
+		} {
+			if c.only && w.mark.isn&isnTop == 0 {
+				continue
+			}
+			network := ip(client6, server6, unix.IPPROTO_DSTOPTS, nil)[:ipv6Header]
+			packet, ok := w.behind(&traceEvent{network: network, transport: c.transport[:min(len(c.transport), 20)]}, ethernet)
+			if !ok || packet.Protocol != c.protocol {
+				t.Fatalf("%s, with the mark %#x: %+v", c.name, w.mark.isn, packet)
+			}
+		}
+	}
+	for range 64 {
+		if m := newMark(); m.isn&isnTop == 0 {
+			t.Fatalf("a process may have the mark %#x", m.isn)
 		}
 	}
 }
