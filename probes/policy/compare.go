@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
@@ -22,18 +21,18 @@ import (
 // something was not compared, and rests on the model of the rules where it says nothing: see the package.
 func CompareRules(ctx context.Context, lab *harness.Lab, node, before, after string) (Difference, error) {
 	var d Difference
-	err := withTwin(ctx, lab, node, func(a *harness.Node) error {
-		if err := replaceRules(a, before); err != nil {
-			return fmt.Errorf("rules before: %w", err)
+	var makers [2]maker
+	for i, text := range []string{before, after} {
+		makers[i] = func(f func(*harness.Node) error) error {
+			return withTwin(ctx, lab, node, func(n *harness.Node) error {
+				if err := replaceRules(n, text); err != nil {
+					return fmt.Errorf("rules %s: %w", whens[i], err)
+				}
+				return f(n)
+			})
 		}
-		return withTwin(ctx, lab, node, func(b *harness.Node) error {
-			if err := replaceRules(b, after); err != nil {
-				return fmt.Errorf("rules after: %w", err)
-			}
-			return d.compare(ctx, a, b)
-		})
-	})
-	if err != nil {
+	}
+	if err := d.compare(ctx, makers); err != nil {
 		return d, fmt.Errorf("compare rules: node %s: %w", node, err)
 	}
 	return d, nil
@@ -72,9 +71,11 @@ func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error
 		}
 		some, err := ruled(a, nodeOf(after, a.Name()))
 		if err == nil && some {
-			err = withTwin(ctx, before, a.Name(), func(a *harness.Node) error {
-				return withTwin(ctx, after, a.Name(), func(b *harness.Node) error { return d.compare(ctx, a, b) })
-			})
+			var makers [2]maker
+			for i, lab := range []*harness.Lab{before, after} {
+				makers[i] = func(f func(*harness.Node) error) error { return withTwin(ctx, lab, a.Name(), f) }
+			}
+			err = d.compare(ctx, makers)
 		}
 		if err != nil {
 			return d, fmt.Errorf("compare: node %s: %w", a.Name(), err)
@@ -99,23 +100,46 @@ func ruled(nodes ...*harness.Node) (bool, error) {
 	return false, nil
 }
 
+// maker calls a function with the node of a twin that no packet has met yet.
+type maker func(f func(*harness.Node) error) error
+
+// both calls a function with such a node of each side.
+func both(makers [2]maker, f func([2]*harness.Node) error) error {
+	return makers[0](func(a *harness.Node) error {
+		return makers[1](func(b *harness.Node) error { return f([2]*harness.Node{a, b}) })
+	})
+}
+
 // comparison is of two nodes of two twins.
 type comparison struct {
 	*Difference
 	ctx     context.Context
+	makers  [2]maker
 	sides   [2]*cover
-	found   [][]Packet     // in rows, of which the last packet may be treated otherwise
+	found   []candidate
 	known   map[string]int // how many candidates there are of a pair of rules
 	changed *changed
+}
+
+// candidate are packets in a row, of which the last may be treated otherwise.
+type candidate struct {
+	packets []Packet
+	// key is the same for those of a pair of rules. Proposed says that the model takes it for a change, where it was not merely met.
+	key      string
+	proposed bool
 }
 
 // whens are the sides in words.
 var whens = [2]string{"before", "after"}
 
 // compare finds the differences of two nodes of twins.
-func (d *Difference) compare(ctx context.Context, before, after *harness.Node) error {
-	c := &comparison{Difference: d, ctx: ctx, known: map[string]int{}}
-	nodes := [2]*harness.Node{before, after}
+func (d *Difference) compare(ctx context.Context, makers [2]maker) error {
+	c := &comparison{Difference: d, ctx: ctx, makers: makers, known: map[string]int{}}
+	return both(makers, c.compare)
+}
+
+// compare finds the differences of two nodes that no packet has met yet.
+func (c *comparison) compare(nodes [2]*harness.Node) error {
 	tracked := false
 	for i, n := range nodes {
 		side, err := readCover(n)
@@ -127,7 +151,7 @@ func (d *Difference) compare(ctx context.Context, before, after *harness.Node) e
 	}
 	for i, side := range c.sides { // of a packet whose state one of them asks for, the other is asked in that state
 		side.model(nodes[i], tracked)
-		if err := side.run(ctx); err != nil {
+		if err := side.run(c.ctx); err != nil {
 			return err
 		}
 	}
@@ -137,13 +161,15 @@ func (d *Difference) compare(ctx context.Context, before, after *harness.Node) e
 		side.keys = c.changed.keys[i]
 	}
 	c.differ()
-	c.ask()
+	if err := c.ask(); err != nil {
+		return err
+	}
 	c.notes()
 	c.noteChanged()
 	for _, side := range c.sides {
-		d.Packets += side.sent
+		c.Packets += side.sent
 	}
-	return ctx.Err()
+	return c.ctx.Err()
 }
 
 // witnesses are what each rule of either was met by.
@@ -151,7 +177,7 @@ func (c *comparison) witnesses() {
 	for _, side := range c.sides {
 		for _, e := range side.entries {
 			if len(e.rule.Witness) > 0 {
-				c.found = append(c.found, e.rule.Witness)
+				c.found = append(c.found, candidate{packets: e.rule.Witness, key: fmt.Sprintf("witness %d", len(c.found))})
 			}
 		}
 	}
@@ -175,67 +201,4 @@ func (e *entry) lacks() bool {
 		l := s.goal.line
 		return l != nil && len(l.needs) > 0 && slices.ContainsFunc(l.arms, func(a arm) bool { return len(a.boxes) > 0 })
 	})
-}
-
-// ask asks both kernels about each candidate. What differs is asked once more.
-func (c *comparison) ask() {
-	first, _ := c.verdicts(c.found)
-	var again [][]Packet
-	var before [][2]*Verdict
-	for i, pair := range first {
-		if pair[0] != nil && pair[1] != nil && (!pair[0].same(*pair[1]) || pair[0].rule != pair[1].rule) {
-			again, before = append(again, c.found[i]), append(before, pair)
-		}
-	}
-	pairs, sent := c.verdicts(again)
-	for i, pair := range pairs {
-		if pair[0] == nil || pair[1] == nil {
-			continue
-		}
-		if drawn(before[i][0], pair[0]) && drawn(before[i][1], pair[1]) {
-			for _, v := range pair {
-				v.Source = portless(v.Source)
-			}
-		}
-		if !pair[0].same(*pair[1]) && c.doubted(pair) {
-			continue
-		}
-		c.add(Change{
-			Node: c.sides[0].kernel.node.Name(), Witness: sent[i], Before: *pair[0], After: *pair[1], plain: c.sides[0].plainness(sent[i][0]),
-		})
-	}
-}
-
-// doubted notes by which rules that are in both texts two verdicts may differ, and says whether there are any.
-func (c *comparison) doubted(pair [2]*Verdict) (is bool) {
-	for side, v := range pair {
-		for _, m := range c.doubts(side, v) {
-			if !c.comesBy(1-side, pair[1-side], m.Rule.(*inspect.Rule)) {
-				continue
-			}
-			is = true
-			c.note(fmt.Sprintf("what %s decides, %s: it depends on %s", m.Rule, whens[side], m.Text))
-		}
-	}
-	return is
-}
-
-// verdicts are what both kernels do with each, nil where one could not be asked; and the packets as the first was sent them.
-func (c *comparison) verdicts(all [][]Packet) (made [][2]*Verdict, sent [][]Packet) {
-	made, sent = make([][2]*Verdict, len(all)), make([][]Packet, len(all))
-	for i := range all {
-		all[i] = c.sides[0].renew(all[i])
-	}
-	for side, of := range c.sides {
-		verdicts, rows := of.verdicts(all)
-		for i, v := range verdicts {
-			made[i][side] = v
-			for _, t := range rows[i] {
-				if side == 0 {
-					sent[i] = append(sent[i], t.packet)
-				}
-			}
-		}
-	}
-	return made, sent
 }

@@ -95,7 +95,8 @@ type cover struct {
 	rand    *rand.Rand
 	keys    *keys // when two are compared
 	owners  map[netip.Addr]string
-	book    *rules.Chains // when it was asked for
+	book    *rules.Chains            // when it was asked for
+	same    map[*inspect.Rule]*entry // which each rule is at the node whose twin this one is of
 	// remembers says that a rule does: see rules.Remembers.
 	remembers bool
 }

@@ -134,7 +134,9 @@ func (c *comparison) propose(side int, s *search, b *box, p point, key string) {
 	}
 	for _, state := range s.statesOf(b, &p) {
 		p[fieldState] = small(state)
-		c.found = append(c.found, c.sides[side].rowsFor(s, b, p)...)
+		for _, row := range c.sides[side].rowsFor(s, b, p) {
+			c.found = append(c.found, candidate{row, key, true})
+		}
 	}
 }
 

@@ -33,8 +33,8 @@
 // What there is not (Shadowed, Unreachable, Unreferenced) nobody can see. It follows from the model, and so is said only
 // where each expression that takes packets away is modelled exactly: interfaces, addresses, protocols, ports, ICMP's type and
 // code, TCP's flags, states of conntrack and which of ICMP's types have one, the TTL, what the node takes an IPv4 address for (fib, addrtype),
-// marks that no rule sets, sets and maps that do not change by themselves; of iptables-nft tcp, udp, icmp, multiport, addrtype, ttl, hl, mark, state
-// and conntrack's states. All else is never held to take a packet.
+// marks that no rule sets, sets and maps that do not change by themselves; of iptables-nft tcp, udp, icmp, multiport, iprange, addrtype, ttl, hl, mark,
+// state and conntrack's states. All else is never held to take a packet.
 //
 // A rule of which neither can be said is Needs, if it is known what that would take: an address that this lab has not, another state of a
 // limit or of what came before (recent, a dynamic set), another user, a connection that has a mark or was translated, an extension header. Else it is
@@ -60,8 +60,10 @@
 //
 // Both kernels were asked, twice, so none is told that is not. Which packets are asked about: each by which Cover
 // shows a rule of either to be met, and those that come to a rule which only one of the texts has, or has elsewhere; the model
-// divides them by all rules that they meet in both. It knows no more than what is said above. Where a rule is NotModelled, or Needs what is not sent, or there are too
-// many kinds, Difference.Notes says so. Only packets that this lab's routes bring to a hook are compared.
+// divides them by all rules that they meet in both. Where the answer depends on packets that came before (a limit, a quota, a dynamic
+// set), it is asked alone, in twins that no packet has met: of eight kinds of packets at most. It knows no more than what is said
+// above. Where a rule is NotModelled, or Needs what is not sent, or there are too many kinds, or a change would show in another state
+// alone, Difference.Notes says so. Only packets that this lab's routes bring to a hook are compared.
 //
 // # What a firewall does
 //

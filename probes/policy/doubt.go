@@ -11,9 +11,28 @@ import (
 
 // doubts are the rules by which a packet would have gone otherwise another time, and which no text has changed:
 // what such do at two nodes may differ though the texts do not.
-func (c *comparison) doubts(side int, v *Verdict) (all []rules.Memory) {
-	for _, m := range c.sides[side].deciding(v) {
-		if rule, is := m.Rule.(*inspect.Rule); is && !c.changed.lines[side][rule] {
+func (c *comparison) doubts(of *cover, side int, v *Verdict) (all []rules.Memory) {
+	for _, m := range append(of.deciding(v), of.metMemories(v)...) {
+		rule, is := m.Rule.(*inspect.Rule)
+		if e := of.same[rule]; e != nil {
+			rule = e.of
+			m.Rule = rule
+		}
+		if is && !c.changed.lines[side][rule] {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// metMemories are the rules that a packet matched, and would not another time.
+func (c *cover) metMemories(v *Verdict) (all []rules.Memory) {
+	for _, s := range v.heard.steps {
+		e := c.byPlace[s.place]
+		if e == nil || e.of == nil {
+			continue
+		}
+		if m, remembers := rules.Remembers(e.of); remembers && m.Kind != rules.Users {
 			all = append(all, m)
 		}
 	}

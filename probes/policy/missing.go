@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -206,25 +205,17 @@ func drawnAlike(a, b *Verdict) bool {
 
 // delete takes rules away in a twin, and lets the twin's be known as those that they are here.
 func (c *cover) delete(side *cover, gone map[*entry]bool) error {
-	here := map[position]*entry{}
-	for _, e := range c.entries {
-		here[e.rule.position()] = e
+	if err := c.match(side); err != nil {
+		return err
 	}
 	var places []*inspect.Rule
-	for _, t := range side.set.Tables {
-		for _, ch := range t.Chains {
-			side.byPlace[placeOf(ch, nil)] = here[position{t.Family, t.Name, ch.Name, 0}]
-			for _, r := range ch.Rules {
-				e := here[position{t.Family, t.Name, ch.Name, r.Position}]
-				side.byPlace[placeOf(ch, r)] = e
-				if gone[e] {
-					places = append(places, r)
-				}
-			}
+	for r, e := range side.same {
+		if gone[e] {
+			places = append(places, r)
 		}
 	}
 	if len(places) != len(gone) {
-		return errors.New("the twin has other rules")
+		return errOtherRules
 	}
 	return watch.DeleteRules(side.kernel.node, places...)
 }
