@@ -59,7 +59,7 @@ func (c *compiler) condition(name string, asked rules.Condition) {
 var askedFields = map[rules.Field]field{
 	rules.FieldSourcePort: fieldSport, rules.FieldDestinationPort: fieldDport, rules.FieldFlags: fieldFlags, rules.FieldType: fieldType,
 	rules.FieldCode: fieldCode, rules.FieldState: fieldState, rules.FieldMark: fieldMark, rules.FieldTTL: fieldTTL,
-	rules.FieldSourceKind: fieldSrc, rules.FieldDestinationKind: fieldDst,
+	rules.FieldSourceKind: fieldSrc, rules.FieldDestinationKind: fieldDst, rules.FieldSource: fieldSrc, rules.FieldDestination: fieldDst,
 }
 
 // asked are the values of a field that a condition lets pass; false where they are not known.
@@ -72,6 +72,10 @@ func (c *compiler) asked(a rules.Asked) (set, bool) {
 		c.marked()
 	default:
 		c.written()
+	}
+	if a.Field == rules.FieldSource || a.Field == rules.FieldDestination {
+		size := addrSize(c.v6)
+		return between(numberOf(a.Addresses[0][:size]), numberOf(a.Addresses[1][:size])), true
 	}
 	made := none()
 	for _, among := range a.Among {

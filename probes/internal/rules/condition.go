@@ -22,6 +22,8 @@ const (
 	FieldTTL
 	FieldSourceKind // what the node's routes take an address for: RTN_LOCAL and so on
 	FieldDestinationKind
+	FieldSource // an address: see Asked.Addresses
+	FieldDestination
 )
 
 // Asked is a number of a packet that is to be in one of some ranges.
@@ -29,6 +31,8 @@ type Asked struct {
 	Field Field
 	Mask  uint32 // the bits that count
 	Among [][2]uint32
+	// Addresses are the first and the last one of a range, in 16 bytes each, of which IPv4's are the first four.
+	Addresses [2][]byte
 	// Status are bits of conntrack's status of which one is as good as one of these states (IPS_SRC_NAT, IPS_DST_NAT).
 	Status uint32
 }
@@ -123,6 +127,8 @@ func (e *Extension) raw(name string, revision uint32, raw []byte) bool {
 		e.asks(raw[8] != 0, 0, Asked{Field: FieldMark, Mask: nativeUint32(raw[4:]), Among: exactly(nativeUint32(raw))})
 	case name == "state" && len(raw) >= 4: // struct xt_state_info
 		e.conntrack(uint16(xt.ConntrackState), 0, nativeUint32(raw), expr.CtStateBitUNTRACKED)
+	case name == "iprange" && revision == 1 && len(raw) > 4*union:
+		e.ranges(raw)
 	case (name == "ttl" || name == "hl") && len(raw) >= 2: // struct ipt_ttl_info: eq, ne, lt or gt; of what
 		const most = 0xff
 		than := uint32(raw[1])
@@ -159,6 +165,25 @@ func (e *Extension) ports(src, dst [2]uint16, notSrc, notDst bool, header int) {
 	}{{FieldSourcePort, src, notSrc}, {FieldDestinationPort, dst, notDst}} {
 		if p.among != [2]uint16{0, math.MaxUint16} || p.not {
 			e.asks(p.not, header, Asked{Field: p.field, Mask: everyBit, Among: [][2]uint32{{uint32(p.among[0]), uint32(p.among[1])}}})
+		}
+	}
+}
+
+// union is how long an address of either family is in structs of the kernel (union nf_inet_addr).
+const union = 16
+
+// ranges reads struct xt_iprange_mtinfo: the first and the last address of the source, and of the destination; flags.
+func (e *Extension) ranges(raw []byte) {
+	const source, destination, notSource, notDestination = 1, 2, 16, 32
+	flags := raw[4*union]
+	for _, r := range []struct {
+		field   Field
+		at      int
+		is, not byte
+	}{{FieldSource, 0, source, notSource}, {FieldDestination, 2 * union, destination, notDestination}} {
+		if flags&r.is != 0 {
+			first, last := raw[r.at:r.at+union], raw[r.at+union:r.at+2*union]
+			e.asks(flags&r.not != 0, 0, Asked{Field: r.field, Mask: everyBit, Addresses: [2][]byte{first, last}})
 		}
 	}
 }

@@ -41,6 +41,9 @@ func (e *evaluation) condition(c Condition) Answer {
 
 // asked says whether a number is in one of its ranges.
 func (e *evaluation) asked(a Asked) Answer {
+	if a.Field == FieldSource || a.Field == FieldDestination {
+		return e.inRange(a)
+	}
 	data, by := e.number(a.Field)
 	size := len(data.value)
 	bytesOf := func(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n)[4-size:] }
@@ -57,6 +60,21 @@ func (e *evaluation) asked(a Asked) Answer {
 		result = Maybe
 	}
 	return e.depends(result, by)
+}
+
+// inRange says whether an address of the packet is in a range.
+func (e *evaluation) inRange(a Asked) Answer {
+	at, size := 12, 4
+	switch e.packet.family() {
+	case 0:
+		return Maybe
+	case 6:
+		at, size = 8, union
+	}
+	if a.Field == FieldDestination {
+		at += size
+	}
+	return e.network.sub(at, size).within(a.Addresses[0][:size], a.Addresses[1][:size])
 }
 
 // number is a field of the packet, in the network's order, and which choice of a program it is.

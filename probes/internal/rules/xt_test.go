@@ -37,6 +37,8 @@ func TestMatchIptables(t *testing.T) {
 		{"-m comment --comment \"-p udp\"", ping(), yes, ""}, {"-m limit --limit 1/min", ping(), maybe, ""}, {"-m limit --limit 1/min -p udp", ping(), no, ""}, {"-m statistic --mode nth --every 2 --packet 0", ping(), maybe, ""}, {"-m addrtype --dst-type LOCAL", ping(), maybe, ""},
 		{"-m pkttype --pkt-type unicast", ping(), maybe, ""}, {"-p tcp -m tcp --dport 22 -m length --length 60", tcp(22), maybe, ""}, {"-f", ping(), no, "maybe"}, {"-m ttl --ttl-eq 64", ping(), yes, ""}, {"-m ttl ! --ttl-eq 64", ping(), no, ""}, {"-m ttl --ttl-lt 64", ping(), no, ""},
 		{"-m ttl --ttl-gt 63", ping(), yes, ""}, {"-m ttl --ttl-gt 64", with(ping(), func(p *rules.Packet) { p.TTL = nil }), maybe, ""}, {"", ping(), yes, ""},
+		{"-m iprange --src-range 10.0.1.1-10.0.1.5", ping(), yes, "maybe"}, {"-m iprange --src-range 10.0.1.6-10.0.1.9", ping(), no, "maybe"}, {"-m iprange ! --src-range 10.0.1.5-10.0.1.9", ping(), no, "maybe"},
+		{"-m iprange --src-range 10.0.1.5-10.0.1.9 --dst-range 10.0.9.0-10.0.9.9", ping(), yes, "maybe"}, {"-m iprange --src-range 10.0.1.5-10.0.1.9 ! --dst-range 10.0.9.0-10.0.9.9", ping(), no, "maybe"},
 	} {
 		text := "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD " + r.rule + " -j ACCEPT\nCOMMIT\n"
 		if err := node.Nft("flush ruleset"); err != nil {
