@@ -88,7 +88,9 @@ func (c *compiler) step(x any) {
 	case *expr.Bitwise:
 		c.bitwise(x)
 	case *expr.Byteorder:
-		c.regs.put(x.DestRegister, make([]cell, x.Len)...)
+		if x.SourceRegister != x.DestRegister || x.Len >= x.Size { // of less than a number the kernel swaps nothing
+			c.regs.put(x.DestRegister, make([]cell, x.Len)...)
+		}
 	case *expr.Immediate:
 		c.regs.put(x.Register, constCells(x.Data...)...)
 	case *expr.Lookup:

@@ -16,6 +16,7 @@ type cell struct {
 	at        int // which byte of the field
 	mask, xor byte
 	told      bool // that what it is is not known was said
+	loose     bool // a port, of packets of protocols that have some: others have something else there
 }
 
 type cellKind int
