@@ -119,8 +119,9 @@ func mirror(t *testing.T, node *harness.Node) (answered func() int) {
 				answers = append(answers, held)
 			}
 			for _, answer := range answers {
-				if _, err := conn.WriteTo(answer, from); err == nil {
-					sent.Add(1)
+				sent.Add(1) // before it may be heard
+				if _, err := conn.WriteTo(answer, from); err != nil {
+					sent.Add(-1)
 				}
 			}
 		}
