@@ -137,6 +137,10 @@ func (r Result) fragmentCame() bool {
 	})
 }
 
+// leaked says whether a packet of the request, or a copy of one, came in at the target while the
+// Cause tells of another's end, which then isolates nobody.
+func (r Result) leaked() bool { return r.mayBeDelivered() || r.fragmentCame() }
+
 // cameIn says whether a request came in at the target and was not seen to end before it was
 // delivered.
 func (r Result) cameIn() bool {

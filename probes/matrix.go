@@ -14,7 +14,8 @@ import (
 // refused, rejected@NODE, wrong@NODE when another node answered, silent, or
 // unsent; of a survey under watch the cause and its node, drop@fw, or answer:drop@fw
 // where the request arrived, and its answer was stopped, data:drop@fw where a connection
-// was made and what was sent over it was stopped, neighbour:drop@fw where a rule drops but
+// was made and what was sent over it was stopped, leak:drop@fw where another fragment, or
+// a copy of what was stopped, came in at the target, neighbour:drop@fw where a rule drops but
 // the questions for a neighbour, or the answers, or nopath where nothing joins
 // the two, whoever answered. "." was not asked, and "n/a" could not be: the two have no
 // family of addresses in common. An answer that nobody signed, from an address of
@@ -106,6 +107,9 @@ func cellWord(r Result) string {
 		}
 		if r.Cause.Connected {
 			return "data:" + r.Cause.Word()
+		}
+		if r.leaked() {
+			return "leak:" + r.Cause.Word()
 		}
 		return r.Cause.Word()
 	case r.Outcome == Rejected:

@@ -83,6 +83,8 @@ func TestWatchedCells(t *testing.T) {
 		"silent":                   {Outcome: Silent, Cause: cause(evidence.Unknown, "fw", evidence.Request)},
 		"rejected@fw":              {Outcome: Rejected, By: "fw", Cause: cause(evidence.Unknown, "fw", evidence.Request)},
 		"rejected@10.0.1.2":        {Outcome: Rejected, Sender: fw, Cause: cause(evidence.Unknown, "fw", evidence.Request)},
+		"leak:reject@fw":           {Outcome: Rejected, By: "fw", Cause: cause(evidence.Reject, "fw", evidence.Request), target: nodes[0], Packets: []evidence.Packet{{Role: evidence.Request, Copy: true, Node: nodes[0].Name(), Fate: evidence.Delivered}}},
+		"leak:drop@fw":             {Outcome: Silent, Cause: cause(evidence.Drop, "fw", evidence.Request), target: nodes[0], Packets: []evidence.Packet{{Role: evidence.Request, Fragment: true, Node: nodes[0].Name(), Fate: evidence.Delivered}}},
 		"wrong@" + nodes[1].Name(): {Outcome: Answered, By: nodes[1].Name(), by: nodes[1], target: nodes[0]},
 	} {
 		if got := cellWord(r); got != want {

@@ -251,6 +251,9 @@ func (a *asking) conclude(err error) error {
 	case err != nil:
 		return err
 	}
+	if waited := a.outlast(); waited != nil {
+		return waited
+	}
 	a.prove()
 	if crowded := a.crowded(err); crowded != nil {
 		return crowded

@@ -110,6 +110,7 @@ var _ = Describe("a request in fragments", func() {
 		Expect(countedBy(o.fw)).To(BeNumerically(">", 0), "the judge: the rule's own count")
 		Expect(fragmentsAt(o.server)).To(BeNumerically(">=", before+4), "the judge: one or two came of each")
 		noVerdict(probes.BeIsolatedFrom(o.server, inFragments[1].Within(silence)).WithContext(ctx), o.client, "but another fragment of it came in at server")
+		Expect(cellOf(ctx, o.client, o.server, true, inFragments[1].Within(silence))).To(Equal("leak:drop@fw"), "a matrix says no more than a check")
 
 		By("letting them by, as the control")
 		lift(o.fw)

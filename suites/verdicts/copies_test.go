@@ -3,6 +3,7 @@ package verdicts_test
 import (
 	"time"
 
+	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
@@ -77,6 +78,30 @@ var _ = Describe("what only the state suggests ends no probe", func() {
 			notIsolated(ctx, pc, site, icmp)
 		})
 	}
+
+	DescribeTable("nor does an error that the asker hears of what a kernel ends, and a program hands on later", func(ctx SpecContext, end func(fw *topo.Node)) {
+		s := planned()
+		end(s.fw)
+		s.up()
+		pc, fw, site := s.node("pc"), s.node("fw"), s.node("site")
+		patient := echo.Within(soon) // which nobody waits for: that it arrived is seen
+		forwarder(fw, "lan", "wan", mac(site, "wan"), 30*time.Millisecond)
+		heard := datagrams(site, 7, -1)
+		result, err := probes.Watch(ctx, pc, site, patient)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(result.Outcome).To(Equal(probes.Rejected), "%s", result)
+		notIsolated(ctx, pc, site, patient)
+		Eventually(heard.heard).ShouldNot(BeEmpty())
+		table, err := probes.Grid{From: []*harness.Node{pc}, To: []probes.Target{site}, Probes: []probes.Probe{icmp.Within(soon)}, Watch: true}.Survey(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(table.Cell("pc", "site")).To(HavePrefix("leak:"))
+	},
+		Entry("by a route", func(fw *topo.Node) { fw.Route(topo.Route{To: "10.0.9.1/32", Type: topo.Unreachable}) }),
+		Entry("by a rule of policy routing", func(fw *topo.Node) { fw.Rule(topo.Rule{To: "10.0.9.1/32", Type: topo.Prohibit}) }),
+		Entry("by a rule that rejects", func(fw *topo.Node) {
+			fw.Nft(`table ip f { chain onward { type filter hook forward priority 0; iifname "lan" reject with icmp admin-prohibited; }; }`)
+		}),
+	)
 
 	It("and without such a program the same network isolates", func(ctx SpecContext) {
 		s := planned()

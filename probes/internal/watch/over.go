@@ -170,6 +170,17 @@ func (w *Watch) closed(t *Trail, blind func(labels []string) bool) bool {
 	return !blind(slices.Compact(touched))
 }
 
+// MayKeep says whether no request has arrived so far, and something that cannot be seen into (a
+// program with a packet socket, a queue) at a node that it came by may have taken it, or a copy of it.
+// Of one that was never made, as its own kernel has no way for it, there is nothing to take.
+func (w *Watch) MayKeep(t *Trail) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drain()
+	a := w.accountOf(t)
+	return len(t.timeline) > 0 && !a.Delivered() && w.blind(a.Touched(account.Request))
+}
+
 // blind says whether one of the nodes has a blind spot.
 func (w *Watch) blind(labels []string) bool { return slices.ContainsFunc(labels, w.blindAt) }
 
