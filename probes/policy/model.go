@@ -63,6 +63,11 @@ func (l *line) exact() bool { return len(l.unknown)+len(l.open) == 0 }
 // settled says so of packets whose whole way is known.
 func (l *line) settled() bool { return len(l.unknown) == 0 }
 
+// narrows says whether a rule that is not exact has none but packets of its boxes: of what other rules write to a packet that is not sure.
+func (l *line) narrows() bool {
+	return len(l.open) == 0 && !slices.ContainsFunc(l.unknown, func(what string) bool { return !slices.Contains(l.needs, what) })
+}
+
 // arm are packets that a rule gives one verdict.
 type arm struct {
 	boxes []box

@@ -271,6 +271,8 @@ func (s *search) why(e *entry) string {
 			return "needs packets that meet it in another state: it depends on " + e.rate
 		}
 		return "each packet that was tried was " + e.met
+	case p == nil && reach.may != nil:
+		return reach.may.whatLacks()
 	case p != nil && s.isOf(p, stateEstablished, stateRelated):
 		return "needs a connection in state " + stateWords[p[fieldState].lo] + " that these rules let open"
 	}

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // goal is what a packet is looked for that meets it: a rule, reached through a base chain, or with
 // no line that chain's policy.
 type goal struct {
@@ -19,10 +21,13 @@ type run struct {
 	reached bool
 	// matched are the rules that led it where it is, in order; it ends at the last one.
 	matched []hit
+	// lasts are the last ones of each of its ways: it has several where a rule that is not modelled may lead it.
+	lasts []hit
 	// evaders are rules that did not match, and would have led it another way.
 	evaders []*arm
-	// unsure says that a rule which is not modelled might have led it another way.
+	// unsure says that a rule which is not modelled might have led it to the goal, may which that is, if it is known.
 	unsure bool
+	may    *line
 }
 
 // hit is a rule that matched, by which box.
@@ -42,7 +47,19 @@ type walker struct {
 	deep stack
 	// early is true in a base chain before the goal's, where who accepts lets it go on.
 	early bool
+	last  hit // that led it where it is
+	ways  []way
 }
+
+// way is another one that a packet may have gone, from a rule on that is not modelled.
+type way struct {
+	deep stack
+	last hit
+	by   *line
+}
+
+// mostWays bounds how many ways of one packet are followed.
+const mostWays = 64
 
 // stack are the chains that a packet is in, the innermost last.
 type stack []frame
@@ -86,31 +103,58 @@ func walk(p *point, before []*chain, g goal) run {
 	w.early = true
 	for _, base := range before {
 		if w.through(base) == drops {
+			w.end()
 			return w.run
 		}
 	}
 	w.early = false
 	w.through(g.base)
+	w.end()
+	for n := 0; len(w.ways) > 0 && !w.run.reached; n++ {
+		top := len(w.ways) - 1
+		other := w.ways[top]
+		w.deep, w.last, w.ways = other.deep, other.last, w.ways[:top]
+		if w.course(g.base); w.run.reached || n == mostWays {
+			w.run.reached, w.run.unsure, w.run.may = false, true, other.by
+			break
+		}
+		w.end()
+	}
 	return w.run
+}
+
+// end notes who led it last, at the end of one of its ways.
+func (w *walker) end() {
+	if w.last.line != nil {
+		w.run.lasts = append(w.run.lasts, w.last)
+	}
+}
+
+// met is a rule that leads the packet on, on the way that it goes.
+func (w *walker) met(h hit) {
+	w.run.matched, w.last = append(w.run.matched, h), h
 }
 
 // through follows it through one base chain, and says how it ended.
 func (w *walker) through(base *chain) verdict {
-	kept := len(w.run.matched)
+	kept, last := len(w.run.matched), w.last
 	w.deep = append(w.deep[:0], frame{base, 0})
+	v := w.course(base)
+	if base != w.goal.base && v == accepts {
+		w.run.matched, w.last = w.run.matched[:kept], last // which need not have been so
+	}
+	return v
+}
+
+// course follows it from where it is to the end of a base chain, and says how it ended.
+func (w *walker) course(base *chain) verdict {
 	for l := w.deep.next(); l != nil; l = w.deep.next() {
 		if l == w.goal.line && base == w.goal.base && l.arm(w.p) != nil {
 			w.run.reached = true
 			return accepts
 		}
-		switch w.line(l) {
-		case accepts:
-			if base != w.goal.base {
-				w.run.matched = w.run.matched[:kept] // which need not have been so
-			}
-			return accepts
-		case drops:
-			return drops
+		if v := w.line(l); v.ends() {
+			return v
 		}
 	}
 	if base == w.goal.base {
@@ -120,12 +164,12 @@ func (w *walker) through(base *chain) verdict {
 	if base.of.Drops {
 		return drops
 	}
-	w.run.matched = w.run.matched[:kept]
 	return accepts
 }
 
-// line passes one rule.
+// line passes one rule. Where one that is not modelled may lead it to the goal, it goes there first.
 func (w *walker) line(l *line) verdict {
+	var led *hit
 	for i := range l.arms {
 		a := &l.arms[i]
 		if a.verdict == goesOn {
@@ -133,22 +177,47 @@ func (w *walker) line(l *line) verdict {
 		}
 		leads := a.to != nil && (a.to == w.goal.chain() || a.to.leads[w.goal.chain()])
 		evades := a.verdict == returns || a.verdict == goes || leads || w.early && a.verdict != drops
-		box := a.has(w.p)
+		h := hit{line: l, box: a.has(w.p), arm: a}
 		switch {
-		case box == nil && evades:
+		case h.box == nil && evades:
 			w.run.evaders = append(w.run.evaders, a)
-		case box == nil:
-		case l.exact(), leads:
-			w.run.unsure = w.run.unsure || !l.exact()
-			w.run.matched = append(w.run.matched, hit{line: l, box: box, arm: a})
+		case h.box == nil:
+		case l.exact():
+			w.met(h)
 			if a.verdict.ends() {
 				return a.verdict
 			}
 			w.deep.follow(a)
 			return goesOn
+		case leads && led == nil:
+			led = &h
 		case evades:
-			w.run.unsure = true
+			w.mayFollow(h)
 		}
 	}
+	if led != nil {
+		w.part(l, w.last)
+		w.met(*led)
+		w.deep.follow(led.arm)
+	}
 	return goesOn
+}
+
+// part has it go on later as if a rule that is not modelled did not match.
+func (w *walker) part(by *line, last hit) {
+	if w.early || !by.narrows() {
+		w.run.unsure = true
+		return
+	}
+	w.ways = append(w.ways, way{slices.Clone(w.deep), last, by})
+}
+
+// mayFollow has it go later where a rule leads that is not modelled.
+func (w *walker) mayFollow(h hit) {
+	w.part(h.line, h)
+	if w.early || !h.line.narrows() {
+		return
+	}
+	w.run.matched = append(w.run.matched, h)
+	w.ways[len(w.ways)-1].deep.follow(h.arm)
 }

@@ -17,6 +17,7 @@ type search struct {
 	tried  int
 	unsure bool
 	takers []*line // that took what was tried
+	may    *line   // a rule that is not modelled, by which some of that may meet the goal
 }
 
 // mostTries bounds a search.
@@ -96,6 +97,9 @@ func (s *search) meeting(b box, others []box) {
 // split puts back what the rules that took a packet may not have taken.
 func (s *search) split(b box, r run) {
 	s.unsure = s.unsure || r.unsure
+	if s.may == nil {
+		s.may = r.may
+	}
 	if len(r.matched) == 0 { // it was the policy of a chain before
 		s.evade(b, r)
 		return
@@ -106,8 +110,10 @@ func (s *search) split(b box, r run) {
 			return
 		}
 	}
-	if last := r.matched[len(r.matched)-1]; s.takes(last) && !slices.Contains(s.takers, last.line) {
-		s.takers = append(s.takers, last.line)
+	for _, last := range r.lasts {
+		if last.line.exact() && s.takes(last) && !slices.Contains(s.takers, last.line) {
+			s.takers = append(s.takers, last.line)
+		}
 	}
 	s.evade(b, r)
 }
