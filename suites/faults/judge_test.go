@@ -13,19 +13,20 @@ import (
 	"github.com/nstest/nstest/harness"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sys/unix"
 )
 
-// heard is one datagram that a plain socket read.
+// heard is one datagram that came to a plain socket.
 type heard struct {
 	Number uint32
 	After  time.Duration // since it was sent
-	At     time.Time
+	At     time.Time     // when the kernel had it, however late it was read
 }
 
 // judge are two plain sockets: one sends numbered datagrams, the other writes down what it reads.
 type judge struct {
 	sender net.Conn
-	reader net.PacketConn
+	reader *net.UDPConn
 	size   int
 	sent   []time.Time
 	heard  []heard
@@ -33,7 +34,14 @@ type judge struct {
 
 func judges(from, to *harness.Node, size int) *judge {
 	GinkgoHelper()
-	reader, err := to.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(to.Addrs()[0], 0))
+	listener, err := to.ListenPacket(context.Background(), "udp", netip.AddrPortFrom(to.Addrs()[0], 0))
+	Expect(err).NotTo(HaveOccurred())
+	reader := listener.(*net.UDPConn)
+	raw, err := reader.SyscallConn()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
+	})).To(Succeed())
 	Expect(err).NotTo(HaveOccurred())
 	sender, err := from.Dial(context.Background(), "udp", netip.MustParseAddrPort(reader.LocalAddr().String()))
 	Expect(err).NotTo(HaveOccurred())
@@ -73,20 +81,38 @@ func (j *judge) datagram(number int) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(number)), bytes.Repeat([]byte{0xa5}, j.size-numberSize)...)
 }
 
+// read reads until nothing has come for a time; a pause of this process is none of the way's.
 func (j *judge) read(quiet time.Duration) {
 	GinkgoHelper()
-	buf := make([]byte, 1<<16)
+	const paused = 2 // times as long
+	buf, control := make([]byte, 1<<16), make([]byte, 128)
 	for {
-		Expect(j.reader.SetReadDeadline(time.Now().Add(quiet))).To(Succeed())
-		n, _, err := j.reader.ReadFrom(buf)
+		began := time.Now()
+		Expect(j.reader.SetReadDeadline(began.Add(quiet))).To(Succeed())
+		n, size, _, _, err := j.reader.ReadMsgUDP(buf, control)
 		if err != nil {
 			Expect(err).To(MatchError(os.ErrDeadlineExceeded))
+			if time.Since(began) > paused*quiet {
+				continue
+			}
 			return
 		}
-		now, number := time.Now(), binary.BigEndian.Uint32(buf)
+		number := binary.BigEndian.Uint32(buf)
 		Expect(buf[:n]).To(Equal(j.datagram(int(number))), "what was sent")
-		j.heard = append(j.heard, heard{number, now.Sub(j.sent[number]), now})
+		at := stampOf(control[:size])
+		j.heard = append(j.heard, heard{number, at.Sub(j.sent[number]), at})
 	}
+}
+
+// stampOf is when the kernel had a datagram (SO_TIMESTAMPNS).
+func stampOf(control []byte) time.Time {
+	GinkgoHelper()
+	messages, err := unix.ParseSocketControlMessage(control)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(messages).To(ConsistOf(HaveField("Header.Type", int32(unix.SCM_TIMESTAMPNS))))
+	stamp := messages[0].Data
+	Expect(stamp).To(HaveLen(16))
+	return time.Unix(int64(binary.NativeEndian.Uint64(stamp)), int64(binary.NativeEndian.Uint64(stamp[8:])))
 }
 
 // counts are how many of what was sent came not, more than once, and after a later one.
