@@ -8,6 +8,7 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/onsi/gomega"
 )
 
 // in calls f in a node's namespace.
@@ -64,12 +65,12 @@ func TestConnectionsOfBothEnds(t *testing.T) {
 		}
 		_, err = conn.Write([]byte("hello"))
 		must(t, err)
-		if unread := in(t, server, func() (int, error) {
-			_, unread, err := inspect.Connected(to, ours)
-			return unread, err
-		}); unread != len("hello") {
-			t.Errorf("%d bytes wait to be read", unread)
-		}
+		gomega.NewWithT(t).Eventually(func() int {
+			return in(t, server, func() (int, error) {
+				_, unread, err := inspect.Connected(to, ours)
+				return unread, err
+			})
+		}).WithTimeout(eventually).Should(gomega.Equal(len("hello")), "bytes that wait to be read")
 		_, err = peer.Read(make([]byte, 10))
 		must(t, err)
 		// A server that has closed had the connection; one that reset it has none.
@@ -79,8 +80,9 @@ func TestConnectionsOfBothEnds(t *testing.T) {
 		}
 		must(t, conn.(*net.TCPConn).SetLinger(0))
 		must(t, conn.Close())
-		if got := in(t, client, inspect.Connections); len(got) > 0 {
-			t.Errorf("after a reset: %+v", got)
+		for _, node := range []*harness.Node{client, server} {
+			gomega.NewWithT(t).Eventually(func() []inspect.Connection { return in(t, node, inspect.Connections) }).
+				WithTimeout(eventually).Should(gomega.BeEmpty(), "after a reset, at %s", node)
 		}
 	}
 }
