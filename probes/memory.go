@@ -11,7 +11,6 @@ import (
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
-	"golang.org/x/sys/unix"
 )
 
 // mostTimes bounds how often a rule that counts is asked.
@@ -188,22 +187,7 @@ func (c *recall) prepared(node *harness.Node) (*rules.Chains, error) {
 
 // packetOf is what is known of a packet as rules see it.
 func (c *recall) packetOf(f *finding, passage watch.Passage) rules.Packet {
-	w := passage.Packet
-	p := rules.Packet{
-		Src: w.Source, Dst: w.Destination, Protocol: &w.Protocol, TTL: &w.TTL, In: passage.In, Out: passage.Out, Foreign: passage.In.Index != 0,
-	}
-	if length := uint16(w.Length); int(length) == w.Length {
-		p.Length = &length
-	}
-	switch {
-	case w.ICMP:
-		p.Type, p.Code = &w.Type, &w.Code
-	case w.Protocol == unix.IPPROTO_TCP:
-		p.Flags = &w.Flags
-		fallthrough
-	case w.IsDatagram():
-		p.SrcPort, p.DstPort = &w.SourcePort, &w.DestinationPort
-	}
+	p := passage.Known()
 	if !p.Foreign && c.leg == evidence.Request { // the probe's own socket
 		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
 		if s := f.Probe.source; s.uid.is {
@@ -212,7 +196,7 @@ func (c *recall) packetOf(f *finding, passage watch.Passage) rules.Packet {
 		p.UID, p.GID = &uid, &gid
 	}
 	if p.Fixed = f.fixed; p.Fixed&rules.TOS != 0 {
-		p.TOS = &w.TOS
+		p.TOS = &passage.Packet.TOS
 	}
 	return p
 }

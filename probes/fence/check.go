@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
 
@@ -35,7 +36,7 @@ func Check(ctx context.Context, sandbox *harness.Node, world World) (Report, err
 	if err != nil {
 		return Report{}, fmt.Errorf("check the fence of %s: %w", sandbox, err)
 	}
-	c := &check{ctx: ctx, watch: w, sandbox: sandbox, world: world}
+	c := &check{ctx: ctx, watch: w, sandbox: sandbox, world: world, chains: map[*harness.Node]*rules.Chains{}}
 	var r Report
 	for _, channel := range channels {
 		if err := ctx.Err(); err != nil {
@@ -59,6 +60,7 @@ type check struct {
 	sandbox *harness.Node
 	world   World
 	islands map[*harness.Node]int // see apart
+	chains  map[*harness.Node]*rules.Chains
 }
 
 // channel is a way out.

@@ -19,7 +19,9 @@
 //
 // A channel is Blocked where its packet was seen to be ended by a rule, a route or the
 // like, which the finding names, and where the control passed: the same sent from
-// World.Free, which is outside of the fence, arrives. It is Open where the packet
+// World.Free, which is outside of the fence, arrives. A rule by which another packet might get out is
+// no fence: one that counts, limits or goes by chance, or that decides by what any program of the
+// sandbox may choose (a source port, a length, the TTL). It is Open where the packet
 // arrived, Absent where the world has nothing to try it with, and Unproven in every
 // other case, with the reason. Only Blocked and Absent are no hole.
 //

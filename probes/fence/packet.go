@@ -170,6 +170,16 @@ func (c *check) await(trail *watch.Trail, errno unix.Errno) (outcome, error) {
 		o.cause.Policy = false // another copy of it may be on its way
 		o.cause.Detail += "; not every packet of it was seen to end"
 	}
+	if o.cause.Policy {
+		why, err := c.doubt(trail)
+		if err != nil {
+			return o, err
+		}
+		if why != "" {
+			o.cause.Policy = false
+			o.cause.Detail += "; " + why
+		}
+	}
 	return o, c.ctx.Err()
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/sys/unix"
 )
 
 // Passage is what one packet of a request, or of an answer, met in the hands of a node's rules.
@@ -20,6 +21,27 @@ type Passage struct {
 	In, Out rules.Interface
 	// Steps are the rules that matched, and the policies, in order.
 	Steps []rules.Step
+}
+
+// Known is what is known of the packet as rules see it, but for who sent it.
+func (p Passage) Known() rules.Packet {
+	w := p.Packet
+	known := rules.Packet{
+		Src: w.Source, Dst: w.Destination, Protocol: &w.Protocol, TTL: &w.TTL, In: p.In, Out: p.Out, Foreign: p.In.Index != 0,
+	}
+	if length := uint16(w.Length); int(length) == w.Length {
+		known.Length = &length
+	}
+	switch {
+	case w.ICMP:
+		known.Type, known.Code = &w.Type, &w.Code
+	case w.Protocol == unix.IPPROTO_TCP:
+		known.Flags = &w.Flags
+		fallthrough
+	case w.IsDatagram():
+		known.SrcPort, known.DstPort = &w.SourcePort, &w.DestinationPort
+	}
+	return known
 }
 
 // Passages are those of the trail's request, with its copies and retransmissions, and those
