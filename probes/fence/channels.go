@@ -83,14 +83,34 @@ func outward(p packet) func(*check) (Finding, error) {
 
 func (c *check) outward(p packet) (Finding, error) { return c.ask(c.world.Outside, p) }
 
-// toNode is a channel to a node of the world's.
+// toNode is a channel to a node of the world's, at any of its addresses: it is blocked where it is at
+// the nearest, and nothing arrives at the others.
 func toNode(without string, of func(World) *harness.Node, p packet) func(*check) (Finding, error) {
 	return func(c *check) (Finding, error) {
 		node := of(c.world)
 		if node == nil {
 			return absent(without)
 		}
-		return c.ask(node, p)
+		f, err := c.ask(node, p)
+		if err != nil || f.State != Blocked || c.apart(c.sandbox, node) {
+			return f, err
+		}
+		nearest, _ := addrOf(c.sandbox, node, p.v6)
+		for _, addr := range node.Addrs() {
+			if addr == nearest || addr.Is6() != p.v6 || addr.IsLinkLocalUnicast() {
+				continue
+			}
+			other := p // the channel's own is for every check
+			other.to = addr
+			got, err := c.send(c.sandbox, node, other)
+			if err != nil {
+				return Finding{}, err
+			}
+			if got.arrived {
+				return Finding{State: Open, Detail: "it arrived at " + name(node, addr)}, nil
+			}
+		}
+		return f, nil
 	}
 }
 

@@ -101,3 +101,30 @@ func TestAFenceBySourcePortsHasAHole(t *testing.T) {
 		t.Errorf("%s; what a plain socket sent from port %d arrived", got, below)
 	}
 }
+
+// TestAGatewayIsAskedAtEachOfItsAddresses has a plain socket for its judge.
+func TestAGatewayIsAskedAtEachOfItsAddresses(t *testing.T) {
+	box, world := leaky(t, "drop")
+	world.Gateway = box.Lab().Node("fw")
+	if err := world.Gateway.Nft("table ip host { chain input { type filter hook input priority 0; ip saddr 10.0.1.1 ip daddr " + world.Gateway.Addrs()[0].String() + " drop; }; }"); err != nil {
+		t.Fatal(err)
+	}
+	to := netip.AddrPortFrom(world.Gateway.Addrs()[1], 80)
+	listener, err := world.Gateway.Listen(t.Context(), "tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	conn, err := box.Dial(t.Context(), "tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	report, err := fence.Check(t.Context(), box, world)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := report.Finding("gateway"); got.State != fence.Open || !strings.Contains(got.Detail, to.Addr().String()) {
+		t.Errorf("%s; a plain socket connects to %s", got, to)
+	}
+}
