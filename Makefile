@@ -44,10 +44,11 @@ suites: rules firewalls
 	awk -f .ci/rules.awk "$$rules"; exit $$failed
 
 # probes/policy by itself: it computes for minutes, where the others mostly wait for bounds.
+# A package of a few minutes takes ten, the default limit, where a machine has much else to do.
 test: rules firewalls race
 	NSTEST_TRUTH_N=$(N) .ci/suites 2 $(RACES) --race --randomize-all --succinct $(if $(MAKE_TERMOUT),,--no-color) --
-	go test -race -count=1 -shuffle=on $$(go list ./... | grep -v -e /suites/ -e /probes/policy$$)
-	go test -race -count=1 -shuffle=on ./probes/policy
+	go test -race -count=1 -shuffle=on -timeout=30m $$(go list ./... | grep -v -e /suites/ -e /probes/policy$$)
+	go test -race -count=1 -shuffle=on -timeout=30m ./probes/policy
 
 check:
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted"; exit 1; fi
