@@ -123,6 +123,20 @@ func (a *asking) wait(s *socket, write bool, try func() bool) (done bool, err er
 	})
 }
 
+// untilHeard waits until a time, or until the context is over, or something was heard, and says
+// whether it was.
+func untilHeard(ctx context.Context, until time.Time, heard <-chan struct{}) bool {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-heard:
+		return true
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return false
+}
+
 // waitUnder waits under a watch. rest waits for the probe's socket, until a time or the
 // context is over; open says whether the probe has no outcome.
 func (a *asking) waitUnder(try, open func() bool, rest func(context.Context, time.Time) (done bool, err error)) (done bool, err error) {

@@ -224,15 +224,7 @@ func (t *task) waitFor(heard <-chan struct{}, read func() error) (done bool, err
 		return err != nil || isHeard()
 	}
 	done, err = t.waitUnder(try, func() bool { return !isHeard() }, func(ctx context.Context, until time.Time) (bool, error) {
-		timer := time.NewTimer(time.Until(until))
-		defer timer.Stop()
-		select {
-		case <-heard:
-			return true, nil
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		return try(), nil
+		return untilHeard(ctx, until, heard) || try(), nil
 	})
 	return done, firstError(err, read())
 }

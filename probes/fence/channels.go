@@ -95,23 +95,27 @@ func toNode(without string, of func(World) *harness.Node, p packet) func(*check)
 		if err != nil || f.State != Blocked || c.apart(c.sandbox, node) {
 			return f, err
 		}
-		nearest, _ := addrOf(c.sandbox, node, p.v6)
-		for _, addr := range node.Addrs() {
-			if addr == nearest || addr.Is6() != p.v6 || addr.IsLinkLocalUnicast() {
-				continue
-			}
-			other := p // the channel's own is for every check
-			other.to = addr
-			got, err := c.send(c.sandbox, node, other)
-			if err != nil {
-				return Finding{}, err
-			}
-			if got.arrived {
-				return Finding{State: Open, Detail: "it arrived at " + name(node, addr)}, nil
-			}
-		}
-		return f, nil
+		return c.elsewhere(f, node, p)
 	}
+}
+
+// elsewhere is the finding of a node that is blocked at its nearest address: Open where a packet
+// arrives at another.
+func (c *check) elsewhere(blocked Finding, node *harness.Node, p packet) (Finding, error) {
+	nearest, _ := addrOf(c.sandbox, node, p.v6)
+	for _, p.to = range node.Addrs() {
+		if p.to == nearest || p.to.Is6() != p.v6 || p.to.IsLinkLocalUnicast() {
+			continue
+		}
+		got, err := c.send(c.sandbox, node, p)
+		if err != nil {
+			return Finding{}, err
+		}
+		if got.arrived {
+			return arrived(node, p.to), nil
+		}
+	}
+	return blocked, nil
 }
 
 // toAddr is a channel to an address, whoever has it.

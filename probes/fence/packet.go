@@ -12,7 +12,6 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
-	"github.com/nstest/nstest/probes/internal/account"
 	"github.com/nstest/nstest/probes/internal/verdict"
 	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/probes/internal/wire"
@@ -69,7 +68,7 @@ func (c *check) ask(target *harness.Node, p packet) (Finding, error) {
 		return Finding{}, err
 	}
 	if got.arrived {
-		return Finding{State: Open, Detail: "it arrived at " + name(target, p.to)}, nil
+		return arrived(target, p.to), nil
 	}
 	control := p
 	control.source, control.frame = netip.Addr{}, nil
@@ -108,6 +107,11 @@ func judge(got, control outcome, free *harness.Node, to string) Finding {
 		f.State = Blocked
 	}
 	return f
+}
+
+// arrived is the finding of what came to where it was sent.
+func arrived(at *harness.Node, addr netip.Addr) Finding {
+	return Finding{State: Open, Detail: "it arrived at " + name(at, addr)}
 }
 
 func name(node *harness.Node, addr netip.Addr) string {
@@ -166,19 +170,13 @@ func (c *check) await(trail *watch.Trail, errno unix.Errno) (outcome, error) {
 		}
 		o.cause = c.watch.Explain(trail, heard)
 	}
-	if closed := c.watch.Account(trail).Closed(account.Request); !closed && o.cause.Rule != nil {
-		o.cause.Policy = false // another copy of it may be on its way
-		o.cause.Detail += "; not every packet of it was seen to end"
+	why, err := c.doubt(trail, o.cause)
+	if err != nil {
+		return o, err
 	}
-	if o.cause.Policy {
-		why, err := c.doubt(trail)
-		if err != nil {
-			return o, err
-		}
-		if why != "" {
-			o.cause.Policy = false
-			o.cause.Detail += "; " + why
-		}
+	if why != "" {
+		o.cause.Policy = false
+		o.cause.Detail += "; " + why
 	}
 	return o, c.ctx.Err()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
+	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/probes/policy"
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/gomega"
@@ -193,17 +194,9 @@ func generated(r *rand.Rand) string {
 }
 
 // rulesOf are the node's rules.
-func rulesOf(t *testing.T, node *harness.Node) (set *inspect.Ruleset) {
+func rulesOf(t *testing.T, node *harness.Node) *inspect.Ruleset {
 	t.Helper()
-	err := node.Do(func() error {
-		conn, err := inspect.DialRuleset()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		set, err = inspect.ReadRuleset(conn)
-		return err
-	})
+	set, err := watch.ReadRules(node)
 	if err != nil {
 		t.Fatal(err)
 	}
