@@ -122,7 +122,7 @@ func (s *site) makeGrounds() error {
 // prepare gives a node's namespace what it needs before its links.
 func (s *site) prepare(node *topo.NodePlan) func() error {
 	return func() error {
-		findOddNeighbours()
+		_ = oddNeighbours() // who asks first is to be in a new namespace
 		err := setBase(base(node, s.ipv6))
 		if err == nil {
 			err = setDeclared(node, false)

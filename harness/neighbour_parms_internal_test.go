@@ -2,6 +2,7 @@ package harness
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,14 +12,14 @@ import (
 
 // The machine's loopback has what the kernel gave it at its start.
 func TestTheNeighbourParmsAreThisKernels(t *testing.T) {
-	for _, p := range neighbourParms {
-		for family, want := range map[string]int{"ipv4": p.of4, "ipv6": p.of6} {
-			value, err := os.ReadFile("/proc/sys/net/" + family + "/neigh/lo/" + p.key)
+	for i, table := range neighbourTables {
+		for _, p := range neighbourParms {
+			value, err := os.ReadFile("/proc/sys/net/" + table.sysctls + "/neigh/lo/" + p.key)
 			if os.IsNotExist(err) {
 				continue // of an older kernel, or one without IPv6
 			}
-			if got := strings.TrimSpace(string(value)); err != nil || got != strconv.Itoa(want) {
-				t.Errorf("%s of %s is %s (%v), and the table says %d", p.key, family, got, err, want)
+			if got := strings.TrimSpace(string(value)); err != nil || got != strconv.Itoa(p.own[i]) {
+				t.Errorf("%s of %s is %s (%v), and the table says %d", p.key, table.name, got, err, p.own[i])
 			}
 		}
 	}
@@ -27,18 +28,18 @@ func TestTheNeighbourParmsAreThisKernels(t *testing.T) {
 // TestOddNeighbourParms takes this kernel's own for odd, as nobody may change the machine's:
 // every interface is to have others then, also one that comes with a change.
 func TestOddNeighbourParms(t *testing.T) {
-	findOddNeighbours()
-	own4, own6 := oddNeighbours.of4, oddNeighbours.of6
-	t.Cleanup(func() { oddNeighbours.of4, oddNeighbours.of6 = own4, own6 })
-	odd := make([]neighbourParm, 0, len(neighbourParms))
-	for _, p := range neighbourParms {
-		p.of4, p.of6 = 2*p.of4+4, 2*p.of6+8 // none is rounded to the kernel's ticks
-		odd = append(odd, p)
+	found := oddNeighbours
+	t.Cleanup(func() { oddNeighbours = found })
+	others := slices.Clone(neighbourParms)
+	for i, p := range others {
+		others[i].own = [2]int{2*p.own[0] + 4, 2*p.own[1] + 8} // none is rounded to the kernel's ticks
 	}
+	var odd [2][]neighbourParm
 	inNewNamespace(t, func() error { // a kernel may lack some
-		oddNeighbours.of4, oddNeighbours.of6 = isDifferent(odd)
+		odd = differentParms(others)
 		return nil
 	})
+	oddNeighbours = func() [2][]neighbourParm { return odd }
 	network := topo.New("odd")
 	lan := network.Switch("lan", "10.0.1.0/24", "fd00:1::/64")
 	network.Host("pc", lan)
@@ -53,14 +54,16 @@ func TestOddNeighbourParms(t *testing.T) {
 	}
 	for name, ports := range map[string]string{"pc": "lan dmz", "server": "lan", "late": "lan dmz"} {
 		for port := range strings.FieldsSeq(ports) {
-			for family, parms := range map[string][]neighbourParm{"ipv4": oddNeighbours.of4, "ipv6": oddNeighbours.of6} {
-				for _, p := range parms {
-					want := map[string]int{"ipv4": p.of4, "ipv6": p.of6}[family]
-					if got, err := lab.Node(name).Sysctl("net." + family + ".neigh." + port + "." + p.key); err != nil || got != strconv.Itoa(want) {
-						t.Errorf("%s of %s at %s of %s is %s (%v), want %d", p.key, family, port, name, got, err, want)
+			for i, table := range neighbourTables {
+				for _, p := range odd[i] {
+					if got, err := lab.Node(name).Sysctl("net." + table.sysctls + ".neigh." + port + "." + p.key); err != nil || got != strconv.Itoa(p.own[i]) {
+						t.Errorf("%s of %s at %s of %s is %s (%v), want %d", p.key, table.name, port, name, got, err, p.own[i])
 					}
 				}
 			}
 		}
+	}
+	if len(odd[0]) < 10 || len(odd[1]) < 10 {
+		t.Errorf("%d and %d parameters were found", len(odd[0]), len(odd[1]))
 	}
 }
