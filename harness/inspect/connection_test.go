@@ -63,26 +63,34 @@ func TestConnectionsOfBothEnds(t *testing.T) {
 				t.Errorf("%s: %+v", node, all)
 			}
 		}
-		_, err = conn.Write([]byte("hello"))
-		must(t, err)
-		gomega.NewWithT(t).Eventually(func() int {
-			return in(t, server, func() (int, error) {
-				_, unread, err := inspect.Connected(to, ours)
-				return unread, err
-			})
-		}).WithTimeout(eventually).Should(gomega.Equal(len("hello")), "bytes that wait to be read")
-		_, err = peer.Read(make([]byte, 10))
-		must(t, err)
-		// A server that has closed had the connection; one that reset it has none.
-		must(t, peer.Close())
-		if !in(t, server, func() (bool, error) { return connected(to, ours) }) {
-			t.Error("it is closing, and is gone")
-		}
-		must(t, conn.(*net.TCPConn).SetLinger(0))
-		must(t, conn.Close())
-		for _, node := range []*harness.Node{client, server} {
-			gomega.NewWithT(t).Eventually(func() []inspect.Connection { return in(t, node, inspect.Connections) }).
-				WithTimeout(eventually).Should(gomega.BeEmpty(), "after a reset, at %s", node)
-		}
+		unreadAndReset(t, client, server, conn, peer)
+	}
+}
+
+// unreadAndReset looks at a connection whose peer has not read what was said, has closed, and
+// has been reset, one after the other.
+func unreadAndReset(t *testing.T, client, server *harness.Node, conn, peer net.Conn) {
+	t.Helper()
+	ours, to := conn.LocalAddr().(*net.TCPAddr).AddrPort(), conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	_, err := conn.Write([]byte("hello"))
+	must(t, err)
+	gomega.NewWithT(t).Eventually(func() int {
+		return in(t, server, func() (int, error) {
+			_, unread, err := inspect.Connected(to, ours)
+			return unread, err
+		})
+	}).WithTimeout(eventually).Should(gomega.Equal(len("hello")), "bytes that wait to be read")
+	_, err = peer.Read(make([]byte, 10))
+	must(t, err)
+	// A server that has closed had the connection; one that reset it has none.
+	must(t, peer.Close())
+	if !in(t, server, func() (bool, error) { return connected(to, ours) }) {
+		t.Error("it is closing, and is gone")
+	}
+	must(t, conn.(*net.TCPConn).SetLinger(0))
+	must(t, conn.Close())
+	for _, node := range []*harness.Node{client, server} {
+		gomega.NewWithT(t).Eventually(func() []inspect.Connection { return in(t, node, inspect.Connections) }).
+			WithTimeout(eventually).Should(gomega.BeEmpty(), "after a reset, at %s", node)
 	}
 }
