@@ -39,25 +39,45 @@ const (
 // Connected says whether the namespace has a connection with these ends, and how many bytes
 // of it wait to be read. The calling thread is in the namespace.
 func Connected(local, remote netip.AddrPort) (there bool, unread int, err error) {
-	sockets, err := withEnds(local, remote)
-	for _, m := range sockets { // it may be the listener's
-		if made&(1<<m[1]) != 0 {
-			return true, int(binary.NativeEndian.Uint32(m[56:])), nil
-		}
+	m, err := withEnds(local, remote, made)
+	if m == nil || err != nil {
+		return false, 0, err
 	}
-	return false, 0, err
+	return true, int(binary.NativeEndian.Uint32(m[56:])), nil
 }
 
 // HalfMade says whether the namespace has a connection with these ends whose handshake it does
 // not take for complete (SYN_RECV). The calling thread is in the namespace.
 func HalfMade(local, remote netip.AddrPort) (there bool, err error) {
-	const received, request = 3, 12 // TCP_SYN_RECV, TCP_NEW_SYN_RECV: net/tcp_states.h
-	sockets, err := withEnds(local, remote)
-	return slices.ContainsFunc(sockets, func(m []byte) bool { return m[1] == received || m[1] == request }), err
+	const half = 1<<3 | 1<<12 // TCP_SYN_RECV, TCP_NEW_SYN_RECV: net/tcp_states.h
+	m, err := withEnds(local, remote, half)
+	return m != nil, err
 }
 
-// withEnds is the socket of these ends, as struct inet_diag_msg, or a listener's.
-func withEnds(local, remote netip.AddrPort) (sockets [][]byte, err error) {
+// withEnds is the socket of these ends in one of the states, as struct inet_diag_msg, or nil.
+//
+// The kernel looks without a lock. Where a socket takes another's place, as when a closed one
+// begins to wait (inet_twsk_hashdance), the new one is put before those that a look may have
+// gone past, and the old one is taken away: that look finds neither. Another one finds it.
+func withEnds(local, remote netip.AddrPort, states uint32) (m []byte, err error) {
+	const looks = 2
+	for range looks {
+		sockets, err := lookedUp(local, remote)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range sockets {
+			if states&(1<<m[1]) != 0 {
+				return m, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// lookedUp is what the kernel finds for a segment from remote to local: a connection's socket,
+// as struct inet_diag_msg, or a listener's.
+func lookedUp(local, remote netip.AddrPort) (sockets [][]byte, err error) {
 	request := diagRequest(family(local.Addr()), 0)
 	binary.BigEndian.PutUint16(request[8:], local.Port())
 	binary.BigEndian.PutUint16(request[10:], remote.Port())
