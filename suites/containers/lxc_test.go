@@ -2,10 +2,10 @@ package containers_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -32,7 +32,8 @@ func lxcHost() *harness.Node {
 // away.
 func container(host *harness.Node, name, addr, net string) harness.Existing {
 	GinkgoHelper()
-	long := fmt.Sprintf("%d%s", os.Getpid(), addr[strings.LastIndex(addr, ".")+1:]) // no other sleeps as long
+	octets := netip.MustParseAddr(addr).As4()
+	long := fmt.Sprintf("%d%d%d", os.Getpid(), octets[2], octets[3]) // no other sleeps as long
 	sh(host, fmt.Sprintf(`
 		cd /run/lxc; mkdir -p %[1]s/rootfs; cd %[1]s/rootfs; mkdir bin dev proc sys etc tmp; cp /bin/busybox bin/; ln -s busybox bin/sleep
 		cat >../config <<END
