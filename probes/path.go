@@ -37,6 +37,9 @@ type TraceHop struct {
 	RTT time.Duration
 	// Expired is true where the TTL was over there, and else it would have gone on.
 	Expired bool
+	// Asked is how many requests had this TTL: all but the last, whose end this is, went another way
+	// than the one of the hop before.
+	Asked int
 	// Result is what was found out with this TTL.
 	Result Result
 }
@@ -47,6 +50,10 @@ const mostHops = 30
 // mostUnknown is after how many requests, one after another, whose end nothing tells a trace is
 // given up.
 const mostUnknown = 3
+
+// mostForked is how many requests with one TTL may go another way than the one before, until a trace
+// is given up. Where each of two ways is as likely, one trace in a million is.
+const mostForked = 20
 
 // Path asks again and again, with a TTL of 1, 2, 3 and so on, until the target answers, or
 // something on the way ends the requests: as traceroute(8) does, by ICMP, TCP or UDP. All of it is
@@ -60,6 +67,9 @@ const mostUnknown = 3
 //	//  2  core (10.0.5.2)  121µs
 //	//  3  the request was dropped at core by rule "udp dport 33434 drop" of inet filter forward
 //
+// The hops are of one way: where there are several to one target, as by a multipath route, a request
+// that goes another than the one before is sent again (see Asked). That none goes on is an error.
+//
 // A target with several addresses is asked at the first. A probe with a TTL of its own is an error.
 func Path(ctx context.Context, from *harness.Node, to Target, p Probe) (Trace, error) {
 	if p.source.ttl != (option{}) {
@@ -70,12 +80,14 @@ func Path(ctx context.Context, from *harness.Node, to Target, p Probe) (Trace, e
 		return Trace{}, fmt.Errorf("path: %w", err)
 	}
 	t := Trace{From: from.Name(), To: name, Addr: addrs[0], Probe: p}
+	ask := func(ttl int) (Result, error) { return watchAddr(ctx, w, from, to, name, addrs[0], p.TTL(ttl)) }
 	for unknown := 0; len(t.Hops) < mostHops && unknown < mostUnknown; {
-		r, err := watchAddr(ctx, w, from, to, name, addrs[0], p.TTL(len(t.Hops)+1))
+		r, asked, err := t.onward(ask)
 		if err != nil {
 			return Trace{}, fmt.Errorf("path %s -> %s %s: hop %d: %w", from, name, p, len(t.Hops)+1, err)
 		}
 		hop, over := hopOf(r, len(t.Hops)+1)
+		hop.Asked = asked
 		t.Hops, t.Cause, t.Reached = append(t.Hops, hop), r.Cause, r.reaches()
 		if unknown++; r.Cause == nil || r.Cause.Kind != evidence.Unknown {
 			unknown = 0
@@ -85,6 +97,47 @@ func Path(ctx context.Context, from *harness.Node, to Target, p Probe) (Trace, e
 		}
 	}
 	return t, nil
+}
+
+// onward asks with the next TTL, until a request goes on where the one before ended.
+func (t *Trace) onward(ask func(ttl int) (Result, error)) (r Result, asked int, err error) {
+	ttl := len(t.Hops) + 1
+	for asked = 1; asked <= mostForked; asked++ {
+		r, err = ask(ttl)
+		if err != nil || ttl == 1 || goesOn(t.Hops[ttl-2].Result.Hops(), r.Hops()) {
+			return r, asked, err
+		}
+	}
+	before := t.Hops[ttl-2].Result.Hops().Ways(evidence.Request)
+	return r, asked, fmt.Errorf("of %d requests none went on from %s: the last went %s: name a port (FromPort), where ways are chosen by it",
+		mostForked, nodesOfWay(before[0]), nodesOfWay(r.Hops().Ways(evidence.Request)[0]))
+}
+
+// goesOn says whether a request went the way of one before it, and on from there, as far as both
+// were in sight.
+func goesOn(before, now evidence.Hops) bool {
+	earlier, later := before.Ways(evidence.Request), now.Ways(evidence.Request)
+	for _, e := range earlier {
+		for _, l := range later {
+			if onOneWay(e, l) {
+				return true
+			}
+		}
+	}
+	return len(earlier) == 0 || len(later) == 0
+}
+
+// onOneWay says whether a way begins with another, or is the begin of it.
+func onOneWay(first, whole evidence.Hops) bool {
+	for i, hop := range first {
+		switch {
+		case i == len(whole), hop.Gap, whole[i].Gap: // it ended sooner, or what is between was not seen
+			return true
+		case whole[i].Node != hop.Node:
+			return false
+		}
+	}
+	return true
 }
 
 // hopOf is what a result tells of a hop, and whether no higher TTL leads on.
@@ -132,6 +185,9 @@ func (t Trace) String() string {
 	fmt.Fprintf(&text, "%s -> %s (%s) %s", t.From, t.To, t.Addr, t.Probe)
 	for _, hop := range t.Hops {
 		fmt.Fprintf(&text, "\n%2d  %s", hop.TTL, hop)
+		if hop.Asked > 1 {
+			fmt.Fprintf(&text, ", after %d that went another way", hop.Asked-1)
+		}
 	}
 	return text.String()
 }

@@ -45,10 +45,39 @@ func TestHopOf(t *testing.T) {
 func TestTraceIsPrinted(t *testing.T) {
 	t.Parallel()
 	trace := Trace{From: "pc", To: "site", Addr: netip.MustParseAddr("10.0.9.1"), Probe: UDP(33434), Hops: []TraceHop{
-		{TTL: 1, Node: "fw", Expired: true}, {TTL: 2, Node: "site", Addr: netip.MustParseAddr("10.0.9.1"), Result: Result{Outcome: Answered, RTT: time.Millisecond}},
+		{TTL: 1, Node: "fw", Expired: true}, {TTL: 2, Asked: 3, Node: "site", Addr: netip.MustParseAddr("10.0.9.1"), Result: Result{Outcome: Answered, RTT: time.Millisecond}},
 	}}
-	const want = "pc -> site (10.0.9.1) udp/33434\n 1  fw, whose ICMP error did not come back\n 2  site (10.0.9.1)  1ms, answered"
+	const want = "pc -> site (10.0.9.1) udp/33434\n 1  fw, whose ICMP error did not come back\n 2  site (10.0.9.1)  1ms, answered, after 2 that went another way"
 	if trace.String() != want || trace.GomegaString() != want {
 		t.Errorf("%s", trace)
+	}
+}
+
+// Which request goes on where another has ended.
+func TestGoesOn(t *testing.T) {
+	t.Parallel()
+	way := func(number int, nodes ...string) (hops evidence.Hops) {
+		for _, node := range nodes {
+			hops = append(hops, evidence.Hop{Role: evidence.Request, Way: number, Node: node})
+		}
+		return hops
+	}
+	lost := way(1, "pc", "fork", "later")
+	lost[2].Gap = true
+	for name, c := range map[string]struct {
+		before, now evidence.Hops
+		want        bool
+	}{
+		"further on the same way": {way(1, "pc", "fork", "left"), way(1, "pc", "fork", "left", "out"), true},
+		"as far":                  {way(1, "pc", "fork"), way(1, "pc", "fork"), true},
+		"less far":                {way(1, "pc", "fork", "left"), way(1, "pc", "fork"), true},
+		"another way":             {way(1, "pc", "fork", "left"), way(1, "pc", "fork", "right", "out"), false},
+		"one of its ways":         {way(1, "pc", "fork", "left"), append(way(1, "pc", "fork", "right"), way(2, "pc", "fork", "left", "out")...), true},
+		"where it was not seen":   {way(1, "pc", "fork", "left"), lost, true},
+		"nothing was seen":        {way(1, "pc", "fork", "left"), nil, true},
+	} {
+		if got := goesOn(c.before, c.now); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
