@@ -47,6 +47,7 @@ const (
 	protoTCP     = unix.IPPROTO_TCP
 	protoUDP     = unix.IPPROTO_UDP
 	protoUDPLite = unix.IPPROTO_UDPLITE
+	protoSCTP    = unix.IPPROTO_SCTP
 )
 
 // bareProbes are ICMP, a protocol that nobody has, each port that the target listens at, a TCP
@@ -129,14 +130,21 @@ func (b *bare) fill(named []rules.Port) {
 	}
 }
 
-// other adds a protocol that has no probe of its own.
+// other adds a protocol besides TCP and UDP. Of SCTP what begins no association is asked too: what
+// tracks connections tells them apart.
 func (b *bare) other(p rules.Port, why string) {
 	if p.Protocol == unix.IPPROTO_ICMP || p.Protocol == unix.IPPROTO_ICMPV6 {
 		return
 	}
-	if p.Protocol == protoUDPLite && haveUDPLite() {
-		b.lite(p, why)
+	switch {
+	case p.Protocol == protoUDPLite && haveUDPLite():
+		b.ported(UDPLite, p, why)
 		return
+	case p.Protocol == protoSCTP:
+		b.ported(SCTP, p, why)
+		if p.Source {
+			return
+		}
 	}
 	w := wanted{Probe: Protocol(p.Protocol), family: p.Family, closed: true}
 	if !p.Source {
@@ -152,13 +160,13 @@ func (b *bare) other(p rules.Port, why string) {
 	b.add(w, why)
 }
 
-// lite adds a port of UDP-Lite's: which, a rule may leave open.
-func (b *bare) lite(p rules.Port, why string) {
+// ported adds a port of a protocol that has some: which, a rule may leave open.
+func (b *bare) ported(probe func(port uint16) Probe, p rules.Port, why string) {
 	to, from := p.Number, uint16(0)
 	if p.Source || to == 0 {
 		to, from = b.nobodys(p.Protocol, nil), p.Number
 	}
-	b.add(wanted{Probe: UDPLite(to).FromPort(from), family: p.Family, closed: true}, why)
+	b.add(wanted{Probe: probe(to).FromPort(from), family: p.Family, closed: true}, why)
 }
 
 // port adds a port of TCP's or UDP's.

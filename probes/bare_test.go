@@ -180,7 +180,7 @@ func TestABareCheckHasABound(t *testing.T) {
 	begun := time.Now()
 	_, err := probes.BeIsolatedFrom(server).By("nothing of it").Match(client)
 	took := time.Since(begun)
-	for _, want := range []string{"; left out: ", "protocol 47", "ah (rule ", "no probe speaks it", "sctp from 99 (rule ", ": 100 are asked"} {
+	for _, want := range []string{"; left out: ", "protocol 47", "ah (rule ", "no probe speaks it", "sctp/40000 from port 99", ": 100 are asked"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}

@@ -197,7 +197,7 @@ func (f *finding) askedFrom() uint16 {
 
 // protocolOf is the IP protocol of a probe with ports; 0 of ICMP, which has one a family.
 func protocolOf(p Probe) uint8 {
-	return map[wire.Protocol]uint8{wire.TCP: protoTCP, wire.UDP: protoUDP, wire.UDPLite: protoUDPLite}[p.kind.protocol]
+	return map[wire.Protocol]uint8{wire.TCP: protoTCP, wire.UDP: protoUDP, wire.UDPLite: protoUDPLite, wire.SCTP: protoSCTP}[p.kind.protocol]
 }
 
 // named is what a rule is called beside the finding's cause: "this rule" where it is the one that

@@ -135,7 +135,8 @@
 //
 // # Packets by hand
 //
-// UDPLite asks as UDP does, by another protocol, which rules about UDP do not match. Protocol asks with a packet of an IP protocol by its number, and Segment with one TCP segment
+// UDPLite asks as UDP does, by another protocol, which rules about UDP do not match. SCTP asks for an
+// association, also where no kernel has SCTP. Protocol asks with a packet of an IP protocol by its number, and Segment with one TCP segment
 // that has these flags and is of no connection. For filters that go by flags:
 //
 //	Expect(client).To(probes.BeIsolatedFrom(server, probes.Segment(80, probes.SYN)).By("no connections"))

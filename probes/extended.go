@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +38,14 @@ func (p Probe) Extended(headers ...Extension) Probe {
 		p.source.extended |= h
 	}
 	return p.given("Extended", len(headers) == 0, "")
+}
+
+// checkExtended says what is wrong with a probe that is to have extension headers.
+func (p Probe) checkExtended() error {
+	if p.source.extended != 0 && p.kind.protocol == wire.SCTP {
+		return fmt.Errorf("Extended(): what SCTP sends has no headers of IPv6 before its own: use ICMP, TCP, UDP, UDPLite or Segment")
+	}
+	return nil
 }
 
 // String is the headers in words.

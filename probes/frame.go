@@ -102,18 +102,7 @@ func (f *frame) lookUp(r Result, link string) bool {
 // the watch sees of it is what it is for.
 func (a *asking) askFrame() error {
 	v6 := a.addr.Is6()
-	const lowest, most = 49152, 16384 // ports that nobody is given (RFC 6335)
-	fresh := freshOf(a.from, a.probe.kind.protocol, v6)
-	port := lowest + uint16(rand.IntN(most))
-	for range most {
-		if fresh.take(port) {
-			break
-		}
-		port = lowest + (port-lowest+1)%most
-	}
-	if a.source.port != 0 {
-		port = a.source.port
-	}
+	port := a.ownPort()
 	packet, err := a.probe.kind.framed(a, wire.Datagram{
 		Source: netip.AddrPortFrom(a.frame.from, port), Destination: netip.AddrPortFrom(a.addr, a.probe.port), TTL: a.frame.ttl, TOS: a.frame.tos, Label: a.frame.label,
 	})
@@ -148,6 +137,24 @@ func (a *asking) askFrame() error {
 		return err
 	}
 	return a.silence()
+}
+
+// ownPort is the port of what no socket sends that the kernel gives one: the source's, or else one
+// that nobody is given (RFC 6335), and that no earlier probe had, as long as there are such.
+func (a *asking) ownPort() uint16 {
+	const lowest, most = 49152, 16384
+	if a.source.port != 0 {
+		return a.source.port
+	}
+	fresh := freshOf(a.from, a.probe.kind.protocol, a.addr.Is6())
+	port := lowest + uint16(rand.IntN(most))
+	for range most {
+		if fresh.take(port) {
+			break
+		}
+		port = lowest + (port-lowest+1)%most
+	}
+	return port
 }
 
 // framed is the first packet of a probe that sockets send.

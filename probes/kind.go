@@ -49,6 +49,7 @@ var kinds = []*kind{
 	protocolKind,
 	timestampKind,
 	segmentKind,
+	sctpKind,
 }
 
 const silentAfterLeaving = "it left the source; what became of it is not known"

@@ -108,6 +108,9 @@ func (p Probe) check() error {
 	if err := p.checkFragmented(); err != nil {
 		return fmt.Errorf("probe %s: %w", p, err)
 	}
+	if err := p.checkExtended(); err != nil {
+		return fmt.Errorf("probe %s: %w", p, err)
+	}
 	if err := p.checkWords(); err != nil {
 		return fmt.Errorf("probe %s: %w", p, err)
 	}

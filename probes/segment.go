@@ -1,7 +1,6 @@
 package probes
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/probes/internal/wire"
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -72,32 +70,9 @@ func (a *asking) segment() error {
 		return a.refusedLocally(err)
 	}
 	defer unix.Close(holder)
-	s, err := polled(fd)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	own := a.source
-	own.port = 0 // a raw socket has none
-	if _, err := own.bind(fd, a.addr.Is6()); err != nil {
-		return a.refusedLocally(err)
-	}
-	if err := hearPort(fd, a.port, a.addr.Is6()); err != nil {
-		return err
-	}
-	a.begin()
-	if err := unix.Connect(fd, a.rawAddr()); err != nil {
-		return a.refusedLocally(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		return err
-	}
-	d := a.segmentFrom(netip.AddrPortFrom(addrPortOf(name).Addr(), a.port))
-	if err := unix.Send(fd, d.Segment(byte(a.probe.flags)), 0); err != nil {
-		return a.refusedLocally(err)
-	}
-	return a.await(s, func() (done bool, err error) { return a.rawAnswer(s, a.takeSegment, a.quotesSegment) })
+	return a.overPort(fd, func(source netip.AddrPort) []byte {
+		return a.segmentFrom(source).Segment(byte(a.probe.flags))
+	}, a.takeSegment)
 }
 
 // segmentSockets are one that holds the port, and one that sends and hears.
@@ -112,30 +87,6 @@ func (a *asking) segmentSockets() (holder, raw int, err error) {
 		return nil
 	})
 	return holder, raw, err
-}
-
-// rawAddr is the address that is asked, of a raw socket: it has no port.
-func (a *asking) rawAddr() unix.Sockaddr {
-	to := a.sockaddr()
-	switch to := to.(type) {
-	case *unix.SockaddrInet4:
-		to.Port = 0
-	case *unix.SockaddrInet6:
-		to.Port = 0
-	}
-	return to
-}
-
-// hearPort has a raw socket hear what comes to a port of TCP's alone: a namespace's raw sockets
-// get all segments. Of IPv4 they have the IP header.
-func hearPort(fd int, port uint16, v6 bool) error {
-	const destination = 2 // RFC 9293
-	program := []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: destination, Size: 2}}
-	if v6 {
-		program = []bpf.Instruction{bpf.LoadAbsolute{Off: destination, Size: 2}}
-	}
-	program = append(program, bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(port), SkipFalse: 1}, bpf.RetConstant{Val: 1 << 16}, bpf.RetConstant{Val: 0})
-	return hearOnly(fd, program)
 }
 
 // segmentFrom is the segment, with numbers by which it is known again where somebody is to.
@@ -175,21 +126,10 @@ func (a *asking) takeSegment(packet []byte) bool {
 // comesBack says whether a packet, with its IPv4 header, is a segment from the port that was asked
 // to the one that asked.
 func (a *asking) comesBack(packet []byte) (flags TCPFlags, comes bool) {
-	const least, header4, flagsAt = 20, 20, 13
-	if a.addr.Is4() {
-		if len(packet) < header4 {
-			return 0, false
-		}
-		packet = packet[min(int(packet[0]&15)*4, len(packet)):]
-	}
-	if len(packet) < least || binary.BigEndian.Uint16(packet) != a.probe.port || binary.BigEndian.Uint16(packet[2:]) != a.port {
+	const least, flagsAt = 20, 13
+	segment, comes := a.portBack(packet, least)
+	if !comes {
 		return 0, false
 	}
-	return TCPFlags(packet[flagsAt]), true
-}
-
-// quotesSegment says whether what an ICMP error quotes, from its TCP header on, is the probe's:
-// raw sockets hear of all segments to an address.
-func (a *asking) quotesSegment(quoted []byte) bool {
-	return len(quoted) < 2 || binary.BigEndian.Uint16(quoted) == a.port
+	return TCPFlags(segment[flagsAt]), true
 }

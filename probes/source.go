@@ -68,7 +68,7 @@ func (p Probe) given(method string, nothing bool, what string) Probe {
 	return p
 }
 
-// FromPort sends a TCP or UDP probe from a port, and not from one that no earlier probe had.
+// FromPort sends a probe that has ports from one, and not from one that no earlier probe had.
 // Who tracks connections takes a second probe from one port to the same target for the
 // first's connection, as long as it remembers that.
 func (p Probe) FromPort(n uint16) Probe {
@@ -142,7 +142,7 @@ func (s source) check(ports bool) error {
 	case s.nothing != "":
 		return fmt.Errorf("%s: it says nothing: name what is meant, or leave it out", s.nothing)
 	case s.port != 0 && !ports:
-		return fmt.Errorf("FromPort(%d): only TCP and UDP have ports", s.port)
+		return fmt.Errorf("FromPort(%d): only TCP, UDP, UDP-Lite and SCTP have ports", s.port)
 	case s.extended&^(HopByHop|DestinationOptions) != 0:
 		return fmt.Errorf("Extended(%#x): it is HopByHop or DestinationOptions", uint8(s.extended))
 	case s.ttl.is && (s.ttl.n < 1 || s.ttl.n > 255):

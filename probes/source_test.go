@@ -247,7 +247,7 @@ func TestAMistakenSourceIsAnError(t *testing.T) {
 		"From: a link-local address needs an interface of the asker, as in fe80::1%eth0":           web.From(netip.MustParseAddr("fe80::1")),
 		`FromInterface("wan"): node client has no such interface; it has lo, lan`:                  icmp.FromInterface("wan"),
 		"FromPort(4000): another socket of the node has that port: take one that nobody has: addr": web.FromPort(4000),
-		"FromPort(4000): only TCP and UDP have ports":                                              icmp.FromPort(4000),
+		"FromPort(4000): only TCP, UDP, UDP-Lite and SCTP have ports":                              icmp.FromPort(4000),
 		"From(the zero address): it says nothing: name what is meant, or leave it out":             web.From(netip.Addr{}),
 		`FromInterface(""): it says nothing`:                                                       icmp.FromInterface(""),
 		"Extended(): it says nothing":                                                              icmp.Extended(),

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -117,7 +118,7 @@ func (o Observation) Waiting(c evidence.Cause, is func(End) bool) (x Crossing, w
 		return x, false
 	}
 	x = Crossing{At: own.End, Tag: own.tag, Next: p.next()}
-	x.Seen = evidence.Sighting{Node: c.Node, Interface: c.Interface, Role: evidence.Request, Source: p.asked.From, Destination: p.to, Protocol: p.asked.Protocol, DestinationPort: p.asked.Port}
+	x.Seen = evidence.Sighting{Node: c.Node, Interface: c.Interface, Role: evidence.Request, Source: p.asked.From, Destination: p.to, Protocol: p.asked.Protocol, DestinationPort: cmp.Or(p.asked.Port, o.Flow.Port)}
 	if !x.Seen.Source.IsValid() {
 		x.Seen.Source = p.way.From
 	}

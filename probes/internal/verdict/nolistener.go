@@ -7,6 +7,7 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/wire"
+	"golang.org/x/sys/unix"
 )
 
 var noListener = row{
@@ -26,7 +27,7 @@ func nobodyListens(p spot, c *evidence.Cause) bool {
 	if p.Flow.Protocol == wire.ICMP {
 		return false
 	}
-	if p.Flow.Protocol == wire.Other {
+	if p.Flow.Protocol == wire.Other || p.Flow.Protocol == wire.SCTP {
 		return p.unspoken(c)
 	}
 	at, elsewhere := p.listeners()
@@ -45,12 +46,15 @@ func nobodyListens(p spot, c *evidence.Cause) bool {
 // socket takes it and says nothing, or the kernel itself (IGMP, a tunnel), and of refusals it
 // sends a few.
 func (p spot) unspoken(c *evidence.Cause) bool {
-	refused := slices.ContainsFunc(p.Timeline, func(s evidence.Sighting) bool {
+	at := slices.IndexFunc(p.Timeline, func(s evidence.Sighting) bool {
 		return s.Role == evidence.Refusal && s.Node == p.state.Name
 	})
-	if c.Detail = "nobody there speaks the protocol"; !refused && p.Heard.Refuser != p.state.Name {
+	switch c.Detail = "nobody there speaks the protocol"; {
+	case at < 0 && p.Heard.Refuser != p.state.Name:
 		c.Kind = evidence.Unknown
 		c.Detail = "it came in, and was not refused there: a raw socket may have read it, or its kernel speaks the protocol"
+	case p.Flow.Protocol == wire.SCTP && !p.Heard.ICMP && (at < 0 || p.Timeline[at].Protocol == unix.IPPROTO_SCTP):
+		c.Detail = fmt.Sprintf("nobody has port %d", p.port()) // SCTP itself says so, by ABORT
 	}
 	return true
 }

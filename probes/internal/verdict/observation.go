@@ -182,6 +182,8 @@ func FirstQuestion(f wire.Flow) inspect.Question {
 	switch {
 	case f.Crafted: // a raw socket, which has no ports
 		q.Protocol, q.SourcePort, q.Port = unix.IPPROTO_TCP, 0, 0
+	case f.Protocol == wire.SCTP:
+		q.Protocol, q.SourcePort, q.Port = unix.IPPROTO_SCTP, 0, 0
 	case f.Protocol == wire.TCP:
 		q.Protocol, q.Connects = unix.IPPROTO_TCP, true
 	case f.Protocol == wire.UDP:

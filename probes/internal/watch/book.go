@@ -52,7 +52,7 @@ func (b *book) add(t *Trail, m mark, on *Trail) {
 		}
 	}
 	b.byNonce[t.key] = t
-	if t.Flow.Protocol != wire.TCP {
+	if !t.Flow.Protocol.Numbered() {
 		return
 	}
 	if on != nil {
@@ -80,7 +80,7 @@ func (b *book) remove(t *Trail) {
 	if b.byNonce[t.key] == t {
 		delete(b.byNonce, t.key)
 	}
-	if t.Flow.Protocol == wire.TCP && b.bySlot[t.slot] == t {
+	if t.Flow.Protocol.Numbered() && b.bySlot[t.slot] == t {
 		b.bySlot[t.slot] = nil
 	}
 	if t.Flow.Parted {
@@ -144,13 +144,16 @@ func (b *book) findWhole(p *point, packet *wire.Packet) (*Trail, role) {
 		return b.findEcho(packet)
 	case packet.IsTimestamp():
 		return b.findTimestamp(p, packet)
-	case packet.IsDatagram():
-		if t := b.findOther(packet); t != nil {
-			return t, request // asked by the protocol's number
-		}
-		return b.findDatagram(p, packet)
 	}
-	return b.findOther(packet), request
+	t := b.findOther(packet)
+	switch {
+	case t != nil: // asked by the protocol's number
+	case packet.IsDatagram():
+		return b.findDatagram(p, packet)
+	case packet.Protocol == unix.IPPROTO_SCTP:
+		return b.findAssociation(p, packet)
+	}
+	return t, request
 }
 
 // findOther is the trail of an echo, or of a packet of a protocol that has no probe of its own:

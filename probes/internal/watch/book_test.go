@@ -11,7 +11,7 @@ import (
 // followed is a book that follows a probe of each protocol, and a point.
 func followed() (b book, trails map[wire.Protocol]*Trail, p *point) {
 	b, trails = newBook(), map[wire.Protocol]*Trail{}
-	for _, protocol := range []wire.Protocol{wire.ICMP, wire.TCP, wire.UDP, wire.UDPLite} {
+	for _, protocol := range []wire.Protocol{wire.ICMP, wire.TCP, wire.UDP, wire.UDPLite, wire.SCTP} {
 		t := &Trail{Flow: wire.Flow{Protocol: protocol}}
 		b.add(t, testMark, nil)
 		trails[protocol] = t
@@ -41,6 +41,7 @@ func TestBookFindsWhoseAPacketIs(t *testing.T) {
 	for _, c := range []struct{ client, server netip.Addr }{{client4, server4}, {client6, server6}} {
 		b, trails, p := followed()
 		isn, nonce := trails[wire.TCP].isn, trails[wire.UDP].Flow.Nonce
+		tag, header := trails[wire.SCTP].isn, map[bool]int{true: 20, false: 40}[c.client.Is4()]
 		asker, service, other := ap(c.client, 40000), ap(c.server, 53), ap(c.server, 9999)
 		own, light := trails[wire.ICMP].Flow.Nonce, trails[wire.UDPLite].Flow.Nonce
 		for _, f := range []whose{
@@ -54,6 +55,18 @@ func TestBookFindsWhoseAPacketIs(t *testing.T) {
 			{"a SYN,ACK", tcp(service, asker, wire.SYN|wire.ACK, 77, isn+1), wire.TCP, answer},
 			{"a reset", tcp(service, asker, wire.RST|wire.ACK, 0, isn+1), wire.TCP, refusal},
 			{"a reset without a number", tcp(service, asker, wire.RST, 5, 0), wire.TCP, refusal},
+			{"an INIT", sctp(asker, service, wire.Init, 0, tag), wire.SCTP, request},
+			{"an INIT that was translated", sctp(ap(c.client, 7), other, wire.Init, 0, tag), wire.SCTP, request},
+			{"an INIT ACK", sctp(service, asker, wire.InitAck, tag, 77), wire.SCTP, answer},
+			{"an INIT ACK whose own tag is one of the mark's", sctp(service, asker, wire.InitAck, 5, tag), 0, 0},
+			{"an ABORT", sctp(service, asker, wire.Abort, tag, 0), wire.SCTP, refusal},
+			{"an ABORT of the asker's kernel", sctp(asker, service, wire.Abort, tag, 0), wire.SCTP, request},
+			{"another's INIT", sctp(asker, service, wire.Init, 0, tag+1), 0, 0},
+			{"an INIT with a number of TCP's", sctp(asker, service, wire.Init, 0, isn), 0, 0},
+			{"a segment with a tag of SCTP's", tcp(asker, service, wire.ACK, tag, 1), 0, 0},
+			{"an INIT in an ICMP error", unreachable(c.server, sctp(asker, service, wire.Init, 0, tag)), wire.SCTP, refusal},
+			{"an ICMP error that quotes but eight bytes of one", unreachable(c.server, ip(c.client, c.server, 132, sctp(asker, service, wire.Init, 0, tag)[header:header+8])), wire.SCTP, refusal},
+			{"an INIT ACK in an ICMP error", unreachable(c.client, sctp(service, asker, wire.InitAck, tag, 77)), wire.SCTP, undone},
 			{"another's SYN", tcp(asker, service, wire.SYN, isn+isnRoom, 0), 0, 0},
 			{"an answer that came too early to be one", udp(service, asker, []byte("hello")), 0, 0},
 			{"a datagram", udp(asker, service, ask(nonce)), wire.UDP, request},

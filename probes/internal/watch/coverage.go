@@ -50,7 +50,7 @@ func (w *Watch) expect(flows []wire.Flow) error {
 		return err
 	}
 	for _, f := range flows {
-		if err := errors.Join(w.hearPort(f), w.hearLite(f)); err != nil {
+		if err := errors.Join(w.hearPort(f), w.hearRare(f)); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,9 @@
 package watch
 
 import (
+	"encoding/binary"
 	"encoding/hex"
+	"net/netip"
 	"time"
 
 	"github.com/nstest/nstest/probes/evidence"
@@ -18,6 +20,18 @@ var (
 var dawn = time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 
 var commented = evidence.Rule{Family: "inet", Table: "filter", Chain: "forward", Handle: 7, Text: "udp dport 53 drop", Comment: "no dns"}
+
+// sctp is a packet of SCTP with the tag of who it is for, and a chunk that names one.
+func sctp(from, to netip.AddrPort, chunk byte, tag, names uint32) []byte {
+	d := wire.Datagram{Source: from, Destination: to, Sequence: names}
+	packet := d.Init()
+	packet[12] = chunk
+	binary.BigEndian.PutUint32(packet[4:], tag)
+	if chunk == wire.Abort {
+		packet = packet[:16]
+	}
+	return d.Carry(132, packet)
+}
 
 // testNonce is a nonce of one byte.
 func testNonce(b byte) (nonce [wire.NonceSize]byte) {

@@ -8,7 +8,7 @@ import (
 )
 
 // filter lets through what may belong to a watched probe, wherever translation has
-// taken it: echoes and connections with the mark, datagrams that say that they are a
+// taken it: echoes, connections and associations with the mark, datagrams that say that they are a
 // probe's and those from or to the ports, ICMP errors, with parts also later fragments and what has
 // extension headers of IPv6, and the questions and answers
 // about neighbours (ARP; ND is ICMPv6). A packet begins at its network header.
@@ -87,14 +87,13 @@ func (m mark) transport(a *assembler, ports []uint16) {
 	a.label("transport")
 	a.jump(unix.IPPROTO_UDP, "udp", "")
 	a.jump(unix.IPPROTO_UDPLITE, "udp", "")
+	a.jump(unix.IPPROTO_SCTP, "sctp", "")
 	a.jump(unix.IPPROTO_TCP, "", "other")
-	for _, off := range []uint32{tcpSeq, tcpAck} {
-		a.add(bpf.LoadIndirect{Off: off, Size: 4})
-		a.add(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: isnMask})
-		a.jump(m.isn, accept, "")
-	}
+	m.numbered(a, tcpSeq, tcpAck)
 	a.add(bpf.RetConstant{Val: 0})
-	a.label("other") // what they carry is marked where an echo's is
+	a.label("sctp")
+	m.numbered(a, sctpTag, sctpInitTag) // what is shorter than an INIT ends here, and has its tag before
+	a.label("other")                    // what they carry is marked where an echo's is
 	m.marked(a)
 	a.label("udp")
 	if len(ports) > maxPorts {
@@ -109,6 +108,15 @@ func (m mark) transport(a *assembler, ports []uint16) {
 	}
 	a.add(bpf.LoadIndirect{Off: 8, Size: 4})
 	a.jump(binary.BigEndian.Uint32(probeWords), accept, reject)
+}
+
+// numbered accepts what has the mark in one of its numbers.
+func (m mark) numbered(a *assembler, offsets ...uint32) {
+	for _, off := range offsets {
+		a.add(bpf.LoadIndirect{Off: off, Size: 4})
+		a.add(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: isnMask})
+		a.jump(m.isn, accept, "")
+	}
 }
 
 // assembler resolves labels, which package bpf does not know: until assemble a

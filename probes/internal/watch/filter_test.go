@@ -99,6 +99,12 @@ func TestFilter(t *testing.T) {
 			"an answer from one":             {udp(ap(c.server, 9999), client, signed(nonce)), true},
 			"another protocol":               {ip(c.client, c.server, 132, make([]byte, 20)), false},
 			"another protocol with the mark": {ip(c.client, c.server, 47, append(make([]byte, 8), testMark.echo[:]...)), true},
+			"an INIT":                        {sctp(client, server, wire.Init, 0, testMark.isn+1), true},
+			"another's INIT":                 {sctp(client, server, wire.Init, 0, 1), false},
+			"an INIT ACK":                    {sctp(server, client, wire.InitAck, testMark.isn+1, 1), true},
+			"an ABORT":                       {sctp(server, client, wire.Abort, testMark.isn+1, 0), true},
+			"another's ABORT":                {sctp(server, client, wire.Abort, 1, 0), false},
+			"SCTP with the mark":             {ip(c.client, c.server, 132, append(append(make([]byte, 8), testMark.echo[:]...), make([]byte, 8)...)), true},
 			"the header alone":               {ip(c.client, c.server, unix.IPPROTO_UDP, nil), false},
 		} {
 			if got := passes(t, program, etherType(p.data), p.data); got != p.want {
@@ -181,6 +187,9 @@ func TestFilterOfManyPorts(t *testing.T) {
 				if got := passes(t, program, etherType(data), data); got != want {
 					t.Fatalf("%d ports, TCP of %s with number %d passes: %v", n, client, seq, got)
 				}
+			}
+			if data := sctp(ap(client, 1000), ap(client, 1001), wire.Init, 0, testMark.isn); !passes(t, program, etherType(data), data) {
+				t.Fatalf("%d ports: no SCTP of %s", n, client)
 			}
 			if data := echo(client, client, false, 1, 1, testMark.echo[:]); !passes(t, program, etherType(data), data) {
 				t.Fatalf("%d ports: no ICMP of %s", n, client)

@@ -160,6 +160,8 @@ func (x crossing) fields(p *wire.Packet) string {
 		words = append(words, fmt.Sprintf("tcp_src=%d,tcp_dst=%d,tcp_flags=%#x", p.SourcePort, p.DestinationPort, p.Flags))
 	case p.Protocol == unix.IPPROTO_UDP:
 		words = append(words, fmt.Sprintf("udp_src=%d,udp_dst=%d", p.SourcePort, p.DestinationPort))
+	case p.Protocol == unix.IPPROTO_SCTP:
+		words = append(words, fmt.Sprintf("sctp_src=%d,sctp_dst=%d", p.SourcePort, p.DestinationPort))
 	}
 	return strings.Join(words, ",")
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/account"
-	"github.com/nstest/nstest/probes/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -147,7 +146,7 @@ func (h *hopping) hop(role role, stops []account.Stop) evidence.Hop {
 // out.
 func (h *hopping) tuple(header account.Header) evidence.Tuple {
 	t := evidence.Tuple{Source: header.Source, Destination: header.Destination}
-	if p := h.trail.Flow.Protocol; p != wire.TCP && !p.IsDatagrams() {
+	if p := h.trail.Flow.Protocol; !p.HasPorts() {
 		t.Source, t.Destination = netip.AddrPortFrom(t.Source.Addr(), 0), netip.AddrPortFrom(t.Destination.Addr(), 0)
 	}
 	return t

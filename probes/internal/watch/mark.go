@@ -76,8 +76,9 @@ var (
 )
 
 const (
-	tcpSeq, tcpAck               = 4, 8 // offsets in the header (RFC 9293)
-	icmpUnreachable              = 3    // RFC 792
+	tcpSeq, tcpAck               = 4, 8  // offsets in the header (RFC 9293)
+	sctpTag, sctpInitTag         = 4, 16 // and of SCTP (RFC 9260, 3.1 and 3.3.2)
+	icmpUnreachable              = 3     // RFC 792
 	icmpExceeded                 = 11
 	icmpEcho, icmpEchoReply      = 8, 0
 	icmp6Echo, icmp6EchoReply    = 128, 129

@@ -38,7 +38,7 @@ func (p Passage) Known() rules.Packet {
 	case w.Protocol == unix.IPPROTO_TCP:
 		known.Flags = &w.Flags
 		fallthrough
-	case w.IsDatagram():
+	case w.IsDatagram(), w.Protocol == unix.IPPROTO_SCTP:
 		known.SrcPort, known.DstPort = &w.SourcePort, &w.DestinationPort
 	}
 	return known

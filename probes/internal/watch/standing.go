@@ -37,12 +37,12 @@ type Watch struct {
 	ready    [64]unix.EpollEvent
 	slots    *slots
 	scratch  []byte
-	told     []told         // read, not yet heard
-	quoted   []byte         // what they have of packets
-	ports    map[uint16]int // of datagrams: which in order they were heard as, from 1
-	wide     bool           // taps hear those of all ports
-	parts    bool           // and fragments, and what has extension headers
-	lite     bool           // UDP-Lite is traced too
+	told     []told          // read, not yet heard
+	quoted   []byte          // what they have of packets
+	ports    map[uint16]int  // of datagrams: which in order they were heard as, from 1
+	wide     bool            // taps hear those of all ports
+	parts    bool            // and fragments, and what has extension headers
+	rare     []wire.Protocol // those that are traced too; see rare
 	down     bool
 
 	book   book

@@ -109,7 +109,7 @@ func (w *Watch) follow(on *Trail, flows []wire.Flow) ([]*Trail, error) {
 	trails := make([]*Trail, len(flows))
 	now := time.Now()
 	for i, f := range flows {
-		if err := errors.Join(w.hearPort(f), w.hearParted(f), w.hearLite(f)); err != nil {
+		if err := errors.Join(w.hearPort(f), w.hearParted(f), w.hearRare(f)); err != nil {
 			return nil, err
 		}
 		t := &Trail{

@@ -111,7 +111,7 @@ func (u *uses) isProbes(p *wire.Packet) bool {
 	case p.IsDatagram():
 		return bytes.HasPrefix(p.Payload, []byte(wire.RequestWord)) || bytes.HasPrefix(p.Payload, []byte(wire.AnswerWord)) ||
 			u.ports[p.SourcePort] > 0 || u.ports[p.DestinationPort] > 0
-	case p.Protocol == unix.IPPROTO_TCP:
+	case p.Protocol == unix.IPPROTO_TCP, p.Protocol == unix.IPPROTO_SCTP:
 		return p.Seq&isnMask == u.mark.isn || p.Ack&isnMask == u.mark.isn
 	}
 	return false

@@ -13,7 +13,7 @@ import (
 
 // Datagram is an IP packet to be built.
 type Datagram struct {
-	// Source and Destination are of one family; the ports are those of TCP, UDP and UDP-Lite, and of
+	// Source and Destination are of one family; the ports are those of TCP, UDP, UDP-Lite and SCTP, and of
 	// an echo request the identifier is the source's.
 	Source, Destination netip.AddrPort
 	// TTL is the time to live, or hop limit.
@@ -24,7 +24,7 @@ type Datagram struct {
 	ID uint16
 	// Label is the flow label of IPv6: 20 bits (RFC 6437).
 	Label uint32
-	// Sequence is a TCP connection's first number, and Acknowledged what a segment of TCP with
+	// Sequence is a TCP connection's first number, or the tag of who asks for an association of SCTP, and Acknowledged what a segment of TCP with
 	// ACK acknowledges.
 	Sequence, Acknowledged uint32
 	// Payload is what an echo request or a datagram carries.

@@ -14,6 +14,8 @@ const (
 	Other
 	// UDPLite is UDP with a checksum that may cover less (RFC 3828): all else is alike.
 	UDPLite
+	// SCTP is asked by how an association begins (RFC 9260).
+	SCTP
 )
 
 // Types of ICMP messages (RFC 792).
@@ -25,13 +27,20 @@ const (
 // IsDatagrams says whether a probe sends datagrams from port to port, by UDP or UDP-Lite.
 func (p Protocol) IsDatagrams() bool { return p == UDP || p == UDPLite }
 
+// HasPorts says whether what a probe sends goes from port to port.
+func (p Protocol) HasPorts() bool { return p == TCP || p == SCTP || p.IsDatagrams() }
+
+// Numbered says whether a probe's packets are known by a number of their header's: what they carry
+// says nothing.
+func (p Protocol) Numbered() bool { return p == TCP || p == SCTP }
+
 // Marked says whether a probe's nonce begins with the watch's mark: the payload has no word
 // before it by which others are told.
 func (p Protocol) Marked() bool { return p == ICMP || p == Other }
 
 // Flow is one probe: what it sends, and how to tell its packets from all others.
 // Translation may change every address and port on the way, so a request is known
-// by its nonce (ICMP, UDP) or its initial sequence number (TCP); what comes back
+// by its nonce (ICMP, UDP), its initial sequence number (TCP) or its tag (SCTP); what comes back
 // by the same, or by being the reverse of a request seen at the same place. A datagram that
 // carries none is known by its own words.
 type Flow struct {
@@ -45,7 +54,7 @@ type Flow struct {
 	Protocol Protocol
 	// Port is the target's; 0 for ICMP.
 	Port uint16
-	// SourcePort is the asker's own, for TCP, and for UDP and UDP-Lite where datagrams carry no nonce.
+	// SourcePort is the asker's own, for TCP and SCTP, and for UDP and UDP-Lite where datagrams carry no nonce.
 	SourcePort uint16
 	// Source, Out, Mark, TOS and UID are what was chosen for the asker's socket: an address,
 	// the index of an interface (also a link-local target's), a mark, a type of service and a

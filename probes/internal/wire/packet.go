@@ -24,9 +24,10 @@ type Packet struct {
 	ID                  uint16 // of the IPv4 header
 	Stamp               uint32 // TCP's timestamp option (RFC 7323); 0 without
 
-	SourcePort, DestinationPort uint16 // TCP, UDP and UDP-Lite; an echo's identifier and sequence number
+	SourcePort, DestinationPort uint16 // TCP, UDP, UDP-Lite and SCTP; an echo's identifier and sequence number
 	Flags                       byte   // TCP
-	Seq, Ack                    uint32 // TCP
+	Seq, Ack                    uint32 // TCP; of SCTP the tag that an INIT chunk names, and that of the header
+	Chunk                       byte   // SCTP: the type of the first one
 	Type, Code                  byte   // ICMP
 	MTU                         uint32 // of "fragmentation needed" and "packet too big"
 	Payload                     []byte // after an ICMP, UDP or UDP-Lite header; of other protocols, after eight bytes
@@ -96,6 +97,8 @@ func (p *Packet) parseTransport(data []byte) bool {
 		p.SourcePort, p.DestinationPort = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
 		p.Seq, p.Ack, p.Flags = binary.BigEndian.Uint32(data[4:]), binary.BigEndian.Uint32(data[8:]), data[13]
 		p.Stamp = stampOf(data)
+	case unix.IPPROTO_SCTP:
+		p.parseChunk(data)
 	case unix.IPPROTO_UDP, unix.IPPROTO_UDPLITE:
 		p.SourcePort, p.DestinationPort, p.Payload = binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:]), data[8:]
 	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
@@ -246,6 +249,8 @@ func (p *Packet) String() string {
 		return p.ends("udp ", true)
 	case p.Protocol == unix.IPPROTO_UDPLITE:
 		return p.ends("udplite ", true)
+	case p.Protocol == unix.IPPROTO_SCTP:
+		return p.ends("sctp ", true) + " " + chunkName(p.Chunk)
 	case p.IsEchoRequest():
 		return p.ends("echo request ", false)
 	case p.IsEchoReply():

@@ -238,7 +238,7 @@ func TestWhatIsNoPacket(t *testing.T) {
 			t.Errorf("%s is taken for %s", name, p)
 		}
 	}
-	if text := (&Packet{Protocol: 132, Source: client4, Destination: server4}).String(); text != "protocol 132 10.0.1.1 > 10.0.2.1" {
+	if text := (&Packet{Protocol: 47, Source: client4, Destination: server4}).String(); text != "protocol 47 10.0.1.1 > 10.0.2.1" {
 		t.Errorf("of another protocol: %q", text)
 	}
 }
