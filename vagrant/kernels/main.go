@@ -4,7 +4,8 @@
 //	go run ./vagrant/kernels -kernels '5.10 6.1 6.12' ./suites/... [-- FLAG...]
 //
 // The flags behind the packages are the test binaries'. In such a machine nothing
-// is missing: NSTEST_STRICT is 1 unless it is set. Reports (JSON and JUnit), logs
+// is missing: NSTEST_STRICT is 1 unless it is set. What policy.Cover reported, and a suite left as
+// NSTEST_ARTIFACTS/policies/RULESET.json, is compared from kernel to kernel. Reports (JSON and JUnit), logs
 // and the bundles of failed tests are in NSTEST_ARTIFACTS, or in the user's cache
 // directory, in nstest/report.
 package main
@@ -104,6 +105,9 @@ func (m matrix) main(ctx context.Context) (ok bool, err error) {
 			all.cells[[2]string{s.name, kernel}] = c
 			fmt.Printf("%-5s %-12s %s in %.0f s, of a processor %.0f s\n", kernel, s.name, c, c.took.Seconds(), c.spent.Seconds())
 		}
+	}
+	if all.policies, err = m.policies(all.suites); err != nil {
+		return false, fmt.Errorf("compare policies: %w", err)
 	}
 	fmt.Println()
 	all.write(os.Stdout)

@@ -11,10 +11,11 @@ import (
 type results struct {
 	suites, kernels []string
 	cells           map[[2]string]cell
+	policies        []string // what kernels do otherwise with the packets of one ruleset
 }
 
 // write writes the table in Markdown, which a terminal shows as well, and below
-// it why specs failed or were skipped.
+// it why specs failed or were skipped, and in what the kernels differ.
 func (r results) write(w io.Writer) {
 	rows := [][]string{append([]string{"suite"}, r.kernels...)}
 	for _, suite := range r.suites {
@@ -47,7 +48,7 @@ func (r results) write(w io.Writer) {
 		}
 	}
 	fmt.Fprintln(w)
-	for _, line := range r.notes() {
+	for _, line := range append(r.notes(), r.policies...) {
 		fmt.Fprintln(w, "- "+line)
 	}
 }
