@@ -12,7 +12,6 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/watch"
-	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // Audience is what came of WhoHears.
@@ -79,8 +78,8 @@ func WhoHears(ctx context.Context, from *harness.Node, link string, to netip.Add
 func whoHears(ctx context.Context, from *harness.Node, link string, to netip.Addr, p Probe) (Audience, error) {
 	a := Audience{From: from.Name(), Interface: link, Addr: to.WithZone(""), Probe: p}
 	switch {
-	case p.kind == nil || p.kind.protocol != wire.UDP:
-		return a, errors.New("only datagrams are for several: use UDP")
+	case p.kind == nil || !p.kind.protocol.IsDatagrams():
+		return a, errors.New("only datagrams are for several: use UDP or UDPLite")
 	case p.source.fragmented:
 		return a, errors.New("Fragmented(): what is for several is asked in one packet")
 	case p.source.device != "" && p.source.device != link:

@@ -8,6 +8,7 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
+	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // prefixesAt are the addresses that an interface of a node has now.
@@ -24,7 +25,8 @@ func prefixesAt(node *harness.Node, link string) (prefixes []netip.Prefix, err e
 // ears are what decides about what comes to a node for several.
 type ears struct {
 	inspect.State
-	groups []inspect.Group
+	groups  []inspect.Group
+	sockets []inspect.Listener // of the probe's protocol
 }
 
 // at are the addresses of an interface.
@@ -37,8 +39,8 @@ func (e *ears) at(link string) (prefixes []netip.Prefix) {
 	return prefixes
 }
 
-// earsOf reads those of a node, with its sockets and groups.
-func earsOf(node *harness.Node) (e ears, err error) {
+// earsOf reads those of a node, with its sockets for a probe, and its groups.
+func earsOf(node *harness.Node, p Probe) (e ears, err error) {
 	err = read(node, func(ns inspect.Namespace, links []inspect.Link) error {
 		e.Links = links
 		if e.Addrs, err = ns.Addrs(); err != nil {
@@ -50,7 +52,12 @@ func earsOf(node *harness.Node) (e ears, err error) {
 		}); err != nil {
 			return err
 		}
-		return ns.Fill(&e.State, inspect.Want{Datagrams: true})
+		lite := p.kind.protocol == wire.UDPLite
+		if err := ns.Fill(&e.State, inspect.Want{Datagrams: !lite, Lite: lite}); err != nil {
+			return err
+		}
+		e.sockets = slices.Concat(e.UDP, e.UDPLite)
+		return nil
 	})
 	return e, err
 }
@@ -77,7 +84,7 @@ func (h *hearing) of(node *harness.Node) error {
 	if !on && came < 0 {
 		return nil
 	}
-	e, err := earsOf(node)
+	e, err := earsOf(node, h.Probe)
 	if err != nil {
 		return err
 	}
@@ -152,7 +159,7 @@ func (h *hearing) unread(e ears, label, link string, to netip.AddrPort) string {
 	}
 	in, others := e.LinkNamed(link).Index, 0
 	var elsewhere []inspect.Listener
-	for _, l := range e.UDP {
+	for _, l := range e.sockets {
 		switch {
 		case l.Port != to.Port():
 		case to.Addr() == allHosts && l.Addr.Is6():

@@ -206,7 +206,7 @@ var _ = Describe("who hears what is sent to all on a link", func() {
 		}{
 			{"lan", "10.0.1.2", "it is no group, nor a broadcast address of that link", echo},
 			{"lan", "10.0.9.255", "it is no group, nor a broadcast address of that link", echo},
-			{"lan", "224.0.0.1", "only datagrams are for several: use UDP", web},
+			{"lan", "224.0.0.1", "only datagrams are for several: use UDP or UDPLite", web},
 			{"dmz", "224.0.0.1", "node pc has no such interface", echo},
 			{"lan", "224.0.0.1", `FromInterface("lo") is another`, echo.FromInterface("lo")},
 		} {
