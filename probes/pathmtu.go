@@ -24,7 +24,8 @@ type MTU struct {
 	// Kernel is what the asker's kernel takes the way to take from now on, in bytes (IP_MTU, ip(7)):
 	// what it has learned from ICMP errors, or its route's or interface's MTU.
 	Kernel int
-	// Locked is true where the asker's route keeps its MTU whatever ICMP says ("mtu lock").
+	// Locked is true where the asker's route has kept its MTU whatever ICMP said ("mtu lock"). Some kernels
+	// learn of IPv6 all the same, and then it is false.
 	Locked bool
 	// Narrow are what ended larger packets, a Result for each place, in the order in which they
 	// were met: the Cause names the node and the interface, and the Outcome is Rejected where the
@@ -87,8 +88,9 @@ type sizing struct {
 	MTU
 	watch *watch.Watch
 	to    Target
-	// fits arrived, 0 before one has; fails is too large.
-	fits, fails int
+	// fits arrived, 0 before one has; fails is too large; lock is what the asker's route is locked to, 0
+	// for nothing.
+	fits, fails, lock int
 }
 
 // begin reads what the asker's interface takes, which no packet is to be larger than, and whether its route
@@ -115,7 +117,9 @@ func (s *sizing) begin() error {
 		s.fails = min(s.fails, mtu+1)
 	}
 	d, ok := state.Decide(q)
-	s.Locked = ok && d.Route != nil && d.Route.MTULocked
+	if ok && d.Route != nil && d.Route.MTULocked {
+		s.lock = d.Route.MTU
+	}
 	return nil
 }
 
@@ -198,6 +202,7 @@ func (s *sizing) learned() (err error) {
 		return nil
 	}
 	s.Kernel, err = s.mtu()
+	s.Locked = s.lock > 0 && s.Kernel == s.lock
 	return err
 }
 

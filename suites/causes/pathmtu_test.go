@@ -58,6 +58,24 @@ func (o office) takesOnce(ctx SpecContext, to netip.Addr, size int, within time.
 	return err == nil
 }
 
+// kernelMTU is what the client's kernel tells a plain socket that its way over IPv6 takes.
+func (o office) kernelMTU(to netip.Addr) (mtu int) {
+	GinkgoHelper()
+	Expect(o.client.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.Connect(fd, &unix.SockaddrInet6{Port: 9, Addr: to.As16()}); err != nil {
+			return err
+		}
+		mtu, err = unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU)
+		return err
+	})).To(Succeed())
+	return mtu
+}
+
 // judged says that a size gets there, and a byte more does not.
 func (o office) judged(ctx SpecContext, to netip.Addr, bytes int) {
 	GinkgoHelper()
@@ -140,6 +158,25 @@ var _ = Describe("the MTU of a path", func() {
 		By("taking the lock away, as the control")
 		Expect(o.client.Netlink().RouteDel(route)).To(Succeed())
 		o.tells(ctx, to, icmp, HaveField("Bytes", 1280), HaveField("Kernel", 1280), HaveField("Locked", false))
+	})
+
+	It("is told as the kernel has it where a route of IPv6 is locked, which not every kernel heeds", func(ctx SpecContext) {
+		const locked = 1400
+		o, to := warm(ctx), server6
+		shrink("dmz", o.fw, o.server)
+		route := &netlink.Route{Dst: prefix(hostPrefix(to).String()), Gw: gateways[1].AsSlice(), LinkIndex: link(o.client, "lan").Attrs().Index, MTU: locked, MTULock: true}
+		Expect(o.client.Netlink().RouteAdd(route)).To(Succeed())
+		o.tells(ctx, to, icmp, HaveField("Bytes", 1280), HaveField("BlackHole()", false), HaveField("Narrow", ContainElement(HaveField("Outcome", probes.Rejected))))
+		kernel := o.kernelMTU(to)
+		Expect(kernel).To(BeElementOf(locked, 1280))
+		mtu := o.pathMTU(ctx, to, icmp)
+		Expect(mtu).To(And(HaveField("Kernel", kernel), HaveField("Locked", kernel == locked)), "the judge: what a plain socket is told")
+		Expect(o.takesOnce(ctx, to, locked, silence)).To(BeFalse(), "the judge: a plain socket")
+
+		By("taking the route away, as the control")
+		Expect(o.client.Netlink().RouteDel(route)).To(Succeed())
+		o.tells(ctx, to, icmp, HaveField("Bytes", 1280), HaveField("Kernel", 1280), HaveField("Locked", false))
+		Expect(o.takesOnce(ctx, to, 1280, soon)).To(BeTrue(), "the judge: a plain socket")
 	})
 
 	It("is none where nothing arrives, or where it cannot be asked", func(ctx SpecContext) {
