@@ -60,22 +60,51 @@ func (s *site) ready() error {
 
 // unheard has interfaces that tunnels are made on forget whom a kernel asked for too early: what
 // it sends by itself into a tunnel (a router solicitation) is a question for the other end at
-// once, which may not hear yet, and the next only comes a second later (retrans_time_ms).
+// once, which may not hear yet, and the next only comes a second later (retrans_time_ms). Where
+// the other end is past routers they ask as well.
 func (s *site) unheard(tunnels []spot) error {
+	var asked []spot
+	routed := false
 	for _, tunnel := range tunnels {
-		parent := s.device(tunnel).Parent
-		if parent == "" {
+		d := s.device(tunnel)
+		if d.Parent == "" {
 			continue
 		}
-		below := s.voice(spot{tunnel.node, parent})
-		if s.isQuiet(below) {
+		asked, routed = append(asked, s.voice(spot{tunnel.node, d.Parent})), routed || s.isRouted(d.Segment)
+	}
+	if routed {
+		asked = append(asked, s.forwarding()...)
+	}
+	for _, own := range asked {
+		if s.isQuiet(own) {
 			continue
 		}
-		for _, peer := range s.peers(below) {
-			for _, addr := range addrsOf(s.device(peer).Addrs) {
-				if err := s.forget(below, addr); err != nil {
-					return at(err, "node %s", below.node)
-				}
+		if err := s.forgetPeers(own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forwarding are the routers' interfaces.
+func (s *site) forwarding() (ports []spot) {
+	for i := range s.plan.Nodes {
+		node := &s.plan.Nodes[i]
+		for j := range node.Devices {
+			if node.Router && len(node.Devices[j].Addrs) > 0 {
+				ports = append(ports, spot{node.Name, node.Devices[j].Name})
+			}
+		}
+	}
+	return ports
+}
+
+// forgetPeers has an interface forget all others on its link.
+func (s *site) forgetPeers(own spot) error {
+	for _, peer := range s.peers(own) {
+		for _, addr := range addrsOf(s.device(peer).Addrs) {
+			if err := s.forget(own, addr); err != nil {
+				return at(err, "node %s", own.node)
 			}
 		}
 	}

@@ -102,10 +102,16 @@ func (h *hearing) of(at spot) string {
 		return vlanOf(port.Wired(), d.ID)
 	case d.Kind == "macvlan" || d.Kind == "ipvlan":
 		return h.of(spot{at.node, d.Parent})
-	case d.Parent != "":
+	case d.Parent != "" && !h.site.isRouted(d.Segment):
 		return "segment " + d.Segment + " over " + h.of(spot{at.node, d.Parent})
 	}
 	return "segment " + d.Segment
+}
+
+// isRouted says whether what carries a segment passes routers, whatever its ends hear below.
+func (s *site) isRouted(segment string) bool {
+	plan, is := s.plan.Segment(segment)
+	return is && plan.Routed
 }
 
 func vlanOf(segment string, id int) string { return fmt.Sprintf("segment %s VLAN %d", segment, id) }

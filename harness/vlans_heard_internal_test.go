@@ -67,6 +67,24 @@ func TestWhoHearsWhom(t *testing.T) {
 	}
 }
 
+// What carries the ends of a tunnel passes a router, whatever they hear on their switches.
+func TestEndsOfARoutedTunnelHearEachOther(t *testing.T) {
+	t.Parallel()
+	network := topo.New("office")
+	home, trunk := network.Switch("home", "10.1.0.0/24"), network.Switch("trunk", "10.0.0.0/24")
+	over := network.VXLAN("over", trunk, 7, "10.0.7.0/24")
+	network.Host("a", trunk, over)
+	network.Host("b", trunk.Access(300))
+	network.Host("c", home, over.Over(home))
+	network.Router("r", home, trunk)
+	s := siteOf(t, network)
+	for segment, want := range map[string]string{"trunk": "a/trunk r/trunk | b/trunk", "over": "a/over c/over"} {
+		if got := heard(t, s, segment); got != want {
+			t.Errorf("%s: %s, not %s", segment, got, want)
+		}
+	}
+}
+
 func TestABridgeOfANodeJoinsVLANs(t *testing.T) {
 	t.Parallel()
 	network := topo.New("joined")

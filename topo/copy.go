@@ -160,7 +160,8 @@ func (n *Network) adopt() {
 	for _, node := range n.nodes {
 		node.network = n
 		for j := range node.ports {
-			node.ports[j].segment = n.segmentOf(node.ports[j].segment)
+			port := &node.ports[j]
+			port.segment, port.under = n.segmentOf(port.segment), n.segmentOf(port.under)
 		}
 		for _, d := range node.devices {
 			for j := range d.ports {

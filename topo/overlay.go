@@ -99,7 +99,10 @@ func (p *planner) checkOverlay(i int) {
 // none, which is a mistake.
 func (p *planner) parentOf(at end) int {
 	node := p.network.nodes[at.node]
-	over := node.ports[at.port].segment.over
+	over := node.ports[at.port].below()
+	if p.astray[at] {
+		return -1
+	}
 	for j := range node.ports {
 		on, known := p.segmentOf(end{at.node, j})
 		if (node.ports[j].segment == over || known && p.network.segments[on] == over) && j != at.port {
@@ -112,32 +115,57 @@ func (p *planner) parentOf(at end) int {
 // planOverlays plans what the ports on segments over others are told, once all addresses
 // are known: lower segments come first, for they are declared so.
 func (p *planner) planOverlays() {
+	p.checkOvers()
 	for i, segment := range p.network.segments {
 		if segment.overlay == nil || p.plan.Segments[i].Over == "" {
 			continue
 		}
 		p.checkEnds(i)
 		for _, at := range p.ends[i] {
-			parent := p.parentOf(at)
-			if parent < 0 {
-				if _, known := p.segments[segment.over]; known {
-					p.wrong("%s: it is over segment %s, on which the node has no port: attach it there as well", p.place(at), shown(segment.over.name))
-				}
-				continue
-			}
-			devices := p.plan.Nodes[at.node].Devices
-			below, port := &devices[parent], &devices[at.port]
-			port.Kind, port.Parent, port.ID = string(segment.overlay.kind), below.Name, segment.id
-			p.tags(segment, at, parent)
-			segment.overlay.plan(p, port, at, end{at.node, parent})
-			if overhead := segment.overlay.grows(port); port.MTU == 0 && (overhead > 0 || below.MTU > 0) {
-				port.MTU = effectiveMTU(below.MTU) - overhead
-			}
-			p.checkSame(at)
-			p.plan.Nodes[at.node].Ports[at.port].MTU = port.MTU
+			p.planEnd(segment, at)
+		}
+		mtu := p.planCarriers(i)
+		for _, at := range p.ends[i] {
+			p.planEndMTU(segment, at, mtu)
 			if p.plan.Segments[i].MTU == 0 {
-				p.plan.Segments[i].MTU = port.MTU
+				p.plan.Segments[i].MTU = p.plan.Nodes[at.node].Ports[at.port].MTU
 			}
 		}
 	}
+}
+
+// planEnd plans what a port on a segment over another is told, but for its MTU.
+func (p *planner) planEnd(segment *Segment, at end) {
+	parent := p.parentOf(at)
+	if parent < 0 {
+		below := p.network.nodes[at.node].ports[at.port].below()
+		if _, known := p.segments[below]; known && !p.astray[at] {
+			p.wrong("%s: it is over segment %s, on which the node has no port: attach it there as well", p.place(at), shown(below.name))
+		}
+		return
+	}
+	devices := p.plan.Nodes[at.node].Devices
+	port := &devices[at.port]
+	port.Kind, port.Parent, port.ID = string(segment.overlay.kind), devices[parent].Name, segment.id
+	p.tags(segment, at, parent)
+	segment.overlay.plan(p, port, at, end{at.node, parent})
+	p.checkSame(at)
+}
+
+// planEndMTU gives a port what is left of the MTU below: of the ways between the ends, or 0
+// where they are on one segment.
+func (p *planner) planEndMTU(segment *Segment, at end, below int) {
+	parent := p.parentOf(at)
+	if parent < 0 {
+		return
+	}
+	devices := p.plan.Nodes[at.node].Devices
+	port := &devices[at.port]
+	if below == 0 {
+		below = devices[parent].MTU
+	}
+	if overhead := segment.overlay.grows(port); port.MTU == 0 && (overhead > 0 || below > 0) {
+		port.MTU = effectiveMTU(below) - overhead
+	}
+	p.plan.Nodes[at.node].Ports[at.port].MTU = port.MTU
 }

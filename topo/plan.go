@@ -25,6 +25,7 @@ type SegmentPlan struct {
 	Prefixes []netip.Prefix // masked, in order of declaration
 	MTU      int            // bytes; 0 is 1,500
 	Over     string         // the segment that it is made over
+	Routed   bool           // some of its ends are elsewhere, and what carries them passes routers
 	ID       int            // a VLAN's number, a VXLAN's, a key of GRE
 	Bridge   string         // a switch's interface in the lab's fabric namespace, or its name as Open vSwitch has it
 	Ports    []PortRef      // in order of declaration

@@ -24,6 +24,8 @@ type planner struct {
 	ends     [][]end                // by segment: its ports
 	used     []map[netip.Addr]claim // by segment
 	macs     []map[[6]byte]claim    // by segment: those that were chosen
+	astray   map[end]bool           // ports over what is a mistake
+	carriers []carrier              // of tunnels that pass routers
 	mistakes []error
 }
 
@@ -45,8 +47,11 @@ func (n *Network) Plan() (*Plan, error) {
 	if err := p.mistaken(); err != nil {
 		return nil, err
 	}
-	p.plan.index = newIndex(p.plan, p.domains())
+	if p.plan.index == nil {
+		p.plan.index = newIndex(p.plan, p.domains())
+	}
 	p.automaticRoutes()
+	p.carrierRoutes()
 	p.planPeers()
 	return p.plan, nil
 }
@@ -66,6 +71,7 @@ func (n *Network) planner() *planner {
 		plan:     &Plan{Name: n.name},
 		segments: map[*Segment]int{},
 		unknown:  map[end]bool{},
+		astray:   map[end]bool{},
 	}
 	p.mistakes = append(p.mistakes, n.absent...)
 	p.checkNames()
@@ -80,6 +86,7 @@ func (n *Network) planner() *planner {
 	p.checkMTUs()
 	p.checkDeviceMTUs()
 	p.declaredRoutes()
+	p.checkCarriers()
 	p.planRules()
 	p.planTexts()
 	return p

@@ -22,6 +22,8 @@ type Port struct {
 	choice    SwitchPort // of the switch's end; of its static entries only that of the port's own MAC, not known yet
 	static    []string   // the others
 	held      *held      // of a copy
+	under     *Segment   // what was said with Over
+	elsewhere bool       // Over was said
 	// what happens to what is sent and received there, where that was chosen
 	sends, receives             Impairment
 	chosenSends, chosenReceives bool
