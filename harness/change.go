@@ -96,7 +96,7 @@ func (l *Lab) removed(gone []*Node) {
 		names[node.name] = true
 		defer l.goes(node) // each, also where what was registered for another panics
 	}
-	l.edits = slices.DeleteFunc(l.edits, func(e edit) bool { return names[e.node] })
+	l.edits = slices.DeleteFunc(l.edits, func(e edit) bool { return names[e.node] || names[e.other] })
 	s := l.now().site
 	l.mu.Lock()
 	defer l.mu.Unlock()

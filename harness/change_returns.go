@@ -25,6 +25,7 @@ func (t *transition) after(node *topo.NodePlan) *topo.NodePlan {
 // returns notes that interfaces which are taken away have what they had, once all of them are
 // back: so it is the last that is undone of what a node loses.
 func (t *transition) returns() error {
+	t.did(t.queuesAgain)
 	for i := range t.old.Nodes {
 		node := &t.old.Nodes[i]
 		gone := t.leaving(node)

@@ -14,12 +14,18 @@ import (
 // edit is what a node was given since its lab is up, beside its declaration.
 type edit struct {
 	node  string
+	other string // without which it is no more; "" for none
 	apply func(*topo.NodePlan)
 }
 
 // alter does something to a node, which its plan and a twin have then as well. What is
 // done to a lab is done one after another.
 func (n *Node) alter(do func(*Node) error, apply func(*topo.NodePlan)) error {
+	return n.alterOf(do, apply, "")
+}
+
+// alterOf is alter of what goes with another node, where one is named.
+func (n *Node) alterOf(do func(*Node) error, apply func(*topo.NodePlan), other string) error {
 	n = n.here()
 	n.lab.changing.Lock()
 	defer n.lab.changing.Unlock()
@@ -33,7 +39,7 @@ func (n *Node) alter(do func(*Node) error, apply func(*topo.NodePlan)) error {
 		if err := do(n); err != nil {
 			return err
 		}
-		n.lab.edit(edit{n.name, apply})
+		n.lab.edit(edit{n.name, other, apply})
 		return nil
 	}
 	n.lab.turns.Add(1)
@@ -61,7 +67,8 @@ func (l *Lab) edit(e edit) {
 // edited is a plan with what nodes were given besides.
 func edited(plan *topo.Plan, edits ...edit) *topo.Plan {
 	for _, e := range edits {
-		if node, ok := plan.Node(e.node); ok {
+		_, has := plan.Node(e.other)
+		if node, ok := plan.Node(e.node); ok && (has || e.other == "") {
 			changed := node.Clone()
 			e.apply(&changed)
 			plan = plan.With(changed)

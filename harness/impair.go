@@ -1,7 +1,6 @@
 package harness
 
 import (
-	"encoding/binary"
 	"errors"
 
 	"github.com/nstest/nstest/topo"
@@ -55,7 +54,13 @@ func (d direction) of(p *topo.PortPlan) *topo.Impairment {
 func (p *Port) impair(i topo.Impairment, d direction) error {
 	where := spot{p.node.name, p.plan.Name}
 	return p.node.alter(
-		func(n *Node) error { return at(n.lab.impair(where, d, i), "port %s: impair", p.plan.Name) },
+		func(n *Node) error {
+			problem := i.Check()
+			if problem == nil {
+				problem = n.lab.now().site.impair(where, d, func(port *topo.PortPlan) { *d.of(port) = i })
+			}
+			return at(problem, "port %s: impair", where.port)
+		},
 		func(plan *topo.NodePlan) {
 			if port, has := plan.Port(where.port); has && byIndex(plan, p.index) != nil { // never another in its place
 				*d.of(port) = i
@@ -63,17 +68,15 @@ func (p *Port) impair(i topo.Impairment, d direction) error {
 		})
 }
 
-func (l *Lab) impair(where spot, d direction, i topo.Impairment) error {
-	s := l.now().site
-	node := s.owners[where.node]
-	port, has := node.Port(where.port)
-	switch problem := i.Check(); {
-	case problem != nil:
-		return problem
-	case !has:
+// impair has what was chosen of a port's way happen there.
+func (s *site) impair(where spot, d direction, choose func(*topo.PortPlan)) error {
+	port, has := s.owners[where.node].Port(where.port)
+	if !has {
 		return errors.New("it is a device of the node's own: choose the port that it sends by")
 	}
-	return s.impairs(where, d, *d.of(port), i).run()
+	chosen := *port
+	choose(&chosen)
+	return s.impairs(where, d, s.queueing(where, d, port), s.queueing(where, d, &chosen)).run()
 }
 
 // farEnd is the other end of a wire.
@@ -90,17 +93,17 @@ func (s *site) farEnd(where spot) (peer spot, has bool) {
 	return spot{}, false
 }
 
-// impairing is another impairment of what an interface sends.
+// impairing is another queueing of what an interface sends.
 type impairing struct {
 	ground        *ground
 	index, mtu    int
-	before, after topo.Impairment
+	before, after queueing
 	where         string
 }
 
-// impairs is another impairment of one of a port's ways: at its interface, or at the
+// impairs is another queueing of one of a port's ways: at its interface, or at the
 // switch's end.
-func (s *site) impairs(where spot, d direction, before, after topo.Impairment) impairing {
+func (s *site) impairs(where spot, d direction, before, after queueing) impairing {
 	i := impairing{s.grounds[where.node], s.indexes[where], s.device(where).MTU, before, after, "port " + where.port}
 	if d == receiving {
 		i.ground, i.index, i.where = s.fabric, s.outer[where], "port "+where.port+": the switch's end"
@@ -110,17 +113,26 @@ func (s *site) impairs(where spot, d direction, before, after topo.Impairment) i
 
 // run tells the kernel.
 func (i impairing) run() error {
-	if i.before == i.after {
+	if i.before.equal(i.after) {
 		return nil
 	}
-	b := new(batch)
-	i.tell(b)
-	err := i.ground.rtnl.do(b)
+	parts, queues := new(batch), new(batch)
+	i.apart(parts)
+	err := i.ground.rtnl.do(parts)
+	if err == nil {
+		i.queue(queues)
+		err = i.ground.rtnl.do(queues)
+	}
 	if err == nil {
 		return nil
 	}
-	if i.after.Netem() && (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)) {
-		err = at(missing{"netem is not in this kernel, which all but a rate needs: load the module sch_netem"}, "%s", i.where)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		switch {
+		case queues.asked == 0:
+			err = at(missing{"htb or u32 is not in this kernel, which keep apart what comes from several: load the modules sch_htb and cls_u32"}, "%s", i.where)
+		case i.after.netem():
+			err = at(missing{"netem is not in this kernel, which all but a rate needs: load the module sch_netem"}, "%s", i.where)
+		}
 	}
 	return errors.Join(err, i.restore())
 }
@@ -133,8 +145,9 @@ func (i impairing) restore() error {
 		return err
 	}
 	back := new(batch)
-	i.before, i.after = topo.Impairment{}, i.before
-	i.tell(back)
+	i.before, i.after = queueing{}, i.before
+	i.apart(back)
+	i.queue(back)
 	return i.ground.rtnl.do(back)
 }
 
@@ -143,121 +156,6 @@ func (i impairing) undone() impairing {
 	i.before, i.after = i.after, i.before
 	return i
 }
-
-// handles of the queueing disciplines: what netem has been through waits for the rate, and
-// queues there.
-const (
-	rootQdisc   = 0xffffffff // TC_H_ROOT
-	netemHandle = 1 << 16
-	tbfHandle   = 2 << 16
-	fifoHandle  = 3 << 16
-)
-
-// tell has requests that make it so.
-func (i impairing) tell(b *batch) {
-	if !i.before.IsZero() {
-		b.qdisc(unix.RTM_DELQDISC, 0, i.index, rootQdisc, 0, describe("%s: take what it does to packets away", i.where))
-	}
-	parent := uint32(rootQdisc)
-	if i.after.Netem() {
-		b.netem(i.index, i.after, describe("%s: netem %s", i.where, i.after))
-		parent = netemHandle | 1
-	}
-	if i.after.Rate > 0 {
-		b.rate(i.index, parent, max(i.mtu, defaultMTU), i.after, i.where)
-	}
-}
-
-const defaultMTU = 1500
-
-// beginQdisc begins a request about a queueing discipline of an interface, struct tcmsg of
-// linux/rtnetlink.h.
-func (b *batch) beginQdisc(kind, flags uint16, index int, parent, handle uint32) {
-	header := make([]byte, 20)
-	binary.NativeEndian.PutUint32(header[4:], uint32(index))
-	binary.NativeEndian.PutUint32(header[8:], handle)
-	binary.NativeEndian.PutUint32(header[12:], parent)
-	b.begin(kind, flags, header)
-}
-
-func (b *batch) qdisc(kind, flags uint16, index int, parent, handle uint32, what func() string) {
-	b.beginQdisc(kind, flags, index, parent, handle)
-	b.end(what)
-}
-
-const newQdisc = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
-
-// netem adds one (linux/pkt_sched.h). Delays go in nanoseconds, in attributes of their own:
-// those of the options are in ticks of psched, which is not a microsecond anywhere.
-func (b *batch) netem(index int, i topo.Impairment, what func() string) {
-	limit := uint32(i.Limit)
-	if limit == 0 || i.Rate > 0 { // then the queue that waits for the rate has it
-		limit = 1 << 20
-	}
-	gap := uint32(0)
-	if i.Reorder > 0 {
-		gap = 1
-	}
-	options := []byte{}
-	for _, value := range []uint32{0, limit, chance(i.Loss), gap, chance(i.Duplicate), 0} {
-		options = binary.NativeEndian.AppendUint32(options, value)
-	}
-	b.beginQdisc(unix.RTM_NEWQDISC, newQdisc, index, rootQdisc, netemHandle)
-	b.text(unix.TCA_KIND, "netem")
-	nested := b.nest(unix.TCA_OPTIONS, options...)
-	for _, part := range []struct {
-		kind uint16
-		of   float64
-	}{{3, i.Reorder}, {4, i.Corrupt}} { // TCA_NETEM_REORDER, TCA_NETEM_CORRUPT: probability, correlation
-		if part.of > 0 {
-			b.attr(part.kind, append(binary.NativeEndian.AppendUint32(nil, chance(part.of)), 0, 0, 0, 0))
-		}
-	}
-	b.attr(10, binary.NativeEndian.AppendUint64(nil, uint64(i.Delay)))  // TCA_NETEM_LATENCY64
-	b.attr(11, binary.NativeEndian.AppendUint64(nil, uint64(i.Jitter))) // TCA_NETEM_JITTER64
-	nested()
-	b.end(what)
-}
-
-// chance is a part of one as the kernel has it, of 2^32 - 1.
-func chance(part float64) uint32 { return uint32(part*0xffffffff + 0.5) }
-
-// rate adds a token bucket (tbf), and the queue in it.
-func (b *batch) rate(index int, parent uint32, mtu int, i topo.Impairment, where string) {
-	const (
-		parms, rate64, burst = 1, 4, 6 // TCA_TBF_PARMS, TCA_TBF_RATE64, TCA_TBF_BURST
-		parmsSize            = 36      // struct tc_tbf_qopt: two struct tc_ratespec of 12 bytes, limit, buffer, mtu
-		rateOffset           = 8       // of tc_ratespec
-		bits                 = 8
-	)
-	bytes := uint64(i.Rate) / bits
-	queued := i.Limit
-	if queued == 0 {
-		queued = defaultQueue
-	}
-	opt := make([]byte, parmsSize)
-	binary.NativeEndian.PutUint32(opt[rateOffset:], uint32(min(bytes, 0xffffffff)))
-	binary.NativeEndian.PutUint32(opt[24:], uint32(queued*(mtu+etherHeader))) // of the queue that is replaced
-	b.beginQdisc(unix.RTM_NEWQDISC, newQdisc, index, parent, tbfHandle)
-	b.text(unix.TCA_KIND, "tbf")
-	nested := b.nest(unix.TCA_OPTIONS)
-	b.attr(parms, opt)
-	if bytes > 0xffffffff {
-		b.attr(rate64, binary.NativeEndian.AppendUint64(nil, bytes))
-	}
-	b.u32(burst, uint32(burstOf(i, mtu)))
-	nested()
-	b.end(describe("%s: tbf rate %s", where, i.Rate))
-
-	b.beginQdisc(unix.RTM_NEWQDISC, newQdisc, index, tbfHandle|1, fifoHandle)
-	b.text(unix.TCA_KIND, "pfifo")
-	b.u32(unix.TCA_OPTIONS, uint32(queued))
-	b.end(describe("%s: queue of %d packets", where, queued))
-}
-
-// defaultQueue is how many packets wait for a rate: as many as an interface has room for
-// (txqueuelen).
-const defaultQueue = 1000
 
 // impairPorts begins what the plan has happen to packets, and to their checksums, at ports: when the network works,
 // since what makes sure of that has a bound.
@@ -272,7 +170,7 @@ func (s *site) impairPorts(ports []spot) error {
 			continue
 		}
 		for _, d := range []direction{sending, receiving} {
-			if err := s.impairs(where, d, topo.Impairment{}, *d.of(port)).run(); err != nil {
+			if err := s.impairs(where, d, queueing{}, s.queueing(where, d, port)).run(); err != nil {
 				return at(err, "%s", title(node))
 			}
 		}
@@ -285,6 +183,27 @@ func (t *transition) impair() error {
 	if err := t.site.impairPorts(t.added); err != nil {
 		return err
 	}
+	return t.keptPorts(func(where spot, was, port *topo.PortPlan) error {
+		if port.NoOffload && !was.NoOffload {
+			if err := t.site.checksum([]spot{where}); err != nil {
+				return err
+			}
+		}
+		for _, d := range []direction{sending, receiving} {
+			change := t.requeues(where, d, was, port)
+			if err := change.run(); err != nil {
+				return err
+			}
+			if !change.isApart() { // else see queuesAgain
+				t.did(func() error { return change.undone().run() })
+			}
+		}
+		return nil
+	})
+}
+
+// keptPorts calls f for each port that stays, with its plan before and after.
+func (t *transition) keptPorts(f func(where spot, was, port *topo.PortPlan) error) error {
 	for i := range t.site.plan.Nodes {
 		after := &t.site.plan.Nodes[i]
 		before, stays := t.was.plan.Node(after.Name)
@@ -292,7 +211,13 @@ func (t *transition) impair() error {
 			continue
 		}
 		for j := range after.Ports {
-			if err := t.impairKept(before, after, &after.Ports[j]); err != nil {
+			port := &after.Ports[j]
+			was, had := before.Port(port.Name)
+			d, has := after.Device(port.Name)
+			if !had || !has || byIndex(before, d.Index) == nil {
+				continue // it is new
+			}
+			if err := f(spot{after.Name, port.Name}, was, port); err != nil {
 				return at(err, "%s", title(after))
 			}
 		}
@@ -300,31 +225,26 @@ func (t *transition) impair() error {
 	return nil
 }
 
-func (t *transition) impairKept(before, after *topo.NodePlan, port *topo.PortPlan) error {
-	was, had := before.Port(port.Name)
-	d, has := after.Device(port.Name)
-	if !had || !has || byIndex(before, d.Index) == nil {
-		return nil // it is new
-	}
-	if port.NoOffload && !was.NoOffload {
-		if err := t.site.checksum([]spot{{after.Name, port.Name}}); err != nil {
-			return err
+// requeues is what becomes of the queueing of a port that stays.
+func (t *transition) requeues(where spot, d direction, was, port *topo.PortPlan) impairing {
+	return t.site.impairs(where, d, t.was.site.queueing(where, d, was), t.site.queueing(where, d, port))
+}
+
+// queuesAgain gives ports that stay what they had for what came from others, once those are back.
+func (t *transition) queuesAgain() error {
+	return t.keptPorts(func(where spot, was, port *topo.PortPlan) error {
+		change := t.requeues(where, receiving, was, port)
+		if !change.isApart() || change.before.equal(change.after) {
+			return nil
 		}
-	}
-	for _, d := range []direction{sending, receiving} {
-		change := t.site.impairs(spot{after.Name, port.Name}, d, *d.of(was), *d.of(port))
-		if err := change.run(); err != nil {
-			return err
-		}
-		t.did(func() error { return change.undone().run() })
-	}
-	return nil
+		return change.restore()
+	})
 }
 
 // loses says whether all is lost that one port sends to another.
 func (s *site) loses(from, to spot) bool {
 	sender, receiver := s.portOf(from), s.portOf(to)
-	return sender.Sends.Loss == 1 || receiver.Receives.Loss == 1
+	return sender.Sends.Loss == 1 || receiver.From(from.node, from.port).Loss == 1
 }
 
 // portOf is a port's plan; that of no port where there is none.

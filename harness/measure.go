@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,9 @@ import (
 // be measured. A busy machine delays frames and never hastens them: what is too slow is measured
 // again for some seconds before it is called so. A failure's bundle has the figures.
 //
-// Ways of segments over others (VLAN, tunnels) have nothing of their own at the other end: these are not
-// measured, and MeasuredImpairment.Untold says so.
+// Ways of segments over others (VLAN, tunnels) have nothing of their own at the other end, and what is impaired between
+// two nodes of a switch (topo.Segment.ImpairBetween) passes the sender's own impairment before: where there is none to measure
+// at, or one of both, MeasuredImpairment.Untold says so.
 func (l *Lab) MeasureImpairments(ctx context.Context) (all []MeasuredImpairment, err error) {
 	if ctx == nil {
 		return nil, errors.New("measure impairments: the context is nil")
@@ -50,9 +52,16 @@ func (l *Lab) MeasureImpairments(ctx context.Context) (all []MeasuredImpairment,
 type way struct {
 	spot
 	direction
+	pair     spot // that it comes from, where that is impaired by itself
 	set      topo.Impairment
 	mtu      int
 	from, to linkEnd
+	// queue is the end whose queue it passes, and lane the part of that which does.
+	queue  linkEnd
+	lane   lane
+	source [6]byte // of frames
+	target [6]byte
+	untold string // why it cannot be measured
 }
 
 // linkEnd is an interface of a namespace; none where the ground is nil.
@@ -62,6 +71,9 @@ type linkEnd struct {
 }
 
 func (w way) name() string {
+	if w.pair.node != "" {
+		return fmt.Sprintf("%s/%s receives from %s/%s", w.node, w.port, w.pair.node, w.pair.port)
+	}
 	if w.direction == receiving {
 		return fmt.Sprintf("%s/%s receives", w.node, w.port)
 	}
@@ -83,13 +95,18 @@ func (l *Lab) impairedWays() (ways []way) {
 					ways = append(ways, s.way(where, d, set))
 				}
 			}
+			for _, from := range s.queueing(where, receiving, port).from {
+				if !from.IsZero() {
+					ways = append(ways, s.wayFrom(where, from))
+				}
+			}
 		}
 	}
 	return ways
 }
 
 func (s *site) way(where spot, d direction, set topo.Impairment) way {
-	w := way{spot: where, direction: d, set: set, mtu: s.device(where).MTU}
+	w := way{spot: where, direction: d, set: set, mtu: s.device(where).MTU, source: anybody, target: notForwarded}
 	own, far := linkEnd{s.grounds[where.node], s.indexes[where]}, linkEnd{}
 	if outer, on := s.outer[where]; on {
 		far = linkEnd{s.fabric, outer}
@@ -100,8 +117,21 @@ func (s *site) way(where spot, d direction, set topo.Impairment) way {
 	if d == receiving {
 		w.from, w.to = far, own
 	}
-	if w.mtu == 0 {
-		w.mtu = defaultMTU
+	w.queue, w.mtu = w.from, cmp.Or(w.mtu, defaultMTU)
+	if w.from.ground == nil || w.to.ground == nil {
+		w.untold = "anything: the segment is over another, and has no other end of its own to measure at"
+	}
+	return w
+}
+
+// wayFrom is that of what comes to a port from one other of its switch: the switch hands it on.
+func (s *site) wayFrom(where spot, from queuedFrom) way {
+	w := s.way(where, receiving, from.Impairment)
+	w.pair, w.from = from.spot, linkEnd{s.grounds[from.node], s.indexes[from.spot]}
+	w.lane = s.queueing(where, receiving, s.portOf(where)).lane(from.spot)
+	w.source, w.target = s.device(from.spot).MAC, s.device(where).MAC
+	if sends := s.portOf(from.spot).Sends; !sends.IsZero() {
+		w.untold = fmt.Sprintf("anything: what %s/%s sends has %s of its own", from.node, from.port, sends)
 	}
 	return w
 }
@@ -112,8 +142,11 @@ const patience = 3 * time.Second
 // measure sends frames and counts, again where a busy machine may have delayed them.
 func (w way) measure(ctx context.Context) (m MeasuredImpairment, err error) {
 	m = MeasuredImpairment{Node: w.node, Port: w.port, Received: w.direction == receiving, Set: w.set}
-	if w.from.ground == nil || w.to.ground == nil {
-		m.Untold = []string{"anything: the segment is over another, and has no other end of its own to measure at"}
+	if w.pair.node != "" {
+		m.From = w.pair.node + "/" + w.pair.port
+	}
+	if w.untold != "" {
+		m.Untold = []string{w.untold}
 		return m, nil
 	}
 	for begun := time.Now(); ; {
@@ -136,13 +169,16 @@ func (l *Lab) noteMeasured(w way, m MeasuredImpairment) {
 	if l.measured == nil {
 		l.measured = map[wayKey]MeasuredImpairment{}
 	}
-	l.measured[wayKey{w.spot, w.direction}] = m
+	l.measured[w.key()] = m
 }
 
 type wayKey struct {
 	spot
 	direction
+	from spot
 }
+
+func (w way) key() wayKey { return wayKey{w.spot, w.direction, w.pair} }
 
 // impairments writes what is set, and what of it was measured, where anything is.
 func (b *bundle) impairments() []entry {
@@ -155,7 +191,7 @@ func (b *bundle) impairments() []entry {
 		defer b.lab.mu.Unlock()
 		for _, way := range ways {
 			line := fmt.Sprintf("%s %s: not measured (Lab.MeasureImpairments)", way.name(), way.set)
-			if m, is := b.lab.measured[wayKey{way.spot, way.direction}]; is && m.Set == way.set {
+			if m, is := b.lab.measured[way.key()]; is && m.Set == way.set {
 				line = m.String()
 			}
 			if _, err := fmt.Fprintln(w, line); err != nil {

@@ -34,8 +34,12 @@ const (
 	stuck = 10 * time.Second
 )
 
-// notForwarded is a MAC that a bridge hands nothing on for (IEEE 802.1D, 7.12.6: a pause).
-var notForwarded = [6]byte{0x01, 0x80, 0xc2, 0, 0, 0x01}
+// notForwarded is a MAC that a bridge hands nothing on for (IEEE 802.1D, 7.12.6: a pause), and anybody that
+// of nobody.
+var (
+	notForwarded = [6]byte{0x01, 0x80, 0xc2, 0, 0, 0x01}
+	anybody      = [6]byte{0x02, 0, 0, 0, 0, 0x01}
+)
 
 // tally is what was sent, and what came of it.
 type tally struct {
@@ -78,7 +82,7 @@ func (w way) frames() (size, count, atOnce int) {
 type sender struct {
 	tally
 	way
-	in            inspect.Namespace // the sending end's
+	in            inspect.Namespace // of the queue
 	tx, rx        int
 	count, atOnce int
 	nonce         [8]byte
@@ -98,13 +102,13 @@ func (w way) send(ctx context.Context) (*tally, error) {
 	binary.NativeEndian.PutUint64(r.nonce[:], rand.Uint64())
 	defer r.close()
 	err := once(w.to.ground.enter, func() (err error) { r.rx, err = openFrames(unix.ETH_P_ALL, w.to.index); return err })
+	if err == nil {
+		err = once(w.from.ground.enter, func() (err error) { r.tx, err = openFrames(0, w.from.index); return err })
+	}
 	if err != nil {
 		return nil, at(err, "open packet socket")
 	}
-	err = withState(ctx, w.from.ground, func(s *state) (err error) {
-		if r.tx, err = openFrames(0, w.from.index); err != nil {
-			return at(err, "open packet socket")
-		}
+	err = withState(ctx, w.queue.ground, func(s *state) error {
 		r.in = s.in
 		return r.run(ctx)
 	})
@@ -188,7 +192,7 @@ func (r *sender) isOver() bool {
 
 // fill sends as many as may be on their way.
 func (r *sender) fill() error {
-	to := &unix.SockaddrLinklayer{Protocol: htons(frameType), Ifindex: r.from.index, Halen: 6, Addr: [8]byte(append(notForwarded[:], 0, 0))}
+	to := &unix.SockaddrLinklayer{Protocol: htons(frameType), Ifindex: r.from.index, Halen: 6, Addr: [8]byte(append(r.target[:], 0, 0))}
 	for len(r.sent) < r.count && r.unknown() < r.atOnce {
 		frame := r.frame(uint32(len(r.sent)))
 		now := time.Now()
@@ -207,8 +211,8 @@ func (r *sender) fill() error {
 
 // frame is one with a number, which it has many times: a bit of it may be flipped on its way.
 func (r *sender) frame(number uint32) []byte {
-	frame := append(make([]byte, 0, r.size+chunkSize), notForwarded[:]...)
-	frame = append(frame, 0x02, 0, 0, 0, 0, 0x01)
+	frame := append(make([]byte, 0, r.size+chunkSize), r.target[:]...)
+	frame = append(frame, r.source[:]...)
 	frame = binary.BigEndian.AppendUint16(frame, frameType)
 	for len(frame) < r.size {
 		frame = binary.BigEndian.AppendUint32(append(frame, r.nonce[:]...), number)
@@ -295,13 +299,16 @@ func stampOf(control []byte) (at time.Time, err error) {
 	return at, errors.New("the kernel did not say when it came")
 }
 
-// look reads the sending end's queue: the first one counts what those drop that it hands on to.
+// look reads the queue: its first part counts what those drop that it hands on to.
 func (r *sender) look() error {
 	all, err := r.in.Qdiscs()
 	if whole(err) != nil {
 		return at(err, "read queues")
 	}
-	own := (&inspect.State{Qdiscs: all}).QdiscsOf(r.from.index)
+	own := (&inspect.State{Qdiscs: all}).QdiscsOf(r.queue.index)
+	if r.pair.node != "" {
+		own = r.lane.of(own)
+	}
 	r.looked, r.holds = time.Now(), 0
 	if len(own) == 0 {
 		return nil

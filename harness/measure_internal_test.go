@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nstest/nstest/topo"
+	"golang.org/x/sys/unix"
 )
 
 // The bundle has the figures of what is set now, or says that it was not measured.
@@ -82,6 +83,32 @@ func TestWhatCannotBeMeasured(t *testing.T) {
 	}
 	lab.Down()
 	if _, err := lab.MeasureImpairments(t.Context()); !errors.Is(err, errDown) {
+		t.Error(err)
+	}
+}
+
+// What comes from one of a switch is measured as it passes that switch, and is not as set where the switch has no
+// filter for it any more.
+func TestWhatIsImpairedBetweenTwoIsMeasured(t *testing.T) {
+	t.Parallel()
+	const rate = 8 * topo.Mbit
+	network := topo.New("pairs")
+	lan := network.Switch("lan", "10.0.1.0/24")
+	network.Host("a", lan)
+	network.Host("b", lan.At().ImpairReceivedFrom("a", topo.Impairment{Rate: rate}))
+	lab := Up(t, network)
+	all, err := lab.MeasureImpairments(t.Context())
+	if err != nil || len(all) != 1 || all[0].From != "a/lan" || all[0].Rate == 0 {
+		t.Error(all, err)
+	}
+	s, b := lab.now().site, new(batch)
+	b.beginQdisc(unix.RTM_DELTFILTER, 0, s.outer[spot{"b", "lan"}], htbHandle, 0)
+	b.end(describe("take the filters away"))
+	if err := s.fabric.rtnl.do(b); err != nil {
+		t.Fatal(err)
+	}
+	_, err = lab.MeasureImpairments(t.Context())
+	if err == nil || !regexp.MustCompile(`^measure impairments: b/lan receives from a/lan: \S+ [MG]bit/s passed, for a rate of 8 Mbit/s$`).MatchString(err.Error()) {
 		t.Error(err)
 	}
 }

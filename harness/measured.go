@@ -16,7 +16,9 @@ type MeasuredImpairment struct {
 	Node, Port string
 	// Received is true of what comes to the node by the port; else it is of what that sends.
 	Received bool
-	Set      topo.Impairment
+	// From is the port that it comes from ("london/lan"), where what comes from that has an impairment of its own.
+	From string
+	Set  topo.Impairment
 	// Sent are the frames that were sent: so many were Lost, or came Twice, came Early, before the delay
 	// was over, or Damaged.
 	Sent, Lost, Twice, Early, Damaged int
@@ -49,6 +51,9 @@ func (m MeasuredImpairment) String() string {
 	way := "sends"
 	if m.Received {
 		way = "receives"
+	}
+	if m.From != "" {
+		way += " from " + m.From
 	}
 	text := fmt.Sprintf("%s/%s %s %s: ", m.Node, m.Port, way, m.Set)
 	words := []string{fmt.Sprintf("%d frames sent", m.Sent)}
@@ -100,7 +105,7 @@ func lots(set topo.Impairment) (lost, doubled float64) {
 // figure puts what was counted into figures, and compares them with what was set.
 func (t *tally) figure(m *MeasuredImpairment, w way) {
 	set := w.set
-	*m = MeasuredImpairment{Node: m.Node, Port: m.Port, Received: m.Received, Set: set, Sent: len(t.sent), Lost: len(t.sent) - len(t.took), Twice: t.twice, Damaged: t.damaged}
+	*m = MeasuredImpairment{Node: m.Node, Port: m.Port, Received: m.Received, From: m.From, Set: set, Sent: len(t.sent), Lost: len(t.sent) - len(t.took), Twice: t.twice, Damaged: t.damaged}
 	lost, doubled := lots(set)
 	m.lot("lost", m.Lost, m.Sent, lost)
 	m.lot("doubled", m.Twice, m.Sent, doubled)

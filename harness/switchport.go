@@ -225,8 +225,28 @@ type SwitchPort struct {
 	Link       inspect.Link
 	// Entries are the MACs that the switch has behind it.
 	Entries []inspect.Learnt
-	// Qdiscs are those by which it sends to the node.
+	// Qdiscs are those by which it sends to the node, but for what comes from some ports, which
+	// have others.
 	Qdiscs []inspect.Qdisc
+	From   []SwitchPair
+}
+
+// SwitchPair is what a switch sends to a node of what came from one other port (topo.Segment.ImpairBetween).
+type SwitchPair struct {
+	Node, Port string // that it came from
+	Qdiscs     []inspect.Qdisc
+}
+
+// queues puts the queueing disciplines of a switch's end where they belong.
+func (p *SwitchPort) queues(of []inspect.Qdisc, as queueing) {
+	own := (&inspect.State{Qdiscs: of}).QdiscsOf(p.Link.Index)
+	p.Qdiscs = own
+	if len(as.from) > 0 {
+		p.Qdiscs = lane(0).of(own)
+	}
+	for _, from := range as.from {
+		p.From = append(p.From, SwitchPair{from.node, from.port, as.lane(from.spot).of(own)})
+	}
 }
 
 // Switch reads the ports of a segment's switch. Of one of which nothing was ever chosen it
@@ -263,8 +283,10 @@ func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
 	if err != nil {
 		return nil, at(err, "switch %s", segment)
 	}
+	now := l.now().site
 	for _, ref := range planned.Ports {
-		index := l.now().site.outer[spot{ref.Node, ref.Port}]
+		where := spot{ref.Node, ref.Port}
+		index := now.outer[where]
 		has := slices.IndexFunc(links, func(link inspect.Link) bool { return link.Index == index })
 		if has < 0 {
 			continue
@@ -275,11 +297,7 @@ func (l *Lab) Switch(segment string) (ports []SwitchPort, err error) {
 				port.Entries = append(port.Entries, entry)
 			}
 		}
-		for _, q := range qdiscs {
-			if q.Index == index {
-				port.Qdiscs = append(port.Qdiscs, q)
-			}
-		}
+		port.queues(qdiscs, now.queueing(where, receiving, now.portOf(where)))
 		ports = append(ports, port)
 	}
 	return ports, nil
@@ -308,6 +326,7 @@ func (l *Lab) chosenOf(segment *topo.SegmentPlan) bool {
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(segment.Ports, func(ref topo.PortRef) bool {
 		_, changed := l.switched[spot{ref.Node, ref.Port}]
-		return changed || !l.now().site.portOf(spot{ref.Node, ref.Port}).Receives.IsZero() || !l.switchPort(spot{ref.Node, ref.Port}).IsPlain()
+		port := l.now().site.portOf(spot{ref.Node, ref.Port})
+		return changed || !port.Receives.IsZero() || len(port.ReceivesFrom) > 0 || !l.switchPort(spot{ref.Node, ref.Port}).IsPlain()
 	})
 }

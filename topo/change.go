@@ -95,6 +95,7 @@ func (n *Node) in(network *Network) {
 	}
 	network.nodes = slices.Delete(network.nodes, at, at+1)
 	network.went("node", own.name, own.was)
+	network.withoutPairs(own.name)
 }
 
 func (d *Device) in(n *Network) {

@@ -160,6 +160,7 @@ func (p *planner) planImpairments() {
 	}
 	p.eachKnownPort(p.planSent)
 	p.eachKnownPort(p.planReceived)
+	p.planPairs()
 }
 
 func (p *planner) eachKnownPort(f func(at end, port *Port)) {

@@ -73,6 +73,8 @@ type PortPlan struct {
 	// Sends is what happens to what the node sends there, and Receives what does to what comes
 	// from a switch; on a wire that is what the other end sends.
 	Sends, Receives Impairment
+	// ReceivesFrom is instead of Receives what happens to what comes from those ports of the switch.
+	ReceivesFrom []PairPlan
 	// NoOffload says that the kernel puts whole checksums into what the node sends there.
 	NoOffload bool
 	// Tags are the VLANs of segments over the switch that the node is on by this port.

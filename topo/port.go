@@ -27,6 +27,7 @@ type Port struct {
 	// what happens to what is sent and received there, where that was chosen
 	sends, receives             Impairment
 	chosenSends, chosenReceives bool
+	receivesFrom                []impairedPair
 }
 
 func (s *Segment) port() Port { return Port{segment: s} }

@@ -37,7 +37,8 @@ type Segment struct {
 	flows   []string // of an Open vSwitch
 	// impaired is what happens to what each of its nodes sends.
 	impaired Impairment
-	whole    bool // see NoOffload
+	between  []impairedPair // instead, between two of them
+	whole    bool           // see NoOffload
 }
 
 // Name is the segment's name.

@@ -121,6 +121,7 @@ func writePorts(w io.Writer, n *NodePlan) {
 		if !port.Receives.IsZero() {
 			name += " [receives: " + port.Receives.String() + "]"
 		}
+		name += port.pairs()
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", n.Name, kind, name, effectiveMTU(port.MTU), macText(port.MAC), list(port.Addrs))
 	}
 	for _, device := range n.ownDevices() {

@@ -16,6 +16,8 @@ import (
 type Qdisc struct {
 	Index int // of the interface
 	Kind  string
+	// Handle and Parent are what tc calls it, and what asks it: of 32 bits, 0x10000 is 1:.
+	Handle, Parent uint32
 	// Loss is the part of one that netem loses by chance.
 	Loss float64
 	// Delay is what netem adds to a packet's way.
@@ -48,7 +50,7 @@ func (ns Namespace) Qdiscs() ([]Qdisc, error) {
 
 func qdiscOf(q netlink.Qdisc) Qdisc {
 	const bits = 8
-	own := Qdisc{Index: q.Attrs().LinkIndex, Kind: q.Type()}
+	own := Qdisc{Index: q.Attrs().LinkIndex, Kind: q.Type(), Handle: q.Attrs().Handle, Parent: q.Attrs().Parent}
 	if s := q.Attrs().Statistics; s != nil && s.Queue != nil {
 		own.Drops, own.Holds = s.Queue.Drops, s.Queue.Qlen
 	}

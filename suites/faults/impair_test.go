@@ -97,6 +97,10 @@ var _ = Describe("a way that is impaired", func() {
 			lan := n.Switch("lan", "10.0.1.0/24")
 			return lan, lan.At().ImpairReceived(topo.Impairment{Delay: delay})
 		}),
+		Entry("on a switch, of what comes from one", func(n *topo.Network) (a, b topo.Attachment) {
+			lan := n.Switch("lan", "10.0.1.0/24")
+			return lan, lan.At().ImpairReceivedFrom("a", topo.Impairment{Delay: delay})
+		}),
 	)
 
 	It("loses, duplicates and corrupts by chance as was said, also while the lab runs", func() {

@@ -97,6 +97,7 @@ var _ = Describe("a way that loses all", func() {
 		Entry("at the asker", "client/lan", evidence.Request, func(o office) error { return o.client.Port("lan").Impair(cut) }, func(o office) uint32 { return drops(o.client, "lan") }),
 		Entry("on the way", "fw/dmz", evidence.Request, func(o office) error { return o.fw.Port("dmz").Impair(cut) }, func(o office) uint32 { return drops(o.fw, "dmz") }),
 		Entry("at a switch's end", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceived(cut) }, switchDrops),
+		Entry("at a switch's end, of what the asker sends", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceivedFrom(o.client.Port("lan"), cut) }, switchDrops),
 		Entry("of the answer", "server/dmz", evidence.Answer, func(o office) error { return o.server.Port("dmz").Impair(cut) }, func(o office) uint32 { return drops(o.server, "dmz") }),
 	)
 
@@ -110,15 +111,11 @@ var _ = Describe("a way that loses all", func() {
 	})
 })
 
-// switchDrops is what the switch has dropped of what it was to send to fw.
+// switchDrops is what the switch has dropped of what it was to send.
 func switchDrops(o office) (n uint32) {
 	GinkgoHelper()
-	ports, err := o.fw.Lab().Switch("lan")
-	Expect(err).NotTo(HaveOccurred())
-	for _, port := range ports {
-		for _, q := range port.Qdiscs {
-			n += q.Drops
-		}
+	for _, q := range switchQueues(o.fw.Lab()) {
+		n += q.Drops
 	}
 	return n
 }
@@ -210,6 +207,7 @@ var _ = Describe("a queue that is full", func() {
 	},
 		Entry("on the way", "fw/dmz", func(o office) error { return o.fw.Port("dmz").Impair(slowest) }, func(o office) uint32 { return drops(o.fw, "dmz") }),
 		Entry("at a switch's end", "fw/lan", func(o office) error { return o.fw.Port("lan").ImpairReceived(slowest) }, switchDrops),
+		Entry("at a switch's end, of what the asker sends", "fw/lan", func(o office) error { return o.fw.Port("lan").ImpairReceivedFrom(o.client.Port("lan"), slowest) }, switchDrops),
 	)
 })
 

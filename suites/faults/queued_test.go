@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
@@ -44,18 +45,30 @@ func holds(node *harness.Node, name string) (n uint32) {
 	return n
 }
 
-// switchHolds is what waits at a switch to be sent to fw.
-func switchHolds(o office) (n uint32) {
+// switchQueues are those by which the switch lan sends.
+func switchQueues(lab *harness.Lab) (all []inspect.Qdisc) {
 	GinkgoHelper()
-	ports, err := o.fw.Lab().Switch("lan")
+	ports, err := lab.Switch("lan")
 	Expect(err).NotTo(HaveOccurred())
 	for _, port := range ports {
-		for _, q := range port.Qdiscs {
-			n = max(n, q.Holds)
+		all = append(all, port.Qdiscs...)
+		for _, from := range port.From {
+			all = append(all, from.Qdiscs...)
 		}
+	}
+	return all
+}
+
+// switchHolds is what waits most at one.
+func switchHolds(lab *harness.Lab) (n uint32) {
+	GinkgoHelper()
+	for _, q := range switchQueues(lab) {
+		n = max(n, q.Holds)
 	}
 	return n
 }
+
+func officeHolds(o office) uint32 { GinkgoHelper(); return switchHolds(o.fw.Lab()) }
 
 var _ = Describe("a queue that is slow", func() {
 	const fillers = 20
@@ -87,7 +100,9 @@ var _ = Describe("a queue that is slow", func() {
 	},
 		Entry("at the asker", "client/lan", evidence.Request, func(o office) error { return o.client.Port("lan").Impair(crawls) }, func(o office) uint32 { return holds(o.client, "lan") }),
 		Entry("on the way", "fw/dmz", evidence.Request, func(o office) error { return o.fw.Port("dmz").Impair(crawls) }, func(o office) uint32 { return holds(o.fw, "dmz") }),
-		Entry("at a switch's end", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceived(crawls) }, switchHolds),
+		Entry("at a switch's end", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceived(crawls) }, officeHolds),
+		Entry("at a switch's end, of what the asker sends", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceivedFrom(o.client.Port("lan"), crawls) }, officeHolds),
+		Entry("at a switch's end, of the answer", "client/lan", evidence.Answer, func(o office) error { return o.client.Port("lan").ImpairReceivedFrom(o.fw.Port("lan"), crawls) }, officeHolds),
 		Entry("of the answer", "server/dmz", evidence.Answer, func(o office) error { return o.server.Port("dmz").Impair(crawls) }, func(o office) uint32 { return holds(o.server, "dmz") }),
 	)
 })

@@ -45,6 +45,16 @@ func TestExplainsWhatIsLost(t *testing.T) {
 			s.arrived("client")
 			on.Qdiscs = map[End][]inspect.Qdisc{fwEnd: loses(1)}
 		}, kind: evidence.Lost, word: "lost@fw", text: "the request was lost at fw/lan: at its port of switch lan, " + lostAll},
+		"at a switch's end, of what the client sends": {happen: func(s *scene) {
+			on := s.withSwitch()
+			s.arrived("client")
+			on.Pairs = map[Pair][]inspect.Qdisc{{clientEnd, fwEnd}: loses(1)}
+		}, kind: evidence.Lost, word: "lost@fw", text: "the request was lost at fw/lan: at its port of switch lan, for what client/lan sends it, " + lostAll},
+		"at a switch's end, of what another sends": {happen: func(s *scene) {
+			on := s.withSwitch()
+			s.arrived("client")
+			on.Pairs = map[Pair][]inspect.Qdisc{{spareEnd, fwEnd}: loses(1), {fwEnd, clientEnd}: loses(1)}
+		}, kind: evidence.Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
 		"at a switch's end of another": {happen: func(s *scene) {
 			on := s.withSwitch()
 			s.arrived("client")
@@ -111,6 +121,12 @@ func TestExplainsFullQueues(t *testing.T) {
 			s.Heard.Queue, s.Heard.QueueKind = End{"fw", "dmz"}, "tbf"
 			s.States["fw"].Qdiscs = []inspect.Qdisc{{Index: 3, Kind: "tbf", Rate: 8e6, Drops: 7}}
 		}, kind: evidence.Queue, word: "queue@fw", text: "the request was dropped at fw/dmz: the queue of tbf (rate 8 Mbit/s) is full (7 dropped so far), which drops what is to leave there"},
+		"a queue of a switch, for what the client sends": {happen: func(s *scene) {
+			on := s.withSwitch()
+			s.arrived("client")
+			s.Heard.Queue, s.Heard.QueueKind = fwEnd, "tbf"
+			on.Pairs = map[Pair][]inspect.Qdisc{{clientEnd, fwEnd}: {{Kind: "tbf", Rate: 8e6, Drops: 7}}, {spareEnd, fwEnd}: {{Kind: "tbf", Rate: 9e6, Drops: 9}}}
+		}, kind: evidence.Queue, word: "queue@fw", text: "the request was dropped at fw/lan: for what client/lan sends it, the queue of tbf (rate 8 Mbit/s) is full (7 dropped so far), which drops what is to leave there"},
 		"a queue of a switch": {happen: func(s *scene) {
 			on := s.withSwitch()
 			s.arrived("client")

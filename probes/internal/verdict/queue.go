@@ -40,16 +40,18 @@ func (p spot) full(c *evidence.Cause, qdiscs []inspect.Qdisc) bool {
 
 // fullOnSwitch is at a switch's end by which a frame is sent to who it is for.
 func fullOnSwitch(p spot, c *evidence.Cause) bool {
-	s, _ := p.switchOf(p.sentBy())
+	s, own := p.switchOf(p.sentBy())
 	if s == nil || p.Heard.Queue == (End{}) {
 		return false
 	}
 	for _, peer := range p.receivers() {
 		end := s.wired(peer).End
-		doubted := p.Heard.Queue == End{Node: p.seen.Node} && len(s.Qdiscs[end]) > 0
+		qdiscs, whose := s.queues(own.End, end)
+		doubted := p.Heard.Queue == End{Node: p.seen.Node} && len(qdiscs) > 0
 		moves(c, end)
 		c.Switch = s.Name
-		if (doubted || p.Heard.Queue == end) && p.full(c, s.Qdiscs[end]) {
+		if (doubted || p.Heard.Queue == end) && p.full(c, qdiscs) {
+			c.Detail = whose + c.Detail
 			return true
 		}
 	}

@@ -38,6 +38,22 @@ func TestExplainsWhatWaitsInAQueue(t *testing.T) {
 			s.arrived("client")
 			on.Qdiscs = map[End][]inspect.Qdisc{fwEnd: slow(0, 7)}
 		}), kind: evidence.Queued, word: "queued@fw", text: "the request was waiting at fw/lan: at its port of switch lan, " + inTBF},
+		"at a switch's end, for what the two send each other": {happen: waited(func(s *scene) {
+			on := s.withSwitch()
+			s.arrived("client")
+			on.Pairs = map[Pair][]inspect.Qdisc{{clientEnd, fwEnd}: slow(0, 7)}
+		}), kind: evidence.Queued, word: "queued@fw", text: "the request was waiting at fw/lan: at its port of switch lan, for what client/lan sends it, " + inTBF},
+		"at a switch's end, for what another sends there": {happen: waited(func(s *scene) {
+			on := s.withSwitch()
+			s.arrived("client")
+			on.Qdiscs = map[End][]inspect.Qdisc{fwEnd: slow(0, 7)} // for all but what the client sends
+			on.Pairs = map[Pair][]inspect.Qdisc{{spareEnd, fwEnd}: slow(0, 7), {clientEnd, fwEnd}: nil, {fwEnd, clientEnd}: slow(0, 7)}
+		}), kind: evidence.Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
+		"the answer to a question for a neighbour, between two of a switch": {happen: waited(func(s *scene) {
+			on := s.withSwitch()
+			s.asks("client", fwLan4)
+			on.Pairs = map[Pair][]inspect.Qdisc{{fwEnd, clientEnd}: slow(0, 7), {spareEnd, clientEnd}: slow(0, 9)}
+		}), kind: evidence.Queued, word: "queued@client", text: "the request was waiting at client/lan: at its port of switch lan, for what fw/lan sends it, " + inTBF},
 		"the question for a neighbour, at a switch's end": {happen: waited(func(s *scene) {
 			on := s.withSwitch()
 			s.asks("client", fwLan4)

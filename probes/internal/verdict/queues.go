@@ -35,17 +35,18 @@ func (f inQueues) atBridge(p spot, c *evidence.Cause) bool {
 
 // onSwitch is at the switch's end by which a frame is sent to those it is for.
 func (f inQueues) onSwitch(p spot, c *evidence.Cause, sender End, to []peer) bool {
-	s, _ := p.switchOf(sender)
-	return s != nil && slices.ContainsFunc(to, func(peer peer) bool { return f.bySwitch(p, c, s, s.wired(peer).End) })
+	s, own := p.switchOf(sender)
+	return s != nil && slices.ContainsFunc(to, func(peer peer) bool { return f.bySwitch(p, c, s, own.End, s.wired(peer).End) })
 }
 
-func (f inQueues) bySwitch(p spot, c *evidence.Cause, s *Switch, end End) bool {
-	moves(c, end)
-	if !f(p, c, s.Qdiscs[end]) {
+func (f inQueues) bySwitch(p spot, c *evidence.Cause, s *Switch, from, to End) bool {
+	moves(c, to)
+	qdiscs, whose := s.queues(from, to)
+	if !f(p, c, qdiscs) {
 		return false
 	}
 	c.Switch = s.Name
-	c.Detail = fmt.Sprintf("at its port of switch %s, %s", s.Name, c.Detail)
+	c.Detail = fmt.Sprintf("at its port of switch %s, %s%s", s.Name, whose, c.Detail)
 	return true
 }
 
@@ -66,5 +67,5 @@ func (f inQueues) ofNeighbour(p spot, c *evidence.Cause) bool {
 		}
 	}
 	s, own := p.switchOf(p.askedBy())
-	return s != nil && len(owners) > 0 && f.bySwitch(p, c, s, own.End)
+	return s != nil && slices.ContainsFunc(owners, func(owner peer) bool { return f.bySwitch(p, c, s, s.wired(owner).End, own.End) })
 }

@@ -16,8 +16,21 @@ type Switch struct {
 	Flows   bool
 	Ports   map[End]inspect.BridgePort
 	Entries map[string]End
-	// Qdiscs are those by which it sends to ends.
+	// Qdiscs are those by which it sends to ends, and Pairs those of what comes from some others.
 	Qdiscs map[End][]inspect.Qdisc
+	Pairs  map[Pair][]inspect.Qdisc
+}
+
+// Pair are two ends of a switch, of which one sends to the other.
+type Pair struct{ From, To End }
+
+// queues are the queueing disciplines that what is sent from an end to another passes, and whose that is
+// as a message says it, where not all that is sent there passes them.
+func (s *Switch) queues(from, to End) (qdiscs []inspect.Qdisc, whose string) {
+	if own, is := s.Pairs[Pair{from, to}]; is {
+		return own, fmt.Sprintf("for what %s/%s sends it, ", from.Node, from.Interface)
+	}
+	return s.Qdiscs[to], ""
 }
 
 // SwitchAt is the switch that a node's end is at, as far as it was read; nil for none.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/probes/internal/verdict"
@@ -72,7 +73,7 @@ func (w *Watch) queued(node, segment string) (dropped []queuedAt, err error) {
 		ports, err := p.node.Lab().Switch(segment)
 		labels := w.labelsOf(p.node.Lab())
 		for _, port := range ports {
-			for _, q := range port.Qdiscs {
+			for _, q := range passed(port, p.node.Name()) {
 				add(verdict.End{Node: labels[port.Node], Interface: port.Port}, q)
 			}
 		}
@@ -92,4 +93,18 @@ func (w *Watch) queued(node, segment string) (dropped []queuedAt, err error) {
 		}
 	}
 	return dropped, err
+}
+
+// passed are the queueing disciplines of a switch's end that what a node sends there may pass.
+func passed(port harness.SwitchPort, node string) []inspect.Qdisc {
+	var own []inspect.Qdisc
+	for _, from := range port.From {
+		if from.Node == node {
+			own = append(own, from.Qdiscs...)
+		}
+	}
+	if own != nil {
+		return own
+	}
+	return port.Qdiscs
 }

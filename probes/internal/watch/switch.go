@@ -99,11 +99,14 @@ func (w *Watch) readSwitchOf(o *verdict.Observation, p *point, at verdict.End, s
 	if len(ports) == 0 {
 		return
 	}
-	s := &verdict.Switch{Name: segment, Flows: key.flowing(), Ports: map[verdict.End]inspect.BridgePort{}, Entries: map[string]verdict.End{}, Qdiscs: map[verdict.End][]inspect.Qdisc{}}
+	s := &verdict.Switch{Name: segment, Flows: key.flowing(), Ports: map[verdict.End]inspect.BridgePort{}, Entries: map[string]verdict.End{}, Qdiscs: map[verdict.End][]inspect.Qdisc{}, Pairs: map[verdict.Pair][]inspect.Qdisc{}}
 	labels := w.labelsOf(p.node.Lab())
 	for _, port := range ports {
 		end := verdict.End{Node: labels[port.Node], Interface: port.Port}
 		s.Ports[end], s.Qdiscs[end] = port.Link.BridgePort, port.Qdiscs
+		for _, from := range port.From {
+			s.Pairs[verdict.Pair{From: verdict.End{Node: labels[from.Node], Interface: from.Port}, To: end}] = from.Qdiscs
+		}
 		for _, entry := range port.Entries {
 			if entry.State&netlink.NUD_PERMANENT == 0 { // else it is the bridge's own
 				s.Entries[entry.MAC] = end
