@@ -77,7 +77,7 @@ func TestWhatCannotBeMeasured(t *testing.T) {
 	if _, err := lab.MeasureImpairments(t.Context()); err == nil || !regexp.MustCompile(`^measure impairments: a/wire sends: (send a frame|read frames): network is down`).MatchString(err.Error()) {
 		t.Error("its wire is down: ", err)
 	}
-	w := way{spot: spot{"a", "over"}, set: topo.Impairment{Loss: 1}}
+	w := lab.now().site.way(spot{"a", "over"}, sending, topo.Impairment{Loss: 1})
 	if m, err := w.measure(t.Context()); err != nil || m.Err() != nil || len(m.Untold) != 1 || m.Sent != 0 {
 		t.Error("of a segment over another: ", m, err)
 	}
