@@ -82,7 +82,7 @@ func (p *PortPlan) SetFrom(node, port string, i Impairment) {
 // pairs is what the plan's text has of them.
 func (p *PortPlan) pairs() (text string) {
 	for _, pair := range p.ReceivesFrom {
-		from, does := pair.Node, pair.Impairment.String()
+		from, does := pair.Node, pair.String()
 		if pair.Port != p.Name {
 			from += "/" + pair.Port
 		}
