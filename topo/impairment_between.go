@@ -21,6 +21,9 @@ func (p impairedPair) is(a, b string) bool {
 //
 //	lan := office.Switch("lan", "10.0.1.0/24").ImpairBetween("london", "tokyo", topo.Impairment{Delay: 120 * time.Millisecond})
 //
+// A kernel of 2025 or later refuses to have some of what comes to a node twice (Duplicate) where another has
+// netem as well of what it sends there.
+//
 // For one way alone see Port.ImpairReceivedFrom, which also comes before what is chosen here.
 func (s *Segment) ImpairBetween(a, b string, i Impairment) *Segment {
 	if s != nil {
