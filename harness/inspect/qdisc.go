@@ -28,6 +28,8 @@ type Qdisc struct {
 	Drops uint32
 	// Holds is how many packets wait in it, and in what it hands them to.
 	Holds uint32
+	// Passed are how many it has handed on.
+	Passed uint32
 }
 
 // Qdiscs are those of the namespace that hold or drop packets; of an interface first what is
@@ -53,6 +55,9 @@ func qdiscOf(q netlink.Qdisc) Qdisc {
 	own := Qdisc{Index: q.Attrs().LinkIndex, Kind: q.Type(), Handle: q.Attrs().Handle, Parent: q.Attrs().Parent}
 	if s := q.Attrs().Statistics; s != nil && s.Queue != nil {
 		own.Drops, own.Holds = s.Queue.Drops, s.Queue.Qlen
+		if s.Basic != nil {
+			own.Passed = s.Basic.Packets
+		}
 	}
 	switch q := q.(type) {
 	case *netlink.Netem:

@@ -72,7 +72,7 @@ var _ = Describe("two of a switch between whom little passes", func() {
 	It("is told who they are, and blames no other pair", func(ctx SpecContext) {
 		probes.Serve(GinkgoTB(), b, probes.UDP(53))
 		fill(a, b, row)
-		Eventually(func() uint32 { return switchHolds(lab) }, time.Minute).Should(BeNumerically(">", row/2), "the control: most of them wait")
+		Eventually(func() uint32 { return longest(switchQueues(lab)).holds }, time.Minute).Should(BeNumerically(">", row/2), "the control: most of them wait")
 		probe := probes.UDP(53).Within(300 * time.Millisecond)
 		r, err := probes.Watch(ctx, a, b, probe)
 		Expect(err).NotTo(HaveOccurred())

@@ -32,17 +32,25 @@ func fill(from, to *harness.Node, count int) {
 	}
 }
 
-// holds is the kernel's own count of what waits to leave by a node's interface.
-func holds(node *harness.Node, name string) (n uint32) {
+// queue is what the kernel's own counts say: what waits, and that with what has left, which no
+// time makes less.
+type queue struct{ holds, had uint32 }
+
+func longest(of []inspect.Qdisc) (most queue) {
+	for _, q := range of {
+		most.holds, most.had = max(most.holds, q.Holds), max(most.had, q.Holds+q.Passed)
+	}
+	return most
+}
+
+// waiting is what is to leave by a node's interface.
+func waiting(node *harness.Node, name string) queue {
 	GinkgoHelper()
 	link, err := node.Netlink().LinkByName(name)
 	Expect(err).NotTo(HaveOccurred())
-	queues, err := node.Netlink().QdiscList(link)
+	all, err := inspect.Namespace{Handle: node.Netlink(), Do: node.Do}.Qdiscs()
 	Expect(err).NotTo(HaveOccurred())
-	for _, q := range queues {
-		n = max(n, q.Attrs().Statistics.Queue.Qlen)
-	}
-	return n
+	return longest((&inspect.State{Qdiscs: all}).QdiscsOf(link.Attrs().Index))
 }
 
 // switchQueues are those by which the switch lan sends.
@@ -59,20 +67,11 @@ func switchQueues(lab *harness.Lab) (all []inspect.Qdisc) {
 	return all
 }
 
-// switchHolds is what waits most at one.
-func switchHolds(lab *harness.Lab) (n uint32) {
-	GinkgoHelper()
-	for _, q := range switchQueues(lab) {
-		n = max(n, q.Holds)
-	}
-	return n
-}
-
-func officeHolds(o office) uint32 { GinkgoHelper(); return switchHolds(o.fw.Lab()) }
+func atSwitch(o office) queue { GinkgoHelper(); return longest(switchQueues(o.fw.Lab())) }
 
 var _ = Describe("a queue that is slow", func() {
 	const fillers = 20
-	DescribeTable("is named with how many wait there, and isolates nobody", func(ctx SpecContext, at string, leg evidence.Role, slow func(office) error, waits func(office) uint32) {
+	DescribeTable("is named with how many wait there, and isolates nobody", func(ctx SpecContext, at string, leg evidence.Role, slow func(office) error, waits func(office) queue) {
 		o := newOffice("")
 		o.warm(ctx)
 		Expect(slow(o)).To(Succeed())
@@ -81,15 +80,15 @@ var _ = Describe("a queue that is slow", func() {
 		} else {
 			fill(o.server, o.client, fillers)
 		}
-		Eventually(func() uint32 { return waits(o) }, time.Minute).Should(BeNumerically(">", fillers/2), "the control: most of them wait")
+		Eventually(func() uint32 { return waits(o).holds }, time.Minute).Should(BeNumerically(">", fillers/2), "the control: most of them wait")
 		for _, p := range asked(300 * time.Millisecond) {
-			before := waits(o)
+			before := waits(o).had
 			r, err := probes.Watch(ctx, o.client, o.server, p)
 			Expect(err).NotTo(HaveOccurred())
 			Expect(r.Cause).To(HaveValue(And(HaveField("Kind", evidence.Queued), HaveField("Leg", leg))), "%s: %s", r, r.Timeline)
 			Expect(r.Cause.Node+"/"+r.Cause.Interface).To(Equal(at), "%s", r.Cause)
 			Expect(r.Cause.String()).To(MatchRegexp(`was waiting at %s: .*in tbf \(rate 0.001 Mbit/s\), \d+ packets queued`, at))
-			Expect(waits(o)).To(BeNumerically(">", before), "the judge: the queue's own count")
+			Expect(waits(o).had).To(BeNumerically(">", before), "the judge: the queue's own count")
 			o.isolatesNobody(r)
 			holds, err := probes.BeIsolatedFrom(o.server).Because(evidence.Queued).Match(r)
 			Expect(holds).To(BeFalse(), "also where that would be expected: it may arrive later")
@@ -98,12 +97,12 @@ var _ = Describe("a queue that is slow", func() {
 			}
 		}
 	},
-		Entry("at the asker", "client/lan", evidence.Request, func(o office) error { return o.client.Port("lan").Impair(crawls) }, func(o office) uint32 { return holds(o.client, "lan") }),
-		Entry("on the way", "fw/dmz", evidence.Request, func(o office) error { return o.fw.Port("dmz").Impair(crawls) }, func(o office) uint32 { return holds(o.fw, "dmz") }),
-		Entry("at a switch's end", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceived(crawls) }, officeHolds),
-		Entry("at a switch's end, of what the asker sends", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceivedFrom(o.client.Port("lan"), crawls) }, officeHolds),
-		Entry("at a switch's end, of the answer", "client/lan", evidence.Answer, func(o office) error { return o.client.Port("lan").ImpairReceivedFrom(o.fw.Port("lan"), crawls) }, officeHolds),
-		Entry("of the answer", "server/dmz", evidence.Answer, func(o office) error { return o.server.Port("dmz").Impair(crawls) }, func(o office) uint32 { return holds(o.server, "dmz") }),
+		Entry("at the asker", "client/lan", evidence.Request, func(o office) error { return o.client.Port("lan").Impair(crawls) }, func(o office) queue { return waiting(o.client, "lan") }),
+		Entry("on the way", "fw/dmz", evidence.Request, func(o office) error { return o.fw.Port("dmz").Impair(crawls) }, func(o office) queue { return waiting(o.fw, "dmz") }),
+		Entry("at a switch's end", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceived(crawls) }, atSwitch),
+		Entry("at a switch's end, of what the asker sends", "fw/lan", evidence.Request, func(o office) error { return o.fw.Port("lan").ImpairReceivedFrom(o.client.Port("lan"), crawls) }, atSwitch),
+		Entry("at a switch's end, of the answer", "client/lan", evidence.Answer, func(o office) error { return o.client.Port("lan").ImpairReceivedFrom(o.fw.Port("lan"), crawls) }, atSwitch),
+		Entry("of the answer", "server/dmz", evidence.Answer, func(o office) error { return o.server.Port("dmz").Impair(crawls) }, func(o office) queue { return waiting(o.server, "dmz") }),
 	)
 })
 
@@ -120,6 +119,6 @@ var _ = Describe("a delay that is longer than a probe waits", func() {
 			Expect(r.Cause.String()).To(MatchRegexp(`in netem \(delay \S+\), \d+ packets? queued$`))
 			o.isolatesNobody(r)
 		}
-		Expect(holds(o.fw, "dmz")).To(BeNumerically(">", 1), "the judge: the queue's own count")
+		Expect(waiting(o.fw, "dmz").holds).To(BeNumerically(">", 1), "the judge: the queue's own count")
 	})
 })
