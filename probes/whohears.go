@@ -60,9 +60,9 @@ type Missed struct {
 //	Expect(heard.Nodes()).To(ConsistOf("player"))
 //
 // It waits for the probe's whole time (Within), unless the end of every copy was seen, and may send
-// a second datagram to confirm what ended the first. Who is in
-// which group, and has which socket, is read from the nodes' kernels afterwards. Of what a router
-// hands on to other links its own nodes are told as well, where they were seen to get it.
+// a second datagram to confirm what ended the first. Who is in which group, and has which socket, is
+// read from the nodes' kernels afterwards; and from what they count, that a socket has taken a datagram.
+// Of what a router hands on to other links its own nodes are told as well, where they were seen to get it.
 func WhoHears(ctx context.Context, from *harness.Node, link string, to netip.Addr, p Probe) (Audience, error) {
 	if err := asks(ctx, from); err != nil {
 		return Audience{}, fmt.Errorf("who hears: %w", err)
@@ -99,13 +99,16 @@ func whoHears(ctx context.Context, from *harness.Node, link string, to netip.Add
 	if err != nil {
 		return a, err
 	}
+	h := hearing{Audience: &a, watch: w, from: from}
+	if err = h.earsBefore(); err != nil {
+		return a, err
+	}
 	if a.Result, err = watchAddr(ctx, w, from, to, a.Addr.String(), to, p); err != nil {
 		return a, err
 	}
 	if c := a.Result.Cause; c != nil && c.Kind == evidence.Unknown && c.Node == "" {
 		return a, errors.New(c.Detail) // lost
 	}
-	h := hearing{Audience: &a, watch: w, from: from}
 	h.snooping = sync.OnceValue(h.snoops)
 	for _, node := range from.Lab().Nodes() {
 		if node == from {
@@ -160,4 +163,5 @@ type hearing struct {
 	watch    *watch.Watch
 	from     *harness.Node
 	snooping func() string // snoops, once
+	before   map[*harness.Node]ears
 }

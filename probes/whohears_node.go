@@ -27,6 +27,7 @@ type ears struct {
 	inspect.State
 	groups  []inspect.Group
 	sockets []inspect.Listener // of the probe's protocol
+	counted map[string]uint64  // by the kernel, see inspect.KernelCounters; read last
 }
 
 // at are the addresses of an interface.
@@ -57,7 +58,10 @@ func earsOf(node *harness.Node, p Probe) (e ears, err error) {
 			return err
 		}
 		e.sockets = slices.Concat(e.UDP, e.UDPLite)
-		return nil
+		return ns.Do(func() (err error) {
+			e.counted, err = kernelCounts()
+			return err
+		})
 	})
 	return e, err
 }
@@ -71,7 +75,7 @@ func (e *ears) joined(to netip.Addr, link string) bool {
 		return slices.Contains(e.groups, inspect.Group{Interface: link, Addr: to})
 	}
 	prefixes := slices.DeleteFunc(e.at(link), func(p netip.Prefix) bool { return p.Addr().Is6() })
-	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return to == everybody || broadcastOf(p) == to })
+	return to == everybody || slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return broadcastOf(p) == to })
 }
 
 // of puts a node where it belongs.
@@ -110,6 +114,9 @@ func (h *hearing) of(node *harness.Node) error {
 		m.Why = h.absent(&m, e, link)
 	default:
 		if m.Why = h.unread(e, label, link, to); m.Why == "" {
+			m.Why = h.untaken(e, h.before[node], to.Port())
+		}
+		if m.Why == "" {
 			h.Heard = append(h.Heard, Hearer{Node: label, Interface: link, Answered: h.answered(label)})
 			return nil
 		}

@@ -14,7 +14,7 @@ func (w *Watch) Untaken(t *Trail, again func() (*Trail, error)) (why string) {
 		return ""
 	}
 	reason := func(by func(string) uint64, _ uint64) bool {
-		if why = dropReason(by); why == noRoom && w.cookiesOff(c.Node) {
+		if why = DropReason(by); why == noRoom && w.cookiesOff(c.Node) {
 			why = verdict.HalfOpen
 		}
 		return false
@@ -28,8 +28,8 @@ func (w *Watch) Untaken(t *Trail, again func() (*Trail, error)) (why string) {
 	return why
 }
 
-// dropReason is why a socket drops, by the counters that moved with its own. A filter has none.
-func dropReason(by func(string) uint64) string {
+// DropReason is why a socket drops, by the counters that moved with its own. A filter has none.
+func DropReason(by func(string) uint64) string {
 	for _, r := range []struct{ counter, why string }{
 		{"Udp.RcvbufErrors", "its receive buffer is full (SO_RCVBUF)"},
 		{"Udp6.RcvbufErrors", "its receive buffer is full (SO_RCVBUF)"},
