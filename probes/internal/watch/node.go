@@ -263,6 +263,17 @@ func (p *point) install(w *Watch) (changed bool, err error) {
 	return true, nil
 }
 
+// putBack makes the table anew, with what was to be added to it, where that failed as somebody
+// has flushed the rules since they were looked at.
+func (p *point) putBack(w *Watch, err error) error {
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	p.table.forget()
+	p.changed = true
+	return p.refresh(w)
+}
+
 // missing are the families and devices that the table has not got, and needs.
 func (p *point) missing(families map[byte]bool) (missing []byte, devices []string) {
 	for _, family := range []byte{familyINet, familyBridge, familyARP} {

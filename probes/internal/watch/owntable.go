@@ -242,7 +242,10 @@ func (t *table) addElement(b *batch, family byte, port uint16) {
 
 // addPorts has the datagrams from and to more ports traced.
 func (t *table) addPorts(ports []uint16) error {
-	err := t.rules.commit(func(b *batch) {
+	for _, port := range ports {
+		t.ports[port] = true
+	}
+	return t.rules.commit(func(b *batch) {
 		for family := range t.families {
 			if family == familyARP {
 				continue
@@ -252,13 +255,6 @@ func (t *table) addPorts(ports []uint16) error {
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	for _, port := range ports {
-		t.ports[port] = true
-	}
-	return nil
 }
 
 func (t *table) addRules(b *batch, family byte, chain string) {

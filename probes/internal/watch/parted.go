@@ -28,7 +28,7 @@ func (w *Watch) hearParted(f wire.Flow) error {
 			err = SetFilter(p.tap, program)
 		}
 		if err == nil && p.table != nil {
-			err = p.table.addBesides(partedMatches())
+			err = p.putBack(w, p.table.addBesides(partedMatches()))
 		}
 		if err != nil {
 			w.parts = false

@@ -31,7 +31,7 @@ func (w *Watch) hearRare(f wire.Flow) error {
 		if p.table == nil {
 			continue
 		}
-		if err := p.table.addBesides(r.matches(w.mark)); err != nil {
+		if err := p.putBack(w, p.table.addBesides(r.matches(w.mark))); err != nil {
 			w.rare = w.rare[:len(w.rare)-1]
 			return fmt.Errorf("node %s: hear %s: %w", p.node, r.name, err)
 		}

@@ -139,6 +139,26 @@ func TestWatchWhileTheRulesetIsFlushed(t *testing.T) {
 	askUnder(t, watch, lab.Node("client"), flow).says(evidence.Drop, noDNS)
 }
 
+// It may be flushed in the midst of a probe too, when its port is not yet traced: that is no error,
+// and the table is put back.
+func TestWatchOfAPortWhileTheRulesetIsFlushed(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	const table = "table inet filter {\n\tchain forward {\n\t\ttype filter hook forward priority 0\n\t}\n}\n"
+	lab := harness.Up(t, office(dropUDP))
+	watch := open(t, lab.Nodes())
+	flow := to(udp, server4, 53)
+	askUnder(t, watch, lab.Node("client"), flow).says(evidence.Drop, noDNS)
+	trail, err := watch.Follow(flow)
+	must(t, err)
+	defer watch.Done(trail)
+	must(t, lab.Node("fw").Nft("flush ruleset\n"+table))
+	must(t, watch.Says(trail, 5353, nil))
+	if rules := strings.Join(ruleset(t, lab.Node("fw")), "\n"); !strings.Contains(rules, "nstest-trace-") {
+		t.Errorf("the watch's table is gone: %s", rules)
+	}
+}
+
 // Rules that a node gets when the watch stands are traced as well.
 func TestWatchOfRulesThatComeLater(t *testing.T) {
 	t.Parallel()
