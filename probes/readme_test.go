@@ -71,13 +71,12 @@ func TestTenants(t *testing.T) {
 func TestKillSwitch(t *testing.T) {
 	harness.Require(t, harness.NftTool, harness.WireGuard)
 	world := topo.New("world")
-	wifi := world.Switch("wifi", "192.0.2.0/24")
-	vpn := world.WireGuard("vpn", wifi, "10.8.0.0/24")
-	internet := world.Switch("internet", "198.51.100.0/24")
+	wifi, internet := world.Switch("wifi", "192.0.2.0/24"), world.Switch("internet", "198.51.100.0/24")
+	vpn := world.WireGuard("vpn", internet, "10.8.0.0/24")
 	world.Router("isp", wifi, internet)
-	world.Router("exit", wifi, vpn, internet).NAT(topo.Masquerade(internet))
+	world.Router("exit", internet, vpn).NAT(topo.Masquerade(internet))
 	world.Host("web", internet)
-	world.Host("laptop", wifi, vpn).NoRoutes().
+	world.Host("laptop", wifi, vpn.Over(wifi)).NoRoutes().
 		Route(topo.Route{Via: "10.8.0.1", Metric: 1}, topo.Route{Via: "192.0.2.1", Metric: 2}).
 		Nft(`table inet vpn { chain output { type filter hook output priority 0
 			oifname wifi udp dport 51820 accept
