@@ -18,6 +18,9 @@ import (
 //	tokyo.Port("lan").ImpairReceivedFrom(london.Port("lan"), far)
 func (p *Port) ImpairReceivedFrom(peer *Port, i topo.Impairment) error {
 	p = p.here()
+	if err := p.node.lab.ours(); err != nil {
+		return at(err, "node %s: port %s: impair", p.node.name, p.plan.Name)
+	}
 	if peer == nil {
 		return at(errors.New("there is no port that it comes from"), "node %s: port %s: impair", p.node.name, p.plan.Name)
 	}

@@ -67,6 +67,9 @@ type PairPlan struct {
 // From is what happens to what comes to the port from another of its switch: what was chosen of
 // those two, or else of all that comes.
 func (p *PortPlan) From(node, port string) Impairment {
+	if p == nil {
+		return Impairment{}
+	}
 	for _, pair := range p.ReceivesFrom {
 		if pair.Node == node && pair.Port == port {
 			return pair.Impairment
@@ -78,6 +81,9 @@ func (p *PortPlan) From(node, port string) Impairment {
 // SetFrom chooses what happens to what comes to the port from another of its switch. A copy of the plan
 // that was made before has what it had.
 func (p *PortPlan) SetFrom(node, port string, i Impairment) {
+	if p == nil {
+		return
+	}
 	p.ReceivesFrom = slices.DeleteFunc(slices.Clone(p.ReceivesFrom), func(other PairPlan) bool { return other.Node == node && other.Port == port })
 	p.ReceivesFrom = append(p.ReceivesFrom, PairPlan{node, port, i})
 }
