@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -42,8 +43,9 @@ type Element struct {
 	Key, End []byte
 	// CatchAll is true for "*", which has no key.
 	CatchAll bool
-	// Expires is true of one that ends by itself after a time.
+	// Expires is true of one that ends by itself after a time, of which so much was Left as it was read.
 	Expires bool
+	Left    time.Duration
 	// Data is what a map says, Verdict what a verdict map does.
 	Data    []byte
 	Verdict *expr.Verdict
@@ -108,7 +110,7 @@ func readElement(family byte, data ruleAttrs) rawElement {
 			e.ends = value.uint32()&unix.NFT_SET_ELEM_INTERVAL_END != 0
 			e.CatchAll = value.uint32()&catchAll != 0
 		case expiration:
-			e.Expires = true
+			e.Expires, e.Left = true, time.Duration(value.uint64())*time.Millisecond
 		case objref:
 			e.Object = value.text()
 		case unix.NFTA_SET_ELEM_EXPR:
@@ -123,6 +125,11 @@ func readElement(family byte, data ruleAttrs) rawElement {
 // Expires says whether any element ends by itself after a time.
 func (s *Set) Expires() bool {
 	return slices.ContainsFunc(s.Elements, func(e Element) bool { return e.Expires })
+}
+
+// Lasts says whether no element ends by itself within a time of when it was read.
+func (s *Set) Lasts(long time.Duration) bool {
+	return !slices.ContainsFunc(s.Elements, func(e Element) bool { return e.Expires && e.Left < long })
 }
 
 // take makes the set's elements of what the kernel lists: ranges of one key come as

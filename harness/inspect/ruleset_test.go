@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -234,5 +235,9 @@ func TestReadTimeouts(t *testing.T) {
 	}
 	if rulesOf(t, ruled(t, "table inet t { set s { type inet_service; flags timeout; elements = { 22 } }; }")).Expires() {
 		t.Error("one without a timeout ends")
+	}
+	hour := rulesOf(t, ruled(t, "table inet t { set s { type inet_service; timeout 1d; elements = { 22 timeout 1h, 23 } }; }")).Table("inet", "t").Sets["s"]
+	if !hour.Lasts(30*time.Minute) || hour.Lasts(time.Hour+time.Minute) {
+		t.Errorf("an hour is left, it was read %v", hour.Elements)
 	}
 }

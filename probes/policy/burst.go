@@ -36,6 +36,11 @@ func (c *cover) bursts() {
 // limit notes what a burst of a proposal would show: a rule behind a limit that let the packet through, or one that is
 // about what is over its own.
 func (e *entry) limit(p *proposal, met []*line) {
+	if len(met) > 0 && !met[0].exact() { // what ended the packet's way may not do so another time
+		if m, remembers := rules.Remembers(met[0].rule); remembers && m.Kind != rules.Users {
+			e.rate = m.Text
+		}
+	}
 	burst := limitOf(e.of, true)
 	for _, l := range met {
 		burst = max(burst, limitOf(l.rule, false))

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/google/nftables/expr"
 	"github.com/nstest/nstest/harness/inspect"
@@ -107,12 +108,16 @@ func (c *compiler) lack(cells []cell, boxes []box) {
 // outside are all packets but those of the boxes.
 func (m *model) outside(boxes []box) []box { return m.less([]box{{}}, boxes) }
 
-// lookup asks a set, or a map.
+// lasting is how long elements are to be there that are held to stay: longer than rules are tried.
+const lasting = 2 * time.Minute
+
+// lookup asks a set, or a map. What no rule changes has the elements that were read.
 func (c *compiler) lookup(x *expr.Lookup) {
 	set := c.line.in.of.Table.Sets[x.SetName]
-	if set == nil || set.Dynamic || set.Updated || set.Stateful || set.Expires() {
+	if changes := set == nil || set.Updated || set.Stateful; changes || !set.Lasts(lasting) {
 		c.lacking(x, "a set that changes by itself")
-		if set == nil || !set.Verdicts || !x.IsDestRegSet {
+		among := !changes && !x.IsDestRegSet && !x.Invert // in what ends there is no more than now
+		if !among && (set == nil || !set.Verdicts || !x.IsDestRegSet) {
 			c.regs.forget()
 			return
 		}
@@ -137,7 +142,9 @@ func (c *compiler) lookup(x *expr.Lookup) {
 	case x.Invert:
 		c.meet(c.outside(boxes))
 	default:
-		c.lack(cells, boxes)
+		if c.lack(cells, boxes); len(set.Elements) == 0 {
+			c.line.lacks = "an element of set " + set.Name + ", which has none"
+		}
 		c.meet(boxes)
 	}
 }

@@ -111,7 +111,7 @@ type entry struct {
 	met      string    // what the kernel did instead with what was tried
 	limited  *proposal // which a limit treats otherwise when it has let burst packets through
 	burst    int
-	rate     string // the limit of which so many packets are not sent
+	rate     string // the limit of which so many packets are not sent, or what else decided of what was tried
 }
 
 func (e *entry) done() bool { return e.rule.Fate != NotModelled || e.rule.Why != "" }

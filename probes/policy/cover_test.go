@@ -153,7 +153,7 @@ table inet late {
 		"forward 1 decided", "forward 2 decided", "forward 0 decided",
 		"forward 1 shadowed: rule 2 of inet early forward (tcp dport 80 drop)",
 		"forward 2 decided",
-		"forward 3 not modelled: it has a set that changes by itself",
+		"forward 3 needs: an element of set seen, which has none",
 		"forward 4 needs: a mark, which no rule sets",
 		"forward 5 decided",
 		"forward 6 redundant", // by what ends before its ports

@@ -33,7 +33,7 @@
 // What there is not (Shadowed, Unreachable, Unreferenced) nobody can see. It follows from the model, and so is said only
 // where each expression that takes packets away is modelled exactly: interfaces, addresses, protocols, ports, ICMP's type and
 // code, TCP's flags, states of conntrack and which of ICMP's types have one, the TTL, what the node takes an IPv4 address for (fib, addrtype),
-// marks that no rule sets, sets and maps that do not change by themselves; of iptables-nft tcp, udp, icmp, multiport, iprange, addrtype, ttl, hl, mark,
+// marks that no rule sets, sets and maps that no rule changes and whose elements stay for two minutes; of iptables-nft tcp, udp, icmp, multiport, iprange, addrtype, ttl, hl, mark,
 // state and conntrack's states. All else is never held to take a packet.
 //
 // A rule of which neither can be said is Needs, if it is known what that would take: an address that this lab has not, another state of a

@@ -32,11 +32,20 @@ func (c *cover) metMemories(v *Verdict) (all []rules.Memory) {
 		if e == nil || e.of == nil {
 			continue
 		}
-		if m, remembers := rules.Remembers(e.of); remembers && m.Kind != rules.Users {
+		if m, remembers := rules.Remembers(e.of); remembers && m.Kind != rules.Users && !stays(m) {
 			all = append(all, m)
 		}
 	}
 	return all
+}
+
+// stays says whether a rule depends on no other time than when elements of sets end, long after it was tried.
+func stays(m rules.Memory) bool {
+	rule, is := m.Rule.(*inspect.Rule)
+	return is && m.Kind == rules.Clock && !slices.ContainsFunc(rule.Exprs, func(x any) bool {
+		lookup, asks := x.(*expr.Lookup)
+		return rules.MemoryOf(rule, x).Kind == rules.Clock && !(asks && rule.Chain.Table.Sets[lookup.SetName].Lasts(lasting))
+	})
 }
 
 // deciding are the rules by which a packet may meet another verdict another time.
@@ -44,7 +53,7 @@ func (c *cover) deciding(v *Verdict) []rules.Memory {
 	if c.book == nil {
 		c.book = rules.Prepare(c.set)
 	}
-	return c.book.Deciding(v.packet.known(), stepsOf(v.heard))
+	return slices.DeleteFunc(c.book.Deciding(v.packet.known(), stepsOf(v.heard)), stays)
 }
 
 // stepsOf is what was heard, as rules has it.
