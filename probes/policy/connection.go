@@ -15,6 +15,7 @@ type plan struct {
 	quotes bool    // the last one is an error about the first
 	sent   []Packet
 	failed bool
+	shut   bool // the first one was dropped
 	// left is the first one as it went on: it may have been translated.
 	left Packet
 	// heard is what the kernel did with the last one.
@@ -39,6 +40,14 @@ func (c *cover) connections(ctx context.Context) error {
 			}
 		}
 	}
+	if err := c.follow(ctx, plans); err != nil {
+		return err
+	}
+	return c.reopen(ctx, plans)
+}
+
+// follow sends the packets of plans, the first ones first.
+func (c *cover) follow(ctx context.Context, plans []*plan) error {
 	const most = 3
 	for at := range most {
 		if err := ctx.Err(); err != nil {
@@ -69,7 +78,7 @@ func (c *cover) advance(plans []*plan, at int) {
 		c.credit(&t.heard, p.sent)
 		p.failed = t.heard.drops || !t.heard.ended
 		if at == 0 {
-			p.left = t.packet
+			p.shut, p.left = t.heard.drops, t.packet
 			if len(t.heard.header) > 0 {
 				p.left.Source, p.left.Destination = endsOf(t.heard.header)
 			}

@@ -36,6 +36,7 @@ func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
 			return err
 		}
 		defer c.kernel.close()
+		c.fresh = func(f func(*harness.Node) error) error { return withTwin(ctx, lab, node, f) }
 		if err = c.run(ctx); err == nil {
 			err = c.miss(ctx, lab)
 		}
@@ -97,6 +98,7 @@ type cover struct {
 	owners  map[netip.Addr]string
 	book    *rules.Chains            // when it was asked for
 	same    map[*inspect.Rule]*entry // which each rule is at the node whose twin this one is of
+	fresh   maker                    // of twins that no packet has met; nil where none is to be asked
 	// remembers says that a rule does: see rules.Remembers.
 	remembers bool
 }
@@ -109,6 +111,7 @@ type entry struct {
 	searches []*search
 	over     []*search // that found nothing more
 	met      string    // what the kernel did instead with what was tried
+	chance   *proposal // that was tried last, of which it was not known whether it meets it
 	limited  *proposal // which a limit treats otherwise when it has let burst packets through
 	burst    int
 	rate     string // the limit of which so many packets are not sent, or what else decided of what was tried

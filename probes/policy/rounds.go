@@ -39,6 +39,9 @@ func (c *cover) run(ctx context.Context) error {
 		c.try(proposals)
 	}
 	c.bursts()
+	if err := c.refill(ctx); err != nil {
+		return err
+	}
 	if err := c.connections(ctx); err != nil {
 		return err
 	}
@@ -55,7 +58,7 @@ func (c *cover) propose() (all []*proposal) {
 	for _, e := range c.entries {
 		for !e.done() && len(e.searches) > 0 {
 			s := e.searches[0]
-			p := s.next()
+			p, byChance := s.first()
 			if p == nil || s.isOf(p, stateEstablished, stateRelated) {
 				e.searches = e.searches[1:]
 				e.over = append(e.over, s)
@@ -65,6 +68,9 @@ func (c *cover) propose() (all []*proposal) {
 			made.packet = s.packetOf(made.point)
 			made.stays = made.packet.In == "lo"
 			all = append(all, made)
+			if byChance {
+				e.chance = made
+			}
 			break
 		}
 	}
@@ -83,7 +89,7 @@ func (s *search) plausible(p point) point {
 	}
 	switch p[fieldProto].lo {
 	case protoTCP:
-		if p[fieldFlags].lo == syn {
+		if p[fieldFlags].lo == syn || p[fieldFlags].lo == ack {
 			p[fieldFlags] = small(wire.RST)
 		}
 	case protoICMP:
@@ -263,6 +269,8 @@ func (s *search) why(e *entry) string {
 	switch {
 	case p == nil && !reach.unsure:
 		return "needs a packet that earlier rules leave over; this lab sends none"
+	case s.by != nil:
+		return s.by.whatLacks()
 	case e.met != "":
 		if by := s.onlyBy(); by != nil {
 			return by.whatLacks()

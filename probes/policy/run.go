@@ -28,6 +28,8 @@ type run struct {
 	// unsure says that a rule which is not modelled might have led it to the goal, may which that is, if it is known.
 	unsure bool
 	may    *line
+	// mayReach says that it comes to the goal if that one leads it so.
+	mayReach bool
 }
 
 // hit is a rule that matched, by which box.
@@ -115,6 +117,7 @@ func walk(p *point, before []*chain, g goal) run {
 		other := w.ways[top]
 		w.deep, w.last, w.ways = other.deep, other.last, w.ways[:top]
 		if w.course(g.base); w.run.reached || n == mostWays {
+			w.run.mayReach = w.run.reached
 			w.run.reached, w.run.unsure, w.run.may = false, true, other.by
 			break
 		}

@@ -18,6 +18,9 @@ type search struct {
 	unsure bool
 	takers []*line // that took what was tried
 	may    *line   // a rule that is not modelled, by which some of that may meet the goal
+	// chances are packets of which it is not known whether they meet the goal, by is the rule that the last one tried needs for it.
+	chances []chance
+	by      *line
 }
 
 // mostTries bounds a search.
@@ -52,6 +55,7 @@ func (s *search) next() *point {
 			s.open = append(s.open, b) // refuse takes out of it what the kernel did otherwise
 			return &p
 		}
+		s.note(b, p, r)
 		s.split(b, r)
 	}
 }
@@ -216,7 +220,7 @@ var liked = map[field][]number{
 	fieldHead:  {small(headWhole)},
 	fieldType:  {small(8), small(128)},
 	fieldCode:  {small(0)},
-	fieldFlags: {small(syn)},
+	fieldFlags: {small(syn), small(ack)}, // the second of what connection tracking takes for new
 	fieldState: {small(stateNew), small(stateEstablished), small(stateRelated), small(stateInvalid), small(stateUntracked)},
 	fieldMark:  {small(0)},
 
