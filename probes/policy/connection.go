@@ -28,6 +28,7 @@ const mostPlans = 12
 // connections tries packets of connections for the rules that ask for such, and none met.
 func (c *cover) connections(ctx context.Context) error {
 	var plans []*plan
+	c.knock()
 	for _, e := range c.entries {
 		if e.done() {
 			continue
