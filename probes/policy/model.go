@@ -33,6 +33,7 @@ type chain struct {
 	lines []*line
 	leads map[*chain]bool // to which rules of it, and of those that it leads to, jump
 	hands map[*chain]bool // and for some packet, as far as is known
+	lasts map[*chain]int  // see lastTo
 }
 
 // line is a rule of a family.
@@ -148,7 +149,7 @@ func newModel(set *inspect.Ruleset, state *inspect.State, v6, tracked bool) *mod
 	m.station()
 	for _, table := range m.tables() {
 		for _, c := range table.Chains {
-			m.chains[c] = &chain{of: c, leads: map[*chain]bool{}, hands: map[*chain]bool{}}
+			m.chains[c] = &chain{of: c, leads: map[*chain]bool{}, hands: map[*chain]bool{}, lasts: map[*chain]int{}}
 		}
 	}
 	m.marks = m.marksOf()

@@ -99,6 +99,30 @@ func (s *stack) follow(a *arm) {
 	}
 }
 
+// leadsTo says whether rules that are still to come may lead to a goal.
+func (s stack) leadsTo(g goal) bool {
+	return g.line == nil || slices.ContainsFunc(s, func(f frame) bool { return f.next <= f.chain.lastTo(g.chain()) })
+}
+
+// lastTo is the position of the last rule of a chain that is in another, or leads there; -1 for none.
+func (c *chain) lastTo(to *chain) int {
+	if c == to {
+		return len(c.lines)
+	}
+	last, known := c.lasts[to]
+	if known {
+		return last
+	}
+	last = -1
+	for i, l := range c.lines {
+		if slices.ContainsFunc(l.arms, func(a arm) bool { return a.to != nil && (a.to == to || a.to.leads[to]) }) {
+			last = i
+		}
+	}
+	c.lasts[to] = last
+	return last
+}
+
 // walk follows a packet through base chains, of which the last is the goal's.
 func walk(p *point, before []*chain, g goal) run {
 	w := &walker{p: p, goal: g}
@@ -217,6 +241,11 @@ func (w *walker) part(by *line, last hit) {
 
 // mayFollow has it go later where a rule leads that is not modelled.
 func (w *walker) mayFollow(h hit) {
+	if deep := slices.Clone(w.deep); !w.early {
+		if deep.follow(h.arm); !deep.leadsTo(w.goal) { // nor does it if the rule has the packet
+			return
+		}
+	}
 	w.part(h.line, h)
 	if w.early || !h.line.narrows() {
 		return

@@ -114,12 +114,22 @@ func (s *search) split(b box, r run) {
 			return
 		}
 	}
-	for _, last := range r.lasts {
+	for _, last := range s.endings(r) {
 		if last.line.exact() && s.takes(last) && !slices.Contains(s.takers, last.line) {
 			s.takers = append(s.takers, last.line)
 		}
 	}
 	s.evade(b, r)
+}
+
+// endings are what kept a packet from the goal, on each of its ways: where it left the goal's chain, or else the last.
+func (s *search) endings(r run) []hit {
+	for _, h := range slices.Backward(r.matched) {
+		if h.line.in == s.goal.chain() && (h.arm.verdict == goes || h.arm.verdict == returns) && h.line.exact() {
+			return []hit{h}
+		}
+	}
+	return r.lasts
 }
 
 // takes says whether a rule that was met last kept the packet from the goal: it ended its way, or
