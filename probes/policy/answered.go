@@ -46,7 +46,7 @@ func (v *Verdict) plain() bool {
 
 // asked says whether a probe of nodes is such a packet: it opens a connection, and both ends are nodes'.
 func (p *Packet) asked() bool {
-	plain := p.From != "" && p.To != "" && p.From != p.To && !p.Short && p.TTL == usualTTL
+	plain := p.From != "" && p.To != "" && p.From != p.To && !p.Short && p.Length == 0 && p.TTL == usualTTL
 	switch p.Protocol {
 	case protoTCP:
 		return plain && p.Flags == syn && p.Source.Port() >= lowestPort && p.Destination.Port() > 0

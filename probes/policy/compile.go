@@ -89,7 +89,7 @@ func (c *compiler) step(x any) {
 		c.bitwise(x)
 	case *expr.Byteorder:
 		if x.SourceRegister != x.DestRegister || x.Len >= x.Size { // of less than a number the kernel swaps nothing
-			c.regs.put(x.DestRegister, make([]cell, x.Len)...)
+			c.regs.put(x.DestRegister, swapped(c.regs.get(x.SourceRegister, int(x.Len)))...)
 		}
 	case *expr.Immediate:
 		c.regs.put(x.Register, constCells(x.Data...)...)
@@ -206,8 +206,10 @@ func (c *compiler) meta(x *expr.Meta) {
 		c.regs.put(x.Register, constCells(family)...)
 	case expr.MetaKeyPROTOCOL:
 		c.regs.put(x.Register, constCells(protocol...)...)
+	case expr.MetaKeyLEN:
+		c.regs.put(x.Register, lengthCells(metaWord(x.Key), asNative, number, 0)...)
 	default:
-		c.lacking(x, "meta")
+		c.lacking(x, metaWord(x.Key))
 		c.regs.put(x.Register, toldCells(nameSize)...)
 	}
 }
@@ -242,6 +244,7 @@ func (c *compiler) bitwise(x *expr.Bitwise) {
 		if i < len(x.Xor) {
 			xor = x.Xor[i]
 		}
+		cells[i].length = false
 		cells[i].mask &= mask
 		cells[i].xor = cells[i].xor&mask ^ xor
 		cells[i].value = cells[i].value&mask ^ xor

@@ -38,8 +38,9 @@ func (c *compiler) ranged(register uint32, first, last []byte, not bool) {
 	}
 	box, ok := c.boxOf(cells, first, last)
 	if !ok || !holds(cells, box) || not && asksNext(cells) {
-		if !slices.ContainsFunc(cells, func(c cell) bool { return c.told }) {
-			c.unknown("an expression that is not modelled")
+		c.lengthIn(cells, first, last, not)
+		if c.unnamed(cells); ok && !not && !asksNext(cells) {
+			c.loosely(box)
 		}
 		return
 	}

@@ -159,7 +159,7 @@ func (s *search) statesOf(b *box, p *point) (all []uint64) {
 // which has such.
 func (c *cover) rowsFor(s *search, b *box, p point) (rows [][]Packet) {
 	if !s.isOf(&p, stateEstablished, stateRelated) {
-		return [][]Packet{{s.packetOf(s.plausible(p))}}
+		return [][]Packet{{s.lengthen(s.packetOf(s.plausible(p)))}}
 	}
 	for _, plan := range c.plansIn(&entry{}, s, b, p[fieldState].lo) {
 		var packets []Packet

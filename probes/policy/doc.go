@@ -90,7 +90,7 @@
 //
 // TCP, UDP, ICMP and whatever protocol a rule names, in IPv4 and IPv6: the first packet of a connection; where rules ask for
 // it an answer to what left (translated, where NAT was), a second packet, an ICMP error, an invalid packet; packets for all at a link, or
-// with another TTL; one that ends before its upper header does; and a burst, where a limit lets no more than 200 through at
+// with another TTL or length; one that ends before its upper header does; and a burst, where a limit lets no more than 200 through at
 // once. Nothing is sent as a user but the tests' own, or as a fragment. What comes in by a tunnel (VXLAN, GRE, WireGuard) is sent by
 // the node at its other end, as far as the rules let in what carries it.
 //

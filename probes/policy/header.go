@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/google/nftables/expr"
@@ -19,6 +20,8 @@ func (c *compiler) payload(x *expr.Payload) {
 			cells[i] = c.network(at + i)
 		case expr.PayloadBaseTransportHeader:
 			cells[i] = c.transport(at + i)
+		case expr.PayloadBaseLLHeader:
+			cells[i].name = "a link header"
 		}
 	}
 	if x.Base == expr.PayloadBaseTransportHeader {
@@ -59,7 +62,7 @@ func (c *compiler) network(at int) cell {
 		c.unknown("IPv6's next header, which may be an extension")
 		return cell{kind: cellField, of: fieldProto, as: asNext, mask: 0xff}
 	}
-	return cell{}
+	return c.unmodelled(at)
 }
 
 // Protocols that have ports first, and ICMP's.
@@ -82,7 +85,7 @@ func (c *compiler) transport(at int) cell {
 		port.loose = !c.isOnly(withPorts)
 		return port
 	}
-	return cell{}
+	return cell{name: fmt.Sprintf("@th,%d,8", at*8)}
 }
 
 // isOnly says whether the packets so far have only such protocols.

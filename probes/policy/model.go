@@ -54,6 +54,8 @@ type line struct {
 	// values are what a map gives its packets for that, shape is it without the map.
 	values []value
 	shape  string
+	// lengths are those that it asks for, of which no more is known; nil for none.
+	lengths set
 	// keeps says that whether it is asked may matter to other packets: it fills a set, or counts for a limit.
 	keeps bool
 }

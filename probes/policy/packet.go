@@ -29,6 +29,8 @@ type Packet struct {
 	TTL uint8
 	// Short says that it ends before its upper header does.
 	Short bool
+	// Length is how long it is in bytes, from the IP header on, where that is more than what is sent without need; else 0.
+	Length int
 
 	at    point
 	quote *Packet // what an ICMP error is about
@@ -54,6 +56,9 @@ func (p Packet) String() string {
 	}
 	if p.Short {
 		text += ", cut short"
+	}
+	if p.Length > 0 {
+		text += fmt.Sprintf(", %d bytes", p.Length)
 	}
 	if p.TTL != usualTTL {
 		text += fmt.Sprintf(", TTL %d", p.TTL)
@@ -146,7 +151,7 @@ func (p *Packet) build(id uint32) []byte {
 		upper = append([]byte{p.Type, p.Code, 0, 0}, make([]byte, rest)...)
 		upper = append(upper, p.quote.build(id)...)
 	default:
-		upper = p.upper()
+		upper = p.pad(p.upper())
 	}
 	d := wire.Datagram{Source: p.Source, Destination: p.Destination, TTL: p.TTL, ID: uint16(id), Label: id}
 	p.sum(&d, upper)

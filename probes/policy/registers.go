@@ -15,7 +15,10 @@ type cell struct {
 	as        encoding
 	at        int // which byte of the field
 	mask, xor byte
-	told      bool // that what it is is not known was said
+	told      bool   // that what it is is not known was said
+	name      string // of what is not modelled
+	length    bool   // the packet's, less what is before
+	before    uint16
 	loose     bool // a port, of packets of protocols that have some: others have something else there
 }
 

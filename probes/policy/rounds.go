@@ -65,7 +65,7 @@ func (c *cover) propose() (all []*proposal) {
 				continue
 			}
 			made := &proposal{entry: e, search: s, point: s.plausible(*p)}
-			made.packet = s.packetOf(made.point)
+			made.packet = s.lengthen(s.packetOf(made.point))
 			made.stays = made.packet.In == "lo"
 			all = append(all, made)
 			if byChance {
@@ -121,7 +121,9 @@ func (c *cover) try(proposals []*proposal) {
 			p.entry.met = c.fateOf(&p.heard)
 			met := c.linesOf(p.search, &p.heard)
 			p.entry.limit(p, met)
-			p.search.refuse(&p.point, met)
+			if !p.search.shorten(met) {
+				p.search.refuse(&p.point, met)
+			}
 		}
 	}
 }

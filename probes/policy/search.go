@@ -20,6 +20,7 @@ type search struct {
 	may    *line   // a rule that is not modelled, by which some of that may meet the goal
 	// chances are packets of which it is not known whether they meet the goal, by is the rule that the last one tried needs for it.
 	chances []chance
+	lengths set // of packets that are wanted; nil for the usual
 	by      *line
 }
 
@@ -32,6 +33,7 @@ func (w *world) newSearch(g goal, universe []box, random *rand.Rand) *search {
 	if g.line == nil {
 		s.open = slices.Clone(universe)
 	} else {
+		s.lengths = g.line.lengths
 		for i := range g.line.arms {
 			s.open = append(s.open, andAll(universe, g.line.arms[i].boxes)...)
 		}
