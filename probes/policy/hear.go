@@ -44,6 +44,16 @@ type heard struct {
 // passed says whether no rule stopped the packet: it came past all hooks.
 func (h *heard) passed() bool { return h.ended && !h.drops && h.err == nil }
 
+// returns says whether a header is the packet's as the node sent it to itself: the kernel has another number for it where it comes in.
+func (h *heard) returns(header []byte) bool {
+	if h.out != lo || len(h.header) == 0 {
+		return false
+	}
+	src, dst, protocol := ends(header)
+	wasSrc, wasDst, wasProtocol := ends(h.header)
+	return src == wasSrc && dst == wasDst && protocol == wasProtocol
+}
+
 // task is a packet to be sent, and what was heard of it.
 type task struct {
 	packet Packet
@@ -138,7 +148,7 @@ func (e *ears) hear(s *watch.TraceStep) {
 	if s.Header != nil {
 		t := e.byID[idOf(s.Header)]
 		switch {
-		case t != nil && (e.known[s.ID] == t || t.packet.is(s.Header)):
+		case t != nil && (e.known[s.ID] == t || t.packet.is(s.Header) || t.heard.returns(s.Header)):
 			e.known[s.ID] = t
 			t.heard.header = append(t.heard.header[:0], s.Header...)
 		default:
