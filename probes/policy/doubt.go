@@ -44,7 +44,7 @@ func stays(m rules.Memory) bool {
 	rule, is := m.Rule.(*inspect.Rule)
 	return is && m.Kind == rules.Clock && !slices.ContainsFunc(rule.Exprs, func(x any) bool {
 		lookup, asks := x.(*expr.Lookup)
-		return rules.MemoryOf(rule, x).Kind == rules.Clock && !(asks && rule.Chain.Table.Sets[lookup.SetName].Lasts(lasting))
+		return rules.MemoryOf(rule, x).Kind == rules.Clock && (!asks || !rule.Chain.Table.Sets[lookup.SetName].Lasts(lasting))
 	})
 }
 
