@@ -14,6 +14,7 @@ func (c *compiler) xtMatch(x *expr.Match) {
 		c.condition("-m "+x.Name, asked)
 	}
 	if !ok || extension.More {
+		c.xtLength(x)
 		c.lacking(x, "-m "+x.Name)
 	}
 }

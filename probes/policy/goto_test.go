@@ -36,3 +36,18 @@ table ip filter {
 		"forward 0 decided",
 	)
 }
+
+// A policy does meet what comes to the end of where a goto leads: who ends its way there is named.
+func TestCoverPolicyBehindGoto(t *testing.T) {
+	t.Parallel()
+	wantFates(t, coveredOffice(t, `
+table ip filter {
+	chain rest { ip protocol tcp drop; accept; }
+	chain forward { type filter hook forward priority 0; policy drop; goto rest; }
+}`),
+		"rest 1 decided",
+		"rest 2 decided",
+		"forward 1 matched",
+		"forward 0 shadowed: rule 1 of ip filter rest (ip protocol tcp drop)rule 2 of ip filter rest (accept)",
+	)
+}

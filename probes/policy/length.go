@@ -3,6 +3,9 @@ package policy
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
 )
 
 // How long packets can be that are sent: not longer than an Ethernet's.
@@ -59,6 +62,17 @@ func (c *compiler) lengthOf(among set, not bool) {
 
 // maxLength is the longest that IPv4 has.
 const maxLength = 0xffff
+
+// xtLength notes the length that iptables' match of that name asks for: struct xt_length_info.
+func (c *compiler) xtLength(x *expr.Match) {
+	const size, not = 5, 4
+	info, ok := x.Info.(*xt.Unknown)
+	if x.Name != "length" || !ok || len(*info) < size {
+		return
+	}
+	low, high := binary.NativeEndian.Uint16((*info)[0:]), binary.NativeEndian.Uint16((*info)[2:])
+	c.lengthOf(between(small(uint64(low)), small(uint64(high))), (*info)[not] != 0)
+}
 
 // lengthen gives a packet the length that a search wants, where it has another.
 func (s *search) lengthen(p Packet) Packet {

@@ -1,6 +1,11 @@
 package policy_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/topo"
+)
 
 // A rule about packets of a length is tried by such, and one behind it by others.
 func TestCoverLengths(t *testing.T) {
@@ -37,6 +42,30 @@ table inet filter {
 		"forward 0 decided",
 	)
 	for at, want := range map[int]int{1: 101, 2: 100, 3: 541, 5: 1001, 6: 120} {
+		if w := report.Rules[at].Witness; len(w) != 1 || w[0].Length != want {
+			t.Errorf("rule %d was met by %v, want %d bytes", at+1, w, want)
+		}
+	}
+}
+
+// So are those of iptables.
+func TestCoverLengthsOfIptables(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.Tool("iptables-nft-restore"))
+	n := topo.New("office")
+	lan, dmz := n.Switch("lan", "10.0.1.0/24"), n.Switch("dmz", "10.0.2.0/24")
+	n.Host("client", lan)
+	n.Host("server", dmz)
+	n.Router("fw", lan, dmz).Iptables(`*filter
+:FORWARD DROP
+-A FORWARD -p icmp -m length --length 0:100 -j ACCEPT
+-A FORWARD -p icmp -j DROP
+-A FORWARD -p udp -m length ! --length 0:300 -j ACCEPT
+COMMIT
+`, topo.NfTables)
+	report := covered(t, harness.Up(t, n))
+	wantFates(t, report, "FORWARD 1 decided", "FORWARD 2 redundant", "FORWARD 3 decided", "FORWARD 0 decided")
+	for at, want := range []int{0, 101, 301, 0} {
 		if w := report.Rules[at].Witness; len(w) != 1 || w[0].Length != want {
 			t.Errorf("rule %d was met by %v, want %d bytes", at+1, w, want)
 		}

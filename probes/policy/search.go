@@ -126,6 +126,9 @@ func (s *search) split(b box, r run) {
 
 // endings are what kept a packet from the goal, on each of its ways: where it left the goal's chain, or else the last.
 func (s *search) endings(r run) []hit {
+	if s.goal.line == nil { // a policy meets what comes to the end of where it was led
+		return r.lasts
+	}
 	for _, h := range slices.Backward(r.matched) {
 		if h.line.in == s.goal.chain() && (h.arm.verdict == goes || h.arm.verdict == returns) && h.line.exact() {
 			return []hit{h}
