@@ -6,7 +6,7 @@ import "slices"
 const mostKnocks = 64
 
 // knock tries packets of a family of which none was seen to be let through, though a rule waits for a connection of it: rules of both
-// families were met by packets of the other.
+// families were met by packets of the other. What the rule itself is tried with later stays as it is: its random numbers are left alone.
 func (c *cover) knock() {
 	var all []*proposal
 	for _, w := range c.worlds {
@@ -19,7 +19,7 @@ func (c *cover) knock() {
 				continue
 			}
 			s := e.searchIn(w)
-			if p := s.newSearch(s.goal, s.reachOf(s.goal.base.of), s.rand).next(); p != nil && s.isOf(p, stateNew) {
+			if p := s.newSearch(s.goal, s.reachOf(s.goal.base.of), e.rule.rand()).next(); p != nil && s.isOf(p, stateNew) {
 				all = append(all, &proposal{task: task{packet: s.packetOf(*p)}, entry: e, search: s, point: *p})
 			}
 		}
