@@ -124,11 +124,11 @@ func (s *suggestion) serve(statement string) {
 	}
 }
 
-// named is the rule as BeIsolatedFrom's By takes it; "" where another one ends the packet.
+// named is the rule as BeIsolatedFrom's By takes it; "" where another one ends the packet, be it at a later hook.
 func (r Rule) named() string {
 	name := r.Comment
 	switch {
-	case r.Fate == Matched:
+	case r.With.By != r.where():
 		return ""
 	case r.Position == 0:
 		name = r.where()

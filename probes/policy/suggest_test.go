@@ -36,6 +36,10 @@ const untried = `table inet filter {
 		type filter hook output priority 0; policy accept;
 		ip daddr 10.0.2.1 udp dport 514 drop
 	}
+	chain early {
+		type filter hook prerouting priority mangle; policy accept;
+		iifname "lan" tcp dport 24 accept comment "first, and dropped later"
+	}
 }
 `
 
