@@ -1,5 +1,7 @@
 package policy
 
+import "github.com/nstest/nstest/probes/internal/rules"
+
 // answer asks for each rule that was met, and whose packets two nodes send each other, whether an answer comes through.
 func (c *cover) answer() {
 	var of []*entry
@@ -13,13 +15,31 @@ func (c *cover) answer() {
 	for i, v := range verdicts {
 		of[i].rule.Answered = v != nil && v.Passed
 	}
+	for _, e := range c.entries {
+		if c.draws && e.rule.With != nil {
+			e.rule.Drawn = c.drawn(e.rule.With)
+		}
+	}
 }
+
+// drawn is a rule by which chance decides about a packet; "" where there is none.
+func (c *cover) drawn(v *Verdict) string {
+	for _, m := range append(c.deciding(v), c.metMemories(v)...) {
+		if draws(m) {
+			return m.String()
+		}
+	}
+	return ""
+}
+
+// draws says whether a rule decides by chance, or by which packet it is: numgen, statistic, a hash of what differs from flow to flow.
+func draws(m rules.Memory) bool { return m.Kind == rules.Period || m.Kind == rules.Chance }
 
 // conversation is what opens the connection of a rule's witness, an answer, and in TCP what follows; nil where a packet is none that
 // nodes send each other, or does not come through as it is.
 func (c *cover) conversation(r *Rule) []Packet {
 	named := c.named(r.Witness[:min(len(r.Witness), 1)])
-	if len(named) == 0 || !named[0].asked() || r.With == nil || !r.With.Passed || len(r.Witness) == 1 && !r.With.plain() {
+	if len(named) == 0 || !named[0].asked() || r.With == nil || !r.With.Passed || len(r.Witness) == 1 && r.translated() {
 		return nil
 	}
 	first := named[0]
@@ -39,9 +59,10 @@ func (c *cover) conversation(r *Rule) []Packet {
 	return packets
 }
 
-// plain says whether the packet was not translated.
-func (v *Verdict) plain() bool {
-	return v.Source == v.packet.Source && v.Destination == v.packet.Destination
+// translated says whether the witness went on with other ends than it came with.
+func (r *Rule) translated() bool {
+	last := r.Witness[len(r.Witness)-1]
+	return r.With.Source != last.Source || r.With.Destination != last.Destination
 }
 
 // asked says whether a probe of nodes is such a packet: it opens a connection, and both ends are nodes'.

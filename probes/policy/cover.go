@@ -101,6 +101,7 @@ type cover struct {
 	fresh   maker                    // of twins that no packet has met; nil where none is to be asked
 	// remembers says that a rule does: see rules.Remembers.
 	remembers bool
+	draws     bool // so that chance decides
 }
 
 // entry is a rule or a policy.
@@ -187,8 +188,9 @@ func (c *cover) add(e *entry) {
 	t := e.chain.Table
 	e.rule.Family, e.rule.Table, e.rule.Chain = t.Family, t.Name, e.chain.Name
 	c.entries, c.byPlace[placeOf(e.chain, e.of)] = append(c.entries, e), e
-	if e.of != nil && !c.remembers {
-		_, c.remembers = rules.Remembers(e.of)
+	if e.of != nil && (!c.remembers || !c.draws) {
+		m, remembers := rules.Remembers(e.of)
+		c.remembers, c.draws = c.remembers || remembers, c.draws || draws(m)
 	}
 	c.prepare(e)
 }

@@ -78,6 +78,8 @@ type Rule struct {
 	// Answered says that an answer to the witness, or to what opened its connection, comes through as well, and in TCP
 	// what follows. It is asked where both ends are nodes, and no address is translated.
 	Answered bool
+	// Drawn is the rule by which chance, or a count of packets, decides about the witness: another time it may meet another verdict; "" where none does.
+	Drawn string `json:",omitempty"`
 	// By are the places and texts of the rules that shadow it.
 	By []string
 	// Why is a clause: what is needed, what takes its packets, which expression is not modelled. Of a rule that is

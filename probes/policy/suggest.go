@@ -15,7 +15,7 @@ import (
 // Tried are files that NSTEST_RULE_COVERAGE names; without any, all rules are asked for that packets met. The function takes the test's TB and lab, as the lab is
 // when its rules are those of the report; it serves what it asks for.
 //
-// Rules whose packets no probe of a node is (from nobody's address, of a connection that it does not open) are
+// Rules whose packets no probe of a node is (from nobody's address, of a connection that it does not open), or about which chance decides, are
 // listed in a comment, with the packet. The error is that of a file that cannot be read.
 func (r Report) Suggest(pkg string, tried ...string) (string, error) {
 	seen := map[triedRule]bool{}
@@ -92,6 +92,10 @@ type ask struct {
 
 func (s *suggestion) add(r Rule) {
 	first := r.Witness[0]
+	if r.Drawn != "" {
+		s.rest = append(s.rest, fmt.Sprintf("%s: %s: %s, so that a probe may meet another verdict", r.where(), packetsText(r.Witness), r.Drawn))
+		return
+	}
 	if !first.asked() || r.With == nil || len(r.Witness) > 1 && !r.Answered {
 		s.rest = append(s.rest, r.where()+": "+packetsText(r.Witness))
 		return
@@ -106,7 +110,7 @@ func (s *suggestion) add(r Rule) {
 		}
 	case !r.With.Passed && !r.With.Lost:
 		matcher = fmt.Sprintf("To(probes.BeIsolatedFrom(%s).At(%q)%s)", target, s.report.Node, r.named())
-	case r.With.Lost || !r.With.plain():
+	case r.With.Lost || r.translated():
 		s.rest = append(s.rest, r.where()+": "+packetsText(r.Witness))
 		return
 	}

@@ -144,3 +144,36 @@ func TestSuggestSaysWhatItCannot(t *testing.T) {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
+
+// What chance decides no probe can expect. And what is suggested of a report that was read back is the same, also of packets that pass without an answer.
+func TestSuggestNothingThatIsDrawn(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	report := coveredOffice(t, `table inet filter {
+	chain forward {
+		type filter hook forward priority 0; policy drop;
+		iifname "lan" udp dport 53 accept comment "no answer"
+		tcp dport 80-89 numgen inc mod 2 vmap { 0 : jump one, 1 : jump other }
+		tcp dport 90 numgen random mod 1000 < 500 accept
+		tcp dport 90 drop comment "the rest"
+	}
+	chain one { tcp dport 81 drop comment "by one"; accept; }
+	chain other { accept comment "by the other"; }
+}`)
+	text, err := report.Suggest("suggested_test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := reread(t, report).Suggest("suggested_test"); err != nil || again != text {
+		t.Errorf("read back, it is (%v)\n%s", err, again)
+	}
+	asks, rest, _ := strings.Cut(text, "// No probe of a node")
+	for _, drawn := range []string{"by one", "by the other", "the rest"} {
+		if strings.Contains(asks, drawn) || !strings.Contains(rest, drawn) {
+			t.Errorf("%s is drawn:\n%s", drawn, text)
+		}
+	}
+	if !strings.Contains(asks, "no answer") {
+		t.Errorf("what is not drawn is not asked for:\n%s", text)
+	}
+}
