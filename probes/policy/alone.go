@@ -92,14 +92,11 @@ func (c *comparison) alone(one candidate) (pair [2]*Verdict, sent []Packet, memo
 	err = both(c.makers, func(nodes [2]*harness.Node) error {
 		var sides [2]*cover
 		for i, n := range nodes {
-			side, err := readCover(n)
+			side, err := c.sides[i].alike(n)
 			if err != nil {
 				return err
 			}
 			defer side.kernel.close()
-			if err = c.sides[i].match(side); err != nil {
-				return err
-			}
 			side.keys, sides[i] = c.sides[i].keys, side
 		}
 		pairs, packets := c.verdicts(sides, []candidate{one})
@@ -116,6 +113,19 @@ func (c *comparison) alone(one candidate) (pair [2]*Verdict, sent []Packet, memo
 }
 
 var errOtherRules = errors.New("the twin has other rules")
+
+// alike reads the node of another twin, whose rules are known as those that they are here.
+func (c *cover) alike(twin *harness.Node) (*cover, error) {
+	side, err := readCover(twin)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.match(side); err != nil {
+		side.kernel.close()
+		return nil, err
+	}
+	return side, nil
+}
 
 // match lets the rules of another twin's node be known as those that they are here.
 func (c *cover) match(side *cover) error {

@@ -15,8 +15,11 @@ func (c *cover) answer() {
 	for i, v := range verdicts {
 		of[i].rule.Answered = v != nil && v.Passed
 	}
+	if !c.draws {
+		return
+	}
 	for _, e := range c.entries {
-		if c.draws && e.rule.With != nil {
+		if e.rule.With != nil {
 			e.rule.Drawn = c.drawn(e.rule.With)
 		}
 	}

@@ -52,8 +52,8 @@ func (c *cover) refill(ctx context.Context) error {
 	if c.fresh == nil {
 		return nil
 	}
+	waiting := c.waiting()
 	for range mostAlone {
-		waiting := c.waiting()
 		if len(waiting) == 0 {
 			break
 		}
@@ -67,9 +67,11 @@ func (c *cover) refill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(c.waiting()) == len(waiting) {
+		left := c.waiting()
+		if len(left) == len(waiting) {
 			break
 		}
+		waiting = left
 	}
 	return nil
 }
@@ -118,14 +120,11 @@ func (c *cover) reopen(ctx context.Context, plans []*plan) error {
 // beside calls a function with the node of another twin, whose rules are known as those that they are here.
 func (c *cover) beside(f func(side *cover) error) error {
 	err := c.fresh(func(twin *harness.Node) error {
-		side, err := readCover(twin)
+		side, err := c.alike(twin)
 		if err != nil {
 			return err
 		}
 		defer side.kernel.close()
-		if err = c.match(side); err != nil {
-			return err
-		}
 		err = f(side)
 		c.sent += side.sent
 		return err

@@ -30,15 +30,16 @@ func Cover(ctx context.Context, lab *harness.Lab, node string) (Report, error) {
 	if lab != nil {
 		r.Lab = lab.Name()
 	}
-	err := withTwin(ctx, lab, node, func(twin *harness.Node) error {
+	fresh := func(f func(*harness.Node) error) error { return withTwin(ctx, lab, node, f) }
+	err := fresh(func(twin *harness.Node) error {
 		c, err := openCover(twin)
 		if err != nil {
 			return err
 		}
 		defer c.kernel.close()
-		c.fresh = func(f func(*harness.Node) error) error { return withTwin(ctx, lab, node, f) }
+		c.fresh = fresh
 		if err = c.run(ctx); err == nil {
-			err = c.miss(ctx, lab)
+			err = c.miss(ctx)
 		}
 		c.answer()
 		r.Rules, r.Packets = c.report(), c.sent

@@ -53,15 +53,14 @@ func (c *compiler) lengthIn(cells []cell, first, last []byte, not bool) {
 
 // lengthOf keeps lengths.
 func (c *compiler) lengthOf(among set, not bool) {
-	all := between(number{}, small(maxLength))
 	if not {
-		among = all.without(among)
+		among = anyLength().without(among)
 	}
-	c.line.lengths = all.and(c.line.lengths).and(among)
+	c.line.lengths = anyLength().and(c.line.lengths).and(among)
 }
 
-// maxLength is the longest that IPv4 has.
-const maxLength = 0xffff
+// anyLength are all that IPv4 has.
+func anyLength() set { return between(number{}, small(0xffff)) }
 
 // xtLength notes the length that iptables' match of that name asks for: struct xt_length_info.
 func (c *compiler) xtLength(x *expr.Match) {
@@ -76,7 +75,10 @@ func (c *compiler) xtLength(x *expr.Match) {
 
 // lengthen gives a packet the length that a search wants, where it has another.
 func (s *search) lengthen(p Packet) Packet {
-	if usual := len(p.build(0)); s.lengths != nil && !p.Short && p.quote == nil && !s.lengths.has(small(uint64(usual))) {
+	if s.lengths == nil || p.Short || p.quote != nil {
+		return p
+	}
+	if usual := len(p.build(0)); !s.lengths.has(small(uint64(usual))) {
 		if longer := s.lengths.and(between(small(uint64(usual)), small(mostLength))); !longer.isEmpty() {
 			p.Length = int(longer[0].first.lo)
 		}
@@ -91,7 +93,7 @@ func (s *search) shorten(by []*line) bool {
 	}
 	all := s.lengths
 	if all == nil {
-		all = between(number{}, small(maxLength))
+		all = anyLength()
 	}
 	rest := all.without(by[0].lengths)
 	if slices.Equal(rest, all) || rest.and(between(number{}, small(mostLength))).isEmpty() {

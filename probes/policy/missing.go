@@ -26,14 +26,14 @@ type trial struct {
 const mostGroups = 12
 
 // miss deletes each rule that decided, in twins, to see what becomes of its packets.
-func (c *cover) miss(ctx context.Context, lab *harness.Lab) error {
+func (c *cover) miss(ctx context.Context) error {
 	for _, most := range []int{1, mostApart} {
 		trials := c.compareWith(c.trials(most))
 		for _, group := range grouped(trials) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			err := withTwin(ctx, lab, c.kernel.node.Name(), func(twin *harness.Node) error { return c.without(twin, group) })
+			err := c.fresh(func(twin *harness.Node) error { return c.without(twin, group) })
 			if err != nil {
 				return fmt.Errorf("without rules: %w", err)
 			}
@@ -163,7 +163,7 @@ func (c *cover) decidedBy(t *trial) bool {
 
 // without deletes the rules of a group in a twin, and asks its kernel.
 func (c *cover) without(twin *harness.Node, g *party) error {
-	side, err := readCover(twin)
+	side, err := c.alike(twin)
 	if err != nil {
 		return err
 	}
@@ -203,11 +203,8 @@ func drawnAlike(a, b *Verdict) bool {
 	return a.drew() && b.drew() && one.same(other)
 }
 
-// delete takes rules away in a twin, and lets the twin's be known as those that they are here.
+// delete takes rules away in a twin.
 func (c *cover) delete(side *cover, gone map[*entry]bool) error {
-	if err := c.match(side); err != nil {
-		return err
-	}
 	var places []*inspect.Rule
 	for r, e := range side.same {
 		if gone[e] {

@@ -21,19 +21,16 @@ const policiesDir = "policies"
 // are the same.
 func (m matrix) policies(suites []string) (lines []string, err error) {
 	for _, suite := range suites {
+		var before []named // of the kernel before, at first of none
 		for i, kernel := range m.kernels {
 			after, err := readPolicies(filepath.Join(m.reports, kernel, suite, policiesDir))
 			if err != nil {
 				return lines, fmt.Errorf("%s on %s: %w", suite, kernel, err)
 			}
-			if i == 0 {
-				continue
+			if i > 0 {
+				lines = append(lines, comparePolicies(fmt.Sprintf("%s on %s and %s", suite, m.kernels[i-1], kernel), before, after)...)
 			}
-			before, err := readPolicies(filepath.Join(m.reports, m.kernels[i-1], suite, policiesDir))
-			if err != nil {
-				return lines, fmt.Errorf("%s on %s: %w", suite, m.kernels[i-1], err)
-			}
-			lines = append(lines, comparePolicies(fmt.Sprintf("%s on %s and %s", suite, m.kernels[i-1], kernel), before, after)...)
+			before = after
 		}
 	}
 	return lines, nil
