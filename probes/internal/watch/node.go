@@ -308,10 +308,7 @@ func (p *point) openTrace(w *Watch) error {
 		return fmt.Errorf("open trace: %w", err)
 	}
 	p.tracers = append(p.tracers, t)
-	p.table = newTable(p.rules, w.mark, p.node.Attached())
-	for port := range w.ports {
-		p.table.ports[port] = true
-	}
+	p.table = newTable(p.rules, w.mark, p.node.Attached(), w.ports)
 	p.table.besides = w.besides()
 	return w.listenTo(t.fd, source{p, func() bool { return w.readTrace(p, t) }})
 }

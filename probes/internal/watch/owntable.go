@@ -26,8 +26,8 @@ type table struct {
 
 	families map[byte]bool // that it has tables of
 	devices  map[string]bool
-	ports    map[uint16]bool // of datagrams, besides those that say that they are a probe's
-	besides  [][]expr.Any    // what is traced besides what the mark matches
+	ports    map[uint16]int // the watch's: of datagrams, besides those that say that they are a probe's
+	besides  [][]expr.Any   // what is traced besides what the mark matches
 }
 
 // tablePrefix begins the name of a watch's tables.
@@ -102,10 +102,10 @@ func stepOf(family byte, chain string) (ownChain, bool) {
 const tableOwner = 2
 
 // newTable is none yet: see add.
-func newTable(rules *nfnl, m mark, owned bool) *table {
+func newTable(rules *nfnl, m mark, owned bool, ports map[uint16]int) *table {
 	return &table{
 		rules: rules, owned: owned, name: fmt.Sprintf("%s%016x", tablePrefix, rand.Uint64()), mark: m,
-		families: map[byte]bool{}, devices: map[string]bool{}, ports: map[uint16]bool{},
+		families: map[byte]bool{}, devices: map[string]bool{}, ports: ports,
 	}
 }
 
@@ -240,17 +240,11 @@ func (t *table) addElement(b *batch, family byte, port uint16) {
 	b.end()
 }
 
-// addPorts has the datagrams from and to more ports traced.
-func (t *table) addPorts(ports []uint16) error {
-	for _, port := range ports {
-		t.ports[port] = true
-	}
+// addPort has the datagrams from and to another of the watch's ports traced.
+func (t *table) addPort(port uint16) error {
 	return t.rules.commit(func(b *batch) {
 		for family := range t.families {
-			if family == familyARP {
-				continue
-			}
-			for _, port := range ports {
+			if family != familyARP {
 				t.addElement(b, family, port)
 			}
 		}

@@ -245,7 +245,7 @@ func (w *Watch) hearPort(f wire.Flow) error {
 		if p.table == nil || len(p.table.families) == 0 {
 			continue
 		}
-		if err := p.putBack(w, p.table.addPorts([]uint16{f.Port})); err != nil {
+		if err := p.putBack(w, p.table.addPort(f.Port)); err != nil {
 			return fmt.Errorf("node %s: trace port %d: %w", p.node, f.Port, err)
 		}
 	}
