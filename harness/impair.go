@@ -11,7 +11,7 @@ import (
 // happens to it by now: the zero Impairment is nothing. A plan, a twin and Lab.Change have it.
 // What waits there is lost. An error is errors.ErrUnsupported where the kernel has no netem.
 func (p *Port) Impair(i topo.Impairment) error {
-	return p.here().impair(i, sending)
+	return p.here().impairWay(i, sending)
 }
 
 // ImpairReceived is Impair of what comes to the node by the port: from a switch, or from the
@@ -26,13 +26,13 @@ func (p *Port) ImpairReceived(i topo.Impairment) error {
 		if p.node.lab.switchOf(where).Kind == topo.KindOVS {
 			return at(errors.New("it is on an Open vSwitch, which queues by itself: choose what happens to it where it is sent"), "node %s: port %s: impair", where.node, where.port)
 		}
-		return p.impair(i, receiving)
+		return p.impairWay(i, receiving)
 	}
 	peer, has := p.node.lab.now().site.farEnd(where)
 	if !has {
 		return at(errors.New("what comes there passes no end of its own: choose what happens to it where it is sent"), "node %s: port %s: impair", p.node.name, p.plan.Name)
 	}
-	return p.node.lab.now().byName[peer.node].Port(peer.port).impair(i, sending)
+	return p.node.lab.now().byName[peer.node].Port(peer.port).impairWay(i, sending)
 }
 
 // direction is which of a port's ways is impaired.
@@ -51,21 +51,34 @@ func (d direction) of(p *topo.PortPlan) *topo.Impairment {
 	return &p.Sends
 }
 
-func (p *Port) impair(i topo.Impairment, d direction) error {
+func (p *Port) impairWay(i topo.Impairment, d direction) error {
+	return p.impair(i, d, spot{}, func(port *topo.PortPlan) { *d.of(port) = i })
+}
+
+// impair has an impairment happen on a port's way, where choose puts it into the plan: to all, or to what comes from one other
+// port alone.
+func (p *Port) impair(i topo.Impairment, d direction, from spot, choose func(*topo.PortPlan)) error {
 	where := spot{p.node.name, p.plan.Name}
-	return p.node.alter(
+	return p.node.alterOf(
 		func(n *Node) error {
-			problem := i.Check()
-			if problem == nil {
-				problem = n.lab.now().site.impair(where, d, func(port *topo.PortPlan) { *d.of(port) = i })
+			s, what, problem := n.lab.now().site, "impair", i.Check()
+			if from != (spot{}) {
+				what = "impair what comes from " + from.node + "/" + from.port
+				if problem == nil {
+					problem = s.notPaired(where, from)
+				}
 			}
-			return at(problem, "port %s: impair", where.port)
+			if problem == nil {
+				problem = s.impair(where, d, choose)
+			}
+			return at(problem, "port %s: %s", where.port, what)
 		},
 		func(plan *topo.NodePlan) {
 			if port, has := plan.Port(where.port); has && byIndex(plan, p.index) != nil { // never another in its place
-				*d.of(port) = i
+				choose(port)
 			}
-		})
+		},
+		from.node)
 }
 
 // impair has what was chosen of a port's way happen there.

@@ -29,24 +29,7 @@ func (p *Port) ImpairReceivedFrom(peer *Port, i topo.Impairment) error {
 	if peer.node.lab != p.node.lab {
 		return at(fmt.Errorf("node %s is none of this lab's", from.node), "node %s: port %s: impair", where.node, where.port)
 	}
-	set := func(port *topo.PortPlan) { port.SetFrom(from.node, from.port, i) }
-	return p.node.alterOf(
-		func(n *Node) error {
-			problem := i.Check()
-			if problem == nil {
-				problem = n.lab.now().site.notPaired(where, from)
-			}
-			if problem == nil {
-				problem = n.lab.now().site.impair(where, receiving, set)
-			}
-			return at(problem, "port %s: impair what comes from %s/%s", where.port, from.node, from.port)
-		},
-		func(plan *topo.NodePlan) {
-			if port, has := plan.Port(where.port); has && byIndex(plan, p.index) != nil {
-				set(port)
-			}
-		},
-		from.node)
+	return p.impair(i, receiving, from, func(port *topo.PortPlan) { port.SetFrom(from.node, from.port, i) })
 }
 
 // notPaired is why nothing of its own can happen between two ports.

@@ -196,7 +196,7 @@ func (l *Lab) mendWires() error {
 		if end.bare {
 			b.clsact(unix.RTM_DELQDISC, 0, index, describe("port %s: mend", end.at.port))
 		} else {
-			b.filter(unix.RTM_DELTFILTER, 0, index, 0)
+			b.beginFilter(unix.RTM_DELTFILTER, 0, index, clsactEgress, cutPriority, 0)
 			b.end(describe("port %s: mend", end.at.port))
 		}
 		errs = append(errs, at(s.grounds[end.at.node].rtnl.do(b), "node %s", end.at.node))
@@ -211,12 +211,6 @@ func (b *batch) clsact(kind, flags uint16, index int, what func() string) {
 	b.end(what)
 }
 
-// filter begins a request about the filter of what an interface sends.
-func (b *batch) filter(kind, flags uint16, index int, protocol uint16) {
-	b.beginQdisc(kind, flags, index, clsactEgress, 0)
-	binary.NativeEndian.PutUint32(b.buf[len(b.buf)-4:], cutPriority<<16|uint32(htons(protocol))) // tcm_info
-}
-
 // takeAll has a filter of tc take all that an interface sends, without a word to who sent it: a
 // program of one classic instruction (tc-bpf(8): bytecode '1,6 0 0 4' da).
 func (b *batch) takeAll(index int, what func() string) {
@@ -227,7 +221,7 @@ func (b *batch) takeAll(index int, what func() string) {
 	)
 	program := binary.NativeEndian.AppendUint16(nil, ret)
 	program = binary.NativeEndian.AppendUint32(append(program, 0, 0), stolen)
-	b.filter(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, unix.ETH_P_ALL)
+	b.beginFilter(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, clsactEgress, cutPriority, unix.ETH_P_ALL)
 	b.text(unix.TCA_KIND, "bpf")
 	nested := b.nest(unix.TCA_OPTIONS)
 	b.attr(opsLen, binary.NativeEndian.AppendUint16(nil, 1))

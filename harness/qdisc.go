@@ -70,6 +70,20 @@ func (b *batch) qdisc(kind, flags uint16, index int, parent, handle uint32, what
 	b.end(what)
 }
 
+// beginFilter begins one about the filter of a queueing discipline that has this priority.
+func (b *batch) beginFilter(kind, flags uint16, index int, parent, priority uint32, protocol uint16) {
+	b.beginQdisc(kind, flags, index, parent, 0)
+	binary.NativeEndian.PutUint32(b.buf[len(b.buf)-4:], priority<<16|uint32(htons(protocol))) // tcm_info
+}
+
+// words are numbers as netlink has them, one after the other.
+func words(values ...uint32) (bytes []byte) {
+	for _, value := range values {
+		bytes = binary.NativeEndian.AppendUint32(bytes, value)
+	}
+	return bytes
+}
+
 const newQdisc = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 
 // netem adds one (linux/pkt_sched.h). Delays go in nanoseconds, in attributes of their own:
@@ -83,19 +97,15 @@ func (b *batch) netem(index int, parent, handle uint32, i topo.Impairment, what 
 	if i.Reorder > 0 {
 		gap = 1
 	}
-	options := []byte{}
-	for _, value := range []uint32{0, limit, chance(i.Loss), gap, chance(i.Duplicate), 0} {
-		options = binary.NativeEndian.AppendUint32(options, value)
-	}
 	b.beginQdisc(unix.RTM_NEWQDISC, newQdisc, index, parent, handle)
 	b.text(unix.TCA_KIND, "netem")
-	nested := b.nest(unix.TCA_OPTIONS, options...)
+	nested := b.nest(unix.TCA_OPTIONS, words(0, limit, chance(i.Loss), gap, chance(i.Duplicate), 0)...)
 	for _, part := range []struct {
 		kind uint16
 		of   float64
 	}{{3, i.Reorder}, {4, i.Corrupt}} { // TCA_NETEM_REORDER, TCA_NETEM_CORRUPT: probability, correlation
 		if part.of > 0 {
-			b.attr(part.kind, append(binary.NativeEndian.AppendUint32(nil, chance(part.of)), 0, 0, 0, 0))
+			b.attr(part.kind, words(chance(part.of), 0))
 		}
 	}
 	b.attr(10, binary.NativeEndian.AppendUint64(nil, uint64(i.Delay)))  // TCA_NETEM_LATENCY64

@@ -64,8 +64,7 @@ func (b *batch) cameBy(name string, l lane, index int, what func() string) {
 	)
 	match := make([]byte, selSize+keySize)
 	match[0], match[2] = terminal, keys
-	b.beginQdisc(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, htbHandle, 0)
-	binary.NativeEndian.PutUint32(b.buf[len(b.buf)-4:], priority<<16|uint32(htons(unix.ETH_P_ALL))) // tcm_info
+	b.beginFilter(unix.RTM_NEWTFILTER, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, htbHandle, priority, unix.ETH_P_ALL)
 	b.text(unix.TCA_KIND, "u32")
 	nested := b.nest(unix.TCA_OPTIONS)
 	b.u32(classID, l.class())
@@ -73,11 +72,4 @@ func (b *batch) cameBy(name string, l lane, index int, what func() string) {
 	b.attr(sel, match)
 	nested()
 	b.end(what)
-}
-
-func words(values ...uint32) (bytes []byte) {
-	for _, value := range values {
-		bytes = binary.NativeEndian.AppendUint32(bytes, value)
-	}
-	return bytes
 }

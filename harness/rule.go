@@ -72,7 +72,7 @@ func (b *batch) rule(kind, flags uint16, rule topo.RulePlan, what func() string)
 		}
 	}
 	if rule.UIDs != nil {
-		b.attr(unix.FRA_UID_RANGE, binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint32(nil, rule.UIDs[0]), rule.UIDs[1]))
+		b.attr(unix.FRA_UID_RANGE, words(rule.UIDs[0], rule.UIDs[1]))
 	}
 	if rule.Type == topo.Unicast {
 		b.u32(unix.FRA_TABLE, uint32(rule.Table))
