@@ -100,7 +100,7 @@ func whoHears(ctx context.Context, from *harness.Node, link string, to netip.Add
 		return a, err
 	}
 	h := hearing{Audience: &a, watch: w, from: from}
-	if err = h.earsBefore(); err != nil {
+	if err = h.takenBefore(); err != nil {
 		return a, err
 	}
 	if a.Result, err = watchAddr(ctx, w, from, to, a.Addr.String(), to, p); err != nil {
@@ -163,5 +163,5 @@ type hearing struct {
 	watch    *watch.Watch
 	from     *harness.Node
 	snooping func() string // snoops, once
-	before   map[*harness.Node]ears
+	before   map[*harness.Node]taken
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
-	"github.com/nstest/nstest/probes/internal/wire"
 )
 
 // prefixesAt are the addresses that an interface of a node has now.
@@ -25,9 +24,8 @@ func prefixesAt(node *harness.Node, link string) (prefixes []netip.Prefix, err e
 // ears are what decides about what comes to a node for several.
 type ears struct {
 	inspect.State
-	groups  []inspect.Group
-	sockets []inspect.Listener // of the probe's protocol
-	counted map[string]uint64  // by the kernel, see inspect.KernelCounters; read last
+	groups []inspect.Group
+	taken  // read last
 }
 
 // at are the addresses of an interface.
@@ -53,15 +51,8 @@ func earsOf(node *harness.Node, p Probe) (e ears, err error) {
 		}); err != nil {
 			return err
 		}
-		lite := p.kind.protocol == wire.UDPLite
-		if err := ns.Fill(&e.State, inspect.Want{Datagrams: !lite, Lite: lite}); err != nil {
-			return err
-		}
-		e.sockets = slices.Concat(e.UDP, e.UDPLite)
-		return ns.Do(func() (err error) {
-			e.counted, err = kernelCounts()
-			return err
-		})
+		e.taken, err = takenOf(ns, p)
+		return err
 	})
 	return e, err
 }
@@ -114,7 +105,7 @@ func (h *hearing) of(node *harness.Node) error {
 		m.Why = h.absent(&m, e, link)
 	default:
 		if m.Why = h.unread(e, label, link, to); m.Why == "" {
-			m.Why = h.untaken(e, h.before[node], to.Port())
+			m.Why = h.untaken(e.taken, h.before[node], to.Port())
 		}
 		if m.Why == "" {
 			h.Heard = append(h.Heard, Hearer{Node: label, Interface: link, Answered: h.answered(label)})

@@ -2,20 +2,46 @@ package probes
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/watch"
 	"github.com/nstest/nstest/probes/internal/wire"
 )
 
-// earsBefore are those of all nodes that may hear, before anything is sent.
-func (h *hearing) earsBefore() (err error) {
-	h.before = map[*harness.Node]ears{}
+// taken is what tells whether a node's sockets have taken a datagram, by what it was before.
+type taken struct {
+	sockets []inspect.Listener // of the probe's protocol
+	counted map[string]uint64  // by the kernel, see inspect.KernelCounters
+}
+
+func takenOf(ns inspect.Namespace, p Probe) (t taken, err error) {
+	var s inspect.State
+	lite := p.kind.protocol == wire.UDPLite
+	if err := ns.Fill(&s, inspect.Want{Datagrams: !lite, Lite: lite}); err != nil {
+		return t, err
+	}
+	t.sockets = slices.Concat(s.UDP, s.UDPLite)
+	err = ns.Do(func() (err error) {
+		t.counted, err = kernelCounts()
+		return err
+	})
+	return t, err
+}
+
+// takenBefore is that of all nodes that may hear, before anything is sent.
+func (h *hearing) takenBefore() error {
+	h.before = map[*harness.Node]taken{}
 	for _, node := range h.from.Lab().Nodes() {
 		if node == h.from {
 			continue
 		}
-		if h.before[node], err = earsOf(node, h.Probe); err != nil {
+		err := look(node, func(ns inspect.Namespace) (err error) {
+			h.before[node], err = takenOf(ns, h.Probe)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -25,7 +51,7 @@ func (h *hearing) earsBefore() (err error) {
 // untaken says why no socket at a port has taken what came in since, though there is one for it: its kernel
 // has counted none that was read, and no more waits to be read; "" where one may have. Which group a socket
 // is in, and from whom it takes what is sent to that, a kernel does not tell.
-func (h *hearing) untaken(now, before ears, port uint16) string {
+func (h *hearing) untaken(now, before taken, port uint16) string {
 	by := func(counter string) uint64 { return now.counted[counter] - before.counted[counter] }
 	datagrams := "Udp"
 	if h.Probe.kind.protocol == wire.UDPLite {
@@ -48,8 +74,8 @@ func (h *hearing) untaken(now, before ears, port uint16) string {
 }
 
 // atPort are the bytes that wait to be read at a port, and what its sockets have dropped.
-func (e *ears) atPort(port uint16) (unread, dropped uint32) {
-	for _, l := range e.sockets {
+func (t taken) atPort(port uint16) (unread, dropped uint32) {
+	for _, l := range t.sockets {
 		if l.Port == port {
 			unread, dropped = unread+l.Unread, dropped+l.Drops
 		}
