@@ -3,9 +3,7 @@ package policy_test
 import (
 	"testing"
 
-	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/policy"
-	"github.com/nstest/nstest/topo"
 )
 
 // What a limit lets go on in front of a drop meets the rules behind.
@@ -41,12 +39,7 @@ table inet filter {
 // So it is of iptables' usual chain against floods of SYN.
 func TestCoverBehindSynChain(t *testing.T) {
 	t.Parallel()
-	harness.Require(t, harness.Tool("iptables-nft-restore"))
-	n := topo.New("office")
-	lan, dmz := n.Switch("lan", "10.0.1.0/24"), n.Switch("dmz", "10.0.2.0/24")
-	n.Host("client", lan)
-	n.Host("server", dmz)
-	n.Router("fw", lan, dmz).Iptables(`*filter
+	report := coveredIptables(t, `*filter
 :FORWARD DROP
 :SYN -
 -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
@@ -57,8 +50,7 @@ func TestCoverBehindSynChain(t *testing.T) {
 -A SYN -m limit --limit 1/hour --limit-burst 3 -j RETURN
 -A SYN -j DROP
 COMMIT
-`, topo.NfTables)
-	report := covered(t, harness.Up(t, n))
+`)
 	for _, r := range report.Rules {
 		if r.Chain == "FORWARD" && (r.Fate != policy.Decided && r.Position != 2) {
 			t.Errorf("%s", r)

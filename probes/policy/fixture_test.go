@@ -49,6 +49,15 @@ func coveredOffice(t *testing.T, rules string) policy.Report {
 	return covered(t, harness.Up(t, office(rules)))
 }
 
+// coveredIptables is what became of iptables' rules of an office's firewall, in nft's tables.
+func coveredIptables(t *testing.T, text string) policy.Report {
+	t.Helper()
+	harness.Require(t, harness.Tool("iptables-nft-restore"))
+	network := office("")
+	network.Node("fw").Iptables(text, topo.NfTables)
+	return covered(t, harness.Up(t, network))
+}
+
 func wantFates(t *testing.T, report policy.Report, want ...string) {
 	t.Helper()
 	got := fates(report)

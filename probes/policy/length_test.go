@@ -1,11 +1,6 @@
 package policy_test
 
-import (
-	"testing"
-
-	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/topo"
-)
+import "testing"
 
 // A rule about packets of a length is tried by such, and one behind it by others.
 func TestCoverLengths(t *testing.T) {
@@ -51,19 +46,13 @@ table inet filter {
 // So are those of iptables.
 func TestCoverLengthsOfIptables(t *testing.T) {
 	t.Parallel()
-	harness.Require(t, harness.Tool("iptables-nft-restore"))
-	n := topo.New("office")
-	lan, dmz := n.Switch("lan", "10.0.1.0/24"), n.Switch("dmz", "10.0.2.0/24")
-	n.Host("client", lan)
-	n.Host("server", dmz)
-	n.Router("fw", lan, dmz).Iptables(`*filter
+	report := coveredIptables(t, `*filter
 :FORWARD DROP
 -A FORWARD -p icmp -m length --length 0:100 -j ACCEPT
 -A FORWARD -p icmp -j DROP
 -A FORWARD -p udp -m length ! --length 0:300 -j ACCEPT
 COMMIT
-`, topo.NfTables)
-	report := covered(t, harness.Up(t, n))
+`)
 	wantFates(t, report, "FORWARD 1 decided", "FORWARD 2 redundant", "FORWARD 3 decided", "FORWARD 0 decided")
 	for at, want := range []int{0, 101, 301, 0} {
 		if w := report.Rules[at].Witness; len(w) != 1 || w[0].Length != want {

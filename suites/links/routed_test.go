@@ -9,7 +9,6 @@ import (
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
-	"github.com/nstest/nstest/probes/evidence"
 	"github.com/nstest/nstest/topo"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -169,21 +168,7 @@ var _ = Describe("a tunnel that passes a router", func() {
 		addr := fw.On("red").Addrs()[0]
 		Expect(client).To(probes.Reach(addr, probes.ICMP()).WithContext(ctx))
 		Expect(internet.Nft(`table inet f { chain forward { type filter hook forward priority 0; ` + t.refused + ` drop comment "no tunnel"; }; }`)).To(Succeed())
-		came := received(fw, "red")
-		result, err := probes.Watch(ctx, client, addr, probes.UDP(53))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(result.Cause.Kind).To(BeElementOf(evidence.Tunnel, evidence.Neighbour), result.String())
-		Expect(result.Cause.Carrier).NotTo(BeNil(), result.Cause.String())
-		end := result.Cause.Carrier.End
-		Expect(end).NotTo(BeNil(), result.Cause.String())
-		Expect(end.Node).To(Equal("internet"))
-		Expect(end.Is("no tunnel")).To(BeTrue(), end.String())
-		Expect(result.Cause.String()).To(ContainSubstring(end.String()))
-		Expect(received(fw, "red")).To(Equal(came), "the judge: the other end's own count")
-
-		isolated, err := probes.BeIsolatedFrom(addr, probes.UDP(53)).WithContext(ctx).Match(client)
-		Expect(err).To(MatchError(ContainSubstring("not shown to be isolated")))
-		Expect(isolated).To(BeFalse())
+		losesCarrier(ctx, client, fw, addr, "internet")
 	}, routed(tunnel.forgetsNobody))
 })
 

@@ -3,6 +3,7 @@ package links_test
 import (
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes"
@@ -175,6 +176,28 @@ func received(node *harness.Node, name string) uint64 {
 	return link.Attrs().Statistics.RxPackets
 }
 
+// losesCarrier wants what carries a datagram from client to an address of fw's in the tunnel to be dropped at a node by the rule
+// "no tunnel", and named, and the two not to be isolated by that.
+func losesCarrier(ctx SpecContext, client, fw *harness.Node, addr netip.Addr, at string) *evidence.Cause {
+	GinkgoHelper()
+	came := received(fw, "red")
+	result, err := probes.Watch(ctx, client, addr, probes.UDP(53))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(result.Cause.Kind).To(BeElementOf(evidence.Tunnel, evidence.Neighbour), result.String())
+	Expect(result.Cause.Carrier).NotTo(BeNil(), result.Cause.String())
+	end := result.Cause.Carrier.End
+	Expect(end).NotTo(BeNil(), result.Cause.String())
+	Expect(end.Node).To(Equal(at))
+	Expect(end.Is("no tunnel")).To(BeTrue(), end.String())
+	Expect(result.Cause.String()).To(ContainSubstring(end.String()))
+	Expect(received(fw, "red")).To(Equal(came), "the judge: the other end's own count")
+
+	isolated, err := probes.BeIsolatedFrom(addr, probes.UDP(53)).WithContext(ctx).Match(client)
+	Expect(err).To(MatchError(ContainSubstring("not shown to be isolated")))
+	Expect(isolated).To(BeFalse())
+	return result.Cause
+}
+
 var _ = Describe("a tunnel that does not carry", func() {
 	DescribeTable("is named where its two ends do not fit", func(ctx SpecContext, t tunnel) {
 		t.require()
@@ -197,22 +220,8 @@ var _ = Describe("a tunnel that does not carry", func() {
 		addr := fw.On("red").Addrs()[0]
 		Expect(client).To(probes.Reach(addr, probes.ICMP()).WithContext(ctx))
 		Expect(fw.Nft(`table inet f { chain input { type filter hook input priority 0; ` + t.refused + ` drop comment "no tunnel"; }; }`)).To(Succeed())
-		came := received(fw, "red")
-		result, err := probes.Watch(ctx, client, addr, probes.UDP(53))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(result.Cause.Kind).To(BeElementOf(evidence.Tunnel, evidence.Neighbour), result.String())
-		Expect(result.Cause.String()).To(Or(ContainSubstring("what carries it was lost below"), ContainSubstring("what carries it may have been lost below")))
-		Expect(result.Cause.Carrier).NotTo(BeNil(), result.Cause.String())
-		end := result.Cause.Carrier.End
-		Expect(end).NotTo(BeNil(), result.Cause.String())
-		Expect(end.Node).To(Equal("fw"))
-		Expect(end.Is("no tunnel")).To(BeTrue(), end.String())
-		Expect(result.Cause.String()).To(ContainSubstring(end.String()))
-		Expect(received(fw, "red")).To(Equal(came), "the judge: the other end's own count")
-
-		isolated, err := probes.BeIsolatedFrom(addr, probes.UDP(53)).WithContext(ctx).Match(client)
-		Expect(err).To(MatchError(ContainSubstring("not shown to be isolated")))
-		Expect(isolated).To(BeFalse())
+		cause := losesCarrier(ctx, client, fw, addr, "fw")
+		Expect(cause.String()).To(Or(ContainSubstring("what carries it was lost below"), ContainSubstring("what carries it may have been lost below")))
 	}, eachTunnel())
 })
 

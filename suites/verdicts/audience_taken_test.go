@@ -6,15 +6,14 @@ import (
 	"slices"
 
 	"github.com/nstest/nstest/harness"
-	"github.com/nstest/nstest/probes"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/sys/unix"
 )
 
-// ear opens a plain socket for datagrams at a node's port, and has it changed before anything comes; what waits
+// ear opens a plain socket for datagrams of a protocol (0 for UDP) at a node's port, and has it changed before anything comes; what waits
 // there to be read is the judge.
-func ear(node *harness.Node, to netip.Addr, port int, change func(fd, link int) error) (waits func() bool) {
+func ear(node *harness.Node, to netip.Addr, protocol, port int, change func(fd, link int) error) (waits func() bool) {
 	GinkgoHelper()
 	fd := -1
 	Expect(node.Do(func() error {
@@ -26,7 +25,7 @@ func ear(node *harness.Node, to netip.Addr, port int, change func(fd, link int) 
 		if to.Is6() {
 			domain, at = unix.AF_INET6, &unix.SockaddrInet6{Port: port}
 		}
-		if fd, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+		if fd, err = unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol); err != nil {
 			return err
 		}
 		DeferCleanup(func() { Expect(unix.Close(fd)).To(Succeed()) })
@@ -69,7 +68,7 @@ var _ = Describe("who hears what is sent to several, of those whose socket is pi
 		if joined { // by another program
 			join(peer, to)
 		}
-		waits := ear(peer, to, 7, func(fd, link int) error {
+		waits := ear(peer, to, 0, 7, func(fd, link int) error {
 			for _, change := range changes {
 				if err := change(fd, link); err != nil {
 					return err
@@ -77,8 +76,7 @@ var _ = Describe("who hears what is sent to several, of those whose socket is pi
 			}
 			return nil
 		})
-		heard, err := probes.WhoHears(ctx, s.node("pc"), "lan", to, echo.Within(silence))
-		Expect(err).NotTo(HaveOccurred())
+		heard := hears(ctx, s, to.String(), echo)
 		Expect(waits()).To(Equal(why == ""), "the judge")
 		if why == "" {
 			Expect(heard.Nodes()).To(ConsistOf("peer"), heard.String())
@@ -100,10 +98,9 @@ var _ = Describe("who hears what is sent to several, of those whose socket is pi
 	It("is told of a node without an address, which hears what is for everybody", func(ctx SpecContext) {
 		s := neighbours("")
 		peer := s.node("peer")
-		waits := ear(peer, own, 7, func(int, int) error { return nil })
+		waits := ear(peer, own, 0, 7, func(int, int) error { return nil })
 		Expect(peer.DelAddr("lan", netip.PrefixFrom(own, 24))).To(Succeed())
-		heard, err := probes.WhoHears(ctx, s.node("pc"), "lan", netip.MustParseAddr("255.255.255.255"), echo.Within(silence))
-		Expect(err).NotTo(HaveOccurred())
+		heard := hears(ctx, s, "255.255.255.255", echo)
 		Expect(waits()).To(BeTrue(), "the judge")
 		Expect(heard.Nodes()).To(ConsistOf("peer"), heard.String())
 	})
@@ -111,12 +108,11 @@ var _ = Describe("who hears what is sent to several, of those whose socket is pi
 	It("is told of one whose kernel knows no way back", func(ctx SpecContext) {
 		s := neighbours("")
 		peer := s.node("peer")
-		waits := ear(peer, own, 7, join4)
+		waits := ear(peer, own, 0, 7, join4)
 		Expect(peer.AddAddr("lan", netip.MustParsePrefix("10.0.77.2/24"))).To(Succeed())
 		Expect(peer.DelAddr("lan", netip.PrefixFrom(own, 24))).To(Succeed())
 		Expect(peer.SetSysctl("net/ipv4/conf/all/rp_filter", "1")).To(Succeed())
-		heard, err := probes.WhoHears(ctx, s.node("pc"), "lan", group, echo.Within(silence))
-		Expect(err).NotTo(HaveOccurred())
+		heard := hears(ctx, s, group.String(), echo)
 		Expect(waits()).To(BeFalse(), "the judge")
 		Expect(heard.Missed).To(ContainElement(And(HaveField("Node", "peer"), HaveField("Why", MatchRegexp("did not (accept|take) it")))), heard.String())
 	})

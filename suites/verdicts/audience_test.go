@@ -42,15 +42,16 @@ func deaf(node, why string) OmegaMatcher {
 	return And(HaveField("Node", node), HaveField("Why", ContainSubstring(why)))
 }
 
-var _ = Describe("who hears what is sent to all on a link", func() {
-	hears := func(ctx SpecContext, s *site, to string, p probes.Probe) probes.Audience {
-		GinkgoHelper()
-		heard, err := probes.WhoHears(ctx, s.node("pc"), "lan", netip.MustParseAddr(to), p.Within(silence))
-		Expect(err).NotTo(HaveOccurred())
-		AddReportEntry("heard", heard.String(), ReportEntryVisibilityFailureOrVerbose)
-		return heard
-	}
+// hears asks who hears a probe that pc sends.
+func hears(ctx SpecContext, s *site, to string, p probes.Probe) probes.Audience {
+	GinkgoHelper()
+	heard, err := probes.WhoHears(ctx, s.node("pc"), "lan", netip.MustParseAddr(to), p.Within(silence))
+	Expect(err).NotTo(HaveOccurred())
+	AddReportEntry("heard", heard.String(), ReportEntryVisibilityFailureOrVerbose)
+	return heard
+}
 
+var _ = Describe("who hears what is sent to all on a link", func() {
 	DescribeTable("is told, and of the others why not", func(ctx SpecContext, network, to, rule string) {
 		s := neighbours(input(rule + ` drop comment "not that"`))
 		services := map[string]*service{}

@@ -25,7 +25,6 @@ var association = probes.SCTP(ngap)
 // asks with an INIT chunk, which is the judge, and answers at its own, unless the kernel does.
 type associations struct {
 	mu    sync.Mutex
-	fd    int
 	v6    bool
 	ports []uint16 // that it answers at; others it aborts
 	mute  bool
@@ -35,55 +34,22 @@ type associations struct {
 // associate has a node speak SCTP at ports.
 func associate(node *harness.Node, v6 bool, ports ...uint16) *associations {
 	GinkgoHelper()
-	domain := unix.AF_INET
-	if v6 {
-		domain = unix.AF_INET6
-	}
 	s := &associations{ports: ports, v6: v6}
-	Expect(node.Do(func() (err error) {
-		s.fd, err = unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
-		return err
-	})).To(Succeed())
-	Expect(unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})).To(Succeed())
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	DeferCleanup(func() {
-		close(stop)
-		<-stopped
-		Expect(unix.Close(s.fd)).To(Succeed())
-	})
 	if speaksSCTP(node) {
 		s.mute = true
-		s.listen(node, domain)
+		s.listen(node)
 	}
-	go func() {
-		defer close(stopped)
-		for buf := make([]byte, 2048); ; {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			n, from, err := unix.Recvfrom(s.fd, buf, 0)
-			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-				continue
-			}
-			packet := buf[:max(n, 0)]
-			if !v6 && n > 20 {
-				packet = packet[int(packet[0]&15)*4:]
-			}
-			s.hear(packet, from)
-		}
-	}()
+	hearRaw(node, v6, unix.IPPROTO_SCTP, s.hear)
 	return s
 }
 
 // listen has the node's kernel answer, where it has SCTP: it would abort what a program answers.
-func (s *associations) listen(node *harness.Node, domain int) {
+func (s *associations) listen(node *harness.Node) {
 	GinkgoHelper()
 	for _, port := range s.ports {
-		at := unix.Sockaddr(&unix.SockaddrInet4{Port: int(port)})
+		domain, at := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(port)})
 		if s.v6 {
-			at = &unix.SockaddrInet6{Port: int(port)}
+			domain, at = unix.AF_INET6, &unix.SockaddrInet6{Port: int(port)}
 		}
 		Expect(node.Do(func() error {
 			fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
@@ -97,7 +63,7 @@ func (s *associations) listen(node *harness.Node, domain int) {
 }
 
 // hear writes down an INIT whose checksum is right, and answers it (RFC 9260, 5.1 and 8.4).
-func (s *associations) hear(packet []byte, from unix.Sockaddr) {
+func (s *associations) hear(fd int, packet []byte, from unix.Sockaddr) {
 	const header, initChunk, initAck, abort, size = 12, 1, 2, 6, 20
 	if len(packet) < header+size || packet[header] != initChunk {
 		return
@@ -132,7 +98,7 @@ func (s *associations) hear(packet []byte, from unix.Sockaddr) {
 	case *unix.SockaddrInet6:
 		to.Port = 0
 	}
-	_ = unix.Sendto(s.fd, reply, 0, from)
+	_ = unix.Sendto(fd, reply, 0, from)
 }
 
 // quiet has it answer nothing from now on.

@@ -30,17 +30,32 @@ type segments struct {
 
 func segmentsAt(node *harness.Node, v6 bool) *segments {
 	GinkgoHelper()
+	s := new(segments)
+	hearRaw(node, v6, unix.IPPROTO_TCP, func(_ int, packet []byte, _ unix.Sockaddr) {
+		if len(packet) < 20 || binary.BigEndian.Uint16(packet[2:])&^1 != 80 {
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.flags = append(s.flags, probes.TCPFlags(packet[13]))
+	})
+	return s
+}
+
+// hearRaw has a function called with all that comes to a plain raw socket of a node, from the protocol's header on, as long as the
+// spec runs. It may answer by the socket.
+func hearRaw(node *harness.Node, v6 bool, protocol int, heard func(fd int, packet []byte, from unix.Sockaddr)) {
+	GinkgoHelper()
 	domain := unix.AF_INET
 	if v6 {
 		domain = unix.AF_INET6
 	}
 	var fd int
 	Expect(node.Do(func() (err error) {
-		fd, err = unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+		fd, err = unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 		return err
 	})).To(Succeed())
 	Expect(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})).To(Succeed())
-	s := new(segments)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	DeferCleanup(func() {
 		close(stop)
@@ -55,7 +70,7 @@ func segmentsAt(node *harness.Node, v6 bool) *segments {
 				return
 			default:
 			}
-			n, _, err := unix.Recvfrom(fd, buf, 0)
+			n, from, err := unix.Recvfrom(fd, buf, 0)
 			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 				continue
 			}
@@ -63,15 +78,9 @@ func segmentsAt(node *harness.Node, v6 bool) *segments {
 			if !v6 && n > 20 {
 				packet = packet[int(packet[0]&15)*4:]
 			}
-			if len(packet) < 20 || binary.BigEndian.Uint16(packet[2:])&^1 != 80 {
-				continue
-			}
-			s.mu.Lock()
-			s.flags = append(s.flags, probes.TCPFlags(packet[13]))
-			s.mu.Unlock()
+			heard(fd, packet, from)
 		}
 	}()
-	return s
 }
 
 // heard says which flags came first; false where nothing came.
