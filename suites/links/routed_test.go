@@ -25,10 +25,6 @@ func (t tunnel) over6() bool { return strings.Contains(t.under, ":") }
 // carriesOwn says whether it carries the family that it is carried by.
 func (t tunnel) carriesOwn() bool { return t.over6() && t.six || !t.over6() && t.four }
 
-// forgetsNobody says that it goes on as before when nothing comes through: WireGuard's peers do so for
-// minutes, and nobody has seen yet that what carries it is lost.
-func (t tunnel) forgetsNobody() bool { return !strings.HasPrefix(t.name, "WireGuard") }
-
 // anyTunnel is any of them.
 func anyTunnel(tunnel) bool { return true }
 
@@ -169,7 +165,7 @@ var _ = Describe("a tunnel that passes a router", func() {
 		Expect(client).To(probes.Reach(addr, probes.ICMP()).WithContext(ctx))
 		Expect(internet.Nft(`table inet f { chain forward { type filter hook forward priority 0; ` + t.refused + ` drop comment "no tunnel"; }; }`)).To(Succeed())
 		losesCarrier(ctx, client, fw, addr, "internet")
-	}, routed(tunnel.forgetsNobody))
+	}, routed(anyTunnel))
 })
 
 var _ = Describe("a network of a tunnel that passes a router", func() {

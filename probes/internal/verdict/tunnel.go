@@ -14,6 +14,9 @@ var tunnel = row{
 	at: map[stage]func(spot, *evidence.Cause) bool{
 		onLink: func(p spot, c *evidence.Cause) bool {
 			own := p.in()
+			if link, is := p.encrypts(); is {
+				return p.isLostBelow(link, c)
+			}
 			if _, is := tunnels[own.Kind]; !is {
 				return false
 			}
@@ -25,7 +28,7 @@ var tunnel = row{
 			if len(others) == 1 {
 				c.Carrier = p.carrierTo(own, others[0])
 			}
-			c.Detail = fmt.Sprintf("%s is a tunnel (%s): what carries it was lost below, or not taken at the other end", own.Name, own.Kind)
+			c.Detail = fmt.Sprintf("%s is a tunnel (%s): %s", own.Name, own.Kind, lostBelow)
 			return true
 		},
 		// The question for the neighbour is what ends that do not fit lose first.
@@ -38,6 +41,23 @@ var tunnel = row{
 	passes:     func(p spot, _ evidence.Cause) bool { return !mismatched(p.link(), p.peers(), new(evidence.Cause)) },
 	confirmed:  confirmation{otherwise: "the packet was seen to leave into the tunnel and nowhere else, and what its two ends have is read"},
 	unliftable: "what carries a tunnel is lost by no policy that was seen",
+}
+
+// lostBelow is said where the two ends fit.
+const lostBelow = "what carries it was lost below, or not taken at the other end"
+
+// isLostBelow is for a packet that WireGuard has keys for, so that it sent it on at once.
+func (p spot) isLostBelow(own inspect.WireGuard, c *evidence.Cause) bool {
+	to, allowed := own.Peer(p.to)
+	if !allowed || !p.agreed(to) {
+		return false
+	}
+	why := p.unmet(own, to)
+	if why == "" {
+		why, c.Carrier = lostBelow, p.encrypted(own, to)
+	}
+	c.Detail = fmt.Sprintf("%s is a tunnel (%s): %s", p.in().Name, p.in().Kind, why)
+	return true
 }
 
 // tunnels are the kinds of tunnel whose ends are read, and what their number is called.

@@ -28,8 +28,14 @@ func (s *scene) tunnelled() (client, fw *inspect.WireGuard) {
 func TestExplainsWhatWireGuardKeeps(t *testing.T) {
 	t.Parallel()
 	explained(t, map[string]example{
-		"nothing": {happen: func(s *scene) { s.tunnelled() },
-			kind: evidence.Unknown, word: "unknown@client", text: "inconclusive: the request was last seen at client/lan: it left there, and was seen nowhere else"},
+		"handshakes, and what carries it lost": {happen: func(s *scene) { s.tunnelled() },
+			kind: evidence.Tunnel, word: "tunnel@client",
+			text: "the request was lost at client/lan: lan is a tunnel (wireguard): what carries it was lost below, or not taken at the other end"},
+		"handshakes, and a port that has changed": {happen: func(s *scene) {
+			_, fw := s.tunnelled()
+			fw.Port = 4500
+		}, kind: evidence.Tunnel, word: "tunnel@client",
+			text: "the request was lost at client/lan: lan is a tunnel (wireguard): fw listens at port 4500"},
 		"no handshake": {happen: func(s *scene) {
 			client, _ := s.tunnelled()
 			client.Peers[0].Handshake = time.Time{}
@@ -44,12 +50,12 @@ func TestExplainsWhatWireGuardKeeps(t *testing.T) {
 			client, fw := s.tunnelled()
 			client.Peers[0].Handshake, fw.Port = time.Time{}, 4500
 		}, kind: evidence.NoHandshake, word: "nohandshake@client",
-			text: "the request was not sent on at client/lan: no handshake with fw at 192.0.2.2:51820: that listens at port 4500"},
+			text: "the request was not sent on at client/lan: no handshake with fw at 192.0.2.2:51820: fw listens at port 4500"},
 		"a peer that knows nobody": {happen: func(s *scene) {
 			client, fw := s.tunnelled()
 			client.Peers[0].Handshake, fw.Peers = time.Time{}, nil
 		}, kind: evidence.NoHandshake, word: "nohandshake@client",
-			text: "the request was not sent on at client/lan: no handshake with fw at 192.0.2.2:51820: that has no such peer"},
+			text: "the request was not sent on at client/lan: no handshake with fw at 192.0.2.2:51820: fw has no such peer"},
 		"a key of nobody's": {happen: func(s *scene) {
 			client, _ := s.tunnelled()
 			client.Peers[0].Handshake, client.Peers[0].Key = time.Time{}, "X"
