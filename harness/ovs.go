@@ -89,6 +89,16 @@ func (o *OpenVSwitch) Ports() []topo.PortRef {
 func (o *OpenVSwitch) Name() string   { return o.here().name }
 func (o *OpenVSwitch) Bridge() string { return o.here().bridge }
 
+// Patched are the switches that patch ports join to it as declared (topo's Segment.Patch), itself included,
+// in order of declaration.
+func (o *OpenVSwitch) Patched() (all []*OpenVSwitch) {
+	o = o.here()
+	for _, s := range o.lab.now().plan.Patched(o.name) {
+		all = append(all, &OpenVSwitch{lab: o.lab, name: s.Name, bridge: s.Bridge})
+	}
+	return all
+}
+
 // Datapath is what hands the frames on: "system" in the kernel; "netdev" in ovs-vswitchd; or
 // "dummy", the same where there is no /dev/net/tun.
 func (o *OpenVSwitch) Datapath() string {
@@ -199,6 +209,13 @@ func (l *Lab) setOVS(segment *topo.SegmentPlan, which spot, change func(*topo.Sw
 		}
 		args = append(append(args, "--", "set", "port", ref.Outer), columns...)
 	}
+	for _, patch := range segment.Patches {
+		columns := []string{"tag=[]", "vlan_mode=[]"}
+		if vlans != nil {
+			columns = patchColumns
+		}
+		args = append(append(args, "--", "set", "port", patch.Name), columns...)
+	}
 	o := &OpenVSwitch{lab: l, name: segment.Name, bridge: segment.Bridge}
 	_, err := l.ovs().run("ovs-vsctl", append([]string{"--timeout=30"}, args...)...)
 	if err == nil {
@@ -216,7 +233,7 @@ func (t *transition) refusedOVS() (errs []error) {
 		all := map[string]string{}
 		for _, s := range plan.Segments {
 			if s.Kind == topo.KindOVS {
-				all[s.Name] = fmt.Sprint(s.Ports, s.Flows)
+				all[s.Name] = fmt.Sprint(s.Ports, s.Patches, s.Flows)
 			}
 		}
 		return all

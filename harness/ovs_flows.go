@@ -17,6 +17,8 @@ type OVSFlow struct {
 	// Match is what it is for, and Actions what it does, in ovs-ofctl's words; ports are called
 	// as nodes are, or by their numbers.
 	Match, Actions string
+	// Bridge is the switch that has it, as Open vSwitch calls it.
+	Bridge string
 	// Missed is true of no flow, where none of a table's is for a packet. Of Flows it is what no
 	// flow of the first table was for.
 	Missed bool
@@ -45,7 +47,7 @@ func (f OVSFlow) String() string {
 
 // same says whether two are one: a switch has no two of a table, priority and match.
 func (f OVSFlow) same(other OVSFlow) bool {
-	return f.Table == other.Table && f.Missed == other.Missed && (f.Missed || f.Priority == other.Priority && f.Match == other.Match)
+	return f.Bridge == other.Bridge && f.Table == other.Table && f.Missed == other.Missed && (f.Missed || f.Priority == other.Priority && f.Match == other.Match)
 }
 
 // ownTable is one that Open vSwitch has for itself (TBL_INTERNAL): with a register 0 for what
@@ -64,7 +66,11 @@ func (o *OpenVSwitch) Flows() ([]OVSFlow, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseFlows(text)
+	flows, err := parseFlows(text)
+	for i := range flows {
+		flows[i].Bridge = o.bridge
+	}
+	return flows, at(err, "switch %s", o.name)
 }
 
 var flowLine = regexp.MustCompile(`^(?:table_id=(\d+), )?duration=[^,]*, n_packets=(\d+), n_bytes=\d+, (?:(.*),)?actions=(.*)$`)
@@ -113,7 +119,15 @@ type OVSTrace struct {
 
 	numbered []OVSFlow // Flows, with ports' numbers
 	columns  []int     // where each was printed: what one does stands further right
+	bridges  []visit   // that it is at, each by the one before
 	last     int       // the one that did something last
+}
+
+// visit is a switch that a packet has come to, and where that was printed: what it meets there stands
+// further right, unless it is the last that becomes of it.
+type visit struct {
+	bridge string
+	column int
 }
 
 // Last is the flow that decides, with ports by name: the one that did something last.
@@ -131,7 +145,7 @@ func (t OVSTrace) Counted(flows []OVSFlow) (uint64, bool) {
 		return 0, false
 	}
 	at := t.last
-	for at > 0 && t.numbered[at].Missed {
+	for at > 0 && t.numbered[at].Missed && t.numbered[at-1].Bridge == t.numbered[at].Bridge {
 		at--
 	}
 	i := slices.IndexFunc(flows, t.numbered[at].same)
@@ -167,7 +181,8 @@ func (o *OpenVSwitch) Trace(packet string) (OVSTrace, error) {
 
 var (
 	traceFlow  = regexp.MustCompile(`^\s*(\d+)\. (?:(.*), )?priority (\d+)(?:, cookie (0x[0-9a-f]+))?$`)
-	traceMiss  = regexp.MustCompile(`^\s*(\d+)\. No match`)
+	traceAt    = regexp.MustCompile(`^( *)bridge\("(.*)"\)$`)
+	traceMiss  = regexp.MustCompile(`^\s*(\d+)\. (No match|reg0=0x[123], priority 0$)`) // behind a patch port the flow of ownTable
 	resumed    = regexp.MustCompile(`(^|,)(ct(\([^()]*(\([^()]*\)[^()]*)*\))?,)?recirc\(0x[0-9a-f]+\)$`)
 	unfollowed = regexp.MustCompile(`(?i)\b(group|meter|learn|multipath|bundle|bundle_load|sample|controller|conjunction|note|check_pkt_larger)\b`)
 )
@@ -206,20 +221,31 @@ func parseTrace(text string) (t OVSTrace, err error) {
 	return t, nil
 }
 
-// meets notes the flow that a line is about, if it is one.
+// meets notes the switch or the flow that a line is about, if it is about one.
 func (t *OVSTrace) meets(line string) bool {
 	f := OVSFlow{}
-	if m := traceFlow.FindStringSubmatch(line); m != nil {
+	if m := traceAt.FindStringSubmatch(line); m != nil {
+		t.bridges = append(t.bridges, visit{m[2], len(m[1])})
+		return true
+	}
+	if m := traceMiss.FindStringSubmatch(line); m != nil {
+		f.Missed = true
+		f.Table, _ = strconv.Atoi(m[1])
+	} else if m := traceFlow.FindStringSubmatch(line); m != nil {
 		f.Match, f.Cookie = m[2], m[4]
 		f.Table, _ = strconv.Atoi(m[1])
 		f.Priority, _ = strconv.Atoi(m[3])
-	} else if m := traceMiss.FindStringSubmatch(line); m != nil {
-		f.Missed = true
-		f.Table, _ = strconv.Atoi(m[1])
 	} else {
 		return false
 	}
-	t.Flows, t.columns = append(t.Flows, f), append(t.columns, strings.IndexByte(line, '.'))
+	column := strings.IndexByte(line, '.')
+	for last := len(t.bridges) - 1; last > 0 && t.bridges[last].column > column; last-- {
+		t.bridges = t.bridges[:last]
+	}
+	if len(t.bridges) > 0 {
+		f.Bridge = t.bridges[len(t.bridges)-1].bridge
+	}
+	t.Flows, t.columns = append(t.Flows, f), append(t.columns, column)
 	t.last = len(t.Flows) - 1
 	return true
 }
@@ -229,7 +255,7 @@ func (t *OVSTrace) meets(line string) bool {
 func (t *OVSTrace) act(line string) {
 	words := strings.TrimSpace(line)
 	if len(t.Flows) == 0 || words == "" || strings.HasPrefix(words, "-") || strings.HasPrefix(words, "=") || strings.HasPrefix(words, "recirc(") ||
-		strings.HasPrefix(words, "bridge(") || words == "thaw" || strings.HasPrefix(words, "Resuming") {
+		words == "thaw" || strings.HasPrefix(words, "Resuming") {
 		return
 	}
 	if by := unfollowed.FindString(words); by != "" {

@@ -136,3 +136,60 @@ func TestWhatAFlowDoesIsItsOwn(t *testing.T) {
 		t.Errorf("%v: %+v", err, trace)
 	}
 }
+
+// patched is what ofproto/trace says of a packet that goes by patch ports, and what of it comes back.
+const patched = `Flow: icmp,in_port=pc
+
+bridge("br-int")
+----------------
+ 0. icmp, priority 10
+    resubmit(,3)
+ 3. icmp, priority 10
+    output:"br-int-br-ex"
+
+    bridge("br-ex")
+    ---------------
+         0. icmp, priority 11
+            resubmit(,7)
+         7. No match.
+            drop
+    output:tv
+    resubmit(,4)
+ 4. priority 0
+    output:"br-int-br-tun"
+
+bridge("br-tun")
+----------------
+ 0. reg0=0x2, priority 0
+    drop
+
+Final flow: unchanged
+Datapath actions: tv
+`
+
+func TestATraceTellsWhichSwitchAFlowIsOf(t *testing.T) {
+	t.Parallel()
+	trace, err := parseTrace(patched)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range trace.Flows {
+		got = append(got, fmt.Sprint(f.Bridge, " ", f.Table))
+	}
+	if want := "[br-int 0 br-int 3 br-ex 0 br-ex 7 br-int 4 br-tun 0]"; fmt.Sprint(got) != want {
+		t.Errorf("%v, not %s", got, want)
+	}
+	if got := trace.Flows[1].Actions; got != `output:"br-int-br-ex",output:tv,resubmit(,4)` {
+		t.Error(got)
+	}
+	trace.numbered = trace.Flows
+	flows := []OVSFlow{{Bridge: "br-int", Missed: true, Packets: 1}, {Bridge: "br-tun", Missed: true, Packets: 2}, {Bridge: "br-int", Table: 4, Packets: 3}}
+	if got, has := trace.Counted(flows); trace.Last().Bridge != "br-tun" || !has || got != 2 {
+		t.Errorf("%+v has counted %d", trace.Last(), got)
+	}
+	trace.last = 3
+	if got, has := trace.Counted(append(flows, OVSFlow{Bridge: "br-ex", Priority: 11, Match: "icmp", Packets: 4}, OVSFlow{Bridge: "br-int", Priority: 11, Match: "icmp"})); !has || got != 4 {
+		t.Errorf("the one that led there has counted %d", got)
+	}
+}

@@ -40,6 +40,13 @@ func (s *site) makeOVS() error {
 			}
 			ends = append(ends, spot{ref.Node, ref.Port})
 		}
+		for _, patch := range segment.Patches {
+			args = append(args, "--", "add-port", segment.Bridge, patch.Name)
+			if vlans != nil {
+				args = append(args, patchColumns...)
+			}
+			args = append(args, "--", "set", "interface", patch.Name, "type=patch", "options:peer="+patch.Peer)
+		}
 	}
 	if _, err := s.ovs.run("ovs-vsctl", args...); err != nil {
 		return err
@@ -50,6 +57,10 @@ func (s *site) makeOVS() error {
 	}
 	return s.checksum(ends)
 }
+
+// patchColumns have a patch port of a switch with VLANs carry all, and VLAN 1 without a tag, in which
+// ports are that have none.
+var patchColumns = []string{"tag=1", "vlan_mode=native-untagged"}
 
 // columns are what the database has of a port that carries VLANs (ovs-vswitchd.conf.db(5)).
 func (c carried) columns() (columns []string) {

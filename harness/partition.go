@@ -129,10 +129,15 @@ func (l *Lab) meetAgain(before map[string]int) error {
 // uncut says which segment of those between groups cannot be cut.
 func (s *site) uncut(groups map[string]int) error {
 	for _, segment := range s.plan.Segments {
-		for _, ref := range segment.Ports {
-			if segment.Kind == topo.KindOVS && groups[ref.Node] != groups[segment.Ports[0].Node] {
-				return fmt.Errorf("segment %s is an Open vSwitch, whose frames pass no bridge: cut it with a flow (ovs-ofctl)", segment.Name)
-			}
+		if segment.Kind != topo.KindOVS {
+			continue
+		}
+		var ports []topo.PortRef
+		for _, joined := range s.plan.Patched(segment.Name) {
+			ports = append(ports, joined.Ports...)
+		}
+		if slices.ContainsFunc(ports, func(ref topo.PortRef) bool { return groups[ref.Node] != groups[ports[0].Node] }) {
+			return fmt.Errorf("segment %s is an Open vSwitch, whose frames pass no bridge: cut it with a flow (ovs-ofctl)", segment.Name)
 		}
 	}
 	return nil

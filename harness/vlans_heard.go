@@ -43,6 +43,10 @@ func (h *hearing) groups(link *topo.SegmentPlan) [][]topo.PortRef {
 			h.join(h.of(own), fmt.Sprint("bridge ", voice))
 		}
 	}
+	for _, ref := range link.Ports {
+		port, _ := s.owners[ref.Node].Port(ref.Port)
+		h.joinPatched(port.Wired())
+	}
 	var order []string
 	grouped := map[string][]topo.PortRef{}
 	for _, ref := range link.Ports {
@@ -126,6 +130,31 @@ func (h *hearing) lower(at spot) (spot, map[spot]carried) {
 		}
 	}
 	return at, nil
+}
+
+// joinPatched joins what patch ports carry between an Open vSwitch and others: all VLANs, and without
+// a tag VLAN 1.
+func (h *hearing) joinPatched(name string) {
+	segment, _ := h.site.plan.Segment(name)
+	if segment == nil {
+		return
+	}
+	untagged := func(name string) string {
+		if h.vlans[name] == nil {
+			return "segment " + name
+		}
+		return vlanOf(name, plainly.untagged)
+	}
+	for _, patch := range segment.Patches {
+		h.join(untagged(name), untagged(patch.To))
+		for _, own := range h.vlans[name] {
+			for _, id := range own.ids() {
+				if h.vlans[patch.To] != nil {
+					h.join(vlanOf(name, id), vlanOf(patch.To, id))
+				}
+			}
+		}
+	}
 }
 
 // leader stands for all that is joined.

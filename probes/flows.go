@@ -23,11 +23,13 @@ type switchFlow struct {
 
 func (f switchFlow) String() string { return fmt.Sprintf("flow %q of switch %s", f.OVSFlow, f.of) }
 
-// flowsAt are the flows of the Open vSwitches on which nodes are.
+// flowsAt are the flows of the Open vSwitches on which nodes are, and of those patched to them.
 func flowsAt(lab *harness.Lab, nodes []*harness.Node) (all []switchFlow, err error) {
 	for _, o := range lab.OpenVSwitches() {
 		is := func(node *harness.Node) bool {
-			return slices.ContainsFunc(o.Ports(), func(ref topo.PortRef) bool { return ref.Node == node.Name() })
+			return slices.ContainsFunc(o.Patched(), func(o *harness.OpenVSwitch) bool {
+				return slices.ContainsFunc(o.Ports(), func(ref topo.PortRef) bool { return ref.Node == node.Name() })
+			})
 		}
 		if !slices.ContainsFunc(nodes, is) {
 			continue

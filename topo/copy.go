@@ -63,7 +63,7 @@ func (a aliases) through(n *Network) aliases {
 	next := aliases{map[*Segment]*Segment{}, map[*Device]*Device{}, map[*Node]*Node{}}
 	for _, s := range n.segments {
 		copied := *s
-		copied.texts, copied.flows = slices.Clone(s.texts), slices.Clone(s.flows)
+		copied.texts, copied.flows, copied.patches = slices.Clone(s.texts), slices.Clone(s.flows), slices.Clone(s.patches)
 		next.segments[s] = &copied
 	}
 	for _, node := range n.nodes {
@@ -156,6 +156,9 @@ func (n *Network) adopt() {
 	}
 	for _, s := range n.segments {
 		s.network, s.over = n, n.segmentOf(s.over)
+		for j := range s.patches {
+			s.patches[j] = n.segmentOf(s.patches[j])
+		}
 	}
 	for _, node := range n.nodes {
 		node.network = n

@@ -19,6 +19,7 @@ func (p *planner) planDevices(macs map[[6]byte]bool) {
 	}
 	p.holdIndexes()
 	p.joinOverlays()
+	p.joinPatches()
 	p.joinSegments()
 }
 

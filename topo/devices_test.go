@@ -134,7 +134,7 @@ func TestMistakesInDevices(t *testing.T) {
 			on(func(r *topo.Node, _, _ *topo.Segment) { r.Dummy("d0").Address("10.0.0.1") })),
 		one("node r: dummy d0: MTU 20: it must be between 68 and 65535", on(func(r *topo.Node, _, _ *topo.Segment) { r.Dummy("d0").MTU(20) })),
 		one(`node r: bridge br0: MAC "x": write it like 02:00:00:00:00:01`, on(func(r *topo.Node, _, _ *topo.Segment) { r.Bridge("br0").MAC("x") })),
-		one("segment wan: prefix 10.0.0.0/16 overlaps 10.0.1.0/24 of segment lan, which a bridge joins to it: take one out", func(n *topo.Network) {
+		one("segment wan: prefix 10.0.0.0/16 overlaps 10.0.1.0/24 of segment lan, which is one with it: take one out", func(n *topo.Network) {
 			lan, wan := n.Switch("lan", "10.0.1.0/24"), n.Switch("wan", "10.0.0.0/16")
 			n.Host("r", lan, wan).Bridge("br0", lan, wan)
 		}),

@@ -83,13 +83,13 @@ func (p *planner) joinSegments() {
 			case at < 0:
 				a.Prefixes = append(a.Prefixes, prefix)
 			case a.Prefixes[at] != prefix:
-				p.wrong("segment %s: prefix %s overlaps %s of segment %s, which a bridge joins to it: take one out", shown(b.Name), prefix, a.Prefixes[at], shown(a.Name))
+				p.wrong("segment %s: prefix %s overlaps %s of segment %s, which is one with it: take one out", shown(b.Name), prefix, a.Prefixes[at], shown(a.Name))
 			}
 		}
 		p.partial[first] = p.partial[first] || p.partial[i]
 		for mac, one := range p.macs[i] {
 			if other, taken := p.macs[first][mac]; taken && !one.meant && !other.meant {
-				p.wrong("segment %s: MAC %s of node %s is node %s's on segment %s, which a bridge joins to it: choose another, or say that it is meant with Duplicate",
+				p.wrong("segment %s: MAC %s of node %s is node %s's on segment %s, which is one with it: choose another, or say that it is meant with Duplicate",
 					shown(b.Name), net.HardwareAddr(mac[:]), p.nodeName(one.node), p.nodeName(other.node), shown(a.Name))
 			}
 			p.macs[first][mac] = one

@@ -30,6 +30,7 @@ type SegmentPlan struct {
 	Bridge   string         // a switch's interface in the lab's fabric namespace, or its name as Open vSwitch has it
 	Ports    []PortRef      // in order of declaration
 	Flows    []string       // of an Open vSwitch, in ovs-ofctl's words, in order of declaration
+	Patches  []PatchPlan    // of an Open vSwitch
 }
 
 // PortRef names a port.

@@ -16,6 +16,7 @@ func (p *planner) planNodes() {
 	for _, name := range p.network.fabric {
 		outer.taken[name] = true
 	}
+	p.planPatches(outer)
 	for i, node := range p.network.nodes {
 		p.plan.Nodes = append(p.plan.Nodes, NodePlan{
 			Name: node.name, Router: node.router, Forward: node.forward, NoRoutes: node.noRoutes,

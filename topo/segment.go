@@ -35,6 +35,7 @@ type Segment struct {
 	id      int
 	held    *held    // of a copy
 	flows   []string // of an Open vSwitch
+	patches []*Segment
 	// impaired is what happens to what each of its nodes sends.
 	impaired Impairment
 	between  []impairedPair // instead, between two of them

@@ -17,6 +17,7 @@ func (p *Plan) String() string {
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "network %s\n", p.Name)
 	p.writeSegments(w)
+	p.writePatches(w)
 	p.writeFlows(w)
 	p.writeNodes(w, "NODE\tKIND\tPORT\tMTU\tMAC\tADDRESSES", writePorts)
 	p.writeNodes(w, "NODE\tROUTE\tVIA\tPORT", writeRoutes)

@@ -24,7 +24,7 @@ func (w *Watch) Flowed(t *Trail, heard Heard, again func() (*Trail, error)) (fou
 	}
 	w.tries.turn.Lock()
 	defer w.tries.turn.Unlock()
-	before, err := first.at.Flows()
+	before, err := first.flows()
 	if err != nil {
 		return found
 	}
@@ -45,7 +45,7 @@ func (w *Watch) Flowed(t *Trail, heard Heard, again func() (*Trail, error)) (fou
 	}
 	last := trace.Last()
 	found = verdict.Flowed{
-		At: x.At, Leg: x.Seen.Role, Switch: x.at.Name(), Normal: strings.Contains(last.Actions, "NORMAL"),
+		At: x.At, Leg: x.Seen.Role, Switch: x.named(last.Bridge), Normal: strings.Contains(last.Actions, "NORMAL"),
 		Flow: evidence.Flow{Table: last.Table, Priority: last.Priority, Cookie: last.Cookie, Match: last.Match, Actions: last.Actions, Missed: last.Missed},
 	}
 	if !found.Normal {
@@ -63,10 +63,11 @@ func (w *Watch) Flowed(t *Trail, heard Heard, again func() (*Trail, error)) (fou
 type crossing struct {
 	verdict.Crossing
 	at    *harness.OpenVSwitch
-	from  string   // the switch's port by which it came
-	mac   string   // the sender's
-	to    []string // those that it was for
-	words string   // the packet, as ovs-fields(7) has it
+	all   []*harness.OpenVSwitch // it, and those that patch ports join to it
+	from  string                 // the switch's port by which it came
+	mac   string                 // the sender's
+	to    []string               // those that it was for
+	words string                 // the packet, as ovs-fields(7) has it
 }
 
 // crossing is the trail's packet that was last seen to leave for an Open vSwitch.
@@ -93,11 +94,39 @@ func (w *Watch) crossing(t *Trail, heard Heard) (x crossing, crosses bool) {
 func (x *crossing) enter(lab *harness.Lab, ports map[verdict.End]switchedPort) {
 	own := ports[x.At]
 	x.at, x.from = lab.OVS(own.segment), own.outer
+	x.all = x.at.Patched()
 	for _, end := range x.To {
-		if port := ports[end]; port.segment == own.segment {
+		if port := ports[end]; x.passes(port.segment) {
 			x.to = append(x.to, port.outer)
 		}
 	}
+}
+
+// passes says whether a switch, by its segment, is one that the packet may come to.
+func (x crossing) passes(segment string) bool {
+	return slices.ContainsFunc(x.all, func(o *harness.OpenVSwitch) bool { return o.Name() == segment })
+}
+
+// named is the segment of one of those switches.
+func (x crossing) named(bridge string) string {
+	for _, o := range x.all {
+		if o.Bridge() == bridge {
+			return o.Name()
+		}
+	}
+	return x.at.Name()
+}
+
+// flows are those of all of them.
+func (x crossing) flows() (all []harness.OVSFlow, err error) {
+	for _, o := range x.all {
+		flows, err := o.Flows()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, flows...)
+	}
+	return all, nil
 }
 
 // switchedPort is a port of an Open vSwitch.
@@ -173,9 +202,11 @@ func (x crossing) arrives(t harness.OVSTrace) bool {
 
 // elsewhere are the ports to which the switch hands the packet, but for where it came from.
 func (x crossing) elsewhere(t harness.OVSTrace) (ports []string) {
-	for _, ref := range x.at.Ports() {
-		if ref.Outer != x.from && slices.Contains(t.Outputs, ref.Outer) {
-			ports = append(ports, ref.Outer)
+	for _, o := range x.all {
+		for _, ref := range o.Ports() {
+			if ref.Outer != x.from && slices.Contains(t.Outputs, ref.Outer) {
+				ports = append(ports, ref.Outer)
+			}
 		}
 	}
 	return ports
@@ -188,7 +219,7 @@ const countBound = 500 * time.Millisecond
 func (x crossing) counted(t harness.OVSTrace, before []harness.OVSFlow) bool {
 	was, counts := t.Counted(before)
 	for begun := time.Now(); counts && time.Since(begun) < countBound; {
-		flows, err := x.at.Flows()
+		flows, err := x.flows()
 		if err != nil {
 			return false
 		}
@@ -203,7 +234,7 @@ func (x crossing) counted(t harness.OVSTrace, before []harness.OVSFlow) bool {
 func (w *Watch) aloneAt(x crossing, second *Trail, since time.Time) bool {
 	_, ports := w.switchedAt(x.At.Node)
 	for end, port := range ports {
-		if at := w.pointOf(end.Node); port.segment == x.at.Name() && at != nil && !w.alone(at, []*try{{second: second}}, since) {
+		if at := w.pointOf(end.Node); x.passes(port.segment) && at != nil && !w.alone(at, []*try{{second: second}}, since) {
 			return false
 		}
 	}

@@ -18,7 +18,7 @@ func (w *Watch) Waits(t *Trail, heard Heard, cause evidence.Cause) (found verdic
 	if !waits {
 		return found
 	}
-	flows, err := x.at.Flows()
+	flows, err := x.flows()
 	if err != nil {
 		return found
 	}

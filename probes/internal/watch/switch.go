@@ -33,6 +33,14 @@ func (k switchKey) flowing() bool {
 	return slices.ContainsFunc(k.lab.OpenVSwitches(), func(o *harness.OpenVSwitch) bool { return o.Name() == k.segment })
 }
 
+// patched are the switch and those that patch ports join to it, which are like one.
+func (k switchKey) patched() (all []switchKey) {
+	for _, s := range k.lab.Plan().Patched(k.segment) {
+		all = append(all, switchKey{k.lab, s.Name})
+	}
+	return all
+}
+
 // of are the ports of a segment's switch, read at since or later; none of one of which
 // nothing was chosen, or that cannot be read.
 func (b *switchBook) of(key switchKey, since time.Time) []harness.SwitchPort {
@@ -95,7 +103,10 @@ func (w *Watch) readSwitchOf(o *verdict.Observation, p *point, at verdict.End, s
 		return
 	}
 	key := switchKey{p.node.Lab(), segment}
-	ports := w.switches.of(key, since)
+	var ports []harness.SwitchPort
+	for _, k := range key.patched() {
+		ports = append(ports, w.switches.of(k, since)...)
+	}
 	if len(ports) == 0 {
 		return
 	}

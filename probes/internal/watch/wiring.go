@@ -53,9 +53,15 @@ func (w wiring) add(lab *harness.Lab, label func(node string) string) {
 				access[i] = has && port.Over != ""
 			}
 		}
+		refs := domain.Ports
+		for _, other := range plan.Patched(domain.Name) {
+			if other.Name != domain.Name {
+				refs = append(slices.Clone(refs), other.Ports...)
+			}
+		}
 		for i, own := range domain.Ports {
 			at := verdict.End{Node: label(own.Node), Interface: own.Port}
-			for j, ref := range domain.Ports {
+			for j, ref := range refs {
 				if access[i] && access[j] {
 					continue // they are by the switch
 				}
