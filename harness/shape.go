@@ -20,21 +20,30 @@ import (
 // two of the same making have in common.
 type shape map[string][]string
 
-// shapeOf reads a namespace's.
-func shapeOf(g *ground) (shape, error) {
+// shapePart is a part of a shape, and what writes it.
+type shapePart struct {
+	title string
+	write func(*state, io.Writer) error
+}
+
+// lastingParts are those of what lasts, nftables' rules apart; what lists those as nft does is slow.
+var (
+	lastingParts = []shapePart{
+		{"links", (*state).lastingLinks}, {"routes", (*state).lastingRoutes}, {"policy routing rules", (*state).rules},
+		{"neighbours", (*state).permanentNeighbours}, {"neighbours answered for", (*state).proxies}, {"bridges", (*state).bridges},
+		{"wireguard", (*state).lastingWireGuard}, {"xfrm", (*state).xfrm}, {"traffic control", (*state).traffic}, {"IPVS", (*state).balancing},
+		{"sets of ipset", (*state).sets}, {"iptables", (*state).legacyRules}, {"sysctls", (*state).decisiveSysctls},
+	}
+	allParts = append(slices.Clone(lastingParts), shapePart{"nftables", (*state).lastingRules})
+)
+
+// shapeOf reads a namespace's, as far as it has those parts.
+func shapeOf(g *ground, parts []shapePart) (shape, error) {
 	made := shape{}
 	err := withState(context.Background(), g, func(s *state) error {
-		for _, part := range []struct {
-			title string
-			write func(io.Writer) error
-		}{
-			{"links", s.lastingLinks}, {"routes", s.lastingRoutes}, {"policy routing rules", s.rules}, {"neighbours", s.permanentNeighbours},
-			{"neighbours answered for", s.proxies}, {"bridges", s.bridges}, {"wireguard", s.lastingWireGuard}, {"xfrm", s.xfrm}, {"traffic control", s.traffic},
-			{"IPVS", s.balancing}, {"sets of ipset", s.sets}, {"nftables", s.lastingRules}, {"iptables", s.legacyRules},
-			{"sysctls", s.decisiveSysctls},
-		} {
+		for _, part := range parts {
 			text := new(bytes.Buffer)
-			if err := part.write(text); err != nil {
+			if err := part.write(s, text); err != nil {
 				return at(err, "%s", part.title)
 			}
 			lines := strings.Split(strings.Trim(text.String(), "\n"), "\n")

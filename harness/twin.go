@@ -107,7 +107,7 @@ func (l *Lab) compare(twin *Lab) error {
 	_, others := places(twin)
 	var differences []error
 	for i := range own {
-		mine, its, err := shapesOf(own[i], others[i])
+		mine, its, err := bothGrounds(own[i], others[i], lastingOf)
 		if err != nil {
 			return at(err, "%s", names[i])
 		}
@@ -122,14 +122,17 @@ func (l *Lab) compare(twin *Lab) error {
 	return errors.Join(append(differences, l.compareOVS(twin)...)...)
 }
 
-// shapesOf reads two at once: of many rules or elements of sets, that takes the most of what a twin takes.
-func shapesOf(a, b *ground) (one, other shape, err error) {
-	read := make(chan error, 1)
+// lastingOf reads the shape that twins have in common.
+func lastingOf(g *ground) (shape, error) { return shapeOf(g, allParts) }
+
+// bothGrounds reads two at once: of many rules or elements of sets, that takes the most of what a twin takes.
+func bothGrounds[T any](a, b *ground, read func(*ground) (T, error)) (one, other T, err error) {
+	done := make(chan error, 1)
 	go func() {
 		var failed error
-		other, failed = shapeOf(b)
-		read <- failed
+		other, failed = read(b)
+		done <- failed
 	}()
-	one, err = shapeOf(a)
-	return one, other, errors.Join(err, <-read)
+	one, err = read(a)
+	return one, other, errors.Join(err, <-done)
 }

@@ -70,7 +70,7 @@ func (c *comparison) conclude(one candidate, first [2]*Verdict, memories []memor
 		c.noteMemories(one, memories)
 	} else if slices.ContainsFunc(memories, func(m memory) bool { return m.shared && !m.told }) {
 		for _, m := range memories {
-			c.note(m.text)
+			c.remark(m.remark)
 		}
 		return nil
 	}
@@ -82,7 +82,7 @@ func (c *comparison) conclude(one candidate, first [2]*Verdict, memories []memor
 func (c *comparison) noteMemories(one candidate, memories []memory) {
 	for _, m := range memories {
 		if one.proposed || !m.told {
-			c.note(m.text)
+			c.remark(m.remark)
 		}
 	}
 }

@@ -83,7 +83,7 @@ func (c *comparison) memories(sides [2]*cover, pair [2]*Verdict) (texts []memory
 		}
 		for _, m := range c.doubts(sides[side], side, v) {
 			texts = append(texts, memory{
-				text:   fmt.Sprintf("what %s decides, %s: it depends on %s", m.Rule, whens[side], m.Text),
+				remark: remark{side, m.Rule.(*inspect.Rule), fmt.Sprintf("what %s decides", m.Rule), ": it depends on " + m.Text},
 				told:   slices.Contains([]rules.Kind{rules.Period, rules.Rate, rules.History}, m.Kind),
 				shared: c.comesBy(1-side, pair[1-side], m.Rule.(*inspect.Rule)),
 			})
@@ -94,7 +94,7 @@ func (c *comparison) memories(sides [2]*cover, pair [2]*Verdict) (texts []memory
 
 // memory is what a verdict depends on besides the packet.
 type memory struct {
-	text   string
+	remark
 	told   bool // what came before says it, and no chance
 	shared bool // the other side's packet may have come by the rule as well
 }

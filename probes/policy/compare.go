@@ -2,11 +2,13 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/nstest/nstest/harness"
+	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/internal/rules"
 	"github.com/nstest/nstest/probes/internal/watch"
 )
@@ -17,8 +19,9 @@ import (
 //
 // Packets are sent through both: those by which Cover shows that each rule is met, and those that the rules about
 // which the texts differ may treat otherwise. A Change is told only after both kernels were asked. Equal texts, rules that commute, and
-// other names of chains and sets make none. An empty Difference is no proof where Notes says that
-// something was not compared, and rests on the model of the rules where it says nothing: see the package.
+// other names of chains and sets make none. Where both nodes are the same in all that decides about packets (harness.Node.Differs), whatever
+// their rules are, there is no difference, and nothing that was not compared; no packet is sent. Else an empty Difference is no proof where
+// Notes says that something was not compared, and rests on the model of the rules where it says nothing: see the package.
 func CompareRules(ctx context.Context, lab *harness.Lab, node, before, after string) (Difference, error) {
 	var d Difference
 	var makers [2]maker
@@ -69,7 +72,7 @@ func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error
 			d.Notes = append(d.Notes, fmt.Sprintf("node %s, which is not there after", a.Name()))
 			continue
 		}
-		some, err := ruled(a, nodeOf(after, a.Name()))
+		some, err := areRuled(a, nodeOf(after, a.Name()))
 		if err == nil && some {
 			var makers [2]maker
 			for i, lab := range []*harness.Lab{before, after} {
@@ -89,11 +92,15 @@ func Compare(ctx context.Context, before, after *harness.Lab) (Difference, error
 	return d, nil
 }
 
-// ruled says whether one of two nodes has rules.
-func ruled(nodes ...*harness.Node) (bool, error) {
+// areRuled says whether one of two nodes has rules.
+func areRuled(nodes ...*harness.Node) (bool, error) {
 	for _, n := range nodes {
 		set, err := watch.ReadRules(n)
 		if err != nil || len(set.Tables) > 0 {
+			return true, err
+		}
+		legacy, err := (inspect.Namespace{Do: n.Do}).LegacyPrograms()
+		if err != nil || len(legacy) > 0 {
 			return true, err
 		}
 	}
@@ -119,6 +126,9 @@ type comparison struct {
 	found   []candidate
 	known   map[string]int // how many candidates there are of a pair of rules
 	changed *changed
+	remarks map[remarkKey][2]*remark
+	// remarked are their keys, in the order in which they were made.
+	remarked []remarkKey
 }
 
 // candidate are packets in a row, of which the last may be treated otherwise.
@@ -134,12 +144,15 @@ var whens = [2]string{"before", "after"}
 
 // compare finds the differences of two nodes of twins.
 func (d *Difference) compare(ctx context.Context, makers [2]maker) error {
-	c := &comparison{Difference: d, ctx: ctx, makers: makers, known: map[string]int{}}
+	c := &comparison{Difference: d, ctx: ctx, makers: makers, known: map[string]int{}, remarks: map[remarkKey][2]*remark{}}
 	return both(makers, c.compare)
 }
 
 // compare finds the differences of two nodes that no packet has met yet.
 func (c *comparison) compare(nodes [2]*harness.Node) error {
+	if how, err := nodes[0].Differs(nodes[1]); err != nil || how == "" { // what is the same does the same, whatever it is
+		return errors.Join(err, c.ctx.Err())
+	}
 	tracked := false
 	for i, n := range nodes {
 		side, err := readCover(n)
@@ -164,8 +177,8 @@ func (c *comparison) compare(nodes [2]*harness.Node) error {
 	if err := c.ask(); err != nil {
 		return err
 	}
-	c.notes()
-	c.noteChanged()
+	c.remarkAll()
+	c.noteRemarks()
 	for _, side := range c.sides {
 		c.Packets += side.sent
 	}
@@ -179,18 +192,6 @@ func (c *comparison) witnesses() {
 			if len(e.rule.Witness) > 0 {
 				c.found = append(c.found, candidate{packets: e.rule.Witness, key: fmt.Sprintf("witness %d", len(c.found))})
 			}
-		}
-	}
-}
-
-// notes say what could not be compared.
-func (c *comparison) notes() {
-	for i, side := range c.sides {
-		for _, e := range side.entries {
-			if e.rule.Fate != NotModelled && (e.rule.Fate != Needs || !e.lacks()) {
-				continue
-			}
-			c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), whens[i], e.rule.Why))
 		}
 	}
 }

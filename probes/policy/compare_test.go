@@ -3,11 +3,14 @@ package policy_test
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/nstest/nstest/harness"
 	"github.com/nstest/nstest/probes/policy"
+	"github.com/nstest/nstest/topo"
 )
 
 // compared is what the change from one ruleset to another does at fw.
@@ -62,14 +65,73 @@ func TestCompareRules(t *testing.T) {
 	}
 }
 
-// What is not modelled is noted, and is no change.
+// odd has a rule that is not modelled before all others.
+var odd = strings.Replace(fromLan, "\t\tct state", "\t\tnumgen inc mod 1000000 999999 accept\n\t\tct state", 1)
+
+// What is not modelled is noted, once, and is no change.
 func TestCompareNotes(t *testing.T) {
 	t.Parallel()
 	harness.Require(t, harness.NftTool)
 	lab := harness.Up(t, office(""))
-	odd := strings.Replace(fromLan, "\t\tct state", "\t\tnumgen inc mod 1000000 999999 accept\n\t\tct state", 1)
-	if d := compared(t, lab, odd, odd); !d.Empty() || len(d.Notes) == 0 {
+	other := strings.Replace(odd, "policy drop;", "policy drop; ip saddr 10.9.9.9 counter;", 1)
+	for _, after := range []string{strings.Replace(odd, `"lan" tcp dport 22`, `"lan" counter tcp dport 22`, 1), other} {
+		d := compared(t, lab, odd, after)
+		said := slices.DeleteFunc(slices.Clone(d.Notes), func(note string) bool { return !strings.Contains(note, "(numgen inc mod 1000000 999999 accept)") })
+		if !d.Empty() || len(said) != 1 || strings.Contains(said[0], "before") || d.Packets == 0 {
+			t.Errorf("it says %s", d)
+		}
+		if moved := strings.Contains(said[0], "which after is rule 2 of"); moved != (after == other) {
+			t.Errorf("it says %s", d)
+		}
+	}
+}
+
+// Rules that are the same do the same, whatever they are, and all is compared.
+func TestCompareTheSame(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(odd))
+	if d := compared(t, lab, odd, odd); !d.Empty() || len(d.Notes) > 0 || d.ExitCode() != 0 {
 		t.Errorf("it says %s", d)
+	}
+	other := harness.Up(t, office(odd))
+	if same, err := policy.BehaveLike(lab).Match(other); err != nil || !same {
+		t.Errorf("equal labs: %v %v", same, err)
+	}
+	for what, do := range map[string]func(fw *harness.Node) error{
+		"a sysctl":   func(fw *harness.Node) error { return fw.SetSysctl("net.ipv4.conf.lan.rp_filter", "1") },
+		"an address": func(fw *harness.Node) error { return fw.AddAddr("lan", netip.MustParsePrefix("10.0.1.77/24")) },
+		"a link":     func(fw *harness.Node) error { return fw.Port("dmz").Down() },
+		"an element": func(fw *harness.Node) error {
+			return fw.Nft("table inet other { set s { type ipv4_addr; elements = { 10.0.0.1 }; }; }")
+		},
+	} {
+		other := harness.Up(t, office(odd))
+		if err := do(other.Node("fw")); err != nil {
+			t.Fatal(what, err)
+		}
+		if d, err := policy.Compare(t.Context(), lab, other); err != nil || d.Packets == 0 || len(d.Notes) == 0 {
+			t.Errorf("%s makes no difference: %v %s", what, err, d)
+		}
+	}
+}
+
+// What rules of iptables-legacy do is not compared, and is never held to be the same where they are not.
+func TestCompareLegacy(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.Tool("iptables-legacy"))
+	var labs []*harness.Lab
+	for _, port := range []string{"22", "22", "23"} {
+		lab := harness.Up(t, office(""))
+		if err := lab.Node("fw").Iptables("*filter\n-A FORWARD -p tcp --dport "+port+" -j DROP\nCOMMIT\n", topo.Legacy); err != nil {
+			t.Fatal(err)
+		}
+		labs = append(labs, lab)
+	}
+	for i, want := range []int{0, 2} {
+		if d, err := policy.Compare(t.Context(), labs[0], labs[1+i]); err != nil || d.ExitCode() != want {
+			t.Errorf("lab %d: %v %s", i, err, d)
+		}
 	}
 }
 

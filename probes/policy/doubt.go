@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/google/nftables/expr"
@@ -111,18 +110,18 @@ func drawn(first, again *Verdict) bool {
 // drew says whether NAT gave the packet a port.
 func (v *Verdict) drew() bool { return v.Passed && v.Source.Port() != v.packet.Source.Port() }
 
-// noteChanged notes what of a rule that has changed is not seen by what became of one packet.
-func (c *comparison) noteChanged() {
+// remarkChanged says what of a rule that has changed is not seen by what became of one packet.
+func (c *comparison) remarkChanged() {
 	for side, of := range c.sides {
 		for _, e := range of.entries {
 			if e.of == nil || !c.changed.lines[side][e.of] || e.rule.Fate == Unreachable || e.rule.Fate == Shadowed {
 				continue
 			}
 			if m, remembers := rules.Remembers(e.of); remembers && m.Kind != rules.Users {
-				c.note(fmt.Sprintf("%s, %s, in another state: it depends on %s", e.rule.where(), whens[side], m.Text))
+				c.remark(remark{side, e.of, e.rule.where(), ", in another state: it depends on " + m.Text})
 			}
 			if what := unseen(e.of); what != "" {
-				c.note(fmt.Sprintf("%s, %s: %s", e.rule.where(), whens[side], what))
+				c.remark(remark{side, e.of, e.rule.where(), ": " + what})
 			}
 		}
 	}

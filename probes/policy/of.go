@@ -133,7 +133,7 @@ func (m *measuring) notes() {
 			}
 		}
 	}
-	if len(m.set.Legacy) > 0 {
+	if m.state.Legacy {
 		m.remark("rules of iptables-legacy")
 	}
 	m.routed()

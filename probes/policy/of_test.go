@@ -296,3 +296,16 @@ func TestOfSaysWhatItCannot(t *testing.T) {
 		t.Error(p)
 	}
 }
+
+// Rules of iptables-legacy are noted, as they are not followed.
+func TestOfNotesLegacy(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.Tool("iptables-legacy"))
+	lab := harness.Up(t, office(""))
+	if err := lab.Node("fw").Iptables("*filter\n-A FORWARD -p tcp --dport 22 -j DROP\nCOMMIT\n", topo.Legacy); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := policy.Of(t.Context(), lab, "fw"); err != nil || !slices.Contains(p.Notes, "rules of iptables-legacy") {
+		t.Errorf("%v %q", err, p.Notes)
+	}
+}
