@@ -27,6 +27,13 @@ func made(seed uint64, names ...string) *world {
 	return g.world
 }
 
+func fabricEntries() (entries []TableEntry) {
+	for _, f := range fabrics {
+		entries = append(entries, Entry(f.name, f))
+	}
+	return entries
+}
+
 var _ = Describe("a random network", func() {
 	It("has a plan", func() {
 		for seed := range uint64(20000) {
@@ -35,6 +42,40 @@ var _ = Describe("a random network", func() {
 			Expect(err).NotTo(HaveOccurred(), "seed %d:\n%s", seed, w)
 		}
 	})
+
+	It("is made of each fabric and has each fault, before long", func() {
+		drawn := map[string]bool{}
+		for seed := range uint64(5000) {
+			for _, name := range newWorld(seed).features() {
+				drawn[name] = true
+			}
+		}
+		for _, f := range fabrics {
+			Expect(drawn).To(HaveKey(f.name))
+		}
+		for _, r := range faults.rows {
+			Expect(drawn).To(HaveKey(r.name))
+		}
+	})
+
+	DescribeTable("can be built of", func(f fabric) {
+		harness.Require(GinkgoTB(), harness.NftTool, harness.IPv6, f.feature)
+		var segments int
+		for seed := range uint64(len(skeletons)) {
+			w := made(seed)
+			g := &generator{world: w, r: rand.New(rand.NewPCG(seed, 10))}
+			for i, s := range w.segments {
+				if on := g.nodesOn(s.name); g.hosted(s.name) && (!f.pair || len(on) == 2) {
+					w.segments[i].made, w.segments[i].wire = f.name, false
+					if segments++; f.flows {
+						g.flow(s.name, on)
+					}
+				}
+			}
+			Expect(in(fmt.Sprintf("truth/made/%d", seed), func(s *scope) { w.serve(s, w.up(s), true) })).To(Succeed(), "%s", w)
+		}
+		Expect(segments).To(BeNumerically(">", len(skeletons)/2))
+	}, fabricEntries())
 
 	// What one row makes may be in another's way.
 	DescribeTable("can be built with", func(rows ...string) {

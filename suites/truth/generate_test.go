@@ -71,6 +71,7 @@ func newWorld(seed uint64) *world {
 	}
 	g.question()
 	g.uncircle()
+	g.weave()
 	return g.world
 }
 
@@ -172,7 +173,7 @@ func (g *generator) routers() (names []string) {
 
 // segment adds one, whose number its prefixes have.
 func (g *generator) segment(name string, wire bool) {
-	g.segments = append(g.segments, segment{name, wire, g.prefixes(len(g.segments) + 1)})
+	g.segments = append(g.segments, segment{name: name, wire: wire, prefixes: g.prefixes(len(g.segments) + 1)})
 }
 
 func (g *generator) prefixes(n int) (texts []string) {

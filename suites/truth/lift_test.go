@@ -73,6 +73,7 @@ func (w *world) notUnderstood(r probes.Result, cause *evidence.Cause) string {
 	case w.translates() && strings.HasPrefix(cause.Detail, "it came back to the asker, who did not hear it"):
 	case strings.Contains(r.String(), "the connection was made"):
 	case strings.Contains(cause.Detail, "more time (Within)"): // who answers was late
+	case strings.Contains(cause.Detail, othersPass):
 	default:
 		return fmt.Sprintf("%s (%s)", r, cause)
 	}

@@ -24,7 +24,7 @@ func (g *generator) relay(name string, delay time.Duration) {
 	if len(n.ports) != 1 || n.router || g.node("br") != nil || !g.open(near) {
 		return
 	}
-	g.segments = append(g.segments, segment{far, true, g.prefixesOf(near)})
+	g.segments = append(g.segments, segment{name: far, wire: true, prefixes: g.prefixesOf(near)})
 	n.ports[0].segment = far
 	g.nodes = append(g.nodes, node{name: "relay", ports: []port{{segment: near}, {segment: far}}})
 	g.does("relay", fmt.Sprintf("// relay hands on frames between %s and %s, each after %v", near, far, delay), func(s *scope, node *harness.Node) error {

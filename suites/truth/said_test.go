@@ -41,7 +41,8 @@ type verdict struct {
 
 // inconclusive says why a verdict is none; "" when it is one.
 func (v verdict) inconclusive() string {
-	if v.err == nil || !strings.Contains(v.err.Error(), "inconclusive") {
+	// A flow that goes by what a program may choose is known to do so: that is a verdict.
+	if v.err == nil || !strings.Contains(v.err.Error(), "inconclusive") || strings.Contains(v.err.Error(), othersPass) {
 		return ""
 	}
 	_, why, _ := strings.Cut(v.err.Error(), "inconclusive")
@@ -49,10 +50,13 @@ func (v verdict) inconclusive() string {
 	return why
 }
 
+// othersPass is what is said of a flow that drops a packet and would not drop another.
+const othersPass = "but another passes, which a program may send as well"
+
 // doubts says whether a policy ended it that goes by what any program may choose: of a
 // probe it is true, and not of every program.
 func (v verdict) doubts() bool {
-	return v.err != nil && (strings.Contains(v.err.Error(), "which any program may choose") || strings.Contains(v.err.Error(), "it says nothing of what others send"))
+	return v.err != nil && (strings.Contains(v.err.Error(), "which any program may choose") || strings.Contains(v.err.Error(), othersPass) || strings.Contains(v.err.Error(), "it says nothing of what others send"))
 }
 
 // beyond says whether it rests on what the oracle does not try: frames past neighbour

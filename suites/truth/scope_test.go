@@ -32,7 +32,10 @@ func (s *scope) Errorf(f string, args ...any) {
 	s.bad = errors.Join(s.bad, fmt.Errorf(f, args...))
 }
 func (s *scope) Fatalf(f string, args ...any) { panic(fatal(fmt.Sprintf(f, args...))) }
-func (s *scope) Skipf(f string, args ...any)  { s.Fatalf(f, args...) }
+func (s *scope) Skipf(f string, args ...any)  { s.Fatalf(notHere+f, args...) }
+
+// notHere begins the error of a network that wants what this kernel or machine lacks.
+const notHere = "not here: "
 
 // Failed is false: a world that is complained about is shrunk and printed, which
 // says more than a bundle of each lab on the way there.

@@ -84,6 +84,14 @@ func (w *world) lesser() (all []*world) {
 			add(func(c *world) { c.dropNode(i) })
 		}
 	}
+	for i, s := range w.segments {
+		if s.made != "" {
+			add(func(c *world) {
+				c.segments = slices.Clone(c.segments)
+				c.segments[i].made = ""
+			})
+		}
+	}
 	for i := range w.services {
 		add(func(c *world) { c.services = remove(c.services, i) })
 	}

@@ -94,7 +94,7 @@ func bridged(g *generator) {
 	hosts := 2 + g.r.IntN(2)
 	for i := range hosts {
 		name := fmt.Sprintf("w%d", i)
-		g.segments = append(g.segments, segment{name, true, prefixes})
+		g.segments = append(g.segments, segment{name: name, wire: true, prefixes: prefixes})
 		bridge.ports = append(bridge.ports, port{segment: name})
 		at := []string{}
 		if g.v4 {
@@ -113,7 +113,7 @@ func bridged(g *generator) {
 func tenants(g *generator) {
 	for _, t := range []string{"a", "b"} {
 		prefixes := g.prefixes(1)
-		g.segments = append(g.segments, segment{"lan" + t, false, prefixes})
+		g.segments = append(g.segments, segment{name: "lan" + t, prefixes: prefixes})
 		for i, name := range []string{"pc", "site"} {
 			at := []string{}
 			if g.v4 {

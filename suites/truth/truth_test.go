@@ -176,6 +176,6 @@ func unsupported(err error) bool {
 	if strings.Contains(text, "by what a program may choose at ") && strings.Contains(text, "invalid argument") {
 		return true // a sandbox of one user has no user 1000
 	}
-	return strings.Contains(text, "Could not process rule: Operation not supported") || strings.Contains(text, "Could not process rule: No such file or directory") ||
+	return strings.Contains(text, notHere) || strings.Contains(text, "Could not process rule: Operation not supported") || strings.Contains(text, "Could not process rule: No such file or directory") ||
 		strings.Contains(text, "Couldn't load match") || strings.Contains(text, "is incompatible, use 'nft' tool") || strings.Contains(text, "Table does not exist (do you need to insmod?)")
 }

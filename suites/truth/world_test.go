@@ -29,6 +29,7 @@ type segment struct {
 	name     string
 	wire     bool
 	prefixes []string
+	made     string // of which fabric; "" of none
 }
 
 // node has chosen addresses, which stay when another node is taken away.
@@ -173,6 +174,8 @@ func (w *world) features() (names []string) {
 			names = append(names, s.feature)
 		}
 	}
+	_, fabrics := w.fabrics()
+	names = append(names, fabrics...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -180,28 +183,14 @@ func (w *world) features() (names []string) {
 // declared is the network.
 func (w *world) declared() *topo.Network {
 	network := topo.New(fmt.Sprintf("truth-%d", w.seed))
-	segments := map[string]*topo.Segment{}
-	for _, s := range w.segments {
-		declare := network.Switch
-		if s.wire {
-			declare = network.Wire
-		}
-		segments[s.name] = declare(s.name, s.prefixes...)
+	segments := map[string]*woven{}
+	for i, s := range w.segments {
+		segments[s.name] = s.wove(network, i+1)
 	}
 	for _, n := range w.nodes {
 		var at []topo.Attachment
 		for _, p := range n.ports {
-			a := segments[p.segment].NoAddress()
-			if len(p.at) > 0 {
-				a = a.At(p.at...)
-			}
-			if len(p.also) > 0 {
-				a = a.Also(p.also...)
-			}
-			if p.twice {
-				a = a.Duplicate()
-			}
-			at = append(at, a)
+			at = append(at, segments[p.segment].attach(p)...)
 		}
 		declare := network.Host
 		if n.router {
@@ -219,6 +208,8 @@ func (w *world) declared() *topo.Network {
 
 // up builds the network, and does what cannot be declared.
 func (w *world) up(s *scope) *harness.Lab {
+	features, _ := w.fabrics()
+	harness.Require(s, features...)
 	lab := harness.Up(s, w.declared())
 	for _, p := range w.parts {
 		if p.do == nil {
@@ -244,7 +235,10 @@ func (w *world) String() string {
 	fmt.Fprintf(&b, "network := topo.New(%q)\n", fmt.Sprintf("truth-%d", w.seed))
 	for _, s := range w.segments {
 		what := "Switch"
-		if s.wire {
+		switch {
+		case s.made != "":
+			what = s.made
+		case s.wire:
 			what = "Wire"
 		}
 		fmt.Fprintf(&b, "%s := network.%s(%q", s.name, what, s.name)
