@@ -19,7 +19,7 @@ func (c *comparison) ask() error {
 		case pair[0] == nil || pair[1] == nil:
 		case !pair[0].same(*pair[1]) || pair[0].rule != pair[1].rule:
 			differ, before = append(differ, c.found[i]), append(before, pair)
-		case c.found[i].proposed && len(c.memories(c.sides, pair)) > 0:
+		case c.found[i].proposed && c.remembers(c.sides, pair):
 			unsure = append(unsure, c.found[i])
 		}
 	}
@@ -90,6 +90,16 @@ func (c *comparison) memories(sides [2]*cover, pair [2]*Verdict) (texts []memory
 		}
 	}
 	return texts
+}
+
+// remembers says whether two verdicts may have been others, had other packets come before: also by rules that have changed.
+func (c *comparison) remembers(sides [2]*cover, pair [2]*Verdict) bool {
+	for side, v := range pair {
+		if c.sides[side].remembers && (len(sides[side].deciding(v)) > 0 || len(sides[side].metMemories(v)) > 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // memory is what a verdict depends on besides the packet.

@@ -14,7 +14,7 @@ import (
 )
 
 // CompareRules says what a change of a node's rules does: each text takes the place of all rules that the node has,
-// in a twin of its own, as Node.Nft loads it; or, if its first word is "*filter" or the like, as Node.Iptables. The lab
+// in a twin of its own, as Node.Nft loads it; or, if its first word behind comments is "*filter" or the like, as Node.Iptables. The lab
 // itself is left alone.
 //
 // Packets are sent through both: those by which Cover shows that each rule is met, and those that the rules about
@@ -46,10 +46,20 @@ func replaceRules(node *harness.Node, text string) error {
 	if err := node.Nft("flush ruleset"); err != nil {
 		return err
 	}
-	if strings.HasPrefix(strings.TrimSpace(text), "*") {
+	if isSaved(text) {
 		return node.Iptables(text)
 	}
 	return node.Nft(text)
+}
+
+// isSaved says whether a text is iptables-save's, which begins with comments.
+func isSaved(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return line[0] == '*'
+		}
+	}
+	return false
 }
 
 // Compare says what of two labs the rules do otherwise: node by node, those that both have, as CompareRules does. What
