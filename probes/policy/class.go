@@ -247,11 +247,20 @@ func (m *measuring) plain(t *sample) int {
 
 // apart says of parts of which family they are, where the words do not, and the other family has no such.
 func (f *Flow) apart() {
-	families := map[bool]bool{}
+	families := map[bool]int{}
 	lines := map[string]map[bool]bool{}
 	for _, c := range f.Classes {
 		for _, p := range c.Parts {
-			families[p.IPv6] = true
+			families[p.IPv6]++
+		}
+	}
+	for _, c := range f.Classes {
+		nothingElse := c.Rest && !slices.ContainsFunc(c.Parts, func(p Part) bool { return families[p.IPv6] > 1 })
+		for i := range c.Parts {
+			p := &c.Parts[i]
+			if nothingElse {
+				p.Text = "all"
+			}
 			line := p.line(&c)
 			if lines[line] == nil {
 				lines[line] = map[bool]bool{}
@@ -263,9 +272,6 @@ func (f *Flow) apart() {
 		c := &f.Classes[i]
 		for j := range c.Parts {
 			p := &c.Parts[j]
-			if c.Rest && len(f.Classes) == 1 {
-				p.Text = "all"
-			}
 			if len(families) > 1 && len(lines[p.line(c)]) == 1 && !p.tellsFamily() {
 				p.Text += " in " + familyWord(p.IPv6)
 			}

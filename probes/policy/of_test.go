@@ -172,7 +172,7 @@ table inet filter {
 			established, related: accepted by "answers"
 			all else: accepted by "out"
 		lan -> dmz:
-			all in IPv4: accepted by "out", its source translated by "hidden"
+			all new in IPv4: accepted by "out", its source translated by "hidden"
 			established, related: accepted by "answers"
 			all else: accepted by "out"
 		dmz -> lan:
@@ -187,7 +187,7 @@ table inet filter {
 			all else: dropped by policy drop of inet filter input
 			...
 		fw -> dmz:
-			all in IPv4: accepted, no rule asked, its source translated by "hidden"
+			all new in IPv4: accepted, no rule asked, its source translated by "hidden"
 			all else: accepted, no rule asked
 		... -> ...:
 			...

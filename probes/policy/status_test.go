@@ -65,7 +65,7 @@ COMMIT
 			tcp 22 to 10.0.1.1: translated to 10.0.1.1 by "ssh", dropped by policy drop of ip filter FORWARD
 			tcp 8080 in IPv4: translated to 10.0.1.1:80 by "web", accepted by "published"
 			all else in IPv4: dropped by policy drop of ip filter FORWARD
-			all else in IPv6: accepted, no rule asked
+			all in IPv6: accepted, no rule asked
 		... -> ...:
 			...
 	`)

@@ -37,7 +37,10 @@ func (t *teller) text(b *box, translated bool) string {
 	say("with mark %s", t.set(b, fieldMark, t.numbers))
 	say("with TTL %s", t.set(b, fieldTTL, t.numbers))
 	say("%s", t.length(b))
-	if len(words) == 0 {
+	switch begins := slices.Equal(b[fieldState], just(stateNew)); {
+	case len(words) == 0 && translated && begins && !t.all(b, fieldState):
+		return "all new" // as all else are those that are not
+	case len(words) == 0:
 		return "all"
 	}
 	return strings.Join(words, " ")
