@@ -19,6 +19,7 @@ type Link struct {
 	MTU           int    // bytes
 	Flags         uint32 // IFF_UP and so on (netdevice(7))
 	MAC           string // "" for none
+	Encap         string // what its frames are, in ip's word: ether, loopback, none
 	State         string // as ip has it: UP, DOWN, LOWERLAYERDOWN, UNKNOWN
 	// Peer is the index of what it is stacked on, or of the other end of its pair: 0
 	// for none. PeerNamespace is -1 where that is here, and else the kernel's number of
@@ -95,7 +96,7 @@ func linkOf(link netlink.Link) Link {
 	a := link.Attrs()
 	l := Link{
 		Index: a.Index, Master: a.MasterIndex, Name: a.Name, Kind: link.Type(), MTU: a.MTU, Flags: a.RawFlags,
-		Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, MAC: a.HardwareAddr.String(),
+		Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, MAC: a.HardwareAddr.String(), Encap: a.EncapType,
 		State: strings.ToUpper(a.OperState.String()), Peer: a.ParentIndex, PeerNamespace: a.NetNsID,
 		XDP: a.Xdp != nil && a.Xdp.Attached, Tunnel: tunnelOf(link),
 	}

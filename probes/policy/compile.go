@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/expr"
@@ -184,7 +185,8 @@ func (c *compiler) meta(x *expr.Meta) {
 		family, protocol = 10, []byte{0x86, 0xdd}
 	}
 	const nameSize, number = 16, 4
-	in, out := x.Key == expr.MetaKeyIIF || x.Key == expr.MetaKeyIIFNAME, x.Key == expr.MetaKeyOIF || x.Key == expr.MetaKeyOIFNAME
+	in := slices.Contains([]expr.MetaKey{expr.MetaKeyIIF, expr.MetaKeyIIFNAME, expr.MetaKeyIIFTYPE}, x.Key)
+	out := slices.Contains([]expr.MetaKey{expr.MetaKeyOIF, expr.MetaKeyOIFNAME, expr.MetaKeyOIFTYPE}, x.Key)
 	if in && c.meets(at("output", "postrouting", "egress")) || out && c.meets(at("prerouting", "input", "ingress")) {
 		c.unknown("an interface where packets have none") // kernels differ
 	}
@@ -197,6 +199,10 @@ func (c *compiler) meta(x *expr.Meta) {
 		c.regs.put(x.Register, fieldCells(fieldIn, asNative, number)...)
 	case expr.MetaKeyOIF:
 		c.regs.put(x.Register, fieldCells(fieldOut, asNative, number)...)
+	case expr.MetaKeyIIFTYPE:
+		c.linkType(x, fieldIn)
+	case expr.MetaKeyOIFTYPE:
+		c.linkType(x, fieldOut)
 	case expr.MetaKeyMARK:
 		c.regs.put(x.Register, fieldCells(fieldMark, asNative, number)...)
 		c.marked()

@@ -31,7 +31,7 @@
 // thinks; Rule.Witness is the packet.
 //
 // What there is not (Shadowed, Unreachable, Unreferenced) nobody can see. It follows from the model, and so is said only
-// where each expression that takes packets away is modelled exactly: interfaces, addresses, protocols, ports, ICMP's type and
+// where each expression that takes packets away is modelled exactly: interfaces and what their frames are, addresses, protocols, ports, ICMP's type and
 // code, TCP's flags, states of conntrack and which of ICMP's types have one, the TTL, what the node takes an IPv4 address for (fib, addrtype),
 // marks that no rule sets, sets and maps that no rule changes and whose elements stay for two minutes; of iptables-nft tcp, udp, icmp, multiport, iprange, addrtype, ttl, hl, mark,
 // state and conntrack's states. All else is never held to take a packet.

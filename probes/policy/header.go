@@ -21,11 +21,14 @@ func (c *compiler) payload(x *expr.Payload) {
 		case expr.PayloadBaseTransportHeader:
 			cells[i] = c.transport(at + i)
 		case expr.PayloadBaseLLHeader:
-			cells[i].name = "a link header"
+			cells[i].told = true
 		}
 	}
-	if x.Base == expr.PayloadBaseTransportHeader {
+	switch x.Base {
+	case expr.PayloadBaseTransportHeader:
 		c.there(at + n)
+	case expr.PayloadBaseLLHeader:
+		c.needs(linkNeed + " (" + frameWord(at) + ")")
 	}
 	c.written()
 	c.regs.put(x.DestRegister, cells...)

@@ -39,6 +39,7 @@ const (
 	asNative                 // four bytes in the machine's order
 	asNext                   // IPv6's next header: the upper protocol, if it is no extension
 	asKind                   // what the node takes an address for, four bytes in the machine's order
+	asType                   // an interface's type, two bytes in the machine's order
 	asStatus                 // conntrack's status, of which no more is known than of translated addresses
 )
 
@@ -250,6 +251,8 @@ func (m *model) encode(f field, as encoding, n number) []byte {
 		name := make([]byte, size)
 		copy(name, m.name(n))
 		return name
+	case asType:
+		return binary.NativeEndian.AppendUint16(nil, m.typeOf(n))
 	case asNative, asStatus:
 		return binary.NativeEndian.AppendUint32(nil, uint32(n.lo))
 	}

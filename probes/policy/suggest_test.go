@@ -154,7 +154,7 @@ func TestSuggestNothingThatIsDrawn(t *testing.T) {
 		type filter hook forward priority 0; policy drop;
 		iifname "lan" udp dport 53 accept comment "no answer"
 		tcp dport 80-89 numgen inc mod 2 vmap { 0 : jump one, 1 : jump other }
-		tcp dport 90 numgen random mod 1000 < 500 accept
+		tcp dport 90 numgen random mod 1000 < 1 accept
 		tcp dport 90 drop comment "the rest"
 	}
 	chain one { tcp dport 81 drop comment "by one"; accept; }
