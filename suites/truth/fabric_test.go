@@ -141,7 +141,7 @@ func (g *generator) carries(bare bool) bool {
 // flow ends some of what passes an Open vSwitch: fragments of it as well.
 func (g *generator) flow(segment string, on []string) {
 	in := pick(g.r, on...)
-	what := pick(g.r, "udp,udp_dst=53", "tcp,tcp_dst=80", "icmp", "ip,in_port=%s", "udp,in_port=%s,udp_dst=53", "ip,nw_tos=0", "udp,tp_src=53")
+	what := pick(g.r, "udp,udp_dst=53", "tcp,tcp_dst=80", "icmp", "ip,in_port=PORT", "udp,in_port=PORT,udp_dst=53", "ip,nw_tos=0", "udp,tp_src=53")
 	then := pick(g.r, "drop", "drop", "drop", "resubmit(,7)")
 	var flows []string
 	for _, six := range []bool{false, true} {
@@ -160,7 +160,7 @@ func (g *generator) flow(segment string, on []string) {
 	g.put(part{node: in, source: fmt.Sprintf("lab.OVS(%q).Ofctl(\"add-flow\", ...) // where %s is, each of %q", segment, in, flows), do: func(_ *scope, lab *harness.Lab, _ string) error {
 		at, outer := switchOf(lab, segment, in)
 		for _, flow := range flows {
-			if _, err := at.Ofctl("add-flow", strings.ReplaceAll(flow, "%s", outer)); err != nil {
+			if _, err := at.Ofctl("add-flow", strings.ReplaceAll(flow, "PORT", outer)); err != nil {
 				return err
 			}
 		}
