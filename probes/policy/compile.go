@@ -21,7 +21,9 @@ type compiler struct {
 	regs  registers
 	boxes []box
 	ended bool // a verdict was given
-	maps  int  // of data, that were asked
+	// evil are the packets that a match drops, whatever the rule does with those that it asks for.
+	evil []box
+	maps int // of data, that were asked
 }
 
 // compile reads a rule for the model's family.
@@ -35,6 +37,9 @@ func (m *model) compile(in *chain, rule *inspect.Rule) *line {
 	}
 	if !c.ended {
 		c.decide(goesOn, nil)
+	}
+	if len(c.evil) > 0 {
+		c.line.arms = append(c.line.arms, armOf(c.evil, drops, nil))
 	}
 	if rules.SetsMark(rule) && c.line.marks == nil {
 		c.line.marks = toldCells(markSize)

@@ -83,6 +83,8 @@
 // nothing of connections is about packets that begin one. Packets of a connection that was translated are told as they are then:
 // from whom they come, and who gets them. What is translated is told by where it was sent to.
 //
+// A TTL is that where it is asked for: what is forwarded was sent with one more.
+//
 // Packets are followed through all hooks: what rules make of their mark, as far as that does not come from a connection, and
 // whether their destination was translated (ct status, iptables' state DNAT), are known to the rules behind.
 //

@@ -22,6 +22,7 @@ func (c *compiler) xtMatch(x *expr.Match) {
 // condition keeps what an extension asks for.
 func (c *compiler) condition(name string, asked rules.Condition) {
 	if asked.Header > 0 {
+		c.malformed(asked.Header)
 		c.there(asked.Header)
 	}
 	if a := asked.Asks; len(a) == 1 && a[0].Field == rules.FieldMark && a[0].Mask != math.MaxUint32 && c.markIn(a[0].Mask, a[0].Among, asked.Not) {

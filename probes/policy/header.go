@@ -35,13 +35,15 @@ func (c *compiler) payload(x *expr.Payload) {
 }
 
 // there keeps the packets that have so much of the upper header.
-func (c *compiler) there(upTo int) {
+func (c *compiler) there(upTo int) { c.only(fieldHead, upperOf(upTo)) }
+
+// upperOf is how much of the upper header there is where so many bytes of it are.
+func upperOf(upTo int) set {
 	const ports = 8
 	if upTo <= ports {
-		c.only(fieldHead, just(headWhole, headPorts))
-		return
+		return just(headWhole, headPorts)
 	}
-	c.only(fieldHead, just(headWhole))
+	return just(headWhole)
 }
 
 // network is a byte of the IP header.

@@ -117,7 +117,9 @@ func (c *cover) verdict(p *Packet, h *heard) *Verdict {
 		}
 		if !v.Passed && by.of != nil {
 			v.Refusal = refusal(by.of, p.Source.Addr().Is6())
-			v.Rejected = v.Refusal != ""
+			if v.Rejected = v.Refusal != ""; h.drops && takesForMalformed(by.of) {
+				v.By += malformedWord
+			}
 		}
 	}
 	if v.Passed {

@@ -104,7 +104,7 @@ func outcomesText(ends []outcome) string {
 			all = append(all, told{of: o})
 		}
 		if o.by != nil {
-			all[at].by = union(all[at].by, o.by.called())
+			all[at].by = union(all[at].by, o.calls())
 		}
 	}
 	var words []string
@@ -124,7 +124,15 @@ func (o outcome) String() string {
 	if o.by == nil {
 		return o.text(nil)
 	}
-	return o.text([]string{o.by.called()})
+	return o.text([]string{o.calls()})
+}
+
+// calls is what who decided is called.
+func (o outcome) calls() string {
+	if o.drops && o.by.of != nil && takesForMalformed(o.by.of) {
+		return o.by.called() + malformedWord
+	}
+	return o.by.called()
 }
 
 // text is the outcome in words, by one of these.
