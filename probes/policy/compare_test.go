@@ -65,6 +65,23 @@ func TestCompareRules(t *testing.T) {
 	}
 }
 
+// What the policy of a chain of NAT drops is told to be dropped by it.
+func TestCompareByPolicyOfNAT(t *testing.T) {
+	t.Parallel()
+	harness.Require(t, harness.NftTool)
+	lab := harness.Up(t, office(""))
+	before := fromLan + "\ntable inet n {\nchain in {\ntype nat hook input priority 0; policy accept;\n}\n}\n" + strings.ReplaceAll(strings.Replace(fromLan, "inet filter", "inet own", 1), "forward", "input")
+	d := compared(t, lab, before, strings.Replace(before, "priority 0; policy accept", "priority 0; policy drop", 1))
+	if len(d.Changes) == 0 {
+		t.Error("it tells nothing")
+	}
+	for _, c := range d.Changes {
+		if c.After.By != "policy drop of inet n in" {
+			t.Errorf("dropped by another: %s", c)
+		}
+	}
+}
+
 // odd has a rule that is not modelled before all others.
 var odd = strings.Replace(fromLan, "\t\tct state", "\t\tnumgen inc mod 1000000 999999 accept\n\t\tct state", 1)
 

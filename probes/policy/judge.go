@@ -143,13 +143,12 @@ func (c *cover) decider(h *heard) (by *entry) {
 		if e == nil || !s.decides() {
 			continue
 		}
-		if e.chain.Type == "nat" {
-			if e.of != nil {
-				translated = e
-			}
-			continue
+		switch {
+		case e.chain.Type != "nat", h.drops && s == h.steps[len(h.steps)-1]:
+			by = e
+		case e.of != nil:
+			translated = e
 		}
-		by = e
 	}
 	if translated != nil && !h.drops {
 		return translated
