@@ -235,17 +235,18 @@ func (w *world) String() string {
 	fmt.Fprintf(&b, "network := topo.New(%q)\n", fmt.Sprintf("truth-%d", w.seed))
 	for _, s := range w.segments {
 		what := "Switch"
-		switch {
-		case s.made != "":
-			what = s.made
-		case s.wire:
+		if s.wire {
 			what = "Wire"
 		}
 		fmt.Fprintf(&b, "%s := network.%s(%q", s.name, what, s.name)
 		for _, p := range s.prefixes {
 			fmt.Fprintf(&b, ", %q", p)
 		}
-		b.WriteString(")\n")
+		b.WriteString(")")
+		if s.made != "" {
+			fmt.Fprintf(&b, " // in its place: %s, as fabrics declare it", s.made)
+		}
+		b.WriteString("\n")
 	}
 	for _, n := range w.nodes {
 		what := "Host"
