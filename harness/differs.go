@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/nstest/nstest/harness/inspect"
 )
 
 // Differs says in what two nodes, of one lab or of two, are not the same of all that decides about packets which come to them; ""
@@ -55,9 +57,9 @@ func decisionOf(g *ground) (d decision, err error) {
 	if d.listed, err = shapeOf(g, lastingParts); err != nil {
 		return d, err
 	}
-	for _, title := range []string{"xfrm", "traffic control", "IPVS"} {
-		if strings.Join(d.listed[title], "") != "" {
-			d.unread = append(d.unread, title+": what it does is not read")
+	for _, part := range lastingParts {
+		if part.vague && strings.Join(d.listed[part.title], "") != "" {
+			d.unread = append(d.unread, part.title+": what it does is not read")
 		}
 	}
 	err = withState(context.Background(), g, func(s *state) error {
@@ -66,7 +68,7 @@ func decisionOf(g *ground) (d decision, err error) {
 			return err
 		}
 		d.raw, d.unread = read.Parts, append(d.unread, read.Unread...)
-		if strings.Join(d.listed["iptables"], "") != "" && len(d.raw["rules of nftables"]) > 0 {
+		if strings.Join(d.listed[ofLegacy], "") != "" && len(d.raw[inspect.PartNftables]) > 0 {
 			d.unread = append(d.unread, "which of iptables-legacy and nftables comes first, at the same priority")
 		}
 		d.raw["sysctls of links"], err = linkSysctls()

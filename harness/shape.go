@@ -24,17 +24,23 @@ type shape map[string][]string
 type shapePart struct {
 	title string
 	write func(*state, io.Writer) error
+	vague bool // what it does is not read, and may differ where what is told is the same
 }
+
+// ofLegacy is the part of the rules of iptables-legacy.
+const ofLegacy = "iptables"
 
 // lastingParts are those of what lasts, nftables' rules apart; what lists those as nft does is slow.
 var (
 	lastingParts = []shapePart{
-		{"links", (*state).lastingLinks}, {"routes", (*state).lastingRoutes}, {"policy routing rules", (*state).rules},
-		{"neighbours", (*state).permanentNeighbours}, {"neighbours answered for", (*state).proxies}, {"bridges", (*state).bridges},
-		{"wireguard", (*state).lastingWireGuard}, {"xfrm", (*state).xfrm}, {"traffic control", (*state).traffic}, {"IPVS", (*state).balancing},
-		{"sets of ipset", (*state).sets}, {"iptables", (*state).legacyRules}, {"sysctls", (*state).decisiveSysctls},
+		{title: "links", write: (*state).lastingLinks}, {title: "routes", write: (*state).lastingRoutes}, {title: "policy routing rules", write: (*state).rules},
+		{title: "neighbours", write: (*state).permanentNeighbours}, {title: "neighbours answered for", write: (*state).proxies},
+		{title: "bridges", write: (*state).bridges}, {title: "wireguard", write: (*state).lastingWireGuard},
+		{title: "xfrm", write: (*state).xfrm, vague: true}, {title: "traffic control", write: (*state).traffic, vague: true},
+		{title: "IPVS", write: (*state).balancing, vague: true}, {title: "sets of ipset", write: (*state).sets},
+		{title: ofLegacy, write: (*state).legacyRules}, {title: "sysctls", write: (*state).decisiveSysctls},
 	}
-	allParts = append(slices.Clone(lastingParts), shapePart{"nftables", (*state).lastingRules})
+	allParts = append(slices.Clone(lastingParts), shapePart{title: "nftables", write: (*state).lastingRules})
 )
 
 // shapeOf reads a namespace's, as far as it has those parts.

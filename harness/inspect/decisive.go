@@ -24,13 +24,15 @@ type Decisive struct {
 // Decisive reads links, addresses, routes, policy routing rules, nftables and sets of ipset. It does not read what other lists of
 // the namespace have: neighbours, sysctls, tc, xfrm, iptables-legacy.
 func (ns Namespace) Decisive() (d Decisive, err error) {
-	d.Parts = map[string][]string{ofNft: nil, ofIpset: nil}
+	d.Parts = map[string][]string{PartNftables: nil, partIpset: nil} // which are not in each namespace
 	err = ns.Do(func() error { return errors.Join(d.routing(), d.ruleset(), d.ipsets()) })
 	return d, err
 }
 
-// What is not in each namespace.
-const ofNft, ofIpset = "rules of nftables", "members of ipset"
+// PartNftables is the part of Decisive that nftables' rules are.
+const PartNftables = "rules of nftables"
+
+const partIpset = "members of ipset"
 
 // listing is a list of the kernel's: of which kind its messages are, and what of them decides.
 type listing struct {
@@ -39,10 +41,19 @@ type listing struct {
 	family byte
 	header int // the length of what comes before the attributes
 	sieve  sieve
+	text   func(ruleAttrs) string // instead of the sieve, where what is left out depends on more than the attribute
 	// takes says which messages count; nil for all.
 	takes func(header []byte, attrs ruleAttrs) bool
 	// orders are messages whose order says nothing, unless they compare as equal; nil where it always does.
 	orders func(a, b rawMessage) int
+}
+
+// line is what decides of a message's attributes.
+func (l *listing) line(attrs ruleAttrs) string {
+	if l.text != nil {
+		return l.text(attrs)
+	}
+	return l.sieve.text(attrs)
 }
 
 // rawMessage is one of a list.
@@ -160,7 +171,7 @@ func byAll(a, b rawMessage) int {
 
 // routing reads the lists of routing of the calling thread's namespace.
 func (d *Decisive) routing() error {
-	conn, err := nfnl.Dial(unix.NETLINK_ROUTE, &nfnl.Config{MessageBufferSize: 64 << 10})
+	conn, err := dialLists(unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("open netlink: %w", err)
 	}
@@ -207,7 +218,7 @@ func (l *listing) read(conn *nfnl.Conn) (lines []string, err error) {
 		slices.SortStableFunc(all, l.orders)
 	}
 	for _, m := range all {
-		lines = append(lines, fmt.Sprintf("%x%s", m.header, l.sieve.text(m.attrs)))
+		lines = append(lines, fmt.Sprintf("%x%s", m.header, l.line(m.attrs)))
 	}
 	return lines, err
 }

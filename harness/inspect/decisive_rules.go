@@ -14,31 +14,33 @@ import (
 // nftLists are the lists of nftables: each message's first attribute is the name of its table. What is left out are
 // numbers, counts and what programs keep with it for people (linux/netfilter/nf_tables.h).
 var nftLists = []listing{
-	{what: "table", ask: unix.NFT_MSG_GETTABLE, sieve: sieve{without: []int{3, 4, 6}}},
-	{what: "chain", ask: unix.NFT_MSG_GETCHAIN, sieve: sieve{without: []int{unix.NFTA_CHAIN_HANDLE, unix.NFTA_CHAIN_USE, unix.NFTA_CHAIN_COUNTERS, 11, 12}}},
+	{what: "table", ask: unix.NFT_MSG_GETTABLE, sieve: sieve{without: []int{3, 4, 6}}},                                                                       // USE, HANDLE, USERDATA
+	{what: "chain", ask: unix.NFT_MSG_GETCHAIN, sieve: sieve{without: []int{unix.NFTA_CHAIN_HANDLE, unix.NFTA_CHAIN_USE, unix.NFTA_CHAIN_COUNTERS, 11, 12}}}, // ID, USERDATA
 	{what: "rule", ask: unix.NFT_MSG_GETRULE, sieve: sieve{
-		without: []int{unix.NFTA_RULE_HANDLE, unix.NFTA_RULE_POSITION, unix.NFTA_RULE_USERDATA, 9, 10, 11},
+		without: []int{unix.NFTA_RULE_HANDLE, unix.NFTA_RULE_POSITION, unix.NFTA_RULE_USERDATA, 9, 10, 11}, // ID, POSITION_ID, CHAIN_ID
 		within:  map[int]func(ruleAttrs) string{unix.NFTA_RULE_EXPRESSIONS: exprLines},
 	}},
 	{what: "set", ask: unix.NFT_MSG_GETSET, sieve: sieve{
-		without: []int{unix.NFTA_SET_ID, unix.NFTA_SET_USERDATA, 16, 19, 20},
-		within:  map[int]func(ruleAttrs) string{17: exprLine, 18: exprLines},
+		without: []int{unix.NFTA_SET_ID, unix.NFTA_SET_USERDATA, 16, 19, 20}, // HANDLE, TYPE, COUNT
+		within:  map[int]func(ruleAttrs) string{17: exprLine, 18: exprLines}, // EXPR, EXPRESSIONS
 	}},
-	{what: "object", ask: unix.NFT_MSG_GETOBJ, sieve: sieve{without: []int{5, 6, 8}}},
-	{what: "flowtable", ask: 23, sieve: sieve{without: []int{4, 5}}}, // NFT_MSG_GETFLOWTABLE
+	{what: "object", ask: unix.NFT_MSG_GETOBJ, text: objectLine},
+	{what: "flowtable", ask: 23, sieve: sieve{without: []int{4, 5}}}, // NFT_MSG_GETFLOWTABLE: USE, HANDLE
 }
 
 // elements of sets: without what people are told, and the time that they have left, where that is long.
 var nftElements = sieve{
 	without: []int{unix.NFTA_SET_ELEM_USERDATA},
-	within:  map[int]func(ruleAttrs) string{unix.NFTA_SET_ELEM_EXPR: exprLine, 11: exprLines, unix.NFTA_SET_ELEM_EXPIRATION: leftLine},
+	within: map[int]func(ruleAttrs) string{unix.NFTA_SET_ELEM_EXPR: exprLine, 11: exprLines, // NFTA_SET_ELEM_EXPRESSIONS
+		unix.NFTA_SET_ELEM_EXPIRATION: func(left ruleAttrs) string { return leftLine(left, left.uint64(), time.Millisecond) }},
 }
 
 // shortly is when what ends by itself ends too soon to be held for the same as what ends at another time.
 const shortly = 2 * time.Minute
 
-func leftLine(left ruleAttrs) string {
-	if time.Duration(left.uint64())*time.Millisecond >= shortly {
+// leftLine is the time that is left, which is so many units.
+func leftLine[T uint32 | uint64](left ruleAttrs, of T, unit time.Duration) string {
+	if time.Duration(of)*unit >= shortly {
 		return " long"
 	}
 	return fmt.Sprintf(" %x", []byte(left))
@@ -61,11 +63,11 @@ func exprLines(list ruleAttrs) string {
 }
 
 // objectLine leaves out what a counter has counted.
-func objectLine(l *listing, data ruleAttrs) string {
+func objectLine(data ruleAttrs) string {
 	const kind, content, counter = 3, 4, 1 // NFTA_OBJ_TYPE, NFTA_OBJ_DATA, NFT_OBJECT_COUNTER
-	of := l.sieve
-	if l.what == "object" && data.first(kind).uint32() == counter {
-		of.without = append(slices.Clone(of.without), content)
+	of := sieve{without: []int{5, 6, 8}}   // USE, HANDLE, USERDATA
+	if data.first(kind).uint32() == counter {
+		of.without = append(of.without, content)
 	}
 	return of.text(data)
 }
@@ -80,23 +82,13 @@ func (d *Decisive) ruleset() error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	const tries = 10
-	for range tries {
-		before, err := Generation(conn)
-		if err != nil {
-			return fmt.Errorf("read ruleset: %w", err)
-		}
-		r := decisiveRules{conn: conn, bases: map[string][]base{}}
-		err = r.read()
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("read ruleset: %w", err)
-		}
-		if after, _ := Generation(conn); err == nil && after == before {
-			d.Parts[ofNft], d.Unread = r.lines, append(d.Unread, r.unread...)
-			return nil
-		}
-	}
-	return errRulesChange
+	var r decisiveRules
+	err = atOneMoment(conn, func(uint32) error {
+		r = decisiveRules{conn: conn, bases: map[string][]base{}}
+		return r.read()
+	})
+	d.Parts[PartNftables], d.Unread = r.lines, append(d.Unread, r.unread...)
+	return err
 }
 
 // decisiveRules are nftables' while they are read.
@@ -141,7 +133,7 @@ func (r *decisiveRules) take(l *listing, m nfnl.Message) error {
 		return nil
 	}
 	family := m.Data[0]
-	r.lines = append(r.lines, fmt.Sprintf("%s %s%s", familyWords[family], l.what, objectLine(l, attrs)))
+	r.lines = append(r.lines, fmt.Sprintf("%s %s%s", familyWords[family], l.what, l.line(attrs)))
 	switch l.what {
 	case "chain":
 		r.stand(base{family, table}, attrs.first(unix.NFTA_CHAIN_HOOK))
@@ -176,20 +168,14 @@ func (r *decisiveRules) elements(family byte, table, set string) error {
 		return err
 	}
 	request.Data = append(request.Data, names...)
-	messages, err := r.conn.Execute(request)
-	if err != nil {
-		return err
-	}
 	var lines []string
-	for _, m := range messages {
-		if isInterrupted(m) {
-			return unix.EINTR
-		}
-		for _, e := range nftAttrs(m).first(unix.NFTA_SET_ELEM_LIST_ELEMENTS).all() {
+	err = dump(r.conn, request, func(_ byte, list ruleAttrs) error {
+		for _, e := range list.first(unix.NFTA_SET_ELEM_LIST_ELEMENTS).all() {
 			lines = append(lines, fmt.Sprintf("%s %s %s element%s", familyWords[family], table, set, nftElements.text(e)))
 		}
-	}
+		return nil
+	})
 	slices.Sort(lines)
 	r.lines = append(r.lines, lines...)
-	return nil
+	return err
 }

@@ -20,10 +20,7 @@ var (
 	ipsetMembers = sieve{
 		without: []int{nl.IPSET_ATTR_BYTES, nl.IPSET_ATTR_PACKETS, nl.IPSET_ATTR_COMMENT},
 		within: map[int]func(ruleAttrs) string{nl.IPSET_ATTR_TIMEOUT: func(left ruleAttrs) string {
-			if time.Duration(left.uint32())*time.Second >= shortly {
-				return " long"
-			}
-			return fmt.Sprintf(" %x", []byte(left))
+			return leftLine(left, left.uint32(), time.Second)
 		}},
 	}
 )
@@ -39,7 +36,7 @@ func (d *Decisive) ipsets() error {
 	if _, err := os.Stat("/sys/module/ip_set"); err != nil {
 		return nil // to ask would load it
 	}
-	conn, err := nfnl.Dial(unix.NETLINK_NETFILTER, &nfnl.Config{MessageBufferSize: 64 << 10})
+	conn, err := dialLists(unix.NETLINK_NETFILTER)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil
 	}
@@ -75,7 +72,7 @@ func (d *Decisive) ipsets() error {
 	for _, name := range names {
 		lines := members[name]
 		slices.Sort(lines[1:])
-		d.Parts[ofIpset] = append(d.Parts[ofIpset], name+strings.Join(lines, "\n"))
+		d.Parts[partIpset] = append(d.Parts[partIpset], name+strings.Join(lines, "\n"))
 	}
 	return nil
 }

@@ -24,33 +24,50 @@ type RulesetConn = nfnl.Conn
 // DialRuleset opens a socket for ReadRuleset in the calling thread's namespace. It may
 // then be used from anywhere.
 func DialRuleset() (*RulesetConn, error) {
-	const most = 64 << 10 // more than the kernel sends at once, which is what there is room for
-	conn, err := nfnl.Dial(unix.NETLINK_NETFILTER, &nfnl.Config{MessageBufferSize: most})
+	conn, err := dialLists(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open nftables socket: %w", err)
 	}
 	return conn, nil
 }
 
+// dialLists opens a socket for long lists of a family of netlink.
+func dialLists(family int) (*nfnl.Conn, error) {
+	const most = 64 << 10 // more than the kernel sends at once, which is what there is room for
+	return nfnl.Dial(family, &nfnl.Config{MessageBufferSize: most})
+}
+
 // ReadRuleset reads all nftables tables of the namespace that the socket is of, as
 // they are at one moment: what changes meanwhile is read again. It asks for all rules
 // at once, which for 5,500 rules takes a third of the time that google/nftables takes, and
 // it does not pass over what that does not know.
-func ReadRuleset(conn *RulesetConn) (*Ruleset, error) {
+func ReadRuleset(conn *RulesetConn) (set *Ruleset, err error) {
+	err = atOneMoment(conn, func(generation uint32) error {
+		set = &Ruleset{Generation: generation}
+		r := rulesetReader{conn: conn, set: set}
+		return r.read()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+// atOneMoment reads of nftables until nobody has changed it meanwhile.
+func atOneMoment(conn *RulesetConn, read func(generation uint32) error) error {
 	const tries = 10
 	for range tries {
 		before, err := Generation(conn)
 		if err != nil {
-			return nil, fmt.Errorf("read ruleset: %w", err)
+			return fmt.Errorf("read ruleset: %w", err)
 		}
-		r := rulesetReader{conn: conn, set: &Ruleset{Generation: before}}
-		if err := r.read(); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINTR) {
-			return nil, fmt.Errorf("read ruleset: %w", err)
+		if err := read(before); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("read ruleset: %w", err)
 		} else if after, _ := Generation(conn); err == nil && after == before {
-			return r.set, nil
+			return nil
 		}
 	}
-	return nil, errRulesChange
+	return errRulesChange
 }
 
 // Generation is the kernel's count of changes to the rules of the namespace that the socket
@@ -100,7 +117,7 @@ func (r *rulesetReader) read() error {
 		if part.what != unix.NFT_MSG_GETTABLE && len(r.tables) == 0 {
 			return nil
 		}
-		if err := r.dump(nftRequest(part.what, unix.NFPROTO_UNSPEC, nfnl.Dump), part.take); err != nil {
+		if err := dump(r.conn, nftRequest(part.what, unix.NFPROTO_UNSPEC, nfnl.Dump), part.take); err != nil {
 			return err
 		}
 	}
@@ -111,7 +128,7 @@ func (r *rulesetReader) read() error {
 	}
 	r.updates()
 	if slices.ContainsFunc(r.set.Tables, (*Table).expects) {
-		return r.dump(nftRequest(unix.NFT_MSG_GETOBJ, unix.NFPROTO_UNSPEC, nfnl.Dump), r.object)
+		return dump(r.conn, nftRequest(unix.NFT_MSG_GETOBJ, unix.NFPROTO_UNSPEC, nfnl.Dump), r.object)
 	}
 	return nil
 }
@@ -131,13 +148,13 @@ func nftAttrs(m nfnl.Message) ruleAttrs {
 }
 
 // dump hands on what the kernel lists; EINTR where it changed meanwhile.
-func (r *rulesetReader) dump(request nfnl.Message, take func(byte, ruleAttrs) error) error {
-	messages, err := r.conn.Execute(request)
+func dump(conn *RulesetConn, request nfnl.Message, take func(byte, ruleAttrs) error) error {
+	messages, err := conn.Execute(request)
 	if err != nil {
 		return err
 	}
 	for _, m := range messages {
-		if m.Header.Flags&nfnl.DumpInterrupted != 0 {
+		if isInterrupted(m) {
 			return unix.EINTR
 		}
 		if len(m.Data) == 0 {
@@ -267,7 +284,7 @@ func (r *rulesetReader) elements(key tableKey, table *Table) error {
 		}
 		request.Data = append(request.Data, names...)
 		var raw []rawElement
-		err = r.dump(request, func(family byte, data ruleAttrs) error {
+		err = dump(r.conn, request, func(family byte, data ruleAttrs) error {
 			for _, e := range data.first(unix.NFTA_SET_ELEM_LIST_ELEMENTS).all() {
 				raw = append(raw, readElement(family, e))
 			}
