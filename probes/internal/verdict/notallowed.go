@@ -3,7 +3,6 @@ package verdict
 import (
 	"fmt"
 
-	"github.com/nstest/nstest/harness/inspect"
 	"github.com/nstest/nstest/probes/evidence"
 )
 
@@ -35,17 +34,4 @@ func isNotAllowed(p spot, c *evidence.Cause) bool {
 	moves(c, at.End)
 	c.Detail = fmt.Sprintf("peer %s is not allowed to send from %s; %s has counted %d errors", p.seen.Node, p.seen.Source, at.link.Name, at.link.Counters.Received.Errors)
 	return true
-}
-
-// encrypts is the interface of WireGuard that the packet was handed to, if it was.
-func (p spot) encrypts() (inspect.WireGuard, bool) { return p.state.WireGuardOf(p.seen.Index) }
-
-// holder is the other end that has a public key.
-func (p spot) holder(key string) (at peer, theirs inspect.WireGuard, found bool) {
-	for _, end := range p.peersOf(End{p.seen.Node, p.seen.Interface}) {
-		if theirs, is := end.state.WireGuardOf(end.link.Index); is && theirs.Key == key {
-			return end, theirs, true
-		}
-	}
-	return peer{}, inspect.WireGuard{}, false
 }

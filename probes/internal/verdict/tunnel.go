@@ -52,11 +52,11 @@ func (p spot) isLostBelow(own inspect.WireGuard, c *evidence.Cause) bool {
 	if !allowed || !p.agreed(to) {
 		return false
 	}
-	why := p.unmet(own, to)
+	carrier, why := p.encryptedTo(own, to)
 	if why == "" {
-		why, c.Carrier = lostBelow, p.encrypted(own, to)
+		why = lostBelow
 	}
-	c.Detail = fmt.Sprintf("%s is a tunnel (%s): %s", p.in().Name, p.in().Kind, why)
+	c.Detail, c.Carrier = fmt.Sprintf("%s is a tunnel (%s): %s", p.in().Name, p.in().Kind, why), carrier
 	return true
 }
 
