@@ -60,10 +60,14 @@ func (l *Lab) OpenVSwitches() (all []*OpenVSwitch) {
 	}
 	for _, s := range l.now().plan.Segments {
 		if s.Kind == topo.KindOVS {
-			all = append(all, &OpenVSwitch{lab: l, name: s.Name, bridge: s.Bridge})
+			all = append(all, l.switchIn(&s))
 		}
 	}
 	return all
+}
+
+func (l *Lab) switchIn(s *topo.SegmentPlan) *OpenVSwitch {
+	return &OpenVSwitch{lab: l, name: s.Name, bridge: s.Bridge}
 }
 
 // ovs are the daemons of the lab's Open vSwitches; nil without any.
@@ -94,7 +98,7 @@ func (o *OpenVSwitch) Bridge() string { return o.here().bridge }
 func (o *OpenVSwitch) Patched() (all []*OpenVSwitch) {
 	o = o.here()
 	for _, s := range o.lab.now().plan.Patched(o.name) {
-		all = append(all, &OpenVSwitch{lab: o.lab, name: s.Name, bridge: s.Bridge})
+		all = append(all, o.lab.switchIn(s))
 	}
 	return all
 }
@@ -216,7 +220,7 @@ func (l *Lab) setOVS(segment *topo.SegmentPlan, which spot, change func(*topo.Sw
 		}
 		args = append(append(args, "--", "set", "port", patch.Name), columns...)
 	}
-	o := &OpenVSwitch{lab: l, name: segment.Name, bridge: segment.Bridge}
+	o := l.switchIn(segment)
 	_, err := l.ovs().run("ovs-vsctl", append([]string{"--timeout=30"}, args...)...)
 	if err == nil {
 		err = o.settled()

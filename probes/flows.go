@@ -26,8 +26,9 @@ func (f switchFlow) String() string { return fmt.Sprintf("flow %q of switch %s",
 // flowsAt are the flows of the Open vSwitches on which nodes are, and of those patched to them.
 func flowsAt(lab *harness.Lab, nodes []*harness.Node) (all []switchFlow, err error) {
 	for _, o := range lab.OpenVSwitches() {
+		joined := o.Patched()
 		is := func(node *harness.Node) bool {
-			return slices.ContainsFunc(o.Patched(), func(o *harness.OpenVSwitch) bool {
+			return slices.ContainsFunc(joined, func(o *harness.OpenVSwitch) bool {
 				return slices.ContainsFunc(o.Ports(), func(ref topo.PortRef) bool { return ref.Node == node.Name() })
 			})
 		}

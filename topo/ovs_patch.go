@@ -32,8 +32,12 @@ func (s *Segment) Patch(others ...*Segment) *Segment {
 // Patched are the segments that patch ports make one with a segment, by name, itself included, in
 // order of declaration: it alone without any, and none where there is no such segment.
 func (p *Plan) Patched(segment string) (joined []*SegmentPlan) {
-	if _, has := p.Segment(segment); !has {
+	alone, has := p.Segment(segment)
+	switch {
+	case !has:
 		return nil
+	case len(alone.Patches) == 0:
+		return []*SegmentPlan{alone}
 	}
 	names := []string{segment}
 	for i := 0; i < len(names); i++ {

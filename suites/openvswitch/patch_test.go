@@ -91,8 +91,9 @@ var _ = Describe("Open vSwitches that patch ports join", func() {
 			Expect(err).NotTo(HaveOccurred())
 		}
 		Expect(delivered(pc, web, 0, 5000)).To(BeZero())
-		ok, _ := probes.Reach(web, probes.UDP(53)).WithContext(ctx).Match(pc)
+		ok, err := probes.Reach(web, probes.UDP(53)).WithContext(ctx).Match(pc)
 		Expect(ok).To(BeFalse())
+		Expect(err).To(MatchError(ContainSubstring("pc does not reach web with udp/53")))
 		Expect(pc).To(probes.MustMatter(probes.BeIsolatedFrom(web, probes.UDP(53))).At("pc").Because(evidence.PortVLAN).WithContext(ctx))
 	})
 })
