@@ -117,8 +117,8 @@ func (c *cover) verdict(p *Packet, h *heard) *Verdict {
 		}
 		if !v.Passed && by.of != nil {
 			v.Refusal = refusal(by.of, p.Source.Addr().Is6())
-			if v.Rejected = v.Refusal != ""; h.drops && takesForMalformed(by.of) {
-				v.By += malformedWord
+			if v.Rejected = v.Refusal != ""; h.drops {
+				v.By = by.dropping(v.By)
 			}
 		}
 	}

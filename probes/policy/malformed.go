@@ -39,5 +39,10 @@ func takesForMalformed(r *inspect.Rule) bool {
 	return reads
 }
 
-// malformedWord says so behind the rule.
-const malformedWord = ", which takes it for malformed"
+// dropping is what who drops a packet is called.
+func (e *entry) dropping(name string) string {
+	if e.of != nil && takesForMalformed(e.of) {
+		return name + ", which takes it for malformed"
+	}
+	return name
+}

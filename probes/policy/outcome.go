@@ -129,8 +129,8 @@ func (o outcome) String() string {
 
 // calls is what who decided is called.
 func (o outcome) calls() string {
-	if o.drops && o.by.of != nil && takesForMalformed(o.by.of) {
-		return o.by.called() + malformedWord
+	if o.drops {
+		return o.by.dropping(o.by.called())
 	}
 	return o.by.called()
 }
