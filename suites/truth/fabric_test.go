@@ -59,18 +59,18 @@ var fabrics = []fabric{
 }
 
 // over is a fabric over a switch without addresses.
-func over(name string, feature harness.Feature, make func(*topo.Network, segment, *topo.Segment) *topo.Segment) fabric {
+func over(name string, feature harness.Feature, on func(*topo.Network, segment, *topo.Segment) *topo.Segment) fabric {
 	return fabric{name: name, feature: feature, declare: func(n *topo.Network, s segment, _ int) ([]*topo.Segment, topo.Attachment) {
 		under := n.Switch("u-" + s.name)
-		return []*topo.Segment{make(n, s, under)}, under.NoAddress()
+		return []*topo.Segment{on(n, s, under)}, under.NoAddress()
 	}}
 }
 
 // tunnelled is a fabric over a switch whose addresses its ends have, with a number.
-func tunnelled(name string, feature harness.Feature, bare bool, make func(*topo.Network, segment, *topo.Segment, int) *topo.Segment) fabric {
+func tunnelled(name string, feature harness.Feature, bare bool, on func(*topo.Network, segment, *topo.Segment, int) *topo.Segment) fabric {
 	return fabric{name: name, feature: feature, tunnel: true, bare: bare, declare: func(n *topo.Network, s segment, number int) ([]*topo.Segment, topo.Attachment) {
 		under := n.Switch("u-"+s.name, fmt.Sprintf("172.31.%d.0/24", number))
-		return []*topo.Segment{make(n, s, under, number)}, under
+		return []*topo.Segment{on(n, s, under, number)}, under
 	}}
 }
 
@@ -221,7 +221,7 @@ func (s segment) wove(n *topo.Network, number int) *woven {
 	return &woven{on: []*topo.Segment{declare(s.name, s.prefixes...)}}
 }
 
-// features are what its fabrics need.
+// fabrics are the names of those that it has, and what they need.
 func (w *world) fabrics() (features []harness.Feature, names []string) {
 	for _, f := range fabrics {
 		if slices.ContainsFunc(w.segments, func(s segment) bool { return s.made == f.name }) {
